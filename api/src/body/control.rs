@@ -1,0 +1,185 @@
+//! Control: tenants, regions, cells, nodes and operations, for operators.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Id, NodeNumber, Slug};
+
+/// A new tenant.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    /// Its name in URLs.
+    #[schema(value_type = String)]
+    pub slug: Slug,
+    /// Its display name: at most 200 characters; the slug where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its region: where its data stays.
+    pub region: String,
+    /// Its plan; the first of the configuration where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Whether it gets a cell of its own.
+    #[serde(default)]
+    pub dedicated: bool,
+    /// The template of its collections; none where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+/// A change of a tenant.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantPatch {
+    /// A new plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+}
+
+/// How far a tenant's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantStatus {
+    /// Its space is being made.
+    Creating,
+    /// It is served.
+    Active,
+    /// Its data is being erased.
+    Deleting,
+}
+
+/// A tenant as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Tenant {
+    /// Its id: never used again.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: Id,
+    /// Its name in URLs.
+    #[schema(value_type = String)]
+    pub slug: Slug,
+    /// Its region.
+    pub region: String,
+    /// Its cell.
+    pub cell: String,
+    /// The base URL of its API.
+    pub endpoint: String,
+    /// Its plan.
+    pub plan: String,
+    /// How far its life has come.
+    pub status: TenantStatus,
+    /// RFC 3339.
+    pub created_at: String,
+    /// The first admin token, in the reply that creates the tenant and never again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<String>,
+}
+
+/// A region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// The base URL of its API.
+    pub endpoint: String,
+    /// Its nodes.
+    pub nodes: Vec<String>,
+    /// Its cells.
+    pub cells: Vec<String>,
+}
+
+/// A replica of a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Replica {
+    /// Its node's name.
+    pub node: String,
+    /// Its node's number.
+    #[schema(value_type = u64)]
+    pub number: NodeNumber,
+    /// `leader`, `follower`, `learner` or `stopped`.
+    pub role: String,
+    /// The last log position that the answering node knows it to hold; null: not known.
+    pub matched: Option<u64>,
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Cell {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: String,
+    /// `shared`, `dedicated` or `directory`.
+    pub kind: String,
+    /// False: one replica, `not replicated`.
+    pub replicated: bool,
+    /// The node that leads it, where known.
+    pub leader: Option<String>,
+    /// The Raft term, as the answering node knows it.
+    pub term: u64,
+    /// The last log position of the answering node's replica.
+    pub last_log: u64,
+    /// The last applied log position of the answering node's replica.
+    pub applied: u64,
+    /// The log position that is durable in the answering node's store.
+    pub durable: u64,
+    /// Tenants pinned to it.
+    pub tenants: u64,
+    /// Its replicas.
+    pub replicas: Vec<Replica>,
+    /// Why the answering node's replica stopped, where it did.
+    pub stopped: Option<String>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    #[schema(value_type = u64)]
+    pub number: NodeNumber,
+    /// Its region.
+    pub region: String,
+    /// The base URL of its API.
+    pub endpoint: String,
+    /// Whether the answering node reaches it.
+    pub reachable: bool,
+}
+
+/// The hash of all that a replica of a cell holds, at one log position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CellHash {
+    /// The cell.
+    pub cell: String,
+    /// The answering node.
+    pub node: String,
+    /// The log position.
+    pub applied: u64,
+    /// BLAKE3 over keys and values, hexadecimal.
+    pub hash: String,
+    /// How many keys there are.
+    pub keys: u64,
+}
+
+/// Long work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Operation {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: Id,
+    /// Such as `tenant.delete`.
+    pub kind: String,
+    /// The tenant that it is about.
+    pub tenant: String,
+    /// `running`, `done` or `failed`.
+    pub status: String,
+    /// Keys or records done so far.
+    pub progress: u64,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub updated_at: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

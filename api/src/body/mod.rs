@@ -1,0 +1,8 @@
+//! The bodies of requests and replies, a file a resource. Unknown fields are refused everywhere.
+
+pub mod collection;
+pub mod control;
+pub mod event;
+pub mod import;
+pub mod record;
+pub mod token;

@@ -1,0 +1,12 @@
+//! The contract: everything that the public sees of CloudNest.
+//!
+//! HTTP, JSON, ids, errors, limits, the OpenAPI document and the typed client live here. What a request *means* does not:
+//! [`service::Service`] is a trait, implemented by `cell`, and this crate knows nothing of logs, stores or placement.
+//!
+//! Invariant: this crate touches no disk and imports none of its siblings.
+
+pub mod body;
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod service;

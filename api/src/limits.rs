@@ -1,0 +1,40 @@
+//! Every limit that the public meets, in one place, with its unit in the name.
+
+/// Largest JSON body of a request, in bytes. Raised: a slow client holds more memory. Lowered: large batches are refused.
+pub const BODY_BYTES: usize = 1024 * 1024;
+/// Deepest nesting of a JSON body.
+pub const JSON_DEPTH: usize = 32;
+/// Most operations of one batch.
+pub const BATCH_OPERATIONS: usize = 1_000;
+/// Records of a list, when the request names no limit.
+pub const LIST_DEFAULT: usize = 50;
+/// Most records of one page of a list.
+pub const LIST_MAX: usize = 500;
+/// Longest line of an import, in bytes.
+pub const IMPORT_LINE_BYTES: usize = 256 * 1024;
+/// Largest request head, in bytes.
+pub const HEAD_BYTES: usize = 16 * 1024;
+/// Most headers of a request.
+pub const HEADERS: usize = 64;
+/// Longest time for a request's head to arrive, in seconds.
+pub const HEAD_SECONDS: u64 = 10;
+/// Longest time for a JSON body to arrive, in seconds.
+pub const BODY_SECONDS: u64 = 20;
+/// Longest pause inside a streamed body, in seconds.
+pub const STREAM_IDLE_SECONDS: u64 = 30;
+/// Longest time that a request without a stream may take, in seconds.
+pub const REQUEST_SECONDS: u64 = 10;
+/// Most open connections of a node.
+pub const CONNECTIONS: usize = 10_000;
+/// Longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+/// Largest body that ingress keeps so that it can send a request again, in bytes.
+pub const REPLAY_BYTES: usize = BODY_BYTES;
+/// How long a request waits for a leader, in milliseconds.
+pub const LEADER_WAIT_MILLIS: u64 = 2_000;
+/// Most requests of a node that wait for a leader at a time.
+pub const LEADER_WAITERS: usize = 4_096;
+
+const _: () = assert!(LIST_DEFAULT <= LIST_MAX);
+const _: () = assert!(IMPORT_LINE_BYTES <= BODY_BYTES);
+const _: () = assert!(REPLAY_BYTES >= BODY_BYTES);

@@ -1,0 +1,374 @@
+//! What the HTTP front asks of the platform behind it. `cell` implements [`Service`]; tests implement it with a few lines.
+//!
+//! The front finds out *where* a tenant is served ([`Service::locate`]), *who* asks ([`Service::authenticate`]) and then
+//! calls the one method that the route stands for. Methods are named after resources; all take a [`RequestContext`], so that
+//! nothing behind the gate sees an unchecked tenant or principal.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use crate::body::collection::{Collection, CollectionSchema};
+use crate::body::control::{
+    Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch,
+};
+use crate::body::event::Event;
+use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
+use crate::body::token::{Me, NewToken, Role, Token};
+use crate::error::{Error, Result};
+use crate::ids::{Id, Name, NodeNumber, Slug};
+
+/// What a request needs of the node that serves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Writes: the leader of the tenant's cell.
+    Leader,
+    /// Reads: any replica of the tenant's cell (the read barrier makes them strong).
+    Replica,
+}
+
+/// Where a tenant is served.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// On this node.
+    Here(Placement),
+    /// On another node of the region: forward it there, once.
+    Node(NodeNumber),
+    /// In another region: 421.
+    Region(crate::error::Elsewhere),
+    /// There is no such tenant in this region.
+    Nowhere,
+    /// Its cell has no leader that this node knows: wait for [`Service::leader_change`], up to
+    /// [`crate::limits::LEADER_WAIT_MILLIS`], then look again.
+    NoLeader,
+}
+
+/// A tenant, and the cell and epoch that own it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Its public name.
+    pub slug: Slug,
+    /// The `TenantUid`: never reused.
+    pub uid: u64,
+    /// The number of its cell's group.
+    pub cell: u64,
+    /// Raised by each move.
+    pub epoch: u64,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The token's id.
+    pub token: Id,
+    /// The version of the token's row that was read.
+    pub version: u64,
+    /// The token's name.
+    pub name: Arc<str>,
+    /// Its role.
+    pub role: Role,
+    /// Collections that it may touch; none: all.
+    pub scopes: Option<Arc<[String]>>,
+    /// Microseconds since the epoch; none: never.
+    pub expires_at: Option<u64>,
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// It sees every write that was answered before it began.
+    #[default]
+    Strong,
+    /// What this replica has.
+    Local,
+    /// At least the tenant's position N.
+    AtLeast(u64),
+}
+
+/// An idempotency key with the request that it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// BLAKE3-like digest of method, path and key. The service adds tenant and principal.
+    pub scope: [u8; 32],
+    /// Digest of the body.
+    pub body: [u8; 32],
+}
+
+/// The part of a request's time that a stage took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Stage {
+    /// Reading the request, finding its place, and forwarding it.
+    Ingress,
+    /// Who, which tenant, allowed.
+    Gate,
+    /// The read barrier.
+    Barrier,
+    /// The decision above the log.
+    Decide,
+    /// From the proposal to the log.
+    Propose,
+    /// The log's fsync on the leader.
+    Fsync,
+    /// From there to the quorum.
+    Commit,
+    /// From the quorum to visible.
+    Apply,
+    /// Reading the store.
+    Query,
+}
+
+impl Stage {
+    /// Every stage, in the order of a request's life.
+    pub const ALL: [Stage; 9] = [
+        Stage::Ingress,
+        Stage::Gate,
+        Stage::Barrier,
+        Stage::Decide,
+        Stage::Propose,
+        Stage::Fsync,
+        Stage::Commit,
+        Stage::Apply,
+        Stage::Query,
+    ];
+
+    /// Its name in `Server-Timing` and `/metrics`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Ingress => "ingress",
+            Stage::Gate => "gate",
+            Stage::Barrier => "barrier",
+            Stage::Decide => "decide",
+            Stage::Propose => "propose",
+            Stage::Fsync => "fsync",
+            Stage::Commit => "commit",
+            Stage::Apply => "apply",
+            Stage::Query => "query",
+        }
+    }
+}
+
+/// How long each [`Stage`] took, in microseconds. Shared by all who serve one request.
+#[derive(Debug, Default)]
+pub struct Timing([AtomicU32; Stage::ALL.len()]);
+
+impl Timing {
+    /// Adds to a stage.
+    pub fn add(&self, stage: Stage, took: Duration) {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.0[stage as usize].fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Microseconds of a stage so far; 0: it was not part of this request.
+    pub fn micros(&self, stage: Stage) -> u32 {
+        self.0[stage as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// What every call behind the gate knows of its request.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The tenant.
+    pub placement: Placement,
+    /// Who asks.
+    pub principal: Principal,
+    /// Where the time goes.
+    pub timing: Arc<Timing>,
+}
+
+/// A body with the position of the tenant that it reflects.
+#[derive(Clone, Debug)]
+pub struct Reply<T> {
+    /// The body.
+    pub body: T,
+    /// The number of the tenant's last event that it reflects.
+    pub position: u64,
+}
+
+/// What a PUT did.
+#[derive(Clone, Debug)]
+pub struct Stored<T> {
+    /// The result.
+    pub body: T,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// A stream of bytes to another node.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// A [`Stream`] of some kind.
+pub type BoxStream = Box<dyn Stream>;
+
+/// Lines of NDJSON that the service writes while the reply is sent. The channel is small: whoever sends waits for the client.
+/// A closed channel means that the client has gone.
+pub type LineSender = mpsc::Sender<Result<Bytes>>;
+
+/// Lines of an import as they arrive: without the line break, empty lines left out, each with its number from 1. An error
+/// says why a line cannot be read (too long, bad UTF-8); the stream then goes on with the next. `None`: the end of the body.
+/// An `Err` of the outer result: the client's connection broke; nothing more comes.
+#[async_trait]
+pub trait LineSource: Send {
+    /// The next line.
+    async fn next(&mut self) -> Result<Option<(u64, Result<Bytes>)>>;
+}
+
+/// Who is behind an operator's token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// What the token is called.
+    pub name: Arc<str>,
+}
+
+/// The platform behind the front.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    // ---- ingress ----
+
+    /// Where a tenant is served, from this node's copy of the directory. Never blocks.
+    fn locate(&self, slug: &Slug, reach: Reach) -> Location;
+    /// Where the directory is led, for control calls that write. [`Location::Here`] carries a placement with an empty cell.
+    fn locate_control(&self) -> Location;
+    /// Resolves when a leader of some group became known or changed.
+    async fn leader_change(&self);
+    /// Tells what a forwarded request was answered: the cell of `slug` is led by `leader` (none: not known).
+    fn leader_hint(&self, slug: Option<&Slug>, leader: Option<NodeNumber>);
+    /// A stream to another node's front, authenticated both ways.
+    async fn dial(&self, node: NodeNumber) -> std::io::Result<BoxStream>;
+
+    // ---- gate ----
+
+    /// Who a tenant's token belongs to. `strong`: with the read barrier before it.
+    async fn authenticate(&self, placement: &Placement, secret: &str, timing: &Timing) -> Result<Principal>;
+    /// Who an operator's token belongs to.
+    async fn authenticate_operator(&self, secret: &str) -> Result<Operator>;
+    /// Makes what follows see at least what `consistency` asks for. Called before [`Service::authenticate`] on reads.
+    async fn barrier(&self, placement: &Placement, consistency: Consistency, timing: &Timing) -> Result<()>;
+
+    // ---- a tenant: tokens ----
+
+    /// Who this token is.
+    async fn me(&self, ctx: &RequestContext) -> Result<Reply<Me>>;
+    /// All API keys, without secrets.
+    async fn tokens(&self, ctx: &RequestContext) -> Result<Reply<Vec<Token>>>;
+    /// A new API key; its secret is in the reply and nowhere else.
+    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Option<Idempotency>) -> Result<Reply<Token>>;
+    /// Revokes an API key.
+    async fn token_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>>;
+
+    // ---- a tenant: collections ----
+
+    /// All collections.
+    async fn collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>>;
+    /// One collection.
+    async fn collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>>;
+    /// Creates a collection, or replaces its schema.
+    async fn collection_put(
+        &self,
+        ctx: &RequestContext,
+        name: &Name,
+        schema: CollectionSchema,
+        if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Collection>>>;
+    /// Deletes an empty collection.
+    async fn collection_delete(&self, ctx: &RequestContext, name: &Name, if_match: Option<u64>) -> Result<Reply<()>>;
+
+    // ---- a tenant: records ----
+
+    /// A new record.
+    async fn record_create(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        new: NewRecord,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Record>>;
+    /// One record.
+    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>>;
+    /// Creates or replaces a record.
+    async fn record_put(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        fields: Fields,
+        if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Record>>>;
+    /// Merges into a record (RFC 7396).
+    async fn record_patch(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        patch: Fields,
+        if_match: Option<u64>,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Record>>;
+    /// Deletes a record.
+    async fn record_delete(&self, ctx: &RequestContext, collection: &Name, id: Id, if_match: Option<u64>) -> Result<Reply<()>>;
+    /// One page of records.
+    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>>;
+    /// Several operations, all or none.
+    async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>>;
+    /// A streamed import. Lines go in order; `import` names it, so that a second attempt skips what is stored.
+    async fn import(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()>;
+    /// Everything that the tenant owns, at one position.
+    async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>>;
+    /// Events after a position, at most `limit`; with `wait`, at least one event or an empty answer when the time is up.
+    async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>>;
+
+    // ---- control ----
+
+    /// A new tenant with its first admin token.
+    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant>;
+    /// Tenants by slug, after the cursor.
+    async fn tenants(&self, operator: &Operator, limit: usize, cursor: Option<String>) -> Result<Page<Tenant>>;
+    /// One tenant.
+    async fn tenant(&self, operator: &Operator, slug: &Slug) -> Result<Tenant>;
+    /// Changes a tenant.
+    async fn tenant_patch(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant>;
+    /// Erases a tenant: long work.
+    async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
+    /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
+    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token>;
+    /// How far an operation is.
+    async fn operation(&self, operator: &Operator, id: Id) -> Result<Operation>;
+    /// All regions.
+    async fn regions(&self, operator: &Operator) -> Result<Vec<Region>>;
+    /// The cells of this region, as this node sees them.
+    async fn cells(&self, operator: &Operator) -> Result<Vec<Cell>>;
+    /// The hash of this node's replica of a cell.
+    async fn cell_hash(&self, operator: &Operator, cell: &str) -> Result<CellHash>;
+    /// The nodes of this region, as this node sees them.
+    async fn nodes(&self, operator: &Operator) -> Result<Vec<Node>>;
+    /// Initialises the groups of this region, once; true: it was done now.
+    async fn initialize(&self, operator: &Operator) -> Result<bool>;
+
+    // ---- health ----
+
+    /// Ready to serve; the error says why not.
+    fn ready(&self) -> Result<(), String>;
+    /// The platform's own metrics, in the Prometheus text format; the front adds its own.
+    fn metrics(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// What `GET /` says of this node: name and region.
+    fn identity(&self) -> (String, String);
+}
+
+/// An error for methods that a test's service does not have.
+pub fn not_here(what: &str) -> Error {
+    Error::new(crate::error::Code::NotFound, format!("{what} is not served here"))
+}

@@ -1,0 +1,1 @@
+//! Measures the built binary under closed-loop and open-loop load.

@@ -1,0 +1,1 @@
+//! CloudNest: a multi-tenant platform for collaboration software in one binary.

@@ -1,0 +1,1 @@
+//! What chaos and bench both need: spawn a cluster, drive load, histograms, report.

@@ -1,0 +1,1 @@
+//! The log: opaque bytes replicated by many Raft groups in one process.

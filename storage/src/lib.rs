@@ -1,0 +1,1 @@
+//! The ground: one group's durable data.
