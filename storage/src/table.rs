@@ -1,0 +1,275 @@
+//! All tables of the store, and the typed key of each.
+//!
+//! A table is a tag and the fields of its key; what its values mean is the business of the crate above. The codec's rules stand
+//! at the head of `key`. A tag that was once given is never changed and never given again: files on disk and archives hold it.
+//!
+//! Every table says what a move, an archive, a restore and an erasure of a tenant do with it: `Carried` tables go along,
+//! `Derived` ones are built again from carried ones, `Local` ones belong to this group and stay.
+
+use crate::key::{Element, Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, head, push_hex, put_element, seal, space_of};
+use crate::space::Space;
+
+/// What move, archive, restore and erasure do with a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes along with the tenant.
+    Carried,
+    /// Is built again from the carried tables.
+    Derived,
+    /// Belongs to the group and stays.
+    Local,
+}
+
+/// The typed key of a table.
+pub trait Table: Sized {
+    /// The table's number inside a key; unique and never reused.
+    const TAG: u8;
+    /// The table's name for people.
+    const NAME: &'static str;
+    /// What move, archive, restore and erasure do with the table.
+    const KIND: Kind;
+
+    /// Encodes the key.
+    fn key(&self) -> Key;
+
+    /// Decodes a key of this table; `KeyError::Tag` when it belongs to another.
+    fn parse(key: &[u8]) -> Result<Self, KeyError>;
+}
+
+/// A table as a value, to iterate over all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct TableInfo {
+    /// The table's number inside a key.
+    pub tag: u8,
+    /// The table's name for people.
+    pub name: &'static str,
+    /// What move, archive, restore and erasure do with the table.
+    pub kind: Kind,
+    /// Prints a key of this table; `None` when it is malformed.
+    pub describe: fn(&[u8]) -> Option<String>,
+}
+
+macro_rules! tables {
+    ($( $(#[$meta:meta])* $name:ident = $tag:literal $text:literal $kind:ident { $( $field:ident: $type:ty = $doc:literal ),* } )*) => {
+        $(
+            $(#[$meta])*
+            #[derive(Clone, Debug, PartialEq)]
+            pub struct $name {
+                /// The tenant's slice that the key lies in.
+                pub space: Space,
+                $( #[doc = $doc] pub $field: $type, )*
+            }
+
+            impl Table for $name {
+                const TAG: u8 = $tag;
+                const NAME: &'static str = $text;
+                const KIND: Kind = Kind::$kind;
+
+                fn key(&self) -> Key {
+                    #[allow(unused_mut)]
+                    let mut out = head(self.space, $tag);
+                    $( self.$field.put(&mut out); )*
+                    seal(out)
+                }
+
+                fn parse(key: &[u8]) -> Result<Self, KeyError> {
+                    let space = space_of(key).ok_or(KeyError::Short)?;
+                    match key.get(TAG_AT) {
+                        None => return Err(KeyError::Short),
+                        Some(tag) if *tag != $tag => return Err(KeyError::Tag(*tag)),
+                        Some(_) => {}
+                    }
+                    #[allow(unused_mut)]
+                    let mut rest = &key[HEAD_BYTES..];
+                    $( let $field = <$type as Field>::take(&mut rest)?; )*
+                    if rest.is_empty() { Ok($name { space, $($field),* }) } else { Err(KeyError::Long) }
+                }
+            }
+
+            impl $name {
+                fn describe(key: &[u8]) -> Option<String> {
+                    let parsed = <$name as Table>::parse(key).ok()?;
+                    #[allow(unused_mut)]
+                    let mut out = format!(concat!($text, " space={}"), parsed.space);
+                    $(
+                        out.push_str(concat!(" ", stringify!($field), "="));
+                        parsed.$field.show(&mut out);
+                    )*
+                    Some(out)
+                }
+            }
+        )*
+
+        /// Every table, in the order of the tags.
+        pub const TABLES: &[TableInfo] = &[
+            $( TableInfo { tag: $tag, name: $text, kind: Kind::$kind, describe: $name::describe } ),*
+        ];
+    };
+}
+
+tables! {
+    /// The first key of a space: that it exists, and what belongs to it as a whole.
+    SpaceHeader = 0x01 "space_header" Carried {}
+    /// A collection's schema.
+    CollectionSchema = 0x02 "collection_schema" Carried { collection: u32 = "The collection's number." }
+    /// Finds a collection by its name.
+    CollectionName = 0x03 "collection_name" Derived { name: String = "The collection's name." }
+    /// An access token, without its secret.
+    Token = 0x08 "token" Carried { id: [u8; 16] = "The token's id." }
+    /// Finds a token by the hash of its secret.
+    TokenSecret = 0x09 "token_secret" Derived { hash: [u8; 32] = "The hash of the secret." }
+    /// A record.
+    Record = 0x10 "record" Carried { collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id." }
+    /// A record's place in an index.
+    IndexEntry = 0x11 "index_entry" Derived {
+        collection: u32 = "The collection's number.", index: u32 = "The index's number in its collection.",
+        values: Vec<Element> = "The indexed values.", id: [u8; 16] = "The record's id."
+    }
+    /// The one record that has these values.
+    UniqueEntry = 0x12 "unique_entry" Derived {
+        collection: u32 = "The collection's number.", index: u32 = "The index's number in its collection.",
+        values: Vec<Element> = "The values that nobody else may have."
+    }
+    /// That one record refers to another.
+    ReferenceEntry = 0x13 "reference_entry" Derived {
+        target_collection: u32 = "The collection of the record that is referred to.", target: [u8; 16] = "Its id.",
+        source_collection: u32 = "The collection of the record that refers.", field: u32 = "The field that refers.",
+        source: [u8; 16] = "The id of the record that refers."
+    }
+    /// The last number that a sequence gave out.
+    Sequence = 0x14 "sequence" Carried {
+        collection: u32 = "The collection's number.", field: u32 = "The field that is numbered.",
+        scope: [u8; 16] = "The record within which it is numbered, or zeros."
+    }
+    /// One change, by its position.
+    Event = 0x20 "event" Carried { position: u64 = "The event's position in its tenant, without gaps." }
+    /// The reply that a retry of a request gets.
+    Idempotency = 0x30 "idempotency" Carried { scope: [u8; 32] = "The hash of tenant, principal, method, path and key." }
+    /// When a reply may be forgotten.
+    IdempotencyExpiry = 0x31 "idempotency_expiry" Derived {
+        stamp: u64 = "The stamped time of expiry in microseconds.", scope: [u8; 32] = "The scope that expires."
+    }
+    /// What an import already brought in.
+    Import = 0x38 "import" Carried { import: [u8; 32] = "The hash that names the imported thing." }
+    /// An operation and how far it is.
+    Operation = 0x40 "operation" Carried { id: [u8; 16] = "The operation's id." }
+    /// The directory's tenant, by slug.
+    DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
+    /// The directory's tenant, by uid.
+    DirectoryTenantUid = 0x51 "directory_tenant_uid" Local { uid: u64 = "The tenant's number, never reused." }
+    /// An operator's token, by the hash of its secret.
+    OperatorToken = 0x52 "operator_token" Local { hash: [u8; 32] = "The hash of the secret." }
+    /// A cell that the directory knows.
+    DirectoryCell = 0x53 "directory_cell" Local { cell: u64 = "The cell's number." }
+    /// The level of features that all replicas of the group understand.
+    Level = 0x58 "level" Local {}
+}
+
+/// Tags stand in ascending order, so none is given twice, and `FF` is left to mark the end of all keys.
+const _: () = {
+    let mut position = 0;
+    while position + 1 < TABLES.len() {
+        assert!(TABLES[position].tag < TABLES[position + 1].tag, "tags ascend and are unique");
+        position += 1;
+    }
+    assert!(TABLES[position].tag < 0xFF, "tag FF is reserved");
+};
+
+impl Record {
+    /// All records of a collection, by id.
+    pub fn range(space: Space, collection: u32) -> KeyRange {
+        prefix(space, Self::TAG, |out| collection.put(out))
+    }
+}
+
+impl IndexEntry {
+    /// All entries of an index whose values begin with `leading`, in the order of the values.
+    pub fn range(space: Space, collection: u32, index: u32, leading: &[Element]) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            collection.put(out);
+            index.put(out);
+            leading.iter().for_each(|element| put_element(element, out));
+        })
+    }
+}
+
+impl UniqueEntry {
+    /// All entries of a unique index.
+    pub fn range(space: Space, collection: u32, index: u32) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            collection.put(out);
+            index.put(out);
+        })
+    }
+}
+
+impl ReferenceEntry {
+    /// All references to one record.
+    pub fn range(space: Space, target_collection: u32, target: [u8; 16]) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            target_collection.put(out);
+            target.put(out);
+        })
+    }
+}
+
+impl Event {
+    /// All events after a position.
+    pub fn range_after(space: Space, position: u64) -> KeyRange {
+        KeyRange::table(space, Self::TAG).after(&Event { space, position }.key())
+    }
+}
+
+impl IdempotencyExpiry {
+    /// All that expires before a stamp, the earliest first.
+    pub fn range_before(space: Space, stamp: u64) -> KeyRange {
+        let bound = IdempotencyExpiry { space, stamp, scope: [0; 32] };
+        KeyRange::table(space, Self::TAG).before(&bound.key())
+    }
+}
+
+/// Tables of which one always wants all keys of a space.
+macro_rules! whole_table_range {
+    ($($name:ident),*) => {
+        $(
+            impl $name {
+                /// All keys of this table in one space.
+                pub fn range(space: Space) -> KeyRange {
+                    KeyRange::table(space, Self::TAG)
+                }
+            }
+        )*
+    };
+}
+
+whole_table_range!(
+    CollectionSchema,
+    CollectionName,
+    Token,
+    Idempotency,
+    Import,
+    Operation,
+    DirectoryTenant,
+    DirectoryTenantUid,
+    OperatorToken,
+    DirectoryCell
+);
+
+/// All keys of a table that begin with the fields that `fields` writes.
+fn prefix(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> KeyRange {
+    let mut out = head(space, tag);
+    fields(&mut out);
+    KeyRange::prefix(out)
+}
+
+/// Prints any bytes as a key: by its table when there is one, else in hexadecimal.
+pub(crate) fn print(key: &[u8]) -> String {
+    let table = key.get(TAG_AT).and_then(|tag| TABLES.iter().find(|table| table.tag == *tag));
+    if let Some(text) = table.and_then(|table| (table.describe)(key)) {
+        return text;
+    }
+    let mut out = String::from(table.map_or("unknown", |table| table.name));
+    out.push_str(" bytes=");
+    push_hex(key, &mut out);
+    out
+}
