@@ -1,0 +1,243 @@
+//! The configuration of a cluster: `cluster.toml`, read and checked once, then immutable.
+//!
+//! Three steps. `raw` turns the text into sections whose values keep their place in the file, and reports what has the wrong
+//! form: an unknown key, a text where a number belongs, a secret written down. `checked` looks at the sections together:
+//! names and addresses that are there twice, references to nothing, a cell whose nodes are in two regions. What comes out is
+//! a [`Config`], behind which nobody asks again whether a node exists.
+//!
+//! Neither step stops at the first mistake: the reader goes on with what it understood, and [`ConfigErrors`] holds all of it,
+//! each with line and column. So a file is right after one round of corrections, and a typing mistake in a key never becomes
+//! a default that nobody asked for.
+//!
+//! Invariants of a [`Config`]: every name is unique among its kind and so is every number; every node of a cell exists and is
+//! in the cell's region; a cell has 1, 3 or 5 replicas; the directory has 1, 3 or 5 voters; no two nodes share an address.
+//!
+//! CAVEATS. A node takes from its file its own entry, its peers' addresses and the secrets; what the directory holds wins over
+//! the rest once it is initialised. Secrets are not read here: [`Secret::read`] does it where they are needed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+mod checked;
+mod error;
+mod raw;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use secret::{Secret, SecretError};
+
+/// Largest configuration file, in bytes. Raised: a wrong path reads a large file. Lowered: very large clusters are refused.
+const CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The cluster's name: part of every node's certificate.
+    pub cluster: String,
+    /// The regions, in the order of the file.
+    pub regions: Vec<Region>,
+    /// The nodes, in the order of the file.
+    pub nodes: Vec<NodeEntry>,
+    /// The cells, in the order of the file.
+    pub cells: Vec<CellEntry>,
+    /// The plans, in the order of the file; the first is the default. Never empty.
+    pub plans: Vec<Plan>,
+    /// The nodes that vote in the directory: 1, 3 or 5.
+    pub directory_voters: Vec<String>,
+    /// The bootstrap token of the operator.
+    pub operator_token: Option<Secret>,
+    /// The certificates of the nodes among each other.
+    pub tls: Option<TlsFiles>,
+    /// Heartbeats and elections of the cells.
+    pub timing: Timing,
+}
+
+/// A residency boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Its name, such as `eu-west-1`.
+    pub name: String,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeEntry {
+    /// Its name.
+    pub name: String,
+    /// Its number, from 1: never given to another node.
+    pub number: u64,
+    /// Its region.
+    pub region: String,
+    /// Where it serves its API.
+    pub api: SocketAddr,
+    /// Where it listens to the other nodes.
+    pub peer: SocketAddr,
+    /// The base URL under which clients reach its API, without a slash at the end.
+    pub endpoint: String,
+    /// Its data directory, where the file names one.
+    pub data: Option<PathBuf>,
+}
+
+/// Whom a cell serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellKind {
+    /// Many tenants.
+    Shared,
+    /// One tenant.
+    Dedicated,
+}
+
+impl CellKind {
+    /// The word for it in files and replies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Dedicated => "dedicated",
+        }
+    }
+}
+
+/// A cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellEntry {
+    /// Its name.
+    pub name: String,
+    /// The number of its Raft group: at least 2, because 1 is the directory.
+    pub number: u64,
+    /// Its region.
+    pub region: String,
+    /// Whom it serves.
+    pub kind: CellKind,
+    /// The nodes that hold its replicas: 1, 3 or 5, all in its region.
+    pub nodes: Vec<String>,
+}
+
+/// What a tenant may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// Its share of a node that is busy, against the weights of the others.
+    pub weight: u64,
+    /// Request units a second.
+    pub units_per_second: u64,
+    /// Request units that may be used at once after a quiet time.
+    pub burst_units: u64,
+    /// Storage, in GiB.
+    pub storage_gib: u64,
+    /// How long events are kept, in days.
+    pub events_days: u64,
+    /// How long superseded versions are kept, in days.
+    pub history_days: u64,
+    /// Whether its tenants may have a cell of their own.
+    pub dedicated: bool,
+}
+
+/// PEM files for the nodes' mutual TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The authority's certificate.
+    pub authority: PathBuf,
+    /// A node's certificate; `{name}` stands for the node's name.
+    pub certificate: PathBuf,
+    /// A node's key; `{name}` stands for the node's name.
+    pub key: PathBuf,
+}
+
+/// How fast a cell notices that its leader is gone, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Between two heartbeats of a leader.
+    pub heartbeat_ms: u64,
+    /// The shortest time without a heartbeat after which a replica stands for election.
+    pub election_min_ms: u64,
+    /// The longest.
+    pub election_max_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            election_min_ms: 150,
+            election_max_ms: 300,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Paths in it are relative to its directory.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = read(path).map_err(|(what, fix)| {
+            let file = path.to_owned();
+            ConfigErrors(vec![ConfigError {
+                file,
+                line: 1,
+                column: 1,
+                key: String::new(),
+                what,
+                fix: fix.to_owned(),
+            }])
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a text that was read from `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
+        let mut findings = error::Findings::new(path.to_owned(), text);
+        let raw = raw::read(text, &mut findings);
+        let dir = path
+            .parent()
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let config = checked::check(&raw, dir, &mut findings);
+        match findings.finish() {
+            Some(errors) => Err(errors),
+            None => Ok(config),
+        }
+    }
+
+    /// The node of a name.
+    pub fn node(&self, name: &str) -> Option<&NodeEntry> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The nodes of a region, in the order of the file.
+    pub fn region_nodes(&self, region: &str) -> Vec<&NodeEntry> {
+        self.nodes.iter().filter(|node| node.region == region).collect()
+    }
+
+    /// The cells of a region, in the order of the file.
+    pub fn region_cells(&self, region: &str) -> Vec<&CellEntry> {
+        self.cells.iter().filter(|cell| cell.region == region).collect()
+    }
+}
+
+impl TlsFiles {
+    /// The same files for one node: `{name}` replaced by its name.
+    pub fn of_node(&self, name: &str) -> Self {
+        let replace = |path: &Path| PathBuf::from(path.to_string_lossy().replace("{name}", name));
+        Self {
+            authority: replace(&self.authority),
+            certificate: replace(&self.certificate),
+            key: replace(&self.key),
+        }
+    }
+}
+
+/// The text of a file, or what is wrong with it and what to do.
+fn read(path: &Path) -> Result<String, (String, &'static str)> {
+    let absent = "name the file with --config, or start with the example that comes with CloudNest";
+    let length = std::fs::metadata(path)
+        .map_err(|error| (format!("cannot read the file: {error}"), absent))?
+        .len();
+    if length > CONFIG_BYTES {
+        return Err((
+            format!("the file has {length} bytes, more than {CONFIG_BYTES}"),
+            "is it the right file?",
+        ));
+    }
+    std::fs::read_to_string(path).map_err(|error| (format!("cannot read the file: {error}"), "it must be a text in UTF-8"))
+}
