@@ -1,1 +1,3 @@
 //! CloudNest: a multi-tenant platform for collaboration software in one binary.
+
+pub mod config;
