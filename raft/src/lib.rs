@@ -9,6 +9,7 @@ mod limits;
 mod peer;
 mod state_machine;
 mod tls;
+mod wal;
 
 pub use error::{Error, ProposeError, ReadError};
 pub use group::{Group, Proposed, Role, Status};
@@ -18,3 +19,4 @@ pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
 pub use tls::{Authority, Identity, make_authority};
+pub use wal::LogStats;
