@@ -164,6 +164,9 @@ impl Error {
             [one] => format!("{}: {}", one.pointer, one.message),
             many => format!("{} values do not fit; errors lists them", many.len()),
         };
-        Self { errors, ..Self::new(Code::InvalidFields, detail) }
+        Self {
+            errors,
+            ..Self::new(Code::InvalidFields, detail)
+        }
     }
 }

@@ -49,7 +49,9 @@ impl FromStr for Slug {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let inner = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let inner = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         let edges = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
         if (2..=40).contains(&text.len()) && inner && edges {
             return Ok(Self(text.to_owned()));
@@ -65,7 +67,9 @@ impl FromStr for Name {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let inner = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let inner = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         if (1..=40).contains(&text.len()) && inner && text.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Ok(Self(text.to_owned()));
         }
@@ -82,7 +86,10 @@ impl FromStr for Id {
     fn from_str(text: &str) -> Result<Self, IdError> {
         match Uuid::try_parse(text) {
             Ok(uuid) if text.len() == 36 => Ok(Self(uuid)),
-            _ => Err(IdError(format!("{:?} is not an id: use a UUID such as 0198c0de-0000-7000-8000-000000000001", shorten(text)))),
+            _ => Err(IdError(format!(
+                "{:?} is not an id: use a UUID such as 0198c0de-0000-7000-8000-000000000001",
+                shorten(text)
+            ))),
         }
     }
 }
@@ -146,7 +153,12 @@ mod tests {
     #[test]
     fn an_id_is_a_hyphenated_uuid() {
         assert!("0198c0de-0000-7000-8000-000000000001".parse::<Id>().is_ok());
-        for bad in ["", "1", "0198c0de00007000800000000000001", "0198c0de-0000-7000-8000-00000000000g"] {
+        for bad in [
+            "",
+            "1",
+            "0198c0de00007000800000000000001",
+            "0198c0de-0000-7000-8000-00000000000g",
+        ] {
             assert!(bad.parse::<Id>().is_err(), "{bad:?} must be refused");
         }
     }

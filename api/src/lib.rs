@@ -6,7 +6,9 @@
 //! Invariant: this crate touches no disk and imports none of its siblings.
 
 pub mod body;
+pub mod client;
 pub mod error;
 pub mod ids;
 pub mod limits;
+pub mod problem;
 pub mod service;

@@ -15,9 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::body::collection::{Collection, CollectionSchema};
-use crate::body::control::{
-    Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch,
-};
+use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
 use crate::body::event::Event;
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
 use crate::body::token::{Me, NewToken, Role, Token};

@@ -183,3 +183,10 @@ pub struct Operation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
+
+/// What `POST /v1/cluster/initialize` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Initialized {
+    /// True: it was done now; false: it had been done before.
+    pub initialized: bool,
+}

@@ -1,0 +1,104 @@
+//! Calls of operators, and those that need no token.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::tenant::{JSON, json};
+use super::{Answer, Call, Client, ClientError};
+use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
+use crate::body::record::Page;
+use crate::ids::Id;
+
+impl Client {
+    /// Whether the process is alive.
+    pub async fn livez(&self) -> Result<(), ClientError> {
+        self.checked(Call::new(Method::GET, "/livez")).await.map(drop)
+    }
+
+    /// Whether the node is ready to serve; a problem says why not.
+    pub async fn readyz(&self) -> Result<(), ClientError> {
+        self.checked(Call::new(Method::GET, "/readyz")).await.map(drop)
+    }
+
+    /// The node's metrics, in the Prometheus text format.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let answer = self.checked(Call::new(Method::GET, "/metrics")).await?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    }
+
+    /// The OpenAPI document.
+    pub async fn openapi(&self) -> Result<Value, ClientError> {
+        Ok(self.typed(Call::new(Method::GET, "/openapi.json")).await?.body)
+    }
+
+    /// A new tenant; the reply has its first admin token.
+    pub async fn tenant_create(&self, new: &NewTenant, key: Option<&str>) -> Result<Answer<Tenant>, ClientError> {
+        self.typed(Call::new(Method::POST, "/v1/tenants").body(JSON, json(new)?).keyed(key))
+            .await
+    }
+
+    /// A page of tenants by slug, after the cursor.
+    pub async fn tenants(&self, limit: usize, cursor: Option<&str>) -> Result<Answer<Page<Tenant>>, ClientError> {
+        let mut path = format!("/v1/tenants?limit={limit}");
+        if let Some(cursor) = cursor {
+            super::tenant::push_parameter(&mut path, "cursor", cursor);
+        }
+        self.typed(Call::new(Method::GET, path)).await
+    }
+
+    /// One tenant.
+    pub async fn tenant(&self, slug: &str) -> Result<Answer<Tenant>, ClientError> {
+        self.typed(Call::new(Method::GET, format!("/v1/tenants/{slug}"))).await
+    }
+
+    /// Changes a tenant.
+    pub async fn tenant_patch(&self, slug: &str, patch: &TenantPatch) -> Result<Answer<Tenant>, ClientError> {
+        self.typed(Call::new(Method::PATCH, format!("/v1/tenants/{slug}")).body(JSON, json(patch)?))
+            .await
+    }
+
+    /// Erases a tenant: long work.
+    pub async fn tenant_delete(&self, slug: &str) -> Result<Answer<Operation>, ClientError> {
+        self.typed(Call::new(Method::DELETE, format!("/v1/tenants/{slug}"))).await
+    }
+
+    /// How far an operation is.
+    pub async fn operation(&self, id: Id) -> Result<Answer<Operation>, ClientError> {
+        self.typed(Call::new(Method::GET, format!("/v1/operations/{id}"))).await
+    }
+
+    /// All regions.
+    pub async fn regions(&self) -> Result<Vec<Region>, ClientError> {
+        self.items("/v1/regions").await
+    }
+
+    /// The cells of the region, as the asked node sees them.
+    pub async fn cells(&self) -> Result<Vec<Cell>, ClientError> {
+        self.items("/v1/cells").await
+    }
+
+    /// The hash of the asked node's replica of a cell.
+    pub async fn cell_hash(&self, cell: &str) -> Result<CellHash, ClientError> {
+        Ok(self
+            .typed(Call::new(Method::GET, format!("/v1/cells/{cell}/hash")))
+            .await?
+            .body)
+    }
+
+    /// The nodes of the region, as the asked node sees them.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
+        self.items("/v1/nodes").await
+    }
+
+    /// Initialises the groups of the asked node's region, once; true: it was done now.
+    pub async fn initialize(&self) -> Result<bool, ClientError> {
+        let answer: Answer<Initialized> = self.typed(Call::new(Method::POST, "/v1/cluster/initialize")).await?;
+        Ok(answer.body.initialized)
+    }
+
+    async fn items<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<Vec<T>, ClientError> {
+        let page: Answer<Page<T>> = self.typed(Call::new(Method::GET, path)).await?;
+        Ok(page.body.items)
+    }
+}

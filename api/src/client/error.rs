@@ -1,0 +1,84 @@
+//! What can go wrong with a call, as one who retries has to tell it apart.
+
+use std::time::Duration;
+
+use crate::error::Outcome;
+use crate::problem::Problem;
+
+/// A failed call.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server answered with a problem.
+    #[error("{} {}: {}", .0.status, .0.code, .0.detail)]
+    Problem(Box<Problem>),
+    /// There was no answer, or none that can be read.
+    #[error("{message}")]
+    Transport {
+        /// Whether the request may have had an effect.
+        outcome: Outcome,
+        /// What broke.
+        message: String,
+    },
+}
+
+impl ClientError {
+    /// A call that never reached the server.
+    pub(super) fn unsent(message: impl Into<String>) -> Self {
+        Self::Transport {
+            outcome: Outcome::NotApplied,
+            message: message.into(),
+        }
+    }
+
+    /// A call whose answer is missing.
+    pub(super) fn unanswered(message: impl Into<String>) -> Self {
+        Self::Transport {
+            outcome: Outcome::Unknown,
+            message: message.into(),
+        }
+    }
+
+    /// Whether the request may have had an effect.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Problem(problem) => problem.outcome,
+            Self::Transport { outcome, .. } => *outcome,
+        }
+    }
+
+    /// The HTTP status, where there was an answer.
+    pub fn status(&self) -> Option<u16> {
+        self.problem().map(|problem| problem.status)
+    }
+
+    /// The problem's code, where there was an answer: such as `not_found`.
+    pub fn code(&self) -> Option<&str> {
+        self.problem().map(|problem| problem.code.as_str())
+    }
+
+    /// The problem, where there was an answer.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            Self::Transport { .. } => None,
+        }
+    }
+
+    /// How long the server asked to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.problem().and_then(|problem| problem.retry_after)
+    }
+
+    /// Whether another attempt may succeed where this one failed, its outcome aside.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport { .. } => true,
+            Self::Problem(problem) => {
+                matches!(
+                    problem.code.as_str(),
+                    "contention" | "too_many_requests" | "unavailable" | "not_leader" | "timeout"
+                ) || problem.status == 500
+            }
+        }
+    }
+}

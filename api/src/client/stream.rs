@@ -1,0 +1,223 @@
+//! Streams: import, export and events.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::Method;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+
+use super::lines::Lines;
+use super::payload::Payload;
+use super::tenant::push_parameter;
+use super::{Call, Client, ClientError};
+use crate::body::event::Event;
+use crate::body::import::{ExportLine, ImportLine, ImportSummary};
+
+/// How much of a reader is sent at a time, in bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Pieces between the source of an import and its connection.
+const PIECES: usize = 4;
+const NDJSON: &str = "application/x-ndjson";
+
+/// What an import is called.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// A second import with the same id goes on after what the first one stored.
+    pub import_id: Option<String>,
+}
+
+/// Which events to read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventsFrom {
+    /// The position after which to start.
+    pub after: u64,
+    /// Most events; none: all that there are.
+    pub limit: Option<usize>,
+    /// How long to wait for a first event where there is none; a whole number of seconds.
+    pub wait: Duration,
+    /// Whether to stay and read what is yet to come.
+    pub follow: bool,
+}
+
+/// Lines of an export.
+pub struct ExportStream {
+    lines: Lines,
+    whole: bool,
+}
+
+/// Events as they come.
+pub struct EventStream {
+    lines: Lines,
+}
+
+impl Client {
+    /// Imports pieces of NDJSON as they come; pieces need not end where lines end. `on_line` sees each line of the answer but
+    /// the summary, which is returned.
+    pub async fn import<S>(
+        &self,
+        tenant: &str,
+        collection: &str,
+        options: &ImportOptions,
+        source: S,
+        mut on_line: impl FnMut(&ImportLine),
+    ) -> Result<ImportSummary, ClientError>
+    where
+        S: Stream<Item = io::Result<Bytes>>,
+    {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        let mut call = Call::new(Method::POST, format!("/v1/tenants/{tenant}/records/{collection}/import"));
+        call = call.body(NDJSON, Bytes::new());
+        if let Some(id) = &options.import_id {
+            call = call.header("import-id", id);
+        }
+        let pump = async {
+            let mut source = std::pin::pin!(source);
+            while let Some(piece) = source.next().await {
+                let failed = piece
+                    .as_ref()
+                    .err()
+                    .map(|error| ClientError::unanswered(format!("read the import: {error}")));
+                // A closed channel: the server has answered already, and its answer says why.
+                if sender.send(piece).await.is_err() {
+                    break;
+                }
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+            }
+            drop(sender);
+            Ok(())
+        };
+        let talk = async {
+            let mut lines = Lines::new(self.open_stream(&call, Payload::Stream(receiver)).await?);
+            while let Some(line) = lines.next().await? {
+                match parse(&line)? {
+                    ImportLine::Summary(summary) => return Ok(summary),
+                    other => on_line(&other),
+                }
+            }
+            Err(ClientError::unanswered("the import's answer ended without its summary"))
+        };
+        let (mut pump, mut talk) = (std::pin::pin!(pump), std::pin::pin!(talk));
+        let mut pumping = true;
+        loop {
+            tokio::select! {
+                result = &mut talk => return result,
+                pumped = &mut pump, if pumping => {
+                    pumping = false;
+                    pumped?;
+                }
+            }
+        }
+    }
+
+    /// Imports NDJSON from a reader. See [`Client::import`].
+    pub async fn import_reader<R: AsyncRead + Unpin>(
+        &self,
+        tenant: &str,
+        collection: &str,
+        options: &ImportOptions,
+        reader: R,
+        on_line: impl FnMut(&ImportLine),
+    ) -> Result<ImportSummary, ClientError> {
+        let pieces = futures_util::stream::unfold(Some(reader), |reader| async move {
+            let mut reader = reader?;
+            let mut buffer = BytesMut::with_capacity(CHUNK_BYTES);
+            match reader.read_buf(&mut buffer).await {
+                Ok(0) => None,
+                Ok(_) => Some((Ok(buffer.freeze()), Some(reader))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        self.import(tenant, collection, options, pieces, on_line).await
+    }
+
+    /// Everything that a tenant owns.
+    pub async fn export(&self, tenant: &str) -> Result<ExportStream, ClientError> {
+        let call = Call::new(Method::GET, format!("/v1/tenants/{tenant}/export"));
+        let exchange = self.open_stream(&call, Payload::full(Bytes::new())).await?;
+        Ok(ExportStream {
+            lines: Lines::new(exchange),
+            whole: false,
+        })
+    }
+
+    /// Events after a position.
+    pub async fn events(&self, tenant: &str, from: EventsFrom) -> Result<EventStream, ClientError> {
+        let mut path = format!("/v1/tenants/{tenant}/events?after={}", from.after);
+        if let Some(limit) = from.limit {
+            push_parameter(&mut path, "limit", &limit.to_string());
+        }
+        if !from.wait.is_zero() {
+            push_parameter(&mut path, "wait", &from.wait.as_secs().max(1).to_string());
+        }
+        if from.follow {
+            push_parameter(&mut path, "follow", "true");
+        }
+        let call = Call::new(Method::GET, path).header("accept", NDJSON);
+        let exchange = self.open_stream(&call, Payload::full(Bytes::new())).await?;
+        Ok(EventStream {
+            lines: Lines::new(exchange),
+        })
+    }
+}
+
+impl ExportStream {
+    /// The next line as it was sent; none after the trailer. An end without a trailer is an error.
+    pub async fn next_raw(&mut self) -> Result<Option<Bytes>, ClientError> {
+        match self.lines.next().await? {
+            Some(line) => {
+                self.whole = self.whole || line.starts_with(br#"{"kind":"trailer""#);
+                Ok(Some(line))
+            }
+            None if self.whole => Ok(None),
+            None => Err(ClientError::unanswered("the export ended without its trailer")),
+        }
+    }
+
+    /// The next line; none after the trailer. An end without a trailer is an error.
+    pub async fn next(&mut self) -> Result<Option<ExportLine>, ClientError> {
+        match self.next_raw().await? {
+            Some(line) => export_line(&line).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl EventStream {
+    /// The next event; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        match self.lines.next().await? {
+            Some(line) => parse(&line).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The position that the tenant had when the stream began.
+    pub fn position(&self) -> Option<u64> {
+        self.lines.headers().get("cloudnest-position")?.to_str().ok()?.parse().ok()
+    }
+}
+
+/// Reads an export's line. A record's fields stay as they were sent, which rules out serde's own way to read tagged enums.
+fn export_line(line: &[u8]) -> Result<ExportLine, ClientError> {
+    #[derive(Deserialize)]
+    struct Tag<'a> {
+        #[serde(borrow)]
+        kind: std::borrow::Cow<'a, str>,
+    }
+    match parse::<Tag<'_>>(line)?.kind.as_ref() {
+        "record" => parse(line).map(ExportLine::Record),
+        "collection" => parse(line).map(ExportLine::Collection),
+        "token" => parse(line).map(ExportLine::Token),
+        _ => parse(line),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(line).map_err(|error| ClientError::unanswered(format!("read a line of the reply: {error}")))
+}
