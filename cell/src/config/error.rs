@@ -114,7 +114,7 @@ pub(super) fn suggestion<'n>(given: &str, known: impl IntoIterator<Item = &'n st
     let known: Vec<&str> = known.into_iter().collect();
     let nearest = known.iter().map(|name| (edits(given, name), *name)).min();
     match nearest {
-        Some((distance, name)) if distance <= SUGGESTION_EDITS.min(name.chars().count() / 2 + 1) => {
+        Some((distance, name)) if distance <= SUGGESTION_EDITS.min(name.chars().count() / 3 + 1) => {
             format!("did you mean \"{name}\"?")
         }
         Some(_) => format!("there are: {}", known.join(", ")),
