@@ -1,0 +1,185 @@
+//! Regions, nodes and their addresses, and the `cluster.toml` that says so.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result};
+
+use crate::ports::free_ports;
+
+/// A budget that no run uses up: measurements find the limit of the machine, not of a plan.
+const UNLIMITED: u64 = 1_000_000_000;
+
+/// A node of a [`Layout`].
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name: the region's name and a letter.
+    pub name: String,
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its region.
+    pub region: String,
+    /// Where it serves the API.
+    pub api: SocketAddr,
+    /// Where it listens for its peers.
+    pub peer: SocketAddr,
+}
+
+/// What a cluster consists of.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The nodes, region by region.
+    pub nodes: Vec<Node>,
+    /// The plan that tenants get: its name. It has no limits in practice.
+    pub plan: String,
+    /// `[timing]`: heartbeat, shortest and longest election time, in milliseconds; `None`: the program's own.
+    pub timing: Option<[u64; 3]>,
+}
+
+impl Layout {
+    /// Regions by name, each with so many nodes (1, 3 or 5) and one shared cell over all of them. Ports are free ones.
+    pub fn new(regions: &[(&str, usize)]) -> Result<Self> {
+        let count: usize = regions.iter().map(|(_, nodes)| nodes).sum();
+        let ports = free_ports(count * 2).context("find free ports")?;
+        let mut addresses = ports.iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        let mut nodes = Vec::new();
+        for (region, size) in regions {
+            for letter in ('a'..='z').take(*size) {
+                let (api, peer) = addresses.next().zip(addresses.next()).context("count the ports")?;
+                let number = nodes.len() as u64 + 1;
+                nodes.push(Node {
+                    name: format!("{region}{letter}"),
+                    number,
+                    region: (*region).to_owned(),
+                    api,
+                    peer,
+                });
+            }
+        }
+        Ok(Self {
+            nodes,
+            plan: "unlimited".to_owned(),
+            timing: None,
+        })
+    }
+
+    /// One region, `eu-west-1`, with so many nodes.
+    pub fn one_region(nodes: usize) -> Result<Self> {
+        Self::new(&[("eu-west-1", nodes)])
+    }
+
+    /// The regions in order, each once.
+    pub fn regions(&self) -> Vec<&str> {
+        let mut regions: Vec<_> = self.nodes.iter().map(|node| node.region.as_str()).collect();
+        regions.dedup();
+        regions
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes
+            .iter()
+            .find(|node| node.name == name)
+            .with_context(|| format!("there is no node {name}"))
+    }
+
+    /// The voters of the directory: with several regions the first node of each, else all of the one; always an odd number.
+    fn voters(&self) -> Vec<&str> {
+        let regions = self.regions();
+        let mut voters: Vec<_> = if regions.len() < 3 {
+            self.nodes
+                .iter()
+                .filter(|node| node.region == regions[0])
+                .map(|node| node.name.as_str())
+                .collect()
+        } else {
+            let first = |region: &&str| {
+                self.nodes
+                    .iter()
+                    .find(|node| node.region == **region)
+                    .map(|node| node.name.as_str())
+            };
+            regions.iter().filter_map(first).collect()
+        };
+        voters.truncate(if voters.len() >= 5 {
+            5
+        } else {
+            voters.len() - (voters.len() + 1) % 2
+        });
+        voters
+    }
+
+    /// The text of `cluster.toml`.
+    pub fn to_toml(&self) -> String {
+        let list = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let mut out = format!("cluster = \"rig\"\n\n[directory]\nvoters = [{}]\n", list(&self.voters()));
+        if let Some([heartbeat, min, max]) = self.timing {
+            let _ = write!(
+                out,
+                "\n[timing]\nheartbeat_ms = {heartbeat}\nelection_min_ms = {min}\nelection_max_ms = {max}\n"
+            );
+        }
+        for (at, region) in self.regions().into_iter().enumerate() {
+            let members: Vec<_> = self.nodes.iter().filter(|node| node.region == region).collect();
+            let names: Vec<_> = members.iter().map(|node| node.name.as_str()).collect();
+            let _ = write!(out, "\n[[region]]\nname = {region:?}\n");
+            for node in &members {
+                let Node {
+                    name, number, api, peer, ..
+                } = node;
+                let _ = write!(
+                    out,
+                    "\n[[node]]\nname = {name:?}\nnumber = {number}\nregion = {region:?}\napi = \"{api}\"\npeer = \"{peer}\"\n"
+                );
+            }
+            let (cell, number) = (format!("{region}-shared"), at + 2);
+            let _ = write!(
+                out,
+                "\n[[cell]]\nname = {cell:?}\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
+                list(&names)
+            );
+        }
+        let _ = write!(
+            out,
+            "\n[[plan]]\nname = {:?}\nweight = 1\nunits_per_second = {UNLIMITED}\nburst_units = {UNLIMITED}\nstorage_gib = 1000\n",
+            self.plan
+        );
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_of_three_has_three_voters_and_a_cell_over_all() {
+        let layout = Layout::one_region(3).unwrap();
+        assert_eq!(layout.voters(), ["eu-west-1a", "eu-west-1b", "eu-west-1c"]);
+        let text = layout.to_toml();
+        assert!(
+            text.contains("nodes = [\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]"),
+            "{text}"
+        );
+        assert!(text.contains(&format!("api = \"{}\"", layout.nodes[2].api)), "{text}");
+        assert_eq!(text.matches("[[node]]").count(), 3);
+    }
+
+    #[test]
+    fn the_directory_spreads_over_regions_and_stays_odd() {
+        let voters = |regions: &[(&str, usize)]| {
+            Layout::new(regions)
+                .unwrap()
+                .voters()
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(voters(&[("one", 3), ("two", 3), ("three", 3)]), ["onea", "twoa", "threea"]);
+        assert_eq!(voters(&[("one", 1), ("two", 3)]), ["onea"]);
+        assert_eq!(
+            voters(&[("one", 1), ("two", 1), ("three", 1), ("four", 1)]),
+            ["onea", "twoa", "threea"]
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! Children that do not outlive us.
+//!
+//! `setpriv --pdeathsig KILL` makes the kernel kill a child when the *thread* that started it ends. So all children of the
+//! process are started by one thread that lives as long as the process: a caller's thread may come and go.
+
+use std::io;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use anyhow::{Context, Result};
+
+/// Starts that wait for the nursery's thread. Raised: nothing gained. Lowered: callers wait for each other.
+const QUEUE_REQUESTS: usize = 16;
+
+struct Request {
+    command: Command,
+    answer: SyncSender<io::Result<Child>>,
+}
+
+fn thread() -> Result<&'static SyncSender<Request>> {
+    static SENDER: OnceLock<Option<SyncSender<Request>>> = OnceLock::new();
+    SENDER
+        .get_or_init(|| {
+            let (sender, receiver) = sync_channel::<Request>(QUEUE_REQUESTS);
+            let run = move || {
+                for mut request in receiver {
+                    // A caller that is gone leaves its child to nobody: end it.
+                    if let Err(orphan) = request.answer.send(request.command.spawn())
+                        && let Ok(mut child) = orphan.0
+                    {
+                        let _ = child.kill();
+                        let _ = child.wait();
+                    }
+                }
+            };
+            std::thread::Builder::new()
+                .name("nursery".to_owned())
+                .spawn(run)
+                .ok()
+                .map(|_| sender)
+        })
+        .as_ref()
+        .context("start the nursery's thread")
+}
+
+/// A command that runs `program` so that it dies with this process. The program keeps the process id of the child.
+pub fn command(program: &std::path::Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// Starts it. Use [`command`] to make it.
+pub fn spawn(command: Command) -> Result<Child> {
+    let what = command.get_args().nth(3).unwrap_or_default().to_string_lossy().into_owned();
+    let (answer, child) = sync_channel(1);
+    thread()?
+        .send(Request { command, answer })
+        .ok()
+        .context("reach the nursery's thread")?;
+    child
+        .recv()
+        .context("reach the nursery's thread")?
+        .with_context(|| format!("start {what} under setpriv (package util-linux)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_child_outlives_the_thread_that_asked_for_it() {
+        let mut child = std::thread::spawn(|| {
+            let mut command = command(Path::new("/bin/sleep"));
+            command.arg("60");
+            spawn(command).unwrap()
+        })
+        .join()
+        .unwrap();
+        // The asking thread has ended: had it been the parent, the kernel would have sent SIGKILL by now.
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_missing_program_is_reported_by_its_exit() {
+        let mut child = spawn(command(Path::new("/nowhere/cloudnest"))).unwrap();
+        assert!(!child.wait().unwrap().success());
+    }
+}
