@@ -8,30 +8,27 @@
 //! data directory on its command line. Dropping the cluster ends all of it; when the thread is panicking, the ends of the
 //! logs are printed first.
 
+mod nodes;
 mod output;
+mod process;
 
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::http;
 use crate::layout::{Layout, Node};
 use crate::nursery;
 use output::Output;
+use process::{Process, send, wait_child};
+pub use process::{is_alive, poll};
 
-/// How often a condition is looked at that nobody announces.
-const POLL: Duration = Duration::from_millis(20);
-/// How long a node may take to answer `/readyz` at all.
-const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long everything may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
-/// How long a process may be inside `execve`.
-const EXEC_WITHIN: Duration = Duration::from_secs(5);
 /// Lines of each log that are printed when a test fails.
 const TAIL_LINES: usize = 60;
 
@@ -61,13 +58,6 @@ impl Options {
             log: None,
         }
     }
-}
-
-/// Something we started: the supervisor, or a node of a detached cluster.
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    output: Output,
 }
 
 /// A running cluster.
@@ -218,97 +208,6 @@ impl Cluster {
         &self.options.binary
     }
 
-    /// The process id that a node has now, or had last.
-    pub fn pid(&self, name: &str) -> Result<u32> {
-        let place = self.place(name)?;
-        if let Some(single) = &self.singles[place] {
-            return Ok(single.child.id());
-        }
-        let supervisor = self.supervisor.as_ref().with_context(|| format!("{name} was not started"))?;
-        supervisor.output.pid(name).with_context(|| format!("{name} was not started"))
-    }
-
-    /// The process ids of all nodes.
-    pub fn pids(&self) -> Result<Vec<u32>> {
-        self.nodes().iter().map(|node| self.pid(&node.name)).collect()
-    }
-
-    /// Kills a node with SIGKILL; returns its process id. Under the supervisor it comes back: see [`Cluster::wait_restarted`].
-    pub fn kill(&self, name: &str) -> Result<u32> {
-        self.signal(name, Signal::KILL)
-    }
-
-    /// Stops a node in its tracks (SIGSTOP).
-    pub fn pause(&self, name: &str) -> Result<u32> {
-        self.signal(name, Signal::STOP)
-    }
-
-    /// Lets a paused node go on (SIGCONT).
-    pub fn resume(&self, name: &str) -> Result<u32> {
-        self.signal(name, Signal::CONT)
-    }
-
-    /// Asks a node to drain and end (SIGTERM).
-    pub fn terminate(&self, name: &str) -> Result<u32> {
-        self.signal(name, Signal::TERM)
-    }
-
-    fn signal(&self, name: &str, signal: Signal) -> Result<u32> {
-        let pid = self.pid(name)?;
-        send(pid, signal, &self.data()).with_context(|| format!("signal {name}"))?;
-        Ok(pid)
-    }
-
-    /// Waits until the supervisor has started a node again that had the process id `old`. Returns the new one.
-    pub fn wait_restarted(&self, name: &str, old: u32, within: Duration) -> Result<u32> {
-        let supervisor = self
-            .supervisor
-            .as_ref()
-            .context("the cluster is detached: nobody restarts a node")?;
-        let restarted = supervisor.output.wait(Instant::now() + within, |seen| {
-            seen.pids.get(name).is_some_and(|pid| *pid != old)
-        });
-        if !restarted {
-            bail!("{name} (process {old}) was not started again within {within:?}");
-        }
-        self.pid(name)
-    }
-
-    /// Waits until a node of a detached cluster has ended; returns whether its exit code was 0.
-    pub fn wait_ended(&mut self, name: &str, within: Duration) -> Result<bool> {
-        let place = self.place(name)?;
-        let process = self.singles[place]
-            .as_mut()
-            .with_context(|| format!("{name} was not started by itself"))?;
-        let status = wait_child(&mut process.child, within).with_context(|| format!("wait for {name}"))?;
-        self.singles[place] = None;
-        Ok(status.success())
-    }
-
-    /// Waits until a node answers `/readyz` with 200.
-    pub fn wait_ready(&self, name: &str, within: Duration) -> Result<()> {
-        let address = self.options.layout.node(name)?.api;
-        let mut last = String::new();
-        let ready = poll(within, || match http::status(address, "/readyz", "", READY_TIMEOUT) {
-            Ok((200, _)) => true,
-            Ok((status, body)) => {
-                last = format!("{status} {}", String::from_utf8_lossy(&body));
-                false
-            }
-            Err(error) => {
-                last = format!("{error:#}");
-                false
-            }
-        });
-        if !ready {
-            bail!(
-                "{name} was not ready within {within:?}; the last answer: {last}\n{}",
-                self.tails()
-            );
-        }
-        Ok(())
-    }
-
     /// Ends everything with SIGTERM. An exit code other than 0, or a process that does not end within a minute, is an error.
     pub fn stop(&mut self) -> Result<()> {
         let singles = self.singles.iter_mut().filter_map(Option::take);
@@ -365,19 +264,6 @@ impl Cluster {
     }
 }
 
-impl Process {
-    /// Kills it and, if it is the supervisor, the nodes that it started. Order matters: a supervisor that lives would start
-    /// its nodes again.
-    fn end(&mut self, data: &Path) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        for pid in self.output.pids() {
-            let _ = send(pid, Signal::CONT, data);
-            let _ = send(pid, Signal::KILL, data);
-        }
-    }
-}
-
 impl Drop for Cluster {
     #[expect(clippy::print_stderr, reason = "a failed test shows what the nodes said")]
     fn drop(&mut self) {
@@ -389,62 +275,6 @@ impl Drop for Cluster {
             process.end(&data);
         }
     }
-}
-
-/// Looks until `done` is true or the time is up; returns the last answer.
-pub fn poll(within: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + within;
-    loop {
-        if done() {
-            return true;
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        std::thread::sleep(POLL);
-    }
-}
-
-/// Signals a process, provided that it is one of ours: `data` stands on its command line.
-fn send(pid: u32, signal: Signal, data: &Path) -> Result<()> {
-    let mut line = Vec::new();
-    // The kernel shows an empty command line while a process is inside `execve`, and for ever once it is a zombie.
-    poll(EXEC_WITHIN, || {
-        line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        !line.is_empty() || !is_alive(pid)
-    });
-    anyhow::ensure!(
-        http::find(&line, data.as_os_str().as_encoded_bytes()).is_some(),
-        "process {pid} is not of this cluster, or not any more"
-    );
-    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).context("read a process id")?;
-    kill_process(raw, signal).with_context(|| format!("signal process {pid}"))
-}
-
-/// Whether a process exists and is not a zombie.
-pub fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X"))
-}
-
-fn wait_child(child: &mut Child, within: Duration) -> Result<std::process::ExitStatus> {
-    let mut status = None;
-    let mut failure = None;
-    poll(within, || match child.try_wait() {
-        Ok(seen) => {
-            status = seen;
-            seen.is_some()
-        }
-        Err(error) => {
-            failure = Some(error);
-            true
-        }
-    });
-    if let Some(error) = failure {
-        return Err(error).context("look at a child");
-    }
-    status.with_context(|| format!("process {} did not end within {within:?}", child.id()))
 }
 
 fn text(path: &Path) -> Result<&str> {
