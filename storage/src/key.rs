@@ -15,6 +15,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -167,6 +168,11 @@ impl KeyRange {
     /// Whether no key can lie in the range.
     pub fn is_empty(&self) -> bool {
         self.start >= self.end
+    }
+
+    /// The range as bounds, for maps and tables.
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (Bound::Included(self.start.as_ref()), Bound::Excluded(self.end.as_ref()))
     }
 
     /// Whether the whole range lies in one space.

@@ -262,6 +262,11 @@ fn prefix(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> KeyRange 
     KeyRange::prefix(out)
 }
 
+/// The name of a key's table; for messages about keys too long to print.
+pub(crate) fn name_of(key: &Key) -> &'static str {
+    TABLES.iter().find(|table| table.tag == key.tag()).map_or("unknown", |table| table.name)
+}
+
 /// Prints any bytes as a key: by its table when there is one, else in hexadecimal.
 pub(crate) fn print(key: &[u8]) -> String {
     let table = key.get(TAG_AT).and_then(|tag| TABLES.iter().find(|table| table.tag == *tag));

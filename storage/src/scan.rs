@@ -1,0 +1,190 @@
+//! A walk over a range of keys, merged from layers: a command's own writes, the active delta, the frozen ones, the file.
+//!
+//! Each layer shows its next entry; the first key of them all is next, the newest layer that has it wins, and the others skip it. A
+//! deletion hides what lies below it. A scan holds everything that it reads, so it may outlive the snapshot or the command that it
+//! came from, and later writes do not disturb it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::delta::{Changes, View};
+use crate::error::Error;
+use crate::ground::GroundScan;
+use crate::health::Health;
+use crate::key::{Key, KeyRange};
+
+/// A layer of the map is read in pieces that grow from the first length to the second: a seek costs as much as several steps.
+const FIRST_PIECE_KEYS: usize = 8;
+const LAST_PIECE_KEYS: usize = 256;
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+type Entry = (Key, Option<Bytes>);
+
+/// Walks over a range; ends after the first error.
+pub struct Scan {
+    /// The newest first.
+    layers: Vec<Layer>,
+    direction: Direction,
+    health: Arc<Health>,
+    started: bool,
+    failure: Option<Error>,
+}
+
+struct Layer {
+    head: Option<Entry>,
+    source: Source,
+}
+
+enum Source {
+    Own(VecDeque<Entry>),
+    Map(MapScan),
+    Ground(Box<GroundScan>),
+}
+
+impl Scan {
+    /// A scan over a view, whose active delta may be another one, and over a command's own writes on top.
+    pub(crate) fn new(view: &View, active: &Changes, own: VecDeque<Entry>, range: &KeyRange, direction: Direction) -> Scan {
+        let mut scan =
+            Scan { layers: Vec::new(), direction, health: view.health.clone(), started: false, failure: None };
+        if range.is_empty() {
+            return scan;
+        }
+        if !own.is_empty() {
+            scan.push(Source::Own(own));
+        }
+        let frozen = view.frozen.iter().rev().map(|frozen| &frozen.delta.changes);
+        for changes in std::iter::once(active).chain(frozen).filter(|changes| !changes.is_empty()) {
+            scan.push(Source::Map(MapScan::new(changes.clone(), range.clone())));
+        }
+        match view.health.watch(view.ground.scan(range)) {
+            Ok(ground) => scan.push(Source::Ground(Box::new(ground))),
+            Err(error) => scan.failure = Some(error),
+        }
+        scan
+    }
+
+    /// A scan that has nothing to give but an error.
+    pub(crate) fn failed(view: &View, error: Error) -> Scan {
+        let health = view.health.clone();
+        Scan { layers: Vec::new(), direction: Direction::Forward, health, started: true, failure: Some(error) }
+    }
+
+    fn push(&mut self, source: Source) {
+        self.layers.push(Layer { head: None, source });
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        let direction = self.direction;
+        self.started = true;
+        self.layers.iter_mut().try_for_each(|layer| layer.advance(direction))
+    }
+
+    /// The layer whose key is next; of those with the same key, the newest.
+    fn leading(&self) -> Option<usize> {
+        let mut best: Option<(usize, &Key)> = None;
+        for (at, layer) in self.layers.iter().enumerate() {
+            let Some((key, _)) = &layer.head else { continue };
+            let leads = best.is_none_or(|(_, other)| match self.direction {
+                Direction::Forward => key < other,
+                Direction::Backward => key > other,
+            });
+            if leads {
+                best = Some((at, key));
+            }
+        }
+        best.map(|(at, _)| at)
+    }
+
+    fn step(&mut self) -> Result<Option<(Key, Bytes)>, Error> {
+        if !self.started {
+            self.start()?;
+        }
+        while let Some(leading) = self.leading() {
+            let direction = self.direction;
+            let Some((key, change)) = self.layers[leading].head.take() else { return Ok(None) };
+            self.layers[leading].advance(direction)?;
+            for older in &mut self.layers[leading + 1..] {
+                if older.head.as_ref().is_some_and(|(other, _)| *other == key) {
+                    older.advance(direction)?;
+                }
+            }
+            if let Some(value) = change {
+                return Ok(Some((key, value)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<(Key, Bytes), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let stepped = self.failure.take().map_or_else(|| self.step(), Err);
+        if stepped.is_err() {
+            self.layers.clear();
+        }
+        self.health.watch(stepped).transpose()
+    }
+}
+
+impl Layer {
+    fn advance(&mut self, direction: Direction) -> Result<(), Error> {
+        let forward = direction == Direction::Forward;
+        self.head = match &mut self.source {
+            Source::Own(entries) if forward => entries.pop_front(),
+            Source::Own(entries) => entries.pop_back(),
+            Source::Map(map) => map.next(forward),
+            Source::Ground(ground) => ground.next(forward)?.map(|(key, value)| (key, Some(value))),
+        };
+        Ok(())
+    }
+}
+
+/// Walks over a map that it owns, by seeking to where it stopped.
+struct MapScan {
+    changes: Changes,
+    rest: KeyRange,
+    piece: VecDeque<Entry>,
+    piece_keys: usize,
+}
+
+impl MapScan {
+    fn new(changes: Changes, range: KeyRange) -> MapScan {
+        MapScan { changes, rest: range, piece: VecDeque::new(), piece_keys: FIRST_PIECE_KEYS }
+    }
+
+    fn next(&mut self, forward: bool) -> Option<Entry> {
+        if self.piece.is_empty() && !self.rest.is_empty() {
+            self.refill(forward);
+        }
+        self.piece.pop_front()
+    }
+
+    fn refill(&mut self, forward: bool) {
+        let range = self.changes.range::<_, [u8]>(self.rest.bounds());
+        let own = |(key, change): (&Key, &Option<Bytes>)| (key.clone(), change.clone());
+        if forward {
+            self.piece.extend(range.take(self.piece_keys).map(own));
+        } else {
+            self.piece.extend(range.rev().take(self.piece_keys).map(own));
+        }
+        let rest = self.rest.clone();
+        self.rest = match self.piece.back() {
+            Some((last, _)) if self.piece.len() == self.piece_keys && forward => rest.after(last),
+            Some((last, _)) if self.piece.len() == self.piece_keys => rest.before(last),
+            _ => KeyRange { start: Bytes::new(), end: Bytes::new() },
+        };
+        self.piece_keys = (self.piece_keys * 2).min(LAST_PIECE_KEYS);
+    }
+}

@@ -1,0 +1,314 @@
+//! A snapshot as a stream of chunks, from one replica to another.
+//!
+//! A chunk is `format u8 | kind u8 | sequence u64 BE | payload | crc32c u32 BE over all before it`, at most 1 MiB. The first
+//! carries the progress (`progress`): the mark, and the spaces that are ahead of it when the sender is itself replaying. Then comes
+//! the data, a stream of `key length u32 | value length u32 | key | value` in ascending order, cut into chunks wherever one is full.
+//! The last carries the number of keys (u64) and a BLAKE3 hash over the payloads of all before it.
+//!
+//! The sender reads lazily at the position where it was made; applies go on meanwhile. The receiver writes a new file beside the
+//! live one, in durable commits so that its memory stays bounded, and refuses holes, repetitions, disorder, damage, and a stream
+//! without its end. That file becomes a store only by `Store::install`; a file that was not installed is removed.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::delta::View;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::ground::Ground;
+use crate::key::Key;
+use crate::progress::{Mark, Progress};
+use crate::scan::{Direction, Scan};
+use crate::scrub::frame_entry;
+use crate::snapshot::Snapshot;
+use crate::KeyRange;
+
+/// The format of a chunk.
+const CHUNK_FORMAT: u8 = 1;
+/// The longest chunk, in bytes.
+pub const MAX_CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_HEAD_BYTES: usize = 10;
+const CHECKSUM_BYTES: usize = 4;
+const PAYLOAD_BYTES: usize = MAX_CHUNK_BYTES - CHUNK_HEAD_BYTES - CHECKSUM_BYTES;
+/// The receiver commits after this much; more makes larger bursts, less writes shared pages more often.
+const COMMIT_BYTES: usize = 8 << 20;
+
+const HEAD: u8 = 1;
+const DATA: u8 = 2;
+const END: u8 = 3;
+
+/// Reads a snapshot as chunks. Holds the position that it was made at; see the caveat of `snapshot`.
+pub struct SnapshotReader {
+    view: Arc<View>,
+    scan: Scan,
+    stage: u8,
+    sequence: u64,
+    buffer: BytesMut,
+    hasher: blake3::Hasher,
+    keys: u64,
+}
+
+impl SnapshotReader {
+    pub(crate) fn new(view: Arc<View>) -> SnapshotReader {
+        let scan = Snapshot { view: view.clone() }.scan(KeyRange::all(), Direction::Forward);
+        let (buffer, hasher) = (BytesMut::new(), blake3::Hasher::new());
+        SnapshotReader { view, scan, stage: HEAD, sequence: 0, buffer, hasher, keys: 0 }
+    }
+
+    /// The position of the snapshot.
+    pub fn mark(&self) -> &Mark {
+        &self.view.mark
+    }
+
+    /// The next chunk, at most 1 MiB; `None` after the last.
+    pub fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        match self.stage {
+            HEAD => {
+                self.stage = DATA;
+                let ahead = self.view.reaches.iter().filter(|step| step.index > self.view.mark.index);
+                let progress = Progress { base: self.view.mark.clone(), reaches: ahead.copied().collect() };
+                let payload = progress.encode();
+                if payload.len() > PAYLOAD_BYTES {
+                    let what = "the mark of a snapshot".to_owned();
+                    return Err(Error::TooLarge { what, bytes: payload.len(), limit_bytes: PAYLOAD_BYTES });
+                }
+                Ok(Some(self.chunk(HEAD, &payload)))
+            }
+            DATA => {
+                self.fill()?;
+                if self.buffer.is_empty() {
+                    self.stage = END;
+                    return Ok(Some(self.end()));
+                }
+                let payload = self.buffer.split_to(self.buffer.len().min(PAYLOAD_BYTES));
+                Ok(Some(self.chunk(DATA, &payload)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Error> {
+        let mut frame = Vec::new();
+        while self.buffer.len() < PAYLOAD_BYTES {
+            let Some(entry) = self.scan.next() else { return Ok(()) };
+            let (key, value) = entry?;
+            frame.clear();
+            frame_entry(key.as_bytes(), &value, &mut frame);
+            self.buffer.put_slice(&frame);
+            self.keys += 1;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Bytes {
+        let mut payload = self.keys.to_be_bytes().to_vec();
+        payload.extend_from_slice(self.hasher.finalize().as_bytes());
+        self.chunk(END, &payload)
+    }
+
+    fn chunk(&mut self, kind: u8, payload: &[u8]) -> Bytes {
+        self.hasher.update(payload);
+        let mut chunk = Vec::with_capacity(CHUNK_HEAD_BYTES + payload.len() + CHECKSUM_BYTES);
+        chunk.extend_from_slice(&[CHUNK_FORMAT, kind]);
+        chunk.extend_from_slice(&self.sequence.to_be_bytes());
+        chunk.extend_from_slice(payload);
+        chunk.extend_from_slice(&crc32c::crc32c(&chunk).to_be_bytes());
+        self.sequence += 1;
+        Bytes::from(chunk)
+    }
+}
+
+/// A file that is no store yet, and is removed unless it becomes one.
+struct Incoming {
+    disk: Arc<dyn Disk>,
+    name: String,
+    kept: bool,
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Err(error) = self.disk.remove(&self.name)
+        {
+            tracing::warn!(%error, file = %self.name, "could not remove a snapshot that was not installed");
+        }
+    }
+}
+
+/// Writes received chunks into a new file. Dropping it removes the file.
+pub struct SnapshotWriter {
+    ground: Arc<Ground>,
+    incoming: Incoming,
+    progress: Option<Progress>,
+    sequence: u64,
+    hasher: blake3::Hasher,
+    rest: BytesMut,
+    entries: Vec<(Key, Option<Bytes>)>,
+    entry_bytes: usize,
+    last: Option<Key>,
+    keys: u64,
+    ended: bool,
+    refused: bool,
+}
+
+impl SnapshotWriter {
+    pub(crate) fn new(disk: Arc<dyn Disk>, name: String, ground: Arc<Ground>) -> SnapshotWriter {
+        SnapshotWriter {
+            ground,
+            incoming: Incoming { disk, name, kept: false },
+            progress: None,
+            sequence: 0,
+            hasher: blake3::Hasher::new(),
+            rest: BytesMut::new(),
+            entries: Vec::new(),
+            entry_bytes: 0,
+            last: None,
+            keys: 0,
+            ended: false,
+            refused: false,
+        }
+    }
+
+    /// Takes the next chunk. After an error nothing more is taken.
+    pub fn write(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        if self.refused {
+            return Err(refuse("an earlier chunk was refused"));
+        }
+        let result = self.take(chunk);
+        self.refused = result.is_err();
+        result
+    }
+
+    /// Ends the file. Refused unless the last chunk came.
+    pub fn finish(mut self) -> Result<ReceivedSnapshot, Error> {
+        if self.refused || !self.ended {
+            return Err(refuse("it has no end"));
+        }
+        let progress = self.progress.take().ok_or_else(|| refuse("it has no head"))?;
+        self.commit(Some(&progress))?;
+        Ok(ReceivedSnapshot { ground: self.ground, incoming: self.incoming, progress })
+    }
+
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        let (kind, payload) = open_chunk(chunk, self.sequence)?;
+        self.sequence += 1;
+        match (kind, &self.progress, self.ended) {
+            (HEAD, None, false) => self.progress = Some(Progress::decode(payload, "the head of a snapshot")?),
+            (DATA, Some(_), false) => {
+                self.rest.put_slice(payload);
+                self.take_entries()?;
+            }
+            (END, Some(_), false) => return self.take_end(payload),
+            _ => return Err(refuse(&format!("a chunk of kind {kind} has no place here"))),
+        }
+        self.hasher.update(payload);
+        Ok(())
+    }
+
+    fn take_entries(&mut self) -> Result<(), Error> {
+        while let Some((key_bytes, value_bytes)) = lengths(&self.rest)? {
+            if self.rest.len() < 8 + key_bytes + value_bytes {
+                return Ok(());
+            }
+            let mut frame = self.rest.split_to(8 + key_bytes + value_bytes);
+            let key = Bytes::copy_from_slice(&frame[8..8 + key_bytes]);
+            let value = frame.split_off(8 + key_bytes);
+            let key = Key::from_bytes(key).map_err(|error| refuse(&error.to_string()))?;
+            if self.last.as_ref().is_some_and(|last| *last >= key) {
+                return Err(refuse(&format!("{key} is out of order")));
+            }
+            self.last = Some(key.clone());
+            self.keys += 1;
+            self.entry_bytes += frame.len() + value.len();
+            self.entries.push((key, Some(Bytes::copy_from_slice(&value))));
+            if self.entry_bytes >= COMMIT_BYTES {
+                self.commit(None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_end(&mut self, payload: &[u8]) -> Result<(), Error> {
+        let mut expected = self.keys.to_be_bytes().to_vec();
+        expected.extend_from_slice(self.hasher.finalize().as_bytes());
+        if !self.rest.is_empty() {
+            return Err(refuse("it ends inside an entry"));
+        }
+        if payload != expected {
+            return Err(refuse("the hash over all of it is wrong"));
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    fn commit(&mut self, progress: Option<&Progress>) -> Result<(), Error> {
+        self.ground.write(self.entries.iter().map(|(key, change)| (key, change)), progress)?;
+        self.entries.clear();
+        self.entry_bytes = 0;
+        Ok(())
+    }
+}
+
+/// A whole snapshot in a file of its own, verified and durable, not installed yet. Dropping it removes the file.
+pub struct ReceivedSnapshot {
+    pub(crate) ground: Arc<Ground>,
+    incoming: Incoming,
+    pub(crate) progress: Progress,
+}
+
+impl ReceivedSnapshot {
+    /// The position of the snapshot.
+    pub fn mark(&self) -> &Mark {
+        &self.progress.base
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.incoming.name
+    }
+
+    /// The file has become the store's: it is not removed.
+    pub(crate) fn keep(&mut self) {
+        self.incoming.kept = true;
+    }
+
+    pub(crate) fn kept(&self) -> bool {
+        self.incoming.kept
+    }
+}
+
+/// Checks a chunk and returns its kind and its payload.
+fn open_chunk(chunk: &[u8], sequence: u64) -> Result<(u8, &[u8]), Error> {
+    if chunk.len() > MAX_CHUNK_BYTES {
+        return Err(refuse("a chunk is longer than 1 MiB"));
+    }
+    let (body, checksum) = chunk.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| refuse("a chunk is too short"))?;
+    if crc32c::crc32c(body) != u32::from_be_bytes(*checksum) {
+        return Err(refuse(&format!("the checksum of chunk {sequence} is wrong")));
+    }
+    let (head, payload) = body.split_first_chunk::<CHUNK_HEAD_BYTES>().ok_or_else(|| refuse("a chunk is too short"))?;
+    let [format, kind, found @ ..] = *head;
+    if format != CHUNK_FORMAT {
+        return Err(Error::NewerFormat { what: "a snapshot".to_owned(), found: format.into(), known: CHUNK_FORMAT.into() });
+    }
+    match u64::from_be_bytes(found) {
+        found if found == sequence => Ok((kind, payload)),
+        found => Err(refuse(&format!("chunk {found} came in the place of chunk {sequence}"))),
+    }
+}
+
+/// The lengths of the entry at the front, when they are there.
+fn lengths(rest: &[u8]) -> Result<Option<(usize, usize)>, Error> {
+    let Some((key, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+    let Some(value) = rest.first_chunk::<4>() else { return Ok(None) };
+    let (key, value) = (u32::from_be_bytes(*key) as usize, u32::from_be_bytes(*value) as usize);
+    if key > MAX_KEY_BYTES || value > MAX_VALUE_BYTES {
+        return Err(refuse("an entry is over the limits"));
+    }
+    Ok(Some((key, value)))
+}
+
+fn refuse(reason: &str) -> Error {
+    Error::SnapshotRefused(reason.to_owned())
+}
