@@ -1,0 +1,252 @@
+//! Forwarding: a request goes to another node as it came, and the reply comes back as it was made.
+//!
+//! What is left out are headers that belong to a connection, and `cloudnest-…` headers that a client made up. A body that is
+//! not a stream has been read before, so that the request can be sent again; a stream passes through piece by piece, and so do
+//! replies, unless they are small enough to be sent on in one write with their head.
+
+mod pool;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+
+pub(crate) use self::pool::Pool;
+use crate::error::Result;
+use crate::front::Asked;
+use crate::ids::NodeNumber;
+use crate::read::RequestBody;
+use crate::reply::{LEADER, Reply, ReplyBody};
+use crate::trace::{REQUEST_ID, TRACEPARENT};
+
+/// Largest reply that is read before it is sent on, in bytes.
+const WHOLE_BYTES: u64 = 64 * 1024;
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// How an attempt to have a request served by another node ended.
+pub(crate) enum Attempt {
+    /// With its reply.
+    Answered(Box<Reply>),
+    /// The node is not the one; it had no effect.
+    NotLeader(Option<NodeNumber>),
+    /// Nothing was sent; it had no effect.
+    Unsent,
+    /// The connection broke after something was sent.
+    Broken,
+}
+
+/// Sends a request to a node. A body that is not kept is gone afterwards, unless nothing was sent.
+pub(crate) async fn send(asked: &mut Asked<'_>, node: NodeNumber) -> Result<Attempt> {
+    let mut body = match &asked.body {
+        RequestBody::Kept(bytes) => RequestBody::Kept(bytes.clone()),
+        _ => asked.body.stream(),
+    };
+    let exchange = async {
+        loop {
+            let Some((mut sender, reused)) = asked.front.pool.take(node, asked.front.service.as_ref()).await else {
+                return (Attempt::Unsent, Some(body));
+            };
+            match sender.try_send_request(request(asked, body)).await {
+                Ok(response) => return (received(asked, node, sender, response).await, None),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => {
+                        body = unsent.into_body();
+                        if !reused {
+                            return (Attempt::Unsent, Some(body));
+                        }
+                    }
+                    None => {
+                        tracing::debug!(error = %error.error(), "forward a request to node {node}");
+                        return (Attempt::Broken, None);
+                    }
+                },
+            }
+        }
+    };
+    let (attempt, unsent) = asked.limited(asked.is_write(), async { Ok(exchange.await) }).await?;
+    if let Some(body) = unsent {
+        asked.body = body;
+    }
+    Ok(attempt)
+}
+
+async fn received(
+    asked: &Asked<'_>,
+    node: NodeNumber,
+    sender: SendRequest<RequestBody>,
+    response: Response<Incoming>,
+) -> Attempt {
+    let (mut head, incoming) = response.into_parts();
+    let leader = head.headers.remove(LEADER);
+    strip(&mut head.headers);
+    let size = incoming.size_hint();
+    let mut body = ForwardedBody {
+        incoming,
+        node,
+        sender: Some(sender),
+        pool: Arc::clone(&asked.front.pool),
+    };
+    if leader.is_none() && size.exact().is_none_or(|size| size > WHOLE_BYTES) {
+        return Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Forwarded(Box::new(body)))));
+    }
+    let mut whole = Bytes::new();
+    if size.exact() != Some(0) && asked.head.method != http::Method::HEAD {
+        match (&mut body).collect().await {
+            Ok(collected) => whole = collected.to_bytes(),
+            Err(_) => return Attempt::Broken,
+        }
+    }
+    body.release();
+    match leader {
+        Some(leader) => Attempt::NotLeader(leader.to_str().ok().and_then(|text| text.parse().ok()).map(NodeNumber)),
+        None if asked.head.method == http::Method::HEAD => {
+            // The length that GET would have stays; hyper sends no body anyway.
+            Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Empty)))
+        }
+        None => Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Full(whole)))),
+    }
+}
+
+/// The request as another node gets it.
+fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
+    let kept = matches!(body, RequestBody::Kept(_));
+    let mut request = Request::new(body);
+    *request.method_mut() = asked.head.method.clone();
+    if let Some(path) = asked.head.uri.path_and_query() {
+        *request.uri_mut() = path.clone().into();
+    }
+    let headers = request.headers_mut();
+    *headers = asked.head.headers.clone();
+    strip(headers);
+    let made_up: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("cloudnest-"))
+        .cloned()
+        .collect();
+    for name in made_up {
+        headers.remove(name);
+    }
+    headers.remove(EXPECT);
+    if kept {
+        // The length of what is sent says it; a chunked body has been put together.
+        headers.remove(CONTENT_LENGTH);
+    }
+    headers.insert(REQUEST_ID, asked.trace.request_id.clone());
+    if let Some(parent) = &asked.trace.parent {
+        headers.insert(TRACEPARENT, parent.clone());
+    }
+    request
+}
+
+/// Takes out what belongs to one connection (RFC 9110, 7.6.1).
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The body of another node's reply, on its way to the client. Its connection is used again once it has ended.
+pub(crate) struct ForwardedBody {
+    incoming: Incoming,
+    node: NodeNumber,
+    sender: Option<SendRequest<RequestBody>>,
+    pool: Arc<Pool>,
+}
+
+impl ForwardedBody {
+    fn release(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.pool.give_back(self.node, sender);
+        }
+    }
+}
+
+impl Body for ForwardedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || this.incoming.is_end_stream() {
+            this.release();
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(io::Error::other)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        match this {
+            Self::Waiting(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Kept(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *this = Self::Gone;
+                Poll::Ready(
+                    Some(bytes)
+                        .filter(|bytes| !bytes.is_empty())
+                        .map(|bytes| Ok(Frame::data(bytes))),
+                )
+            }
+            Self::Gone => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Waiting(incoming) => incoming.is_end_stream(),
+            Self::Kept(bytes) => bytes.is_empty(),
+            Self::Gone => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Waiting(incoming) => incoming.size_hint(),
+            Self::Kept(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Gone => SizeHint::with_exact(0),
+        }
+    }
+}

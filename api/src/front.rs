@@ -1,0 +1,281 @@
+//! The way of a request through the front: route → ingress → gate → handler → reply.
+//!
+//! One future does all of it. It borrows what the request brought; nothing is spawned except for streams, whose producers
+//! live beside their reply.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ALLOW, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tracing::Instrument;
+
+use crate::error::{Code, Error, Result};
+use crate::forward::Pool;
+use crate::ids::Id;
+use crate::metrics::Metrics;
+use crate::query::Query;
+use crate::read::RequestBody;
+use crate::reply::{self, Reply};
+use crate::routes::table::{self, Found, Missing, Plane};
+use crate::routes::{control, probes};
+use crate::server::{Phases, ServerConfig};
+use crate::service::{Reach, Service, Stage, Timing};
+use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
+use crate::{gate, ingress};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Who opened the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client: its request may be for any node.
+    Client,
+    /// Another node: its request is for this node, or is answered with `not_leader`.
+    Node,
+}
+
+/// Everything that requests share.
+pub(crate) struct Front {
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) config: ServerConfig,
+    pub(crate) metrics: Metrics,
+    pub(crate) phases: Phases,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) waiters: tokio::sync::Semaphore,
+}
+
+/// One request, on its way.
+pub(crate) struct Asked<'a> {
+    pub(crate) front: &'a Front,
+    pub(crate) origin: Origin,
+    pub(crate) head: &'a Parts,
+    pub(crate) found: Found<'a>,
+    pub(crate) trace: &'a Trace,
+    pub(crate) timing: &'a Arc<Timing>,
+    pub(crate) query: Query,
+    pub(crate) body: RequestBody,
+    pub(crate) started: Instant,
+    /// When it has taken too long; the time that its body took is added.
+    deadline: Instant,
+}
+
+impl Front {
+    pub(crate) fn new(service: Arc<dyn Service>, config: ServerConfig) -> Self {
+        Self {
+            service,
+            config,
+            metrics: Metrics::new(),
+            phases: Phases::new(),
+            pool: Arc::default(),
+            waiters: tokio::sync::Semaphore::new(crate::limits::LEADER_WAITERS),
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(&self, origin: Origin, request: Request<Incoming>) -> Reply {
+        let started = Instant::now();
+        let _in_flight = self.metrics.begin();
+        let (head, incoming) = request.into_parts();
+        let trace = Trace::of(&head.headers);
+        let timing = Arc::new(Timing::default());
+        let found = table::find(&head.method, head.uri.path());
+        let endpoint = found.as_ref().ok().map(|found| found.route.endpoint);
+        let span = tracing::debug_span!(
+            "request",
+            id = trace.request_id(),
+            trace = trace.trace_id(),
+            method = head.method.as_str(),
+            path = head.uri.path()
+        );
+        let result = match found {
+            Ok(found) => {
+                let deadline = started + self.config.request;
+                let (body, query) = (RequestBody::new(incoming), Query::default());
+                let (head, trace, timing) = (&head, &trace, &timing);
+                let asked = Asked {
+                    front: self,
+                    origin,
+                    head,
+                    found,
+                    trace,
+                    timing,
+                    query,
+                    body,
+                    started,
+                    deadline,
+                };
+                self.route(asked).instrument(span).await
+            }
+            Err(missing) => Err(self.missing(&head, missing)),
+        };
+        let mut reply = match result {
+            Ok(reply) => reply,
+            Err(error) => self.failed(&head, &trace, &error),
+        };
+        let took = started.elapsed();
+        self.metrics.finish(endpoint, reply.status().as_u16(), took, &timing);
+        mark(reply.headers_mut(), trace, &timing, took);
+        if self.config.open_cors {
+            open_cors(&mut reply);
+        }
+        reply
+    }
+
+    async fn route(&self, mut asked: Asked<'_>) -> Result<Reply> {
+        match asked.found.route.plane {
+            Plane::Open => probes::answer(&mut asked),
+            Plane::Control => {
+                let operator = gate::operator(&asked).await?;
+                control::answer(&mut asked, &operator).await
+            }
+            Plane::ControlLeader => ingress::control(&mut asked).await,
+            Plane::Tenant(reach, role) => ingress::tenant(&mut asked, reach, role).await,
+        }
+    }
+
+    fn missing(&self, head: &Parts, missing: Missing) -> Error {
+        match missing {
+            Missing::Path => Error::new(Code::NotFound, "there is nothing at this path; GET / has links"),
+            Missing::Method(methods) => Error::new(
+                Code::MethodNotAllowed,
+                format!("this path takes {methods}, not {}", head.method),
+            ),
+        }
+    }
+
+    fn failed(&self, head: &Parts, trace: &Trace, error: &Error) -> Reply {
+        if error.code == Code::Internal {
+            tracing::error!(request = trace.request_id(), detail = error.detail, "a request met a defect");
+        }
+        let preflight = self.config.open_cors && head.method == Method::OPTIONS;
+        if preflight && matches!(error.code, Code::MethodNotAllowed | Code::NotFound) {
+            return reply::empty(StatusCode::NO_CONTENT);
+        }
+        let mut reply = reply::problem(error);
+        if error.code == Code::MethodNotAllowed
+            && let Err(Missing::Method(methods)) = table::find(&head.method, head.uri.path())
+            && let Ok(methods) = HeaderValue::from_str(&methods)
+        {
+            reply.headers_mut().insert(ALLOW, methods);
+        }
+        reply
+    }
+}
+
+impl Asked<'_> {
+    /// Reads a body that is not a stream, and reads the query: after this a handler does not wait for the client.
+    pub(crate) async fn receive(&mut self) -> Result<()> {
+        self.query = Query::parse(self.head.uri.query())?;
+        if !self.found.route.streams {
+            let before = Instant::now();
+            self.body.whole(self.front.config.body_bytes, self.front.config.body).await?;
+            self.deadline += before.elapsed();
+        }
+        Ok(())
+    }
+
+    /// Runs the rest of the request within its time. `unknown`: being cut off, it may still have an effect.
+    pub(crate) async fn limited<T>(&self, unknown: bool, work: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.found.route.streams {
+            return work.await;
+        }
+        match tokio::time::timeout_at(self.deadline.into(), work).await {
+            Ok(result) => result,
+            Err(_) => {
+                let error = Error::new(Code::Timeout, format!("no result within {:?}", self.front.config.request));
+                Err(if unknown { error.unknown() } else { error })
+            }
+        }
+    }
+
+    /// The body, as JSON of a type.
+    pub(crate) async fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
+        let patch = self.head.method == Method::PATCH;
+        let media_types: &[&str] = if patch {
+            &["application/json", "application/merge-patch+json"]
+        } else {
+            &["application/json"]
+        };
+        crate::read::check_media_type(&self.head.headers, media_types)?;
+        crate::json::read(&self.bytes().await?)
+    }
+
+    /// The body, which [`Asked::receive`] has read.
+    pub(crate) async fn bytes(&mut self) -> Result<Bytes> {
+        self.body.whole(self.front.config.body_bytes, self.front.config.body).await
+    }
+
+    /// A part of the path, as an id.
+    pub(crate) fn id(&self, text: &str) -> Result<Id> {
+        text.parse()
+            .map_err(|error: crate::ids::IdError| Error::new(Code::InvalidParameter, error.to_string()))
+    }
+
+    /// Whether the request changes something.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(self.found.route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _))
+    }
+
+    /// Adds the time since `since` to a stage, unless the service has done so itself.
+    pub(crate) fn clock(&self, stage: Stage, since: Instant) {
+        if self.timing.micros(stage) == 0 {
+            self.timing.add(stage, since.elapsed());
+        }
+    }
+}
+
+/// The headers of every reply.
+fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took: Duration) {
+    headers.insert(REQUEST_ID, trace.request_id);
+    if let Some(parent) = trace.parent {
+        headers.insert(TRACEPARENT, parent);
+    }
+    let mut text = String::with_capacity(96);
+    for stage in Stage::ALL {
+        push_stage(&mut text, stage.name(), timing.micros(stage));
+    }
+    push_stage(&mut text, "total", u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1));
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+        // Another node's stages are already there when the request was forwarded.
+        headers.append(SERVER_TIMING, value);
+    }
+}
+
+/// Adds `name;dur=MILLISECONDS`, with three decimals.
+fn push_stage(text: &mut String, name: &str, micros: u32) {
+    use std::fmt::Write;
+    if micros == 0 {
+        return;
+    }
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+    text.push_str(name);
+    // Writing into a String cannot fail.
+    let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
+}
+
+fn open_cors(reply: &mut Reply) {
+    const PAIRS: [(&str, &str); 5] = [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        (
+            "access-control-allow-headers",
+            "authorization, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, traceparent, x-request-id",
+        ),
+        (
+            "access-control-expose-headers",
+            "cloudnest-position, etag, location, retry-after, server-timing, traceparent, x-request-id",
+        ),
+        ("access-control-max-age", "600"),
+    ];
+    for (name, value) in PAIRS {
+        reply
+            .headers_mut()
+            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,238 @@
+//! Ingress: finds the place of a request and brings it there.
+//!
+//! Routing comes before authentication, because tenants' names and regions are public: a request for another region is sent
+//! away before its body is read. A request that is for another node of the region goes there as it came. While no leader is
+//! known the request waits, in a bounded crowd and for a bounded time; what is known not to have been applied is tried again at
+//! the new place. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::SemaphorePermit;
+
+use crate::body::token::Role;
+use crate::error::{Code, Error, Outcome, Result};
+use crate::forward::{self, Attempt};
+use crate::front::{Asked, Front, Origin};
+use crate::gate;
+use crate::ids::{NodeNumber, Slug};
+use crate::reply::Reply;
+use crate::routes::{self, control};
+use crate::service::{Location, Placement, Reach, Stage};
+
+/// The first pause between two looks at the directory, if no change of leader comes first; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// Serves a request about a tenant, here or elsewhere.
+pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> Result<Reply> {
+    let slug: Slug = asked
+        .found
+        .tenant
+        .parse()
+        .map_err(|_| gate::unknown_tenant(asked.found.tenant))?;
+    let mut waiting = Waiting::new(asked.front);
+    loop {
+        match asked.front.service.locate(&slug, reach) {
+            Location::Here(placement) => {
+                asked.clock(Stage::Ingress, asked.started);
+                let result = tenant_here(asked, placement, reach, role).await;
+                match settle(asked, Some(&slug), result)? {
+                    Some(reply) => return Ok(reply),
+                    None => waiting.pause().await?,
+                }
+            }
+            place => {
+                if let Some(reply) = elsewhere(asked, Some(&slug), place, &mut waiting).await? {
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+}
+
+/// Serves a control request that writes, here or elsewhere.
+pub(crate) async fn control(asked: &mut Asked<'_>) -> Result<Reply> {
+    let mut waiting = Waiting::new(asked.front);
+    loop {
+        match asked.front.service.locate_control() {
+            Location::Here(_) => {
+                asked.clock(Stage::Ingress, asked.started);
+                let result = control_here(asked).await;
+                match settle(asked, None, result)? {
+                    Some(reply) => return Ok(reply),
+                    None => waiting.pause().await?,
+                }
+            }
+            place => {
+                if let Some(reply) = elsewhere(asked, None, place, &mut waiting).await? {
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+}
+
+async fn tenant_here(asked: &mut Asked<'_>, placement: Placement, reach: Reach, role: Role) -> Result<Reply> {
+    if routes::is_minting(asked) {
+        let operator = gate::operator(asked).await?;
+        asked.receive().await?;
+        return routes::tokens::mint(asked, &operator, &placement).await;
+    }
+    let ctx = gate::tenant(asked, placement, reach, role).await?;
+    asked.receive().await?;
+    routes::answer(asked, &ctx).await
+}
+
+async fn control_here(asked: &mut Asked<'_>) -> Result<Reply> {
+    let operator = gate::operator(asked).await?;
+    asked.receive().await?;
+    control::answer(asked, &operator).await
+}
+
+/// What a result of this node means for a client: none, if the request is to be tried again.
+fn settle(asked: &Asked<'_>, slug: Option<&Slug>, result: Result<Reply>) -> Result<Option<Reply>> {
+    let error = match result {
+        Ok(reply) => return Ok(Some(reply)),
+        Err(error) if error.code != Code::NotLeader => return Err(error),
+        Err(error) => error,
+    };
+    if error.outcome == Outcome::Unknown && !is_repeatable(asked) {
+        return Err(Error::new(Code::Unavailable, "the leader changed while the request was under way").unknown());
+    }
+    if asked.origin == Origin::Node {
+        return Err(Error {
+            outcome: Outcome::NotApplied,
+            ..error
+        });
+    }
+    asked.front.service.leader_hint(slug, error.leader);
+    if !asked.body.is_here() {
+        return Err(unavailable("the leader changed; send the request again"));
+    }
+    Ok(None)
+}
+
+/// Brings a request to a place that is not here; none, if it is to be tried again.
+async fn elsewhere(
+    asked: &mut Asked<'_>,
+    slug: Option<&Slug>,
+    place: Location,
+    waiting: &mut Waiting<'_>,
+) -> Result<Option<Reply>> {
+    if asked.origin == Origin::Node {
+        // Whatever this node thinks, the one that sent the request looks again.
+        let leader = if let Location::Node(node) = place { Some(node) } else { None };
+        return Err(Error {
+            leader,
+            ..Error::new(Code::NotLeader, "this node does not serve the request")
+        });
+    }
+    let node = match place {
+        Location::Node(node) => node,
+        Location::Region(place) => {
+            let detail = format!("the tenant lives in {}; its API is at {}", place.region, place.endpoint);
+            return Err(Error {
+                elsewhere: Some(place),
+                ..Error::new(Code::WrongRegion, detail)
+            });
+        }
+        Location::Nowhere => {
+            return Err(match slug {
+                Some(slug) => gate::unknown_tenant(slug.as_str()),
+                None => unavailable("the directory is not served in this region"),
+            });
+        }
+        Location::NoLeader | Location::Here(_) => {
+            waiting.pause().await?;
+            return Ok(None);
+        }
+    };
+    send_to(asked, slug, node, waiting).await
+}
+
+async fn send_to(
+    asked: &mut Asked<'_>,
+    slug: Option<&Slug>,
+    node: NodeNumber,
+    waiting: &mut Waiting<'_>,
+) -> Result<Option<Reply>> {
+    asked.receive().await?;
+    asked.front.metrics.forwarded();
+    let attempt = forward::send(asked, node).await?;
+    asked.clock(Stage::Ingress, asked.started);
+    let broken = match attempt {
+        Attempt::Answered(reply) => return Ok(Some(*reply)),
+        Attempt::NotLeader(leader) => {
+            asked.front.service.leader_hint(slug, leader);
+            None
+        }
+        Attempt::Unsent => None,
+        Attempt::Broken => Some(()),
+    };
+    if broken.is_some() && !is_repeatable(asked) {
+        return Err(unavailable("the connection to the tenant's node broke after the request was sent").unknown());
+    }
+    if !asked.body.is_here() {
+        return Err(unavailable("the leader changed; send the request again"));
+    }
+    asked.front.metrics.forwarded_again();
+    waiting.pause().await.map_err(|error| {
+        if broken.is_some() && asked.is_write() {
+            error.unknown()
+        } else {
+            error
+        }
+    })?;
+    Ok(None)
+}
+
+/// Whether a second attempt of a request cannot have a second effect.
+fn is_repeatable(asked: &Asked<'_>) -> bool {
+    let keyed = asked.found.route.keyed && asked.head.headers.contains_key("idempotency-key");
+    // A token that an operator mints has no place to keep a key in.
+    !asked.is_write() || (keyed && !routes::is_minting(asked))
+}
+
+fn unavailable(detail: &str) -> Error {
+    Error::new(Code::Unavailable, detail).retry_after(Duration::from_secs(1))
+}
+
+/// A request that waits for a leader.
+struct Waiting<'a> {
+    front: &'a Front,
+    place: Option<(SemaphorePermit<'a>, Instant)>,
+    pause: Duration,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(front: &'a Front) -> Self {
+        Self {
+            front,
+            place: None,
+            pause: PAUSE,
+        }
+    }
+
+    /// Waits for a change of leader, or a little. An error: it has waited long enough, or too many wait.
+    async fn pause(&mut self) -> Result<()> {
+        let until = match &self.place {
+            Some((_, until)) => *until,
+            None => {
+                let crowded = |_| unavailable("too many requests wait for a leader");
+                let permit = self.front.waiters.try_acquire().map_err(crowded)?;
+                let until = Instant::now() + self.front.config.leader_wait;
+                self.place = Some((permit, until));
+                until
+            }
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unavailable("no leader is known"));
+        }
+        // The change may have come between the look and the wait, so the wait is short and the look comes again.
+        let _ = tokio::time::timeout(self.pause.min(left), self.front.service.leader_change()).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! The body of a request: read as a whole within limits of size and time, or as a stream of lines.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::error::{Code, Error, Result};
+use crate::limits::IMPORT_LINE_BYTES;
+use crate::service::LineSource;
+
+/// The body of a request.
+pub(crate) enum RequestBody {
+    /// Not read yet.
+    Waiting(Incoming),
+    /// Read; kept for another attempt.
+    Kept(Bytes),
+    /// Given away as a stream.
+    Gone,
+}
+
+impl RequestBody {
+    /// A body that has just arrived, with its head.
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() {
+            Self::Kept(Bytes::new())
+        } else {
+            Self::Waiting(incoming)
+        }
+    }
+
+    /// All of the body, which stays for another attempt.
+    pub(crate) async fn whole(&mut self, most: usize, within: Duration) -> Result<Bytes> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Kept(bytes) => {
+                *self = Self::Kept(bytes.clone());
+                Ok(bytes)
+            }
+            Self::Waiting(incoming) => {
+                let bytes = match tokio::time::timeout(within, collect(incoming, most)).await {
+                    Ok(result) => result?,
+                    Err(_) => {
+                        return Err(Error::new(
+                            Code::RequestTimeout,
+                            format!("the body did not arrive within {within:?}"),
+                        ));
+                    }
+                };
+                *self = Self::Kept(bytes.clone());
+                Ok(bytes)
+            }
+            Self::Gone => Err(Error::new(Code::Internal, "a body was read twice")),
+        }
+    }
+
+    /// The body as a stream; it cannot be sent again.
+    pub(crate) fn stream(&mut self) -> Self {
+        std::mem::replace(self, Self::Gone)
+    }
+
+    /// Whether the body can still be sent, from its start.
+    pub(crate) fn is_here(&self) -> bool {
+        !matches!(self, Self::Gone)
+    }
+}
+
+async fn collect(mut incoming: Incoming, most: usize) -> Result<Bytes> {
+    let too_large = || Error::new(Code::TooLarge, format!("the body is larger than {most} bytes"));
+    let expected = incoming.size_hint().lower();
+    if expected > most as u64 {
+        return Err(too_large());
+    }
+    let Some(first) = piece(&mut incoming).await? else {
+        return Ok(Bytes::new());
+    };
+    if first.len() as u64 == expected {
+        // The usual case: the whole body came in one piece, which is used as it is.
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(most).max(first.len()));
+    all.extend_from_slice(&first);
+    while let Some(next) = piece(&mut incoming).await? {
+        if all.len() + next.len() > most {
+            return Err(too_large());
+        }
+        all.extend_from_slice(&next);
+    }
+    if all.len() > most {
+        Err(too_large())
+    } else {
+        Ok(all.freeze())
+    }
+}
+
+/// The next data of a body; none at its end.
+async fn piece(incoming: &mut Incoming) -> Result<Option<Bytes>> {
+    loop {
+        match incoming.frame().await {
+            None => return Ok(None),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "read a request's body");
+                return Err(Error::new(
+                    Code::MalformedBody,
+                    "the body broke off, or its chunks are not well formed",
+                ));
+            }
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+/// Refuses a body whose media type is none of `wanted`.
+pub(crate) fn check_media_type(headers: &HeaderMap, wanted: &[&str]) -> Result<()> {
+    let refused = || {
+        Error::new(
+            Code::UnsupportedMediaType,
+            format!("send the body with Content-Type: {}", wanted[0]),
+        )
+    };
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(refused)?;
+    let (media_type, parameters) = text.split_once(';').unwrap_or((text, ""));
+    if !wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(media_type.trim())) {
+        return Err(refused());
+    }
+    for parameter in parameters.split(';').map(str::trim).filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8") {
+            return Err(Error::new(Code::UnsupportedMediaType, "JSON is sent in UTF-8"));
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a streamed body.
+pub(crate) struct BodyLines {
+    incoming: Option<Incoming>,
+    /// What has arrived and is not given out yet.
+    rest: BytesMut,
+    /// How much of `rest` is known to hold no line break.
+    searched: usize,
+    /// Whether the line that `rest` goes on with is too long and is being skipped.
+    skipping: bool,
+    number: u64,
+    idle: Duration,
+}
+
+impl BodyLines {
+    pub(crate) fn new(body: RequestBody, idle: Duration) -> Self {
+        let (incoming, rest) = match body {
+            RequestBody::Waiting(incoming) => (Some(incoming), BytesMut::new()),
+            RequestBody::Kept(bytes) => (None, BytesMut::from(bytes)),
+            RequestBody::Gone => (None, BytesMut::new()),
+        };
+        Self {
+            incoming,
+            rest,
+            searched: 0,
+            skipping: false,
+            number: 0,
+            idle,
+        }
+    }
+
+    /// The next line that is there already, with its number; empty lines are counted and left out.
+    fn buffered(&mut self) -> Option<(u64, Result<Bytes>)> {
+        loop {
+            let Some(found) = self.rest[self.searched..].iter().position(|byte| *byte == b'\n') else {
+                self.searched = self.rest.len();
+                if self.rest.len() > IMPORT_LINE_BYTES {
+                    self.skipping = true;
+                    self.rest.clear();
+                    self.searched = 0;
+                }
+                return None;
+            };
+            let mut line = self.rest.split_to(self.searched + found + 1);
+            self.searched = 0;
+            line.truncate(line.len() - 1);
+            if let Some(line) = self.numbered(line.freeze()) {
+                return Some(line);
+            }
+        }
+    }
+
+    fn numbered(&mut self, mut line: Bytes) -> Option<(u64, Result<Bytes>)> {
+        self.number += 1;
+        if std::mem::take(&mut self.skipping) || line.len() > IMPORT_LINE_BYTES {
+            let error = Error::new(Code::TooLarge, format!("the line is longer than {IMPORT_LINE_BYTES} bytes"));
+            return Some((self.number, Err(error)));
+        }
+        if line.last() == Some(&b'\r') {
+            line.truncate(line.len() - 1);
+        }
+        if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+            return None;
+        }
+        let read = match std::str::from_utf8(&line) {
+            Ok(_) => Ok(line),
+            Err(_) => Err(Error::new(Code::MalformedBody, "the line is not UTF-8")),
+        };
+        Some((self.number, read))
+    }
+}
+
+#[async_trait]
+impl LineSource for BodyLines {
+    async fn next(&mut self) -> Result<Option<(u64, Result<Bytes>)>> {
+        loop {
+            if let Some(line) = self.buffered() {
+                return Ok(Some(line));
+            }
+            let Some(incoming) = &mut self.incoming else {
+                // The last line needs no line break.
+                let last = std::mem::take(&mut self.rest).freeze();
+                self.searched = 0;
+                let nothing = last.is_empty() && !self.skipping;
+                return Ok(if nothing { None } else { self.numbered(last) });
+            };
+            match tokio::time::timeout(self.idle, piece(incoming)).await {
+                Err(_) => {
+                    return Err(Error::new(
+                        Code::RequestTimeout,
+                        format!("nothing arrived for {:?}", self.idle),
+                    ));
+                }
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Some(data))) => self.rest.extend_from_slice(&data),
+                Ok(Ok(None)) => self.incoming = None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &[u8]) -> BodyLines {
+        BodyLines::new(RequestBody::Kept(Bytes::copy_from_slice(text)), Duration::from_secs(1))
+    }
+
+    #[tokio::test]
+    async fn lines_keep_their_numbers() {
+        let mut lines = source(b"{}\r\n\n \n{\"a\":1}\n\xff\nlast");
+        let mut seen = Vec::new();
+        while let Some((number, line)) = lines.next().await.expect("a whole body") {
+            seen.push((
+                number,
+                line.map(|line| String::from_utf8_lossy(&line).into_owned())
+                    .map_err(|error| error.code),
+            ));
+        }
+        let expected = vec![
+            (1, Ok("{}".to_owned())),
+            (4, Ok("{\"a\":1}".to_owned())),
+            (5, Err(Code::MalformedBody)),
+            (6, Ok("last".to_owned())),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_does_not_stop_the_next() {
+        let mut text = vec![b'x'; IMPORT_LINE_BYTES + 1];
+        text.extend_from_slice(b"\nok\n");
+        text.extend_from_slice(&vec![b'y'; 2 * IMPORT_LINE_BYTES]);
+        let mut lines = source(&text);
+        let mut seen = Vec::new();
+        while let Some((number, line)) = lines.next().await.expect("a whole body") {
+            seen.push((number, line.is_ok()));
+        }
+        assert_eq!(seen, vec![(1, false), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn media_types_are_compared_without_case_and_charset_must_be_utf_8() {
+        let check = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, http::HeaderValue::from_static(value))]);
+            check_media_type(&headers, &["application/json"]).is_ok()
+        };
+        assert!(check("application/json") && check("Application/JSON; charset=UTF-8"));
+        assert!(!check("text/plain") && !check("application/json; charset=latin1") && !check(""));
+        assert!(check_media_type(&HeaderMap::new(), &["application/json"]).is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! Collections and their schemas.
+
+use http::StatusCode;
+
+use super::{page, versioned};
+use crate::body::collection::CollectionSchema;
+use crate::error::Result;
+use crate::front::Asked;
+use crate::gate;
+use crate::reply::{self, Marks, Reply};
+use crate::service::RequestContext;
+
+pub(super) async fn list(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    asked.query.consistency()?;
+    let mut collections = asked.limited(false, asked.front.service.collections(ctx)).await?;
+    collections
+        .body
+        .retain(|collection| gate::in_scope(&ctx.principal, &collection.name));
+    let page = page(&mut asked.query, collections.body, |collection| collection.name.clone())?;
+    Ok(reply::json(StatusCode::OK, &page)?.at(collections.position))
+}
+
+pub(super) async fn show(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let name = gate::collection(asked, ctx)?;
+    asked.query.consistency()?;
+    asked.query.finish()?;
+    let collection = asked.limited(false, asked.front.service.collection(ctx, &name)).await?;
+    versioned(
+        &asked.head.headers,
+        &collection.body,
+        collection.body.version,
+        collection.position,
+    )
+}
+
+pub(super) async fn put(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let name = gate::collection(asked, ctx)?;
+    asked.query.finish()?;
+    let if_match = gate::if_match(&asked.head.headers)?;
+    let schema: CollectionSchema = asked.json().await?;
+    let stored = asked
+        .limited(true, asked.front.service.collection_put(ctx, &name, schema, if_match))
+        .await?;
+    let (collection, created) = (stored.body.body, stored.body.created);
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let reply = reply::json(status, &collection)?
+        .at(stored.position)
+        .tagged(collection.version);
+    let location = format!("/v1/tenants/{}/collections/{name}", ctx.placement.slug);
+    Ok(if created { reply.located(location) } else { reply })
+}
+
+pub(super) async fn delete(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let name = gate::collection(asked, ctx)?;
+    asked.query.finish()?;
+    let if_match = gate::if_match(&asked.head.headers)?;
+    let deleted = asked
+        .limited(true, asked.front.service.collection_delete(ctx, &name, if_match))
+        .await?;
+    Ok(reply::empty(StatusCode::NO_CONTENT).at(deleted.position))
+}

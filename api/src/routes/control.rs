@@ -1,0 +1,106 @@
+//! Control: what operators ask for.
+
+use http::StatusCode;
+
+use super::page;
+use super::table::Endpoint;
+use crate::body::control::{Initialized, NewTenant, TenantPatch};
+use crate::error::{Code, Error, Result};
+use crate::front::Asked;
+use crate::gate;
+use crate::ids::Slug;
+use crate::reply::{self, Marks, Reply};
+use crate::service::Operator;
+
+/// Serves a request behind the operators' gate.
+pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    use Endpoint as E;
+    asked.receive().await?;
+    match asked.found.route.endpoint {
+        E::TenantCreate => Box::pin(tenant_create(asked, operator)).await,
+        E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
+        _ => Box::pin(cluster(asked, operator)).await,
+    }
+}
+
+async fn tenant_create(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    asked.query.finish()?;
+    let new: NewTenant = asked.json().await?;
+    let key = gate::idempotency(asked).await?;
+    let tenant = asked
+        .limited(true, asked.front.service.tenant_create(operator, new, key))
+        .await?;
+    Ok(reply::json(StatusCode::CREATED, &tenant)?.located(format!("/v1/tenants/{}", tenant.slug)))
+}
+
+async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    let service = &asked.front.service;
+    if asked.found.route.endpoint == Endpoint::Tenants {
+        let (limit, cursor) = (asked.query.limit()?, asked.query.take("cursor"));
+        asked.query.finish()?;
+        return reply::json(
+            StatusCode::OK,
+            &asked.limited(false, service.tenants(operator, limit, cursor)).await?,
+        );
+    }
+    asked.query.finish()?;
+    let slug: Slug = asked.found.tenant.parse().map_err(|_| no_tenant(asked))?;
+    match asked.found.route.endpoint {
+        Endpoint::Tenant => reply::json(StatusCode::OK, &asked.limited(false, service.tenant(operator, &slug)).await?),
+        Endpoint::TenantPatch => {
+            let patch: TenantPatch = asked.json().await?;
+            let tenant = asked
+                .limited(true, asked.front.service.tenant_patch(operator, &slug, patch))
+                .await?;
+            reply::json(StatusCode::OK, &tenant)
+        }
+        _ => {
+            let operation = asked.limited(true, service.tenant_delete(operator, &slug)).await?;
+            Ok(reply::json(StatusCode::ACCEPTED, &operation)?.located(format!("/v1/operations/{}", operation.id)))
+        }
+    }
+}
+
+fn no_tenant(asked: &Asked<'_>) -> Error {
+    let slug: String = asked.found.tenant.chars().take(60).collect();
+    Error::new(Code::NotFound, format!("there is no tenant {slug:?}"))
+}
+
+async fn cluster(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    let service = &asked.front.service;
+    match asked.found.route.endpoint {
+        Endpoint::Regions => {
+            let regions = asked.limited(false, service.regions(operator)).await?;
+            reply::json(
+                StatusCode::OK,
+                &page(&mut asked.query, regions, |region| region.name.clone())?,
+            )
+        }
+        Endpoint::Cells => {
+            let cells = asked.limited(false, service.cells(operator)).await?;
+            reply::json(StatusCode::OK, &page(&mut asked.query, cells, |cell| cell.name.clone())?)
+        }
+        Endpoint::Nodes => {
+            let nodes = asked.limited(false, service.nodes(operator)).await?;
+            reply::json(StatusCode::OK, &page(&mut asked.query, nodes, |node| node.name.clone())?)
+        }
+        Endpoint::Operation => {
+            asked.query.finish()?;
+            let id = asked.id(asked.found.first)?;
+            reply::json(StatusCode::OK, &asked.limited(false, service.operation(operator, id)).await?)
+        }
+        Endpoint::CellHash => {
+            asked.query.finish()?;
+            reply::json(
+                StatusCode::OK,
+                &asked.limited(false, service.cell_hash(operator, asked.found.first)).await?,
+            )
+        }
+        Endpoint::Initialize => {
+            asked.query.finish()?;
+            let initialized = asked.limited(true, service.initialize(operator)).await?;
+            reply::json(StatusCode::OK, &Initialized { initialized })
+        }
+        other => Err(Error::new(Code::Internal, format!("{other:?} is not a control route"))),
+    }
+}

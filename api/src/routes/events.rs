@@ -1,0 +1,213 @@
+//! Events: what happened in a tenant, from a position on, and, if wished, what happens from now on.
+//!
+//! NDJSON ends after what is there; `wait` lets an empty answer wait for a first event, `follow` keeps it open. Server-sent
+//! events stay open unless `follow=false`, and a client that comes back with `Last-Event-ID` goes on where it was. While nothing
+//! happens a follower gets an empty line or comment, so that both sides notice when the other has gone, and its token is checked
+//! again, so that a revoked one does not read on for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::streams::LINES;
+use crate::body::event::Event;
+use crate::error::{Code, Error, Result};
+use crate::front::Asked;
+use crate::gate;
+use crate::problem::Problem;
+use crate::query::{digits, invalid};
+use crate::reply::{self, Lines, Marks, NDJSON, Reply};
+use crate::server::Phase;
+use crate::service::{RequestContext, Service};
+
+/// Events that are read at a time.
+const PAGE: usize = 256;
+/// Longest `wait`, in seconds.
+const WAIT_SECONDS: u64 = 60;
+/// How long a follower hears nothing before it gets a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Ndjson,
+    Sse,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    form: Form,
+    after: u64,
+    /// Events that are still wanted.
+    left: u64,
+    wait: Duration,
+    follow: bool,
+}
+
+pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let mut wanted = wanted(asked)?;
+    // A follower's head goes out at once; whoever only waits gets it with the first event.
+    let wait = if wanted.follow { Duration::ZERO } else { wanted.wait };
+    let first = asked.front.service.events(ctx, wanted.after, page(&wanted), wait).await?;
+    let (sender, receiver) = mpsc::channel(LINES);
+    let follower = Follower {
+        service: asked.front.service.clone(),
+        secret: gate::bearer(&asked.head.headers)?.to_owned(),
+        ctx: ctx.clone(),
+        sender,
+    };
+    let ended = first.body.is_empty() && !wanted.follow;
+    let position = first.position;
+    let phases = asked.front.phases.reached(Phase::Draining);
+    if !ended {
+        let work = async move {
+            tokio::select! {
+                () = follower.run(&mut wanted, first.body) => {}
+                // A draining node lets its followers go; they come back elsewhere, with their position.
+                () = phases => {}
+                () = follower.sender.closed() => {}
+            }
+        };
+        tokio::spawn(work.in_current_span());
+    }
+    let media_type = if wanted.form == Form::Sse { SSE } else { NDJSON };
+    let mut reply = reply::lines(media_type, Lines::new(None, receiver)).at(position);
+    reply
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(reply)
+}
+
+fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
+    let form = form(&asked.head.headers);
+    let query = &mut asked.query;
+    query.consistency()?;
+    let mut after = query.number("after")?.unwrap_or(0);
+    if let Some(last) = asked.head.headers.get(LAST_EVENT_ID) {
+        let last = last.to_str().ok().and_then(digits);
+        after = last.ok_or_else(|| Error::new(Code::InvalidParameter, "Last-Event-ID is not a position"))?;
+    }
+    let left = query.number("limit")?.unwrap_or(u64::MAX);
+    if left == 0 {
+        return Err(invalid("limit", "must be at least 1"));
+    }
+    let wait = query.number("wait")?.unwrap_or(0);
+    if wait > WAIT_SECONDS {
+        return Err(invalid("wait", &format!("must be at most {WAIT_SECONDS} seconds")));
+    }
+    let follow = query.flag("follow")?.unwrap_or(form == Form::Sse);
+    query.finish()?;
+    Ok(Wanted {
+        form,
+        after,
+        left,
+        wait: Duration::from_secs(wait),
+        follow,
+    })
+}
+
+fn form(headers: &HeaderMap) -> Form {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("ndjson") { Form::Ndjson } else { Form::Sse }
+}
+
+fn page(wanted: &Wanted) -> usize {
+    usize::try_from(wanted.left).unwrap_or(PAGE).min(PAGE)
+}
+
+/// Writes events for one client.
+struct Follower {
+    service: Arc<dyn Service>,
+    secret: String,
+    ctx: RequestContext,
+    sender: mpsc::Sender<Result<Bytes>>,
+}
+
+/// The client is gone, or has been told why it ends.
+struct Ended;
+
+impl Follower {
+    async fn run(&self, wanted: &mut Wanted, first: Vec<Event>) {
+        let _ = self.try_run(wanted, first).await;
+    }
+
+    async fn try_run(&self, wanted: &mut Wanted, mut events: Vec<Event>) -> Result<(), Ended> {
+        let mut ctx = self.ctx.clone();
+        loop {
+            let quiet = events.is_empty();
+            self.write(wanted, &ctx, events).await?;
+            if wanted.left == 0 || (quiet && !wanted.follow) {
+                return Ok(());
+            }
+            let wait = if wanted.follow { SIGN_OF_LIFE } else { Duration::ZERO };
+            let next = self.service.events(&ctx, wanted.after, page(wanted), wait).await;
+            events = match next {
+                Ok(next) => next.body,
+                Err(error) => return self.fail(wanted.form, error).await,
+            };
+            match self.service.authenticate(&ctx.placement, &self.secret, &ctx.timing).await {
+                Ok(principal) => ctx.principal = principal,
+                Err(error) => return self.fail(wanted.form, error).await,
+            }
+            if events.is_empty() && wanted.follow {
+                let sign = if wanted.form == Form::Sse { ": nothing new\n\n" } else { "\n" };
+                self.send(Bytes::from_static(sign.as_bytes())).await?;
+            }
+        }
+    }
+
+    async fn write(&self, wanted: &mut Wanted, ctx: &RequestContext, events: Vec<Event>) -> Result<(), Ended> {
+        for event in events {
+            wanted.after = wanted.after.max(event.position);
+            let hidden = |collection: &String| !gate::in_scope(&ctx.principal, collection);
+            let scoped = ctx.principal.scopes.is_some();
+            // Who may see some collections only sees nothing of tokens either.
+            if event.collection.as_ref().map_or(scoped, hidden) {
+                continue;
+            }
+            self.send(render(wanted.form, &event)).await?;
+            wanted.left -= 1;
+            if wanted.left == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, line: Bytes) -> Result<(), Ended> {
+        self.sender.send(Ok(line)).await.map_err(|_| Ended)
+    }
+
+    async fn fail(&self, form: Form, error: Error) -> Result<(), Ended> {
+        match form {
+            Form::Ndjson => self.sender.send(Err(error)).await.map_err(|_| Ended),
+            Form::Sse => {
+                let mut text = b"event: problem\ndata: ".to_vec();
+                text.extend_from_slice(&Problem::of(&error).to_json());
+                text.extend_from_slice(b"\n\n");
+                self.send(text.into()).await
+            }
+        }
+    }
+}
+
+fn render(form: Form, event: &Event) -> Bytes {
+    use std::io::Write;
+    let mut line = Vec::with_capacity(384);
+    if form == Form::Sse {
+        // Writing into a vector cannot fail. A kind is made of letters and dots: it needs no escaping.
+        let _ = write!(line, "id: {}\nevent: {}\ndata: ", event.position, event.kind);
+    }
+    if serde_json::to_writer(&mut line, event).is_err() {
+        tracing::error!(position = event.position, "write an event as JSON");
+    }
+    line.extend_from_slice(if form == Form::Sse { b"\n\n" } else { b"\n" });
+    line.into()
+}

@@ -1,0 +1,287 @@
+//! Every route, once: the router, the gate, ingress, the metrics and the OpenAPI document all read this table.
+
+use http::Method;
+
+use crate::body::token::Role;
+use crate::service::Reach;
+
+/// A route, by name. The order is that of [`TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Endpoint {
+    Root,
+    Livez,
+    Readyz,
+    Metrics,
+    Openapi,
+    Tenants,
+    TenantCreate,
+    Tenant,
+    TenantPatch,
+    TenantDelete,
+    Operation,
+    Regions,
+    Cells,
+    CellHash,
+    Nodes,
+    Initialize,
+    Me,
+    Tokens,
+    TokenCreate,
+    TokenDelete,
+    Collections,
+    Collection,
+    CollectionPut,
+    CollectionDelete,
+    Records,
+    RecordCreate,
+    Record,
+    RecordPut,
+    RecordPatch,
+    RecordDelete,
+    Batch,
+    Import,
+    Export,
+    Events,
+}
+
+/// Where a route is served, and who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plane {
+    /// On any node, by anyone.
+    Open,
+    /// On any node, by operators.
+    Control,
+    /// Where the directory is led, by operators.
+    ControlLeader,
+    /// Where the tenant is, by its principals with this role or a higher one.
+    Tenant(Reach, Role),
+}
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) plane: Plane,
+    /// Whether it takes an `Idempotency-Key`.
+    pub(crate) keyed: bool,
+    /// Whether request or reply is a stream, which no time limit ends.
+    pub(crate) streams: bool,
+    pub(crate) summary: &'static str,
+}
+
+const fn route(endpoint: Endpoint, method: Method, path: &'static str, plane: Plane, summary: &'static str) -> Route {
+    Route {
+        endpoint,
+        method,
+        path,
+        plane,
+        keyed: false,
+        streams: false,
+        summary,
+    }
+}
+
+const fn keyed(mut route: Route) -> Route {
+    route.keyed = true;
+    route
+}
+
+const fn streams(mut route: Route) -> Route {
+    route.streams = true;
+    route
+}
+
+const READ: Plane = Plane::Tenant(Reach::Replica, Role::Guest);
+const READ_ADMIN: Plane = Plane::Tenant(Reach::Replica, Role::Admin);
+const WRITE: Plane = Plane::Tenant(Reach::Leader, Role::Member);
+const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
+
+/// All routes. HEAD is GET without the body.
+#[rustfmt::skip]
+pub(crate) static TABLE: [Route; 34] = {
+    use Endpoint as E;
+    use Plane::{Control, ControlLeader, Open};
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    const PUT: Method = Method::PUT;
+    const PATCH: Method = Method::PATCH;
+    const DELETE: Method = Method::DELETE;
+    [
+        route(E::Root, GET, "/", Open, "Links and a quick start, as HTML or JSON"),
+        route(E::Livez, GET, "/livez", Open, "Whether the process is alive"),
+        route(E::Readyz, GET, "/readyz", Open, "Whether the node is ready to serve"),
+        route(E::Metrics, GET, "/metrics", Open, "Metrics in the Prometheus text format"),
+        route(E::Openapi, GET, "/openapi.json", Open, "This document"),
+        route(E::Tenants, GET, "/v1/tenants", Control, "Tenants, by slug"),
+        keyed(route(E::TenantCreate, POST, "/v1/tenants", ControlLeader, "Create a tenant; the reply has its first admin token")),
+        route(E::Tenant, GET, "/v1/tenants/{tenant}", Control, "One tenant"),
+        route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
+        route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
+        route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
+        route(E::Regions, GET, "/v1/regions", Control, "All regions"),
+        route(E::Cells, GET, "/v1/cells", Control, "The region's cells, as this node sees them"),
+        route(E::CellHash, GET, "/v1/cells/{cell}/hash", Control, "The hash of this node's replica of a cell"),
+        route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
+        route(E::Initialize, POST, "/v1/cluster/initialize", Control, "Initialise the region's groups, once"),
+        route(E::Me, GET, "/v1/tenants/{tenant}/me", READ, "Who this token is"),
+        route(E::Tokens, GET, "/v1/tenants/{tenant}/tokens", READ_ADMIN, "API keys, without secrets"),
+        keyed(route(E::TokenCreate, POST, "/v1/tenants/{tenant}/tokens", WRITE_ADMIN, "Create an API key; its secret is shown once")),
+        route(E::TokenDelete, DELETE, "/v1/tenants/{tenant}/tokens/{id}", WRITE_ADMIN, "Revoke an API key"),
+        route(E::Collections, GET, "/v1/tenants/{tenant}/collections", READ, "All collections"),
+        route(E::Collection, GET, "/v1/tenants/{tenant}/collections/{collection}", READ, "One collection"),
+        route(E::CollectionPut, PUT, "/v1/tenants/{tenant}/collections/{collection}", WRITE_ADMIN, "Create a collection, or replace its schema"),
+        route(E::CollectionDelete, DELETE, "/v1/tenants/{tenant}/collections/{collection}", WRITE_ADMIN, "Delete an empty collection"),
+        route(E::Records, GET, "/v1/tenants/{tenant}/records/{collection}", READ, "A page of records"),
+        keyed(route(E::RecordCreate, POST, "/v1/tenants/{tenant}/records/{collection}", WRITE, "Create a record")),
+        route(E::Record, GET, "/v1/tenants/{tenant}/records/{collection}/{id}", READ, "One record"),
+        route(E::RecordPut, PUT, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Create or replace a record"),
+        keyed(route(E::RecordPatch, PATCH, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Merge into a record (RFC 7396)")),
+        route(E::RecordDelete, DELETE, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Delete a record"),
+        keyed(route(E::Batch, POST, "/v1/tenants/{tenant}/batch", WRITE, "Several operations, all or none")),
+        streams(route(E::Import, POST, "/v1/tenants/{tenant}/records/{collection}/import", WRITE, "Import records from a stream of lines")),
+        streams(route(E::Export, GET, "/v1/tenants/{tenant}/export", READ_ADMIN, "Everything that the tenant owns, at one position")),
+        streams(route(E::Events, GET, "/v1/tenants/{tenant}/events", READ, "Events after a position")),
+    ]
+};
+
+/// A route with the variable parts of the path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'p> {
+    pub(crate) route: &'static Route,
+    /// The tenant, where the path has one.
+    pub(crate) tenant: &'p str,
+    /// The next variable part: collection, token, cell or operation.
+    pub(crate) first: &'p str,
+    /// The one after that: the record.
+    pub(crate) second: &'p str,
+}
+
+/// Why there is no route.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The path is unknown.
+    Path,
+    /// The path takes these methods only.
+    Method(String),
+}
+
+/// More parts than the longest path has.
+const PARTS: usize = 8;
+
+/// Finds the route of a request.
+pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Missing> {
+    let mut parts = [""; PARTS];
+    let mut count = 0;
+    for part in path.strip_prefix('/').ok_or(Missing::Path)?.split('/') {
+        *parts.get_mut(count).ok_or(Missing::Path)? = part;
+        count += 1;
+    }
+    let (endpoints, tenant, first, second) = resource(&parts[..count]).ok_or(Missing::Path)?;
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
+    match endpoints
+        .iter()
+        .map(|endpoint| &TABLE[*endpoint as usize])
+        .find(|route| route.method == *wanted)
+    {
+        Some(route) => Ok(Found {
+            route,
+            tenant,
+            first,
+            second,
+        }),
+        None => Err(Missing::Method(allowed(endpoints))),
+    }
+}
+
+fn allowed(endpoints: &[Endpoint]) -> String {
+    let mut methods = Vec::new();
+    for endpoint in endpoints {
+        let method = TABLE[*endpoint as usize].method.as_str();
+        methods.push(method);
+        if method == "GET" {
+            methods.push("HEAD");
+        }
+    }
+    methods.join(", ")
+}
+
+type Resource<'p> = (&'static [Endpoint], &'p str, &'p str, &'p str);
+
+/// The endpoints of a path, with its variable parts.
+fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
+    use Endpoint as E;
+    Some(match *parts {
+        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return in_tenant(t, inner),
+        [""] => (&[E::Root], "", "", ""),
+        ["livez"] => (&[E::Livez], "", "", ""),
+        ["readyz"] => (&[E::Readyz], "", "", ""),
+        ["metrics"] => (&[E::Metrics], "", "", ""),
+        ["openapi.json"] => (&[E::Openapi], "", "", ""),
+        ["v1", "tenants"] => (&[E::Tenants, E::TenantCreate], "", "", ""),
+        ["v1", "tenants", t] => (&[E::Tenant, E::TenantPatch, E::TenantDelete], t, "", ""),
+        ["v1", "operations", id] => (&[E::Operation], "", id, ""),
+        ["v1", "regions"] => (&[E::Regions], "", "", ""),
+        ["v1", "cells"] => (&[E::Cells], "", "", ""),
+        ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
+        ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
+        ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
+        _ => return None,
+    })
+}
+
+fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
+    use Endpoint as E;
+    Some(match *inner {
+        ["records", c, "import"] => (&[E::Import], t, c, ""),
+        ["records", c] => (&[E::Records, E::RecordCreate], t, c, ""),
+        ["records", c, id] => (&[E::Record, E::RecordPut, E::RecordPatch, E::RecordDelete], t, c, id),
+        ["batch"] => (&[E::Batch], t, "", ""),
+        ["me"] => (&[E::Me], t, "", ""),
+        ["events"] => (&[E::Events], t, "", ""),
+        ["export"] => (&[E::Export], t, "", ""),
+        ["collections"] => (&[E::Collections], t, "", ""),
+        ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),
+        ["tokens"] => (&[E::Tokens, E::TokenCreate], t, "", ""),
+        ["tokens", id] => (&[E::TokenDelete], t, id, ""),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_table_finds_itself() {
+        for (place, route) in TABLE.iter().enumerate() {
+            assert_eq!(route.endpoint as usize, place, "{} is out of order", route.path);
+            let found = find(&route.method, route.path).expect("a route");
+            assert_eq!(found.route.endpoint, route.endpoint, "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn head_is_get_and_other_methods_are_named() {
+        assert_eq!(
+            find(&Method::HEAD, "/v1/tenants/acme/me").expect("a route").route.endpoint,
+            Endpoint::Me
+        );
+        let missing = find(&Method::POST, "/v1/tenants/acme/records/tasks/1").expect_err("no such method");
+        assert_eq!(missing, Missing::Method("GET, HEAD, PUT, PATCH, DELETE".into()));
+        for path in [
+            "",
+            "/v2",
+            "/v1/tenants/",
+            "/v1/tenants/a/b",
+            "/a/b/c/d/e/f/g/h/i/j",
+            "/livez/",
+        ] {
+            let found = find(&Method::GET, path);
+            let unknown = matches!(found, Err(Missing::Path)) || found.is_ok_and(|found| found.tenant.is_empty());
+            assert!(unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The server: connections, their limits, and their end.
+//!
+//! It has its own accept loop over hyper, because the limits of a connection are decided here and nowhere else: how long a
+//! head may take, how large it may be, how many connections there are. A timer is installed, without which hyper's own
+//! limits are silently inert. Two kinds of connection arrive:
+//!
+//! - [`Server::serve`]: clients, over TCP. Their requests may be for any node; [`crate::service::Service::locate`] says which.
+//! - [`Server::serve_forwarded`]: other nodes, over a stream that is already authenticated. Their requests were sent here on
+//!   purpose and are never sent on: one that is not for this node is answered with `not_leader`.
+//!
+//! Draining ([`Server::drain`]) has an order: `/readyz` turns to 503 while everything is still served, then no connection is
+//! accepted, then those that are idle close and those at work close after their reply, and what is left at the deadline is cut.
+//!
+//! CAVEATS: TLS is not here: who wants it hands in streams that have it.
+
+mod connection;
+mod phase;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use crate::front::Front;
+use crate::limits;
+use crate::service::{BoxStream, Service};
+
+pub(crate) use self::phase::{Phase, Phases};
+
+/// The server's limits and flags. The defaults are those of [`crate::limits`]; tests shorten the times.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Whether every origin may use the API from a browser: for `dev`.
+    pub open_cors: bool,
+    /// Most open connections.
+    pub connections: usize,
+    /// Longest time for a request's head to arrive, and longest time for which a client's connection may be idle.
+    pub head: Duration,
+    /// Longest time for a JSON body to arrive.
+    pub body: Duration,
+    /// Largest JSON body, in bytes.
+    pub body_bytes: usize,
+    /// Longest pause inside a streamed body.
+    pub stream_idle: Duration,
+    /// Longest time that a request without a stream may take.
+    pub request: Duration,
+    /// How long a request waits for a leader.
+    pub leader_wait: Duration,
+    /// How long a draining node still serves everything, so that whoever balances load can see that it is not ready.
+    pub drain_notice: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            open_cors: false,
+            connections: limits::CONNECTIONS,
+            head: Duration::from_secs(limits::HEAD_SECONDS),
+            body: Duration::from_secs(limits::BODY_SECONDS),
+            body_bytes: limits::BODY_BYTES,
+            stream_idle: Duration::from_secs(limits::STREAM_IDLE_SECONDS),
+            request: Duration::from_secs(limits::REQUEST_SECONDS),
+            leader_wait: Duration::from_millis(limits::LEADER_WAIT_MILLIS),
+            drain_notice: Duration::ZERO,
+        }
+    }
+}
+
+/// The HTTP front of a node. Cheap to clone; clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    front: Arc<Front>,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// A server in front of a service.
+    pub fn new(service: Arc<dyn Service>, config: ServerConfig) -> Self {
+        Self {
+            front: Arc::new(Front::new(service, config)),
+            connections: TaskTracker::new(),
+        }
+    }
+
+    /// Accepts connections until the server drains. May be called for several listeners.
+    ///
+    /// An error of one connection is that connection's; a lack of descriptors makes it pause, not end.
+    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+        connection::accept(&self.front, &self.connections, listener).await
+    }
+
+    /// Serves one connection of another node, until it closes or the server has drained.
+    pub async fn serve_forwarded(&self, stream: BoxStream) {
+        self.connections
+            .track_future(connection::serve_node(Arc::clone(&self.front), stream))
+            .await;
+    }
+
+    /// Whether [`Server::drain`] has been called.
+    pub fn is_draining(&self) -> bool {
+        self.front.phases.now() != Phase::Serving
+    }
+
+    /// Turns readiness off, waits for [`ServerConfig::drain_notice`], stops accepting, finishes what is in flight, and cuts
+    /// what is not finished `deadline` after that. Returns how many connections were cut.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.front.phases.advance(Phase::Notice);
+        tokio::time::sleep(self.front.config.drain_notice).await;
+        self.front.phases.advance(Phase::Draining);
+        self.connections.close();
+        if tokio::time::timeout(deadline, self.connections.wait()).await.is_ok() {
+            return 0;
+        }
+        let cut = self.connections.len();
+        self.front.phases.advance(Phase::Cut);
+        self.connections.wait().await;
+        cut
+    }
+}
