@@ -21,8 +21,6 @@
 //! were damaged; if none does, all of them belong to writes that no fdatasync had covered, and of which a power loss may
 //! keep any sectors.
 
-use bytes::Bytes;
-
 /// Bytes before the first frame. One sector, so that writing frames never touches the header.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = 512;
 /// Bytes of a frame before its payload.
@@ -239,89 +237,13 @@ impl SegmentHeader {
     }
 }
 
-/// A group's state at the begin of a segment: the payload of a checkpoint frame.
-///
-/// `version u8 | first u64 | next u64 | flags u8 (1 vote, 2 committed, 4 purged) | then, for each flag, length u32 and bytes;
-/// purged is preceded by its index u64`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    /// First live index.
-    pub first: u64,
-    /// One after the last live index; equal to `first` when there is none.
-    pub next: u64,
-    pub vote: Option<Bytes>,
-    pub committed: Option<Bytes>,
-    pub purged: Option<(u64, Bytes)>,
-}
-
-const CHECKPOINT_VERSION: u8 = 1;
-
-impl Checkpoint {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![CHECKPOINT_VERSION];
-        out.extend_from_slice(&self.first.to_le_bytes());
-        out.extend_from_slice(&self.next.to_le_bytes());
-        let flags =
-            u8::from(self.vote.is_some()) | u8::from(self.committed.is_some()) << 1 | u8::from(self.purged.is_some()) << 2;
-        out.push(flags);
-        for bytes in [&self.vote, &self.committed].into_iter().flatten() {
-            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(bytes);
-        }
-        if let Some((index, bytes)) = &self.purged {
-            out.extend_from_slice(&index.to_le_bytes());
-            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(bytes);
-        }
-        out
-    }
-
-    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Checkpoint> {
-        let version = *take(&mut bytes, 1)?.first()?;
-        if version != CHECKPOINT_VERSION {
-            return None;
-        }
-        let mut checkpoint = Checkpoint {
-            first: take_u64(&mut bytes)?,
-            next: take_u64(&mut bytes)?,
-            ..Checkpoint::default()
-        };
-        let flags = *take(&mut bytes, 1)?.first()?;
-        if flags & 1 != 0 {
-            checkpoint.vote = Some(take_bytes(&mut bytes)?);
-        }
-        if flags & 2 != 0 {
-            checkpoint.committed = Some(take_bytes(&mut bytes)?);
-        }
-        if flags & 4 != 0 {
-            checkpoint.purged = Some((take_u64(&mut bytes)?, take_bytes(&mut bytes)?));
-        }
-        (bytes.is_empty() && flags < 8 && checkpoint.first <= checkpoint.next).then_some(checkpoint)
-    }
-}
-
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (head, rest) = bytes.split_at_checked(count)?;
-    *bytes = rest;
-    Some(head)
-}
-
-fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
-    take(bytes, 8).map(|bytes| u64_at(bytes, 0))
-}
-
-fn take_bytes(bytes: &mut &[u8]) -> Option<Bytes> {
-    let length = take(bytes, 4).map(|bytes| u32_at(bytes, 0))?;
-    take(bytes, length as usize).map(Bytes::copy_from_slice)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(word)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)

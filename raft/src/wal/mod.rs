@@ -1,91 +1,218 @@
-//! The node's write-ahead log.
+//! The node's write-ahead log: one for all its groups, so that one fdatasync serves many of them.
+//!
+//! It knows nothing of Raft beyond its shape: a group has a vote, a committed position, entries by index, and a position
+//! up to which entries are purged; all of them are opaque bytes.
+//!
+//! ```text
+//!  callers ──► queue ──► sync thread (writer) ──► segment files        keeper: prewrites, recycles, copies forward
+//!     │   one order,     lays out frames,          zeros, then frames
+//!     ▼   bounded        one fdatasync,               │
+//!  group: what was       callbacks in order           ▼
+//!  submitted, tail    ◄── places of what is durable   recover: reads all of it back at the start
+//! ```
+//!
+//! # Files
+//!
+//! `LOCK` (one process), `FORMAT` (what this is, see `identity`), `<sequence>.segment` (see `frame` for the bytes),
+//! `spare-<n>` (prewritten, waiting). Sequence numbers have no gaps and never come again.
+//!
+//! # Invariants
+//!
+//! 1. `done(Ok)` is called after the fdatasync that covers the operation, once, in the order of submission over all groups.
+//! 2. What was acknowledged is there after any power loss, or opening refuses with file and offset. Of what was not, any
+//!    prefix in the order of submission may be there, in whole frames; an append may survive in part, entry by entry.
+//! 3. A frame lies below what is prewritten and durable, so its fdatasync changes no file size.
+//! 4. A segment is sealed and durable before its successor gets a frame; the successor begins with every group's state; so
+//!    the oldest segments can go as soon as no live entry is in them.
+//! 5. Nothing is released before what made it superfluous is durable.
+//! 6. A failed write or fdatasync stops the log for good (`LogStats::stopped`). It is never tried again.
+//!
+//! # CAVEATS
+//!
+//! - A 512-byte sector is assumed to be old or new after a power loss, also when its first part was durable before.
+//! - A file system that copies on write (btrfs, zfs) needs space to overwrite: a full disk can then stop the log.
+//! - An append blocks while `queue_bytes` wait for the disk. A disk that stalls so long stalls the caller.
+//! - Payloads are stored as they are given: encryption, if any, is the caller's.
+
+mod checkpoint;
 mod disk;
 mod error;
 mod frame;
+mod group;
+mod identity;
+mod keeper;
 mod options;
+mod queue;
+mod recover;
+mod runs;
+mod scan;
+mod segment;
+mod shared;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
-use bytes::Bytes;
-
-pub(crate) use disk::{Disk, DiskFile, RealDisk};
+pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use error::WalError;
-pub(crate) use options::{Cut, Done, LogEntry, LogState, Recovery, Synced};
+pub(crate) use group::GroupLog;
+pub(crate) use options::{Done, LogEntry, LogState, Recovery, Synced};
 pub use options::{LogOptions, LogStats};
 
-/// The log of a node: a handle, cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Wal {}
+use group::GroupCell;
+use keeper::Keeper;
+use queue::Queue;
+use shared::{Counters, Shared, Yard};
+use writer::Writer;
 
-/// One group's part of the log: a handle, cheap to clone.
+/// The log of a node: a handle, cheap to clone. When the last handle and the last `GroupLog` are gone, the log is closed.
 #[derive(Clone)]
-pub(crate) struct GroupLog {}
+pub(crate) struct Wal {
+    owner: Arc<Owner>,
+}
+
+/// Ends the threads when the last handle goes.
+pub(crate) struct Owner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
 
 impl Wal {
     /// Opens or creates the log in this directory: takes its lock, reads and checks every segment, cuts a torn tail.
     pub(crate) fn open(dir: &Path, options: LogOptions, disk: Arc<dyn Disk>) -> Result<(Wal, Recovery), WalError> {
-        let (_, _, _) = (dir, options, disk);
-        Err(WalError::Stopped("not built yet".into()))
+        let start = Instant::now();
+        let options = options.checked();
+        disk.create_dir(dir).map_err(|error| segment::failed("create", dir, error))?;
+        let lock_path = dir.join(identity::LOCK_NAME);
+        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => WalError::Locked { dir: dir.to_path_buf() },
+            _ => segment::failed("lock", &lock_path, error),
+        })?;
+        let found = recover::recover(&*disk, dir, &options)?;
+        let mut report = found.report.clone();
+        report.took = start.elapsed();
+        if let Some(cut) = &report.cut {
+            let file = cut.file.display();
+            tracing::warn!(%file, offset = cut.offset, bytes = cut.bytes, "cut a torn tail, which was never acknowledged");
+        }
+        let owner = start_threads(dir, options, disk, lock, found)?;
+        Ok((Wal { owner: Arc::new(owner) }, report))
     }
 
     /// The part of this group, which begins empty.
-    pub(crate) fn group(&self, _id: u64) -> GroupLog {
-        GroupLog {}
+    pub(crate) fn group(&self, id: u64) -> GroupLog {
+        GroupLog { cell: self.owner.shared.cell(id), shared: self.owner.clone() }
     }
 
     /// Every group that has anything in the log.
     pub(crate) fn groups(&self) -> Vec<u64> {
-        Vec::new()
+        self.owner.shared.cells().iter().filter(|cell| !cell.lock().view.is_blank()).map(|cell| cell.id).collect()
     }
 
     /// What was done and how it stands.
     pub(crate) fn stats(&self) -> LogStats {
-        LogStats::default()
+        self.owner.shared.stats()
     }
 
-    /// Makes all that waits durable, notes a clean end, stops the threads and releases the lock. Blocks.
+    /// Makes all that waits durable, notes a clean end, ends the threads and releases the lock. Blocks; not to be called
+    /// from a `done`. Other handles stay, and are refused from now on.
     pub(crate) fn close(self) -> Result<(), WalError> {
-        Ok(())
+        self.owner.end();
+        match self.owner.shared.queue.stopped() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 }
 
-impl GroupLog {
-    /// Appends entries that continue the log (any index may begin an empty one, not below `first`). They are readable on
-    /// return; `done` is called once, after they are durable, also when this returns an error. Blocks while the queue is full.
-    pub(crate) fn append(&self, _entries: Vec<LogEntry>, _done: Done) -> Result<(), WalError> {
+fn start_threads(
+    dir: &Path,
+    options: LogOptions,
+    disk: Arc<dyn Disk>,
+    lock: Box<dyn Send + Sync>,
+    found: recover::Found,
+) -> Result<Owner, WalError> {
+    let active = found.table.values().next_back().cloned().ok_or_else(|| WalError::Stopped("there is no segment".into()))?;
+    let newest = found.next.as_ref().unwrap_or(&active).sequence();
+    let states: BTreeMap<_, _> = found.groups.iter().map(|(id, group)| (*id, group.state.clone())).collect();
+    let cells = found
+        .groups
+        .into_iter()
+        .map(|(id, group)| (id, Arc::new(GroupCell::recovered(id, group.state, group.runs, group.last))))
+        .collect();
+    let shared = Arc::new(Shared {
+        dir: dir.to_path_buf(),
+        disk,
+        log: found.log,
+        queue: Queue::new(options.queue_bytes),
+        options,
+        table: Mutex::new(found.table),
+        groups: Mutex::new(cells),
+        yard: Mutex::new(Yard {
+            active: active.clone(),
+            tail: found.tail,
+            next: found.next,
+            spares: found.spares.iter().map(|number| dir.join(segment::spare_name(*number))).collect(),
+            wanted: 0,
+            need_next: false,
+            news: 0,
+            answered: 0,
+            full: None,
+            stop: false,
+        }),
+        yard_changed: Condvar::new(),
+        checkpointed: AtomicU64::new(if found.fresh { active.sequence() - 1 } else { active.sequence() }),
+        counters: Counters::default(),
+        _lock: lock,
+    });
+    let writer = Writer::new(shared.clone(), active, found.tail, found.fresh, states);
+    let keeper = Keeper::new(shared.clone(), newest + 1, found.spares.iter().max().copied().unwrap_or(0));
+    let threads = Mutex::new(Vec::new());
+    let owner = Owner { shared, threads };
+    // On an error here the owner is dropped, and ends what was started.
+    owner.spawn("log-sync", move || writer.run())?;
+    owner.spawn("log-keeper", move || keeper.run())?;
+    Ok(owner)
+}
+
+impl Owner {
+    fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), WalError> {
+        let shared = self.shared.clone();
+        let guarded = move || {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+                shared.stop(WalError::Stopped("one of its threads panicked".into()));
+                shared.queue.fail(Vec::new());
+            }
+        };
+        let spawned = std::thread::Builder::new().name(name.into()).spawn(guarded);
+        let thread = spawned.map_err(|error| WalError::io(format!("start the thread {name}"), error))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         Ok(())
     }
 
-    /// Saves the vote; `state()` shows it on return, `done` says that it is durable.
-    pub(crate) fn save_vote(&self, _vote: Bytes, _done: Done) -> Result<(), WalError> {
-        Ok(())
+    /// Ends both threads: the sync thread once all that waits is durable, then the keeper.
+    fn end(&self) {
+        self.shared.queue.close();
+        for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
+            // The last handle may have been dropped by a callback, on the sync thread: that one ends by itself.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
+            }
+            self.shared.end_keeper();
+        }
     }
+}
 
-    /// Saves the committed position, some time soon: no one waits for it and it costs no fsync of its own.
-    pub(crate) fn save_committed(&self, _committed: Bytes) -> Result<(), WalError> {
-        Ok(())
-    }
-
-    /// Removes all entries after this index, or all entries.
-    pub(crate) fn truncate_after(&self, _index: Option<u64>, _done: Done) -> Result<(), WalError> {
-        Ok(())
-    }
-
-    /// Removes the entries up to and including this index, and remembers the opaque position that goes with it. May reach
-    /// beyond the last entry (after a snapshot was installed): the next append then begins after it.
-    pub(crate) fn purge(&self, _upto: u64, _purged: Bytes, _done: Done) -> Result<(), WalError> {
-        Ok(())
-    }
-
-    /// Entries of `from..to_exclusive` that are present, in order, at least one if there is any, then up to `max_bytes`. From
-    /// memory or from the segments, with their checksums verified.
-    pub(crate) fn read(&self, _from: u64, _to_exclusive: u64, _max_bytes: usize) -> Result<Vec<LogEntry>, WalError> {
-        Ok(Vec::new())
-    }
-
-    /// What this group has, including what is not yet durable.
-    pub(crate) fn state(&self) -> LogState {
-        LogState::default()
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.end();
     }
 }

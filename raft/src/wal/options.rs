@@ -44,7 +44,7 @@ pub struct LogOptions {
     pub max_bytes: u64,
     /// Entries kept in memory for each group after they became durable. Older ones are read from the disk.
     pub tail_bytes: u64,
-    /// What may wait for the disk; appending blocks beyond it.
+    /// What may wait for the disk, at most a quarter of a segment; appending blocks beyond it.
     pub queue_bytes: u64,
     /// With more segments than this, the few live entries of the oldest one are copied forward to release it.
     pub copy_after_segments: usize,
@@ -58,7 +58,7 @@ impl Default for LogOptions {
             sync: true,
             max_bytes: 2 << 30,
             tail_bytes: 8 << 20,
-            queue_bytes: 64 << 20,
+            queue_bytes: 16 << 20,
             copy_after_segments: 8,
         }
     }
@@ -69,7 +69,8 @@ impl LogOptions {
     pub(crate) fn checked(mut self) -> LogOptions {
         self.segment_bytes = self.segment_bytes.clamp(64 << 10, 1 << 30) & !4095;
         self.max_bytes = self.max_bytes.max(self.segment_bytes * 4);
-        self.queue_bytes = self.queue_bytes.max(1 << 20);
+        // What is accepted must fit into the rest of a segment by the time that the keeper finds that there is no other.
+        self.queue_bytes = self.queue_bytes.min(self.segment_bytes / 4);
         self.copy_after_segments = self
             .copy_after_segments
             .clamp(2, (self.max_bytes / self.segment_bytes) as usize - 1);
