@@ -2,11 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader, InitializeError, RaftError};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Error, GroupId, NodeId, ProposeError, ReadError};
+use crate::host::HostInner;
+use crate::limits::{ADMISSION_WAIT_MS, CATCH_UP_MS, HAND_OVER_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
+use crate::replica::Replica;
+use crate::stage::micros;
+use crate::typ::{Applied, Payload, Slot, Types, WriteResult, index_of};
+use crate::{Error, GroupId, NodeId, ProposeError, ReadError, barrier};
 
 /// What this replica is at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,72 +80,257 @@ pub struct Proposed {
 /// A replica of one group on this node. Cheap to clone; usable from any runtime.
 #[derive(Clone)]
 pub struct Group {
-    _shared: Arc<()>,
+    replica: Arc<Replica>,
+    /// Keeps the raft thread running.
+    _host: Arc<HostInner>,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("id", &self.replica.id).field("node", &self.replica.node).finish_non_exhaustive()
+    }
 }
 
 impl Group {
+    pub(crate) fn new(replica: Arc<Replica>, host: Arc<HostInner>) -> Group {
+        Group { replica, _host: host }
+    }
+
     /// Which group.
     pub fn id(&self) -> GroupId {
-        unimplemented!()
+        self.replica.id
     }
 
     /// Makes the group, with these voters; on one of them, once in its life. False: it was initialised already.
-    pub async fn initialize(&self, _members: &BTreeSet<NodeId>) -> Result<bool, Error> {
-        unimplemented!()
+    pub async fn initialize(&self, members: &BTreeSet<NodeId>) -> Result<bool, Error> {
+        let members: BTreeSet<u64> = members.iter().map(|node| node.0).collect();
+        match self.replica.raft.initialize(members).await {
+            Ok(()) => Ok(true),
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(false),
+            Err(RaftError::APIError(error)) => Err(Error::Refused(error.to_string())),
+            Err(RaftError::Fatal(fatal)) => Err(self.stopped_error(&fatal)),
+        }
     }
 
-    /// Replicates and applies a payload; only on the leader. At most [`PAYLOAD_BYTES_MAX`](crate::PAYLOAD_BYTES_MAX).
-    pub async fn propose(&self, _payload: Bytes) -> Result<Proposed, ProposeError> {
-        unimplemented!()
+    /// Replicates and applies a payload; only on the leader. At most [`PAYLOAD_BYTES_MAX`].
+    ///
+    /// Every error but `Unknown` means that it was not, and never will be, applied. A caller that stops waiting does not know either.
+    pub async fn propose(&self, payload: Bytes) -> Result<Proposed, ProposeError> {
+        let replica = &*self.replica;
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(ProposeError::NotApplied(format!("{} bytes exceed the limit of {PAYLOAD_BYTES_MAX}", payload.len())));
+        }
+        let start = replica.stages.now();
+        self.may_propose()?;
+        self.wait_under_limit().await?;
+        let permit = replica.admission.enter(payload.len()).await.ok_or(ProposeError::Overloaded)?;
+        let (slot, outcome) = Slot::<WriteResult>::new(permit);
+        if let Err(fatal) = replica.raft.client_write_ff(Payload(payload), Some(slot)).await {
+            return Err(ProposeError::Stopped(replica.stopped().unwrap_or_else(|| fatal.to_string())));
+        }
+        match timeout(Duration::from_millis(OUTCOME_WAIT_MS), outcome).await {
+            Ok(Ok(Ok(written))) => Ok(proposed(written.data, written.log_id.index, start)),
+            Ok(Ok(Err(error))) => Err(not_written(error)),
+            Ok(Err(_)) => Err(ProposeError::Unknown(replica.stopped().unwrap_or_else(|| "the group stopped".to_owned()))),
+            Err(_) => Err(ProposeError::Unknown(format!("no outcome within {OUTCOME_WAIT_MS} ms"))),
+        }
     }
 
-    /// Returns once everything that was committed when it was called is applied on this replica, with the index that it waited for.
+    fn may_propose(&self) -> Result<(), ProposeError> {
+        if let Some(why) = self.stopped() {
+            return Err(ProposeError::Stopped(why));
+        }
+        if self.is_leader() { Ok(()) } else { Err(ProposeError::NotLeader(self.leader())) }
+    }
+
+    /// Waits while the machine, or the log, asks for a pause.
+    async fn wait_under_limit(&self) -> Result<(), ProposeError> {
+        let over = || self.replica.log_full.load(Ordering::Acquire) || self.replica.machine.over_limit();
+        if !over() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + Duration::from_millis(ADMISSION_WAIT_MS);
+        while over() {
+            if Instant::now() >= deadline {
+                return Err(ProposeError::Overloaded);
+            }
+            self.may_propose()?;
+            sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Returns once everything that was acknowledged before it was called is applied on this replica, with the index that it waited
+    /// for. On any replica; takes at most 2 s.
     pub async fn read_barrier(&self) -> Result<u64, ReadError> {
-        unimplemented!()
+        barrier::pass(&self.replica).await
     }
 
-    /// Who leads, as far as this replica knows. Cheap.
+    /// Who leads, as far as this replica knows; a leader whose quorum does not answer knows of none. Cheap.
     pub fn leader(&self) -> Option<NodeId> {
-        unimplemented!()
+        self.replica.lead.leader()
     }
 
     /// Whether this replica leads. Cheap; may be out of date by the time it returns.
     pub fn is_leader(&self) -> bool {
-        unimplemented!()
+        self.replica.lead.leads()
     }
 
-    /// Resolves when `leader()` changes the next time.
-    pub async fn leader_changed(&self) {
-        unimplemented!()
+    /// Resolves at the first change of `leader()` after the call.
+    pub fn leader_changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changes = self.replica.lead.changes();
+        async move {
+            // It never ends before the replica does, because that holds the sender.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Index of the last entry that is applied here.
     pub fn applied(&self) -> u64 {
-        unimplemented!()
+        *self.replica.queue.applied().borrow()
     }
 
     /// Waits until `index` is applied here; false when it is not within `deadline`.
-    pub async fn wait_applied(&self, _index: u64, _deadline: Duration) -> bool {
-        unimplemented!()
+    pub async fn wait_applied(&self, index: u64, deadline: Duration) -> bool {
+        let mut applied = self.replica.queue.applied().subscribe();
+        let reached = applied.wait_for(|at| *at >= index || self.replica.stopped().is_some());
+        timeout(deadline, reached).await.is_ok_and(|reached| reached.is_ok_and(|at| *at >= index))
     }
 
     /// What this replica knows of the group.
     pub fn status(&self) -> Status {
-        unimplemented!()
+        let metrics = self.replica.raft.metrics().borrow_watched().clone();
+        let role = match (self.stopped(), metrics.state) {
+            (Some(why), _) => Role::Stopped(why),
+            (None, ServerState::Leader) => Role::Leader,
+            (None, ServerState::Candidate) => Role::Candidate,
+            (None, ServerState::Learner) => Role::Learner,
+            (None, ServerState::Shutdown) => Role::Stopped("shut down".to_owned()),
+            (None, ServerState::Follower) => Role::Follower,
+        };
+        let membership = metrics.membership_config.membership();
+        let matched = metrics.replication.iter().flatten().map(|(node, at)| (NodeId(*node), index_of(at.as_ref())));
+        Status {
+            term: metrics.current_term,
+            leader: self.leader(),
+            role,
+            last_log: metrics.last_log_index.unwrap_or(0),
+            committed: index_of(metrics.local_committed.as_ref()),
+            applied: self.applied(),
+            snapshot: index_of(metrics.snapshot.as_ref()),
+            purged: index_of(metrics.purged.as_ref()),
+            voters: membership.voter_ids().map(NodeId).collect(),
+            learners: membership.learner_ids().map(NodeId).collect(),
+            matched: matched.collect(),
+        }
     }
 
-    /// Hands leadership to a voter, by default the most up-to-date one; returns once it leads, and who it is.
-    pub async fn hand_over(&self, _to: Option<NodeId>) -> Result<NodeId, Error> {
-        unimplemented!()
+    /// Hands leadership to a voter, by default the most up-to-date one that is reachable; returns once it leads, and who it is.
+    pub async fn hand_over(&self, to: Option<NodeId>) -> Result<NodeId, Error> {
+        if !self.is_leader() {
+            return Err(Error::NotLeader(self.leader()));
+        }
+        let own = NodeId(self.replica.node);
+        let status = self.status();
+        let fit = |node: &NodeId| *node != own && self.replica.net.reachable(node.0);
+        let best = || status.voters.iter().copied().filter(fit).max_by_key(|node| status.matched.get(node).copied());
+        let to = to.or_else(best).ok_or_else(|| Error::Refused("no other voter is reachable".to_owned()))?;
+        if to == own {
+            return Ok(to);
+        }
+        if !status.voters.contains(&to) || !fit(&to) {
+            return Err(Error::Refused(format!("node {to} is not a reachable voter")));
+        }
+        let mut changes = self.replica.lead.changes();
+        self.replica.raft.trigger().transfer_leader(to.0).await.map_err(|fatal| self.stopped_error(&fatal))?;
+        let moved = changes.wait_for(|leader| leader.is_some_and(|leader| leader != own));
+        match timeout(Duration::from_millis(HAND_OVER_MS), moved).await {
+            Ok(Ok(leader)) if *leader == Some(to) => Ok(to),
+            Ok(Ok(leader)) => Err(Error::NotLeader(*leader)),
+            Ok(Err(_)) => Err(Error::Closed),
+            Err(_) => Err(Error::Timeout("hand over leadership")),
+        }
     }
 
-    /// Makes exactly these nodes the voters: adds the new ones as learners, waits until they caught up, changes.
-    pub async fn change_voters(&self, _voters: &BTreeSet<NodeId>) -> Result<(), Error> {
-        unimplemented!()
+    /// Makes exactly these nodes the voters: adds the new ones as learners, waits until they caught up, changes. On the leader.
+    pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
+        if voters.is_empty() {
+            return Err(Error::Refused("a group needs a voter".to_owned()));
+        }
+        let status = self.status();
+        for node in voters.iter().filter(|node| !status.voters.contains(node)) {
+            if !status.learners.contains(node) {
+                let added = self.replica.raft.add_learner(node.0, openraft::impls::EmptyNode {}, false).await;
+                added.map_err(|error| self.change_error(error))?;
+            }
+            self.caught_up(*node).await?;
+        }
+        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+        let changed = self.replica.raft.change_membership(voters, false).await;
+        changed.map(drop).map_err(|error| self.change_error(error))
+    }
+
+    /// Waits until a new replica has all that this log had when it was last looked at.
+    async fn caught_up(&self, node: NodeId) -> Result<(), Error> {
+        let deadline = Instant::now() + Duration::from_millis(CATCH_UP_MS);
+        loop {
+            let target = self.status().last_log;
+            let round = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < round {
+                if !self.is_leader() {
+                    return Err(Error::NotLeader(self.leader()));
+                }
+                if self.status().matched.get(&node).is_some_and(|at| *at >= target) {
+                    return Ok(());
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Timeout("wait for a new replica to catch up"));
+            }
+        }
     }
 
     /// Why this replica stopped, if it did.
     pub fn stopped(&self) -> Option<String> {
-        unimplemented!()
+        self.replica.stopped()
+    }
+
+    fn stopped_error(&self, why: &dyn std::fmt::Display) -> Error {
+        Error::Stopped { group: self.id(), why: self.stopped().unwrap_or_else(|| why.to_string()) }
+    }
+
+    fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> Error {
+        match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => Error::NotLeader(leader_of(&to)),
+            RaftError::APIError(error) => Error::Refused(error.to_string()),
+            RaftError::Fatal(fatal) => self.stopped_error(&fatal),
+        }
+    }
+}
+
+fn leader_of(forward: &ForwardToLeader<Types>) -> Option<NodeId> {
+    forward.leader_id.map(NodeId)
+}
+
+fn proposed(applied: Applied, index: u64, start: u64) -> Proposed {
+    Proposed {
+        index,
+        propose_us: micros(start, applied.appended),
+        fsync_us: micros(applied.appended, applied.synced),
+        // When the other replicas were faster than this node's own disk, it was committed before it was durable here.
+        commit_us: micros(applied.synced, applied.given),
+        apply_us: micros(applied.given, applied.done),
+        reply: applied.reply,
+    }
+}
+
+/// Why a proposal came to nothing: raft refused it before it was appended, or dropped the entry for another leader's.
+fn not_written(error: ClientWriteError<Types>) -> ProposeError {
+    match error {
+        ClientWriteError::ForwardToLeader(to) => ProposeError::NotLeader(leader_of(&to)),
+        // Another replica may hold it still, and a later leader may commit it.
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Unknown("another leader took over before it was committed".to_owned()),
+        other => ProposeError::NotApplied(other.to_string()),
     }
 }

@@ -1,46 +1,132 @@
 //! Connections between nodes.
+//!
+//! Every node dials every other one three times, and uses what it dialled for its own requests; answers come back on the same
+//! connection. The three *lanes* keep what must never wait apart from what may: `control` carries heartbeats, votes, hand-overs and
+//! read rounds; `append` carries log entries; `bulk` carries snapshots, and is dialled only when there is one. All groups share
+//! them. On the wire is TLS 1.3 (`tls`), in it frames (`frame`), in them versioned messages (`message`); the first two frames are
+//! greetings (`greeting`), in which each side says which data directory it is, and a node that has lost its own is refused (`book`).
+//!
+//! Frames that wait for a connection are bounded in number and bytes, and are written together in one go. A request that finds no
+//! connection, or no room, fails at once: openraft then backs off. Nothing here retries.
+//!
+//! Before TLS, one plain byte says what the connection is for: `R` for raft, `S` for a byte stream that the node's user asked for
+//! (`stream`), which is handed to the user's own runtime before any cryptography is done on raft's thread.
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod book;
+mod frame;
+mod greeting;
+mod link;
+mod message;
+mod network;
+mod server;
+mod snapshot;
+mod stream;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
-use crate::NodeId;
+pub(crate) use book::{Book, commit_identity, log_dir};
+pub(crate) use frame::{FrameWriter, Kind};
+pub(crate) use link::{Link, LinkTask};
+pub(crate) use message::{
+    AppendReplyV1, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append,
+};
+pub(crate) use network::PeerFactory;
+pub(crate) use server::{OnStream, accept_loop};
+pub(crate) use stream::open as open_stream;
+pub use stream::{PeerStream, StreamOffer};
 
-/// A byte stream to or from another node, authenticated both ways.
-pub struct PeerStream {
-    inner: tokio::net::TcpStream,
+use crate::inbox::Inbox;
+use crate::limits::REACHABLE_MS;
+use crate::tls::Tls;
+
+/// The three connections to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Heartbeats, votes, hand-overs, read rounds.
+    Control = 0,
+    /// Log entries.
+    Append = 1,
+    /// Snapshots.
+    Bulk = 2,
 }
 
-/// Another node wants a byte stream; the TLS handshake is still to be done.
-pub struct StreamOffer {
-    _socket: std::net::TcpStream,
-}
+impl Lane {
+    pub(crate) const ALL: [Lane; 3] = [Lane::Control, Lane::Append, Lane::Bulk];
 
-impl StreamOffer {
-    /// Does the handshake on the runtime that calls it, and says who is there.
-    pub async fn accept(self) -> io::Result<(NodeId, PeerStream)> {
-        unimplemented!()
+    pub(crate) fn from_wire(number: u8) -> Option<Lane> {
+        Lane::ALL.into_iter().find(|lane| *lane as u8 == number)
     }
 }
 
-impl AsyncRead for PeerStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+/// What this node knows of another one.
+pub(crate) struct Peer {
+    pub(crate) address: String,
+    pub(crate) links: [Link; 3],
+    heard: AtomicU64,
+}
+
+impl Peer {
+    pub(crate) fn link(&self, lane: Lane) -> &Link {
+        &self.links[lane as usize]
     }
 }
 
-impl AsyncWrite for PeerStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+/// This node's end of all connections.
+pub(crate) struct Net {
+    pub(crate) node: u64,
+    pub(crate) cluster: String,
+    pub(crate) tls: Tls,
+    pub(crate) book: Arc<Book>,
+    pub(crate) peers: BTreeMap<u64, Peer>,
+    pub(crate) inbox: Inbox,
+    epoch: Instant,
+}
+
+impl Net {
+    /// Prepares the links to all peers; they are dialled once their tasks run.
+    pub(crate) fn new(node: u64, cluster: String, tls: Tls, book: Book, addresses: BTreeMap<u64, String>) -> (Arc<Net>, Vec<LinkTask>) {
+        let mut tasks = Vec::new();
+        let mut peers = BTreeMap::new();
+        for (peer, address) in addresses.into_iter().filter(|(peer, _)| *peer != node) {
+            let links = Lane::ALL.map(|lane| {
+                let (link, task) = link::make_link(peer, lane);
+                tasks.push(task);
+                link
+            });
+            peers.insert(peer, Peer { address, links, heard: AtomicU64::new(0) });
+        }
+        let net = Net { node, cluster, tls, book: Arc::new(book), peers, inbox: Inbox::default(), epoch: Instant::now() };
+        (Arc::new(net), tasks)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    /// Notes a sign of life.
+    pub(crate) fn heard(&self, node: u64) {
+        if let Some(peer) = self.peers.get(&node) {
+            peer.heard.store(self.now_ms(), Relaxed);
+        }
+    }
+
+    /// Whether there was a sign of life within the last two seconds. Oneself is always reachable.
+    pub(crate) fn reachable(&self, node: u64) -> bool {
+        node == self.node
+            || self.peers.get(&node).is_some_and(|peer| match peer.heard.load(Relaxed) {
+                0 => false,
+                at => self.now_ms().saturating_sub(at) <= REACHABLE_MS,
+            })
+    }
+}
+
+/// Waits at most so long, and says what took too long.
+pub(crate) async fn within<T>(ms: u64, what: &'static str, work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    match tokio::time::timeout(Duration::from_millis(ms), work).await {
+        Ok(result) => result,
+        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what}: timed out after {ms} ms"))),
     }
 }

@@ -1,0 +1,82 @@
+//! What other nodes ask of this one's groups.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use openraft::ReadPolicy;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{decode, encode};
+use crate::peer::{AppendReplyV1, Kind, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append};
+use crate::replica::Replica;
+
+/// The groups that are open on this node.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    groups: RwLock<HashMap<u64, Arc<Replica>>>,
+}
+
+impl Inbox {
+    pub(crate) fn find(&self, group: u64) -> Option<Arc<Replica>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
+    }
+
+    /// Adds a group; false when it is there already.
+    pub(crate) fn add(&self, replica: Arc<Replica>) -> bool {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        match groups.entry(replica.id.0) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(replica);
+                true
+            }
+        }
+    }
+
+    /// Takes all groups out.
+    pub(crate) fn take_all(&self) -> Vec<Arc<Replica>> {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.drain().map(|(_, replica)| replica).collect()
+    }
+}
+
+fn read<T: DeserializeOwned>(what: &str, payload: &Bytes) -> Result<T, String> {
+    decode(what, payload).map_err(|error| error.to_string())
+}
+
+/// Answers one request, or says in words why it cannot be answered.
+pub(crate) async fn answer(replica: &Replica, kind: Kind, payload: Bytes) -> Result<Bytes, String> {
+    let raft = &replica.raft;
+    let fatal = |error: &dyn std::fmt::Display| error.to_string();
+    match kind {
+        Kind::APPEND => {
+            let request = read_append(payload).map_err(|error| error.to_string())?;
+            let response = raft.append_entries(request).await.map_err(|error| fatal(&error))?;
+            Ok(encode(&AppendReplyV1::from(response)))
+        }
+        Kind::VOTE => {
+            let request: VoteRequestV1 = read("vote request", &payload)?;
+            let response = raft.vote(request.into()).await.map_err(|error| fatal(&error))?;
+            Ok(encode(&VoteReplyV1::from(response)))
+        }
+        Kind::PRE_VOTE => {
+            let request: VoteRequestV1 = read("vote request", &payload)?;
+            let response = raft.pre_vote(request.into()).await.map_err(|error| fatal(&error))?;
+            Ok(encode(&VoteReplyV1::from(response)))
+        }
+        Kind::TRANSFER => {
+            let request: TransferV1 = read("hand-over", &payload)?;
+            let response = raft.handle_transfer_leader(request.into()).await.map_err(|error| fatal(&error))?;
+            Ok(encode(&TransferReplyV1::from(response)))
+        }
+        Kind::READ_INDEX => {
+            let reply = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+                Ok(linearizer) => ReadReplyV1::Index(linearizer.read_log_id().index()),
+                Err(_) => ReadReplyV1::NotLeader,
+            };
+            Ok(encode(&reply))
+        }
+        other => Err(format!("request {other:?} is not known to this build")),
+    }
+}

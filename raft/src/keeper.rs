@@ -1,0 +1,112 @@
+//! Looks after a group: who leads it, whether the leader still has its lease, how much log is kept, and what happens when it stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::{Instant, ServerState};
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::limits::{KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
+use crate::replica::Replica;
+use crate::typ::index_of;
+use crate::wal::Wal;
+
+/// Runs as long as the group does.
+pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, lease: Duration) {
+    let mut changes = replica.raft.server_metrics();
+    let mut tick = interval(Duration::from_millis(KEEPER_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut log = LogKeeper::default();
+    loop {
+        observe(&replica, lease);
+        tokio::select! {
+            biased;
+            () = replica.queue.stop.notified() => break,
+            changed = changes.changed() => if changed.is_err() { break },
+            () = replica.keeper.notified() => {}
+            _ = tick.tick() => {
+                replica.log_full.store(wal.stats().full.is_some(), Ordering::Release);
+                log.tend(&replica).await;
+            }
+        }
+        let failed = replica.raft.metrics().borrow_watched().running_state.clone();
+        if let Err(fatal) = failed {
+            replica.queue.fail(fatal.to_string());
+            break;
+        }
+    }
+    replica.lead.set(None, false);
+    let _ = replica.raft.shutdown().await;
+    replica.queue.fail("the group was shut down".to_owned());
+}
+
+/// Publishes who leads. A leader that its quorum has not answered for a lease does not count as one.
+fn observe(replica: &Replica, lease: Duration) {
+    let (leader, leads) = {
+        let metrics = replica.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let own = metrics.current_leader == Some(replica.node) && metrics.state == ServerState::Leader;
+        let alone = metrics.membership_config.voter_ids().count() <= 1;
+        let acknowledged = metrics.last_quorum_acked.as_ref().is_some_and(|at| at.elapsed() < lease);
+        match metrics.current_leader {
+            Some(leader) if leader != replica.node => (Some(leader), false),
+            Some(leader) if own && (alone || acknowledged) => (Some(leader), true),
+            _ => (None, false),
+        }
+    };
+    replica.lead.set(leader, leads);
+}
+
+/// How much log there is beyond what the machine needs.
+#[derive(Default)]
+struct LogKeeper {
+    /// The durable index that openraft was last told.
+    told: u64,
+    persisting: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl LogKeeper {
+    async fn tend(&mut self, replica: &Arc<Replica>) {
+        let durable = replica.machine.durable().index;
+        let applied = *replica.queue.applied().borrow();
+        self.persist(replica, durable, applied);
+        let behind = |from: u64, bound: (u64, u64)| {
+            replica.size.last().saturating_sub(from) >= bound.0 || replica.size.bytes_after(from) >= bound.1
+        };
+        if durable > self.told && behind(self.told, SNAPSHOT_EVERY) {
+            self.told = durable;
+            if replica.raft.trigger().snapshot().await.is_err() {
+                return;
+            }
+        }
+        let (snapshot, purged) = {
+            let metrics = replica.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            (index_of(metrics.snapshot.as_ref()), index_of(metrics.purged.as_ref()))
+        };
+        let kept_from = replica.size.last().saturating_sub(KEEP.0).max(replica.size.index_before_last(KEEP.1));
+        let upto = kept_from.min(snapshot).min(durable);
+        // In steps, so that purging is not a log write every tick.
+        if upto > purged.saturating_add(KEEP.0 / 50) {
+            let _ = replica.raft.trigger().purge_log(upto).await;
+        }
+    }
+
+    /// Makes the machine durable when the log grows and it does not become so by itself.
+    fn persist(&mut self, replica: &Arc<Replica>, durable: u64, applied: u64) {
+        if self.persisting.as_ref().is_some_and(|running| !running.is_finished()) {
+            return;
+        }
+        let much = applied.saturating_sub(durable) >= PERSIST_EVERY.0 || replica.size.bytes_after(durable) >= PERSIST_EVERY.1;
+        if applied > durable && much {
+            let replica = Arc::clone(replica);
+            self.persisting = Some(tokio::task::spawn_blocking(move || {
+                if let Err(error) = replica.machine.persist() {
+                    replica.queue.fail(format!("persist: {error}"));
+                }
+            }));
+        }
+    }
+}

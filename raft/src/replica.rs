@@ -1,0 +1,78 @@
+//! A group on this node, as the rest of the crate shares it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::{Notify, watch};
+
+use crate::admission::Admission;
+use crate::apply::ApplyQueue;
+use crate::barrier::Barrier;
+use crate::log_store::LogSize;
+use crate::peer::Net;
+use crate::stage::Stages;
+use crate::typ::{NO_NODE, Raft};
+use crate::{GroupId, NodeId, StateMachine};
+
+/// All parts of a group on this node.
+pub(crate) struct Replica {
+    pub(crate) id: GroupId,
+    pub(crate) node: u64,
+    pub(crate) raft: Raft,
+    pub(crate) machine: Arc<dyn StateMachine>,
+    pub(crate) queue: Arc<ApplyQueue>,
+    pub(crate) stages: Arc<Stages>,
+    pub(crate) size: Arc<LogSize>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) barrier: Barrier,
+    pub(crate) net: Arc<Net>,
+    /// How long a read barrier may take, ms.
+    pub(crate) barrier_wait_ms: u64,
+    pub(crate) lead: Lead,
+    /// Proposals wait because the node's log is nearly full.
+    pub(crate) log_full: AtomicBool,
+    /// Wakes the keeper before its time.
+    pub(crate) keeper: Notify,
+}
+
+/// Who leads, as far as this node knows, readable without waiting.
+pub(crate) struct Lead {
+    leader: AtomicU64,
+    leads: AtomicBool,
+    changes: watch::Sender<Option<NodeId>>,
+}
+
+impl Lead {
+    pub(crate) fn new() -> Lead {
+        Lead { leader: AtomicU64::new(NO_NODE), leads: AtomicBool::new(false), changes: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        match self.leader.load(Ordering::Acquire) {
+            NO_NODE => None,
+            node => Some(NodeId(node)),
+        }
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self, leader: Option<u64>, leads: bool) {
+        self.leads.store(leads, Ordering::Release);
+        self.leader.store(leader.unwrap_or(NO_NODE), Ordering::Release);
+        let leader = leader.map(NodeId);
+        self.changes.send_if_modified(|known| std::mem::replace(known, leader) != leader);
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<Option<NodeId>> {
+        self.changes.subscribe()
+    }
+}
+
+impl Replica {
+    /// Why the group stopped here, if it did.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.queue.stopped()
+    }
+}
