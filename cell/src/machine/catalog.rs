@@ -1,0 +1,98 @@
+//! The catalog of a tenant: all its collections, decoded once per schema version and shared by decide and apply.
+//!
+//! The cache is keyed by space and schema version. Within one group's history a version names one state of the schema, so
+//! that an entry can be stale but never wrong; a snapshot install clears it all the same.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use storage::{Direction, Space, Table};
+
+use super::idempotency::bad_key;
+use super::limits::CATALOGS;
+use super::reader::{Reader, decode};
+use super::refusal::Fault;
+use crate::records::schema::{Collection, CollectionRow};
+
+/// All collections of a tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    by_number: BTreeMap<u32, Arc<Collection>>,
+    by_name: BTreeMap<String, u32>,
+}
+
+impl Catalog {
+    /// Reads the catalog of a space.
+    pub(crate) fn load(reader: &impl Reader, space: Space) -> Result<Self, Fault> {
+        let mut catalog = Self::default();
+        for row in reader.scan(storage::table::CollectionSchema::range(space), Direction::Forward) {
+            let (raw, bytes) = row?;
+            let key = storage::table::CollectionSchema::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
+            let CollectionRow::V1(collection) = decode(&key, &bytes)?;
+            if !collection.dropped {
+                catalog.by_name.insert(collection.name.clone(), key.collection);
+            }
+            catalog.by_number.insert(key.collection, Arc::new(collection));
+        }
+        Ok(catalog)
+    }
+
+    /// Adds a collection, as a template does before anything is stored.
+    pub(crate) fn add(&mut self, collection: Collection) {
+        self.by_name.insert(collection.name.clone(), collection.number);
+        self.by_number.insert(collection.number, Arc::new(collection));
+    }
+
+    /// A collection by its name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.by_name.get(name).and_then(|number| self.by_number.get(number))
+    }
+
+    /// A collection by its number, dropped ones included.
+    pub(crate) fn numbered(&self, number: u32) -> Option<&Arc<Collection>> {
+        self.by_number.get(&number)
+    }
+
+    /// The collections that are there, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Collection>> {
+        self.by_name.values().filter_map(|number| self.by_number.get(number))
+    }
+}
+
+/// Catalogs by space, each with the schema version that it is of.
+type Cache = BTreeMap<Space, (u64, Arc<Catalog>)>;
+
+/// The decoded catalogs of one group.
+#[derive(Default)]
+pub(crate) struct Catalogs(Mutex<Cache>);
+
+impl Catalogs {
+    /// The catalog of a space at a schema version, read from `reader` where it is not known.
+    pub(crate) fn get(&self, reader: &impl Reader, space: Space, version: u64) -> Result<Arc<Catalog>, Fault> {
+        if let Some((known, catalog)) = self.lock().get(&space)
+            && *known == version
+        {
+            return Ok(Arc::clone(catalog));
+        }
+        let catalog = Arc::new(Catalog::load(reader, space)?);
+        let mut cache = self.lock();
+        if cache.len() >= CATALOGS {
+            cache.pop_first();
+        }
+        // An older reader must not replace what a newer one has put here.
+        if cache.get(&space).is_none_or(|(known, _)| *known < version) {
+            cache.insert(space, (version, Arc::clone(&catalog)));
+        }
+        Ok(catalog)
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
+        // The map is replaced entry by entry; a panic in between leaves it whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,161 @@
+//! The frame of every command: decode, check what it was decided on, apply, answer.
+//!
+//! [`Payload`] lists every command there is. Its order is its format: variants are appended, never moved, and a changed
+//! behaviour is a new variant. A payload that this version does not know stops the replica: skipping it would diverge.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use storage::{Batch, Space};
+
+use super::catalog::Catalogs;
+use super::envelope::{open, seal};
+use super::idempotency::{self, IdempotencyKey};
+use super::refusal::{Fault, Refusal, Stop};
+use super::rows::Actor;
+use super::world::World;
+use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
+use crate::directory::{operator_put::OperatorPut, operation_update::OperationUpdate, tenant_delete::TenantDelete};
+use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
+use crate::records::{collection_delete::CollectionDelete, collection_put::CollectionPut};
+use crate::records::{import::ImportChunk, write::RecordsWrite};
+use crate::space::{create::SpaceCreate, erase::SpaceErase};
+
+/// A command: its type, what applying it answers, and how.
+pub(crate) trait Command: Into<Payload> {
+    /// What applying it answers. Stored with idempotency keys, hence as stable as the command.
+    type Reply: Serialize + DeserializeOwned + Send;
+
+    /// Changes the world. Pure and total: no clock, no randomness, nothing that the log could make panic.
+    fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Self::Reply, Stop>;
+}
+
+/// A command on its way through the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stamped {
+    /// The leader's time, in microseconds since the epoch.
+    pub(crate) stamp: u64,
+    /// The space that it is bound to.
+    pub(crate) space: u64,
+    /// Who caused it.
+    pub(crate) actor: Actor,
+    /// The schema version that it was decided under; none: it does not depend on it.
+    pub(crate) schema: Option<u64>,
+    /// The version of the space's tokens that it was decided under; none: it does not depend on it.
+    pub(crate) access: Option<u64>,
+    /// Its idempotency key.
+    pub(crate) idempotency: Option<IdempotencyKey>,
+    /// What to do.
+    pub(crate) payload: Payload,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answer<R> {
+    /// The position of the space after it.
+    pub(crate) position: u64,
+    /// The stamp that it got.
+    pub(crate) stamp: u64,
+    /// The reply, or why it had no effect.
+    pub(crate) result: Result<R, Refusal>,
+}
+
+macro_rules! payloads {
+    ($($command:ident),* $(,)?) => {
+        /// Every command. Append only.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        pub(crate) enum Payload { $(#[allow(missing_docs)] $command($command),)* }
+
+        $(impl From<$command> for Payload {
+            fn from(command: $command) -> Self { Self::$command(command) }
+        })*
+
+        impl Payload {
+            fn apply(self, world: World<'_>, key: Option<IdempotencyKey>, catalogs: &Catalogs) -> Result<Vec<u8>, Fault> {
+                match self { $(Self::$command(command) => run(command, world, key, catalogs),)* }
+            }
+        }
+    };
+}
+
+payloads!(
+    SpaceCreate,
+    SpaceErase,
+    CollectionPut,
+    CollectionDelete,
+    TokenCreate,
+    TokenDelete,
+    RecordsWrite,
+    ImportChunk,
+    TenantReserve,
+    TenantPlan,
+    TenantDelete,
+    TenantForget,
+    OperatorPut,
+    OperationUpdate,
+);
+
+/// Applies one entry of the log. `None`: the space holds its effect already (replay after a crash).
+pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Catalogs) -> Result<Option<Bytes>, Fault> {
+    let stamped: Stamped = open(payload).map_err(|error| Fault::Row(format!("log entry {index}"), error))?;
+    let space = Space(stamped.space);
+    let Some(command) = batch.command(index, space) else { return Ok(None) };
+    let world = World::new(command, space, stamped.stamp, stamped.actor)?;
+    if let Err(refusal) = decided_on(&world, stamped.schema, stamped.access) {
+        return Ok(Some(refuse(&world, refusal).into()));
+    }
+    if let Some(key) = &stamped.idempotency {
+        match idempotency::stored(&world, space, key) {
+            Ok(Some(answer)) => return Ok(Some(answer)),
+            Ok(None) => {}
+            Err(Stop::Refused(refusal)) => return Ok(Some(refuse(&world, refusal).into())),
+            Err(Stop::Fault(fault)) => return Err(fault),
+        }
+    }
+    stamped.payload.apply(world, stamped.idempotency, catalogs).map(|answer| Some(answer.into()))
+}
+
+/// Whether what decide had read still holds.
+fn decided_on(world: &World<'_>, schema: Option<u64>, access: Option<u64>) -> Result<(), Refusal> {
+    if schema.is_none() && access.is_none() {
+        return Ok(());
+    }
+    let header = world.live()?;
+    let stale = |read: Option<u64>, now: u64| read.is_some_and(|read| read != now);
+    if stale(schema, header.schema) || stale(access, header.access) {
+        return Err(Refusal::Stale);
+    }
+    Ok(())
+}
+
+/// Runs one command and encodes its answer.
+fn run<C: Command>(
+    command: C,
+    mut world: World<'_>,
+    key: Option<IdempotencyKey>,
+    catalogs: &Catalogs,
+) -> Result<Vec<u8>, Fault> {
+    let result = command.apply(&mut world, catalogs).and_then(|reply| world.check_size().map(|()| reply).map_err(Stop::from));
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(Stop::Refused(refusal)) => return Ok(refuse(&world, refusal)),
+        Err(Stop::Fault(fault)) => return Err(fault),
+    };
+    let answer = seal(&Answer { position: world.position(), stamp: world.stamp, result: Ok(reply) });
+    if let Some(key) = key {
+        idempotency::store(&mut world, &key, &answer)?;
+    }
+    world.accept();
+    Ok(answer)
+}
+
+/// The answer of a command without effect.
+fn refuse(world: &World<'_>, refusal: Refusal) -> Vec<u8> {
+    let position = world.position();
+    seal(&Answer::<()> { position, stamp: world.stamp, result: Err(refusal) })
+}
+
+/// Decodes the answer of a command.
+pub(crate) fn answer<R: DeserializeOwned>(bytes: &[u8]) -> Result<Answer<R>, Fault> {
+    open(bytes).map_err(|error| Fault::Row("reply".to_owned(), error))
+}

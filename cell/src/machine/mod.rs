@@ -1,0 +1,128 @@
+//! The machine: turns committed commands into rows, the same on every replica.
+//!
+//! It stands between the log (opaque bytes) and the store (bytes under keys). One entry of the log is one command for one
+//! space; a batch of entries becomes ONE commit of the store: rows, events, stored replies and the applied mark together.
+//!
+//! Invariants:
+//! - Apply is pure and total: its result depends on the entry and the space alone. No clock, no randomness, no iteration
+//!   over hash maps; time and ids arrive in the command.
+//! - A command touches one space. After a crash the store may hold some spaces further than others; it then skips the
+//!   commands that a space already has, which is only right because no command reads another space.
+//! - A refusal is a reply, not an error. An error means that this replica cannot go on: its group stops on this node.
+
+pub(crate) mod catalog;
+pub(crate) mod dispatch;
+pub(crate) mod envelope;
+pub(crate) mod idempotency;
+pub(crate) mod limits;
+pub(crate) mod reader;
+pub(crate) mod refusal;
+pub(crate) mod rows;
+pub(crate) mod world;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
+
+use self::catalog::Catalogs;
+use self::refusal::Fault;
+
+/// One group's machine over its store.
+pub(crate) struct Machine {
+    store: Store,
+    catalogs: Arc<Catalogs>,
+}
+
+impl Machine {
+    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>) -> Self {
+        Self { store, catalogs }
+    }
+
+    fn apply_batch(&self, entries: &[raft::Entry], mark: raft::Mark) -> Result<Vec<Bytes>, Fault> {
+        let mut batch = self.store.begin_batch()?;
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let reply = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
+            replies.push(reply.unwrap_or_default());
+        }
+        batch.commit(to_store(mark))?;
+        Ok(replies)
+    }
+}
+
+impl raft::StateMachine for Machine {
+    fn applied(&self) -> io::Result<raft::Mark> {
+        Ok(to_log(self.store.mark()))
+    }
+
+    fn apply(&self, entries: Vec<raft::Entry>, mark: raft::Mark) -> io::Result<Vec<Bytes>> {
+        self.apply_batch(&entries, mark).map_err(io::Error::other)
+    }
+
+    fn durable(&self) -> raft::Mark {
+        to_log(self.store.durable_mark())
+    }
+
+    fn persist(&self) -> io::Result<raft::Mark> {
+        self.store.persist().map(to_log).map_err(io::Error::other)
+    }
+
+    fn over_limit(&self) -> bool {
+        self.store.over_limit()
+    }
+
+    fn snapshot(&self) -> io::Result<Box<dyn raft::SnapshotSource>> {
+        let reader = self.store.send_snapshot();
+        let mark = to_log(reader.mark().clone());
+        Ok(Box::new(Source { reader, mark }))
+    }
+
+    fn receive(&self) -> io::Result<Box<dyn raft::SnapshotSink>> {
+        let writer = self.store.receive_snapshot().map_err(io::Error::other)?;
+        Ok(Box::new(Sink { writer, store: self.store.clone(), catalogs: Arc::clone(&self.catalogs) }))
+    }
+}
+
+struct Source {
+    reader: SnapshotReader,
+    mark: raft::Mark,
+}
+
+impl raft::SnapshotSource for Source {
+    fn mark(&self) -> &raft::Mark {
+        &self.mark
+    }
+
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        self.reader.next_chunk().map_err(io::Error::other)
+    }
+}
+
+struct Sink {
+    writer: SnapshotWriter,
+    store: Store,
+    catalogs: Arc<Catalogs>,
+}
+
+impl raft::SnapshotSink for Sink {
+    fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.writer.write(&chunk).map_err(io::Error::other)
+    }
+
+    fn install(self: Box<Self>) -> io::Result<raft::Mark> {
+        let received: ReceivedSnapshot = self.writer.finish().map_err(io::Error::other)?;
+        self.store.install(received).map_err(io::Error::other)?;
+        self.catalogs.clear();
+        Ok(to_log(self.store.mark()))
+    }
+}
+
+fn to_store(mark: raft::Mark) -> storage::Mark {
+    storage::Mark { index: mark.index, state: mark.state }
+}
+
+fn to_log(mark: storage::Mark) -> raft::Mark {
+    raft::Mark { index: mark.index, state: mark.state }
+}

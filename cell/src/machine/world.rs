@@ -1,0 +1,137 @@
+//! What a command sees and changes while it is applied: its space, at one moment, and nothing else.
+
+use bytes::Bytes;
+use serde::Serialize;
+use storage::table::{self, SpaceHeader};
+use storage::{Direction, KeyRange, Space, Table};
+
+use super::envelope::seal;
+use super::limits::APPLY_KEYS;
+use super::reader::{Reader, Rows};
+use super::refusal::{Fault, Refusal, Stop};
+use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, SpaceStatus, Subject};
+
+/// One command's world. Changes become visible, all at once, when the frame accepts them.
+pub(crate) struct World<'a> {
+    command: storage::Command<'a>,
+    /// The space that the command is bound to.
+    pub(crate) space: Space,
+    /// The header, where the space exists.
+    header: Option<Header>,
+    header_changed: bool,
+    /// The command's time, in microseconds since the epoch: larger than that of every command before it in this space.
+    pub(crate) stamp: u64,
+    /// Who caused it.
+    pub(crate) actor: Actor,
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(command: storage::Command<'a>, space: Space, stamp: u64, actor: Actor) -> Result<Self, Fault> {
+        let header = command.header(space)?;
+        let stamp = header.as_ref().map_or(stamp, |header| stamp.max(header.stamp.saturating_add(1)));
+        Ok(Self { command, space, header, header_changed: false, stamp, actor })
+    }
+
+    /// The header of a space that is served.
+    pub(crate) fn live(&self) -> Result<&Header, Refusal> {
+        match &self.header {
+            Some(header) if header.status == SpaceStatus::Live => Ok(header),
+            _ => Err(Refusal::NoSpace),
+        }
+    }
+
+    /// The header of a space in whatever state.
+    pub(crate) fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// The header, to change it.
+    pub(crate) fn header_mut(&mut self) -> Result<&mut Header, Refusal> {
+        self.header_changed = true;
+        self.header.as_mut().ok_or(Refusal::NoSpace)
+    }
+
+    /// The header, made by `new` where there is none yet, with its position raised by one: for spaces without events.
+    pub(crate) fn touch(&mut self, new: impl FnOnce() -> Header) -> &mut Header {
+        self.header_changed = true;
+        let header = self.header.get_or_insert_with(new);
+        header.position = header.position.saturating_add(1);
+        header
+    }
+
+    /// Makes the space.
+    pub(crate) fn create(&mut self, header: Header) {
+        self.header_changed = true;
+        self.header = Some(header);
+    }
+
+    /// The number of the last event.
+    pub(crate) fn position(&self) -> u64 {
+        self.header.as_ref().map_or(0, |header| header.position)
+    }
+
+    /// Stores a row.
+    pub(crate) fn put<T: Table, R: Serialize>(&mut self, key: &T, row: &R) {
+        self.command.put(key, seal(row));
+    }
+
+    /// Stores bytes that are sealed already.
+    pub(crate) fn put_sealed<T: Table>(&mut self, key: &T, bytes: Bytes) {
+        self.command.put(key, bytes);
+    }
+
+    /// Stores a key without a value: what it says is in the key.
+    pub(crate) fn put_key<T: Table>(&mut self, key: &T) {
+        self.command.put(key, Bytes::new());
+    }
+
+    /// Removes a row.
+    pub(crate) fn delete<T: Table>(&mut self, key: &T) {
+        self.command.delete(key);
+    }
+
+    /// Removes a row by its encoded key.
+    pub(crate) fn delete_raw(&mut self, key: storage::Key) {
+        self.command.delete_raw(key);
+    }
+
+    /// Appends an event.
+    pub(crate) fn event(&mut self, kind: EventKind, subject: Subject) -> Result<(), Refusal> {
+        let (space, stamp, actor) = (self.space, self.stamp, self.actor.clone());
+        let header = self.header_mut()?;
+        header.position = header.position.saturating_add(1);
+        let position = header.position;
+        self.put(&table::Event { space, position }, &EventRow::V1(Event { stamp, actor, kind, subject }));
+        Ok(())
+    }
+
+    /// Refuses what would touch too much.
+    pub(crate) fn check_size(&self) -> Result<(), Refusal> {
+        if self.command.touched() <= APPLY_KEYS {
+            return Ok(());
+        }
+        Err(Refusal::TooLarge { what: format!("the change touches more than {APPLY_KEYS} keys: split it") })
+    }
+
+    /// Writes the header and makes everything visible with the batch.
+    pub(crate) fn accept(mut self) {
+        if self.header_changed && let Some(mut header) = self.header.take() {
+            header.stamp = self.stamp;
+            self.command.put(&SpaceHeader { space: self.space }, seal(&HeaderRow::V1(header)));
+        }
+        self.command.accept();
+    }
+}
+
+impl Reader for World<'_> {
+    fn get<T: Table>(&self, key: &T) -> Result<Option<Bytes>, storage::Error> {
+        self.command.get(key)
+    }
+
+    fn scan(&self, range: KeyRange, direction: Direction) -> Rows<'_> {
+        Reader::scan(&self.command, range, direction)
+    }
+}
+
+/// A shorthand for what apply returns.
+pub(crate) type Applied<R> = Result<R, Stop>;

@@ -1,0 +1,272 @@
+//! One node: starts the log, the replicas and the front, and stops them in the other order.
+
+pub(crate) mod data;
+pub(crate) mod platform;
+pub(crate) mod reconcile;
+pub(crate) mod relay;
+pub(crate) mod replica;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use api::server::{Server, ServerConfig};
+use api::service::Service;
+use raft::{Host, HostConfig, NodeId, StreamOffer};
+use storage::Options;
+use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use self::data::Data;
+use self::platform::Platform;
+use self::replica::Replica;
+use crate::access::secret;
+use crate::config::{Config, NodeEntry};
+use crate::directory::GROUP;
+use crate::service::Front;
+
+/// Most nodes of a region's directory that vote.
+const DIRECTORY_VOTERS: usize = 5;
+/// The first byte of a stream that carries requests of users.
+pub(crate) const REQUESTS: u8 = b'H';
+/// Most streams from other nodes at a time.
+const STREAMS: usize = 4_096;
+/// How long another node has to say what its stream is for.
+const GREETING: Duration = Duration::from_secs(5);
+/// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
+const CACHE_BYTES: usize = 256 * 1024 * 1024;
+/// How long requests in flight have when the node stops.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a leader has to hand over when the node stops.
+const HAND_OVER: Duration = Duration::from_secs(3);
+
+/// What a node is started with.
+pub struct Settings {
+    /// The configuration of the cluster.
+    pub config: Arc<Config>,
+    /// The node's name in it.
+    pub name: String,
+    /// Its data directory.
+    pub data: PathBuf,
+    /// Its certificate among the nodes.
+    pub identity: raft::Identity,
+    /// The operator's bootstrap token.
+    pub operator_secret: Option<String>,
+    /// Whether this is `cloudnest dev`: CORS is open.
+    pub dev: bool,
+}
+
+/// A running node.
+pub struct Node {
+    platform: Arc<Platform>,
+    service: Arc<dyn Service>,
+    server: Server,
+    tasks: Vec<JoinHandle<()>>,
+    api: SocketAddr,
+}
+
+/// The nodes of a region's directory: until regions share one, it is a group of each region.
+pub(crate) fn directory_nodes<'c>(config: &'c Config, region: &str) -> Vec<&'c NodeEntry> {
+    let mut nodes = config.region_nodes(region);
+    nodes.truncate(DIRECTORY_VOTERS);
+    if nodes.len().is_multiple_of(2) {
+        nodes.pop();
+    }
+    nodes
+}
+
+impl Node {
+    /// Binds the ports, opens the data and starts to serve.
+    pub async fn start(settings: Settings) -> anyhow::Result<Node> {
+        let config = Arc::clone(&settings.config);
+        let me = config.node(&settings.name).with_context(|| unknown_node(&config, &settings.name))?.clone();
+        let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
+        let api_listener = bind(me.api, "the API")?;
+        let peer_listener = bind(me.peer, "the other nodes")?;
+        let api = api_listener.local_addr().context("read the API's address")?;
+
+        let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
+        let host = start_host(&settings, &config, &me, &data, peer_listener, &inbound)?;
+        let (directory, cells) = open_replicas(&config, &me, &host, data).await?;
+        let operator = settings.operator_secret.as_deref().map(secret::hash);
+        let platform = Arc::new(Platform::new(config, me, host, directory, cells, operator));
+        let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
+        let server = Server::new(Arc::clone(&service), ServerConfig { open_cors: settings.dev, ..ServerConfig::default() });
+        let open = Inbound { platform: Arc::clone(&platform), server: server.clone(), places: Arc::new(Semaphore::new(STREAMS)) };
+        inbound.set(open).map_err(|_| anyhow!("the node was started twice"))?;
+
+        api_listener.set_nonblocking(true).context("set up the API's port")?;
+        let listener = tokio::net::TcpListener::from_std(api_listener).context("listen for the API")?;
+        let serving = server.clone();
+        let tasks = vec![
+            tokio::spawn(async move {
+                if let Err(error) = serving.serve(listener).await {
+                    tracing::error!(%error, "the API's port failed");
+                }
+            }),
+            tokio::spawn(reconcile::run(Arc::clone(&platform))),
+        ];
+        tracing::info!(node = platform.me.name, %api, "serving");
+        Ok(Node { platform, service, server, tasks, api })
+    }
+
+    /// The platform, for calls inside the process.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::clone(&self.service)
+    }
+
+    /// Where the API is served.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Waits until the node is ready.
+    pub async fn wait_ready(&self, deadline: Duration) -> anyhow::Result<()> {
+        let ready = async {
+            while self.service.ready().is_err() {
+                self.platform.leader_change().await;
+            }
+        };
+        match tokio::time::timeout(deadline, ready).await {
+            Ok(()) => Ok(()),
+            Err(_) => bail!("the node is not ready: {}", self.service.ready().err().unwrap_or_default()),
+        }
+    }
+
+    /// Hands leadership over, finishes what is in flight and makes everything durable.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.platform.draining.store(true, Ordering::Release);
+        for replica in self.platform.replicas().filter(|replica| replica.group.is_leader()) {
+            if replica.group.status().voters.len() < 2 {
+                continue;
+            }
+            match tokio::time::timeout(HAND_OVER, replica.group.hand_over(None)).await {
+                Ok(Ok(to)) => tracing::info!(cell = %replica.name, to = to.0, "handed the leadership over"),
+                Ok(Err(error)) => tracing::warn!(cell = %replica.name, %error, "could not hand the leadership over"),
+                Err(_) => tracing::warn!(cell = %replica.name, "nobody took the leadership over in time"),
+            }
+        }
+        self.server.drain(DRAIN).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.platform.host.clone().shutdown().await.context("stop the log")?;
+        for replica in self.platform.replicas() {
+            let store = replica.store.clone();
+            let name = Arc::clone(&replica.name);
+            tokio::task::spawn_blocking(move || store.close()).await?.with_context(|| format!("close the store of {name}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// What streams from other nodes need.
+struct Inbound {
+    platform: Arc<Platform>,
+    server: Server,
+    places: Arc<Semaphore>,
+}
+
+fn start_host(
+    settings: &Settings,
+    config: &Config,
+    me: &NodeEntry,
+    data: &Data,
+    listener: TcpListener,
+    inbound: &Arc<tokio::sync::OnceCell<Inbound>>,
+) -> anyhow::Result<Host> {
+    let runtime = tokio::runtime::Handle::current();
+    let inbound = Arc::clone(inbound);
+    let on_stream = move |offer: StreamOffer| {
+        // Before the front is up there is nothing to offer: the other node tries again.
+        if inbound.get().is_some() {
+            runtime.spawn(accept(Arc::clone(&inbound), offer));
+        }
+    };
+    let others = config.region_nodes(&me.region).into_iter().filter(|node| node.number != me.number);
+    let timing = raft::Timing {
+        heartbeat_ms: config.timing.heartbeat_ms,
+        election_min_ms: config.timing.election_min_ms,
+        election_max_ms: config.timing.election_max_ms,
+    };
+    let host = HostConfig {
+        node: NodeId(me.number),
+        cluster: config.cluster.clone(),
+        dir: data.log(),
+        listener,
+        peers: others.map(|node| (NodeId(node.number), node.peer.to_string())).collect(),
+        identity: settings.identity.clone(),
+        timing,
+        on_stream: Some(Arc::new(on_stream)),
+        log: raft::LogOptions::default(),
+    };
+    Host::start(host).context("start the log")
+}
+
+/// Opens the directory and this node's cells. Opening reads disks: it has threads of its own.
+async fn open_replicas(
+    config: &Arc<Config>,
+    me: &NodeEntry,
+    host: &Host,
+    data: Data,
+) -> anyhow::Result<(Replica, BTreeMap<u64, Replica>)> {
+    let cells: Vec<_> =
+        config.region_cells(&me.region).into_iter().filter(|cell| cell.nodes.contains(&me.name)).cloned().collect();
+    let host = host.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let cache_bytes = CACHE_BYTES / (cells.len() + 1);
+        let options = || Options { cache_bytes, ..Options::default() };
+        let directory = Replica::open(&host, GROUP, "directory", &data.store(GROUP), options())?;
+        let mut replicas = BTreeMap::new();
+        for cell in cells {
+            let replica = Replica::open(&host, cell.number, &cell.name, &data.store(cell.number), options())?;
+            replicas.insert(cell.number, replica);
+        }
+        anyhow::Ok((directory, replicas))
+    });
+    opened.await?
+}
+
+/// Serves one stream from another node of the region.
+async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer) {
+    let Some(inbound) = inbound.get() else { return };
+    let Ok(_place) = inbound.places.try_acquire() else {
+        tracing::warn!(limit = STREAMS, "too many streams from other nodes; one was refused");
+        return;
+    };
+    let greeted = tokio::time::timeout(GREETING, async {
+        let (_, mut stream) = offer.accept().await?;
+        let what = stream.read_u8().await?;
+        std::io::Result::Ok((what, stream))
+    });
+    match greeted.await {
+        Ok(Ok((REQUESTS, stream))) => inbound.server.serve_forwarded(Box::new(stream)).await,
+        Ok(Ok((relay::MARK, stream))) => {
+            if let Err(error) = inbound.platform.serve_relay(stream).await {
+                tracing::debug!(%error, "an exchange with another node broke off");
+            }
+        }
+        Ok(Ok((other, _))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),
+        Ok(Err(error)) => tracing::debug!(%error, "a stream from another node broke off"),
+        Err(_) => tracing::debug!("a stream from another node said nothing"),
+    }
+}
+
+fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow!("port {} for {what} is in use on {}: stop what listens there, or choose another", address.port(), address.ip())
+        }
+        _ => anyhow!("cannot listen on {address} for {what}: {error}"),
+    })
+}
+
+fn unknown_node(config: &Config, name: &str) -> String {
+    let names: Vec<_> = config.nodes.iter().map(|node| node.name.as_str()).collect();
+    format!("the configuration has no node {name:?}; it has: {}", names.join(", "))
+}

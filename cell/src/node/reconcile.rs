@@ -1,0 +1,191 @@
+//! What the leader of a cell does by itself: it makes the spaces that the directory has placed in its cell, and erases those
+//! that the directory has given up. And what the leader of the directory does: it lets the operator in.
+//!
+//! All of it can be interrupted anywhere: the state is in the directory and in the cells, and the next leader goes on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::error::Error;
+use api::service::Timing;
+use raft::NodeId;
+use storage::Space;
+use storage::table::OperatorToken;
+
+use super::platform::Platform;
+use super::replica::{Proposal, Replica, stamped};
+use crate::directory::operation_update::OperationUpdate;
+use crate::directory::operator_put::OperatorPut;
+use crate::directory::rows::{Status, Tenant};
+use crate::directory::tenant_forget::TenantForget;
+use crate::directory::{GROUP, query};
+use crate::machine::dispatch::answer;
+use crate::machine::reader::Reader;
+use crate::machine::rows::{Actor, SpaceStatus};
+use crate::records::template;
+use crate::records::time::now_micros;
+use crate::service::error::internal;
+use crate::space::create::SpaceCreate;
+use crate::space::erase::{Erased, SpaceErase};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the request that enters a tenant has to make the space itself, with the first token in it.
+const GRACE_MICROS: u64 = 10_000_000;
+/// Tenants that are read at a time.
+const PAGE: usize = 1_000;
+/// After how many steps of an erasure the operation says how far it is.
+const STEPS_A_REPORT: u64 = 20;
+
+/// What has been looked at already.
+#[derive(Default)]
+struct Seen {
+    /// The directory's position at the last look; none: look again.
+    position: Option<u64>,
+    /// Spaces that are there.
+    made: BTreeSet<u64>,
+    /// The cells that were led at the last look.
+    led: BTreeSet<u64>,
+}
+
+/// Looks every second, for as long as the platform is there.
+pub(crate) async fn run(platform: Arc<Platform>) {
+    let mut seen = Seen::default();
+    loop {
+        if let Err(error) = look(&platform, &mut seen).await {
+            tracing::debug!(%error, "a look at the directory ended early; the next one goes on");
+            seen.position = None;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
+    if platform.directory.group.is_leader() {
+        admit_operator(platform).await?;
+    }
+    let led: BTreeSet<u64> =
+        platform.cells.values().filter(|replica| replica.group.is_leader()).map(|replica| replica.number).collect();
+    let snapshot = platform.directory.store.begin_read();
+    let position = snapshot.header(Space::SYSTEM).map_err(|fault| internal(&fault))?.map(|header| header.position);
+    if led.is_empty() || (led == seen.led && position == seen.position) {
+        return Ok(());
+    }
+    let mut waiting = false;
+    let mut after: Option<String> = None;
+    loop {
+        let (tenants, more) = query::tenants(&snapshot, after.as_deref(), PAGE).map_err(|fault| internal(&fault))?;
+        for tenant in tenants.iter().filter(|tenant| led.contains(&tenant.cell)) {
+            let Some(replica) = platform.cells.get(&tenant.cell) else { continue };
+            match tenant.status {
+                Status::Active => waiting |= !make(replica, tenant, &mut seen.made).await?,
+                Status::Deleting => erase(platform, replica, tenant).await?,
+            }
+        }
+        match tenants.last() {
+            Some(last) if more => after = Some(last.slug.clone()),
+            _ => break,
+        }
+    }
+    seen.position = if waiting { None } else { position };
+    seen.led = led;
+    Ok(())
+}
+
+/// Enters the token that this node was started with, where the directory does not have it.
+async fn admit_operator(platform: &Platform) -> Result<(), Error> {
+    let Some(hash) = platform.operator else { return Ok(()) };
+    let key = OperatorToken { space: Space::SYSTEM, hash };
+    if platform.directory.store.begin_read().get(&key).map_err(|error| internal(&error))?.is_some() {
+        return Ok(());
+    }
+    let command = OperatorPut { hash, name: "bootstrap".to_owned() };
+    let proposal = Proposal { command, schema: None, access: None };
+    platform.directory.propose(Space::SYSTEM, Actor::System, None, proposal, &Timing::default()).await?;
+    Ok(())
+}
+
+/// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell.
+async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> Result<bool, Error> {
+    if made.contains(&tenant.uid) {
+        return Ok(true);
+    }
+    let space = Space(tenant.uid);
+    if replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?.is_some() {
+        made.insert(tenant.uid);
+        return Ok(true);
+    }
+    if now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
+        return Ok(false);
+    }
+    let collections = tenant.template.as_deref().map_or(Ok(Vec::new()), template::collections)?;
+    let command =
+        SpaceCreate { tenant: tenant.id, slug: tenant.slug.clone(), name: tenant.slug.clone(), collections, token: None };
+    let proposal = Proposal { command, schema: None, access: None };
+    replica.propose(space, Actor::System, None, proposal, &Timing::default()).await?;
+    tracing::info!(tenant = tenant.slug, "made a space whose creation had been interrupted");
+    Ok(true)
+}
+
+/// Erases the space of a tenant, and then its entry in the directory.
+async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Result<(), Error> {
+    let space = Space(tenant.uid);
+    let (mut keys, mut steps) = (0, 0u64);
+    loop {
+        let header = replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?;
+        if header.is_some_and(|header| header.status == SpaceStatus::Erased) {
+            break;
+        }
+        let proposal = Proposal { command: SpaceErase { tenant: tenant.id }, schema: None, access: None };
+        let bytes = replica.propose(space, Actor::System, None, proposal, &Timing::default()).await?;
+        let step = answer::<Erased>(&bytes).map_err(|fault| internal(&fault))?.result;
+        keys += step.map_or(0, |step| step.keys);
+        steps += 1;
+        if steps.is_multiple_of(STEPS_A_REPORT)
+            && let Some(id) = tenant.operation
+        {
+            at_directory(platform, OperationUpdate { id, progress: keys }).await?;
+        }
+    }
+    at_directory(platform, TenantForget { uid: tenant.uid, keys }).await?;
+    tracing::info!(tenant = tenant.slug, keys, "erased a tenant");
+    Ok(())
+}
+
+/// Proposes a command of the platform itself at the directory's leader.
+async fn at_directory<C: crate::machine::dispatch::Command>(platform: &Platform, command: C) -> Result<(), Error> {
+    let proposal = Proposal { command, schema: None, access: None };
+    platform.propose_at_leader(GROUP, stamped(Space::SYSTEM, Actor::System, None, proposal)).await.map(|_| ())
+}
+
+impl Platform {
+    /// Gives the groups of this region their first members, once. True: it was done now.
+    pub(crate) async fn initialize(&self) -> Result<bool, Error> {
+        let mut done = self.initialize_group(&self.directory).await?;
+        for cell in self.region_cells() {
+            if let Some(replica) = self.cells.get(&cell.number) {
+                done |= self.initialize_group(replica).await?;
+                continue;
+            }
+            let node = cell.nodes.iter().find_map(|name| self.config.node(name));
+            if let Some(node) = node {
+                self.initialize_at(NodeId(node.number), cell.number).await?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Gives a group with a replica here its first members, once.
+    pub(crate) async fn initialize_group(&self, replica: &Replica) -> Result<bool, Error> {
+        let numbers = |names: &[String]| {
+            names.iter().filter_map(|name| self.config.node(name)).map(|node| NodeId(node.number)).collect::<BTreeSet<_>>()
+        };
+        let members = if replica.number == GROUP {
+            super::directory_nodes(&self.config, &self.me.region).iter().map(|node| NodeId(node.number)).collect()
+        } else {
+            self.region_cells().iter().find(|cell| cell.number == replica.number).map(|cell| numbers(&cell.nodes)).unwrap_or_default()
+        };
+        replica.group.initialize(&members).await.map_err(|error| internal(&error))
+    }
+}

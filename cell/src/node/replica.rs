@@ -1,0 +1,225 @@
+//! One replica of a group on this node: its store, its machine and its place in the log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use api::error::{Code, Error};
+use api::service::{Consistency, Stage, Timing};
+use bytes::Bytes;
+use raft::{Group, GroupId, Host, ProposeError};
+use storage::{Options, Snapshot, Space, Store};
+
+use crate::machine::Machine;
+use crate::machine::catalog::{Catalog, Catalogs};
+use crate::machine::dispatch::{Answer, Command, Stamped, answer};
+use crate::machine::envelope::seal;
+use crate::machine::idempotency::{self, IdempotencyKey};
+use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
+use crate::machine::reader::Reader;
+use crate::machine::refusal::{Refusal, Stop};
+use crate::machine::rows::{Actor, Header, SpaceStatus};
+use crate::records::time::now_micros;
+use crate::service::error::{self, internal};
+
+/// How long a read at a position waits for it.
+const POSITION_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A replica.
+#[derive(Clone)]
+pub(crate) struct Replica {
+    /// The number of its group.
+    pub(crate) number: u64,
+    /// The name of its cell; `directory` for the directory.
+    pub(crate) name: Arc<str>,
+    /// Its data.
+    pub(crate) store: Store,
+    /// Its place in the log.
+    pub(crate) group: Group,
+    catalogs: Arc<Catalogs>,
+}
+
+/// A tenant at one moment.
+pub(crate) struct Moment {
+    /// What is stored.
+    pub(crate) snapshot: Snapshot,
+    /// The header of the space.
+    pub(crate) header: Header,
+    /// Its collections.
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// What a command is proposed with.
+pub(crate) struct Proposal<C> {
+    /// What to do.
+    pub(crate) command: C,
+    /// The schema version that it was decided under.
+    pub(crate) schema: Option<u64>,
+    /// The version of the tokens that it was decided under.
+    pub(crate) access: Option<u64>,
+}
+
+impl Replica {
+    /// Opens the store and joins the group. Blocking.
+    pub(crate) fn open(host: &Host, number: u64, name: &str, dir: &Path, options: Options) -> anyhow::Result<Self> {
+        let store = Store::open(dir, options).with_context(|| format!("open the store of {name} in {}", dir.display()))?;
+        let catalogs = Arc::new(Catalogs::default());
+        let machine = Arc::new(Machine::new(store.clone(), Arc::clone(&catalogs)));
+        let group = host.open_group(GroupId(number), machine).with_context(|| format!("open the group of {name}"))?;
+        Ok(Self { number, name: Arc::from(name), store, group, catalogs })
+    }
+
+    /// The decoded catalogs of this group.
+    pub(crate) fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// A tenant at this moment, as this replica has it.
+    pub(crate) fn moment(&self, space: Space) -> Result<Moment, Error> {
+        let snapshot = self.store.begin_read();
+        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+        let header = header.filter(|header| header.status == SpaceStatus::Live).ok_or_else(error::no_space)?;
+        let catalog = self.catalogs.get(&snapshot, space, header.schema).map_err(|fault| internal(&fault))?;
+        Ok(Moment { snapshot, header, catalog })
+    }
+
+    /// Makes what follows see what was answered before it began, or what else is asked for.
+    pub(crate) async fn barrier(&self, space: Space, consistency: Consistency, timing: &Timing) -> Result<(), Error> {
+        let start = Instant::now();
+        match consistency {
+            Consistency::Local => {}
+            Consistency::Strong => {
+                self.group.read_barrier().await.map_err(error::barrier)?;
+            }
+            Consistency::AtLeast(position) => self.wait_position(space, position).await?,
+        }
+        timing.add(Stage::Barrier, start.elapsed());
+        Ok(())
+    }
+
+    async fn wait_position(&self, space: Space, position: u64) -> Result<(), Error> {
+        let deadline = Instant::now() + POSITION_WAIT;
+        loop {
+            let snapshot = self.store.begin_read();
+            let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+            if header.is_some_and(|header| header.position >= position) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.group.wait_applied(snapshot.mark().index + 1, left).await {
+                return Err(Error::new(Code::Timeout, format!("this replica has not reached position {position} yet")));
+            }
+        }
+    }
+
+    /// Decides and proposes until it is applied or refused. `decide` is called on what this replica has; where it refuses, it
+    /// is asked once more behind a read barrier, so that nobody is refused for something that has long been changed.
+    pub(crate) async fn write<C: Command>(
+        &self,
+        space: Space,
+        actor: Actor,
+        key: Option<IdempotencyKey>,
+        timing: &Timing,
+        decide: impl Fn(&Snapshot, Option<&Header>) -> Result<Proposal<C>, Error> + Send,
+    ) -> Result<Answer<C::Reply>, Error> {
+        let mut confirmed = false;
+        let mut stale = 0;
+        loop {
+            let decided = {
+                let start = Instant::now();
+                let decided = self.decide(space, key.as_ref(), &decide);
+                timing.add(Stage::Decide, start.elapsed());
+                decided
+            };
+            let proposal = match decided {
+                Ok(Decision::Propose(proposal)) => proposal,
+                Ok(Decision::Answered(bytes)) => return self.answered(&bytes),
+                Err(error) if confirmed || error.code == Code::Internal => return Err(error),
+                Err(_) => {
+                    self.group.read_barrier().await.map_err(error::barrier)?;
+                    confirmed = true;
+                    continue;
+                }
+            };
+            let bytes = self.propose(space, actor.clone(), key, proposal, timing).await?;
+            let answer = answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?;
+            match answer.result {
+                Err(Refusal::Stale) if stale + 1 < DECISIONS => stale += 1,
+                Err(refusal) => return Err(error::refused(&refusal)),
+                Ok(_) => return Ok(answer),
+            }
+        }
+    }
+
+    /// One decision. Its snapshot is gone when it returns, so that nothing is pinned while the log works.
+    fn decide<C: Command>(
+        &self,
+        space: Space,
+        key: Option<&IdempotencyKey>,
+        decide: impl Fn(&Snapshot, Option<&Header>) -> Result<Proposal<C>, Error>,
+    ) -> Result<Decision<C>, Error> {
+        let snapshot = self.store.begin_read();
+        if let Some(key) = key {
+            match idempotency::stored(&snapshot, space, key) {
+                Ok(Some(bytes)) => return Ok(Decision::Answered(bytes)),
+                Ok(None) => {}
+                Err(Stop::Refused(refusal)) => return Err(error::refused(&refusal)),
+                Err(Stop::Fault(fault)) => return Err(internal(&fault)),
+            }
+        }
+        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+        decide(&snapshot, header.as_ref()).map(Decision::Propose)
+    }
+
+    fn answered<R: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<Answer<R>, Error> {
+        let answer = answer::<R>(bytes).map_err(|fault| internal(&fault))?;
+        match &answer.result {
+            Ok(_) => Ok(answer),
+            Err(refusal) => Err(error::refused(refusal)),
+        }
+    }
+
+    /// Sends one command through the log; its encoded answer.
+    pub(crate) async fn propose<C: Command>(
+        &self,
+        space: Space,
+        actor: Actor,
+        key: Option<IdempotencyKey>,
+        proposal: Proposal<C>,
+        timing: &Timing,
+    ) -> Result<Bytes, Error> {
+        let bytes = stamped(space, actor, key, proposal);
+        if bytes.len() > COMMAND_BYTES {
+            let detail = format!("the change is {} bytes, at most {COMMAND_BYTES} are allowed: split it", bytes.len());
+            return Err(Error::new(Code::TooLarge, detail));
+        }
+        self.propose_bytes(bytes, timing).await.map_err(error::proposal)
+    }
+
+    /// Sends an encoded command through the log.
+    pub(crate) async fn propose_bytes(&self, bytes: Bytes, timing: &Timing) -> Result<Bytes, ProposeError> {
+        let done = self.group.propose(bytes).await?;
+        let micros = |micros: u32| std::time::Duration::from_micros(u64::from(micros));
+        timing.add(Stage::Propose, micros(done.propose_us));
+        timing.add(Stage::Fsync, micros(done.fsync_us));
+        timing.add(Stage::Commit, micros(done.commit_us));
+        timing.add(Stage::Apply, micros(done.apply_us));
+        Ok(done.reply)
+    }
+}
+
+/// What a decision ends in.
+enum Decision<C> {
+    /// Send this through the log.
+    Propose(Proposal<C>),
+    /// The request was answered before.
+    Answered(Bytes),
+}
+
+/// A command as it goes into the log, stamped with this node's clock.
+pub(crate) fn stamped<C: Command>(space: Space, actor: Actor, key: Option<IdempotencyKey>, proposal: Proposal<C>) -> Bytes {
+    let Proposal { command, schema, access } = proposal;
+    let stamped = Stamped { stamp: now_micros(), space: space.0, actor, schema, access, idempotency: key, payload: command.into() };
+    seal(&stamped).into()
+}

@@ -1,0 +1,27 @@
+//! Records: a tenant's schema-checked data.
+//!
+//! A request becomes a decision above the log ([`decide`]): fields are checked against the schema and turned into a
+//! document, patches are merged, ids are made. What goes into the log is the whole new document with the versions of
+//! everything that was read. Below the log ([`write`]) the versions are compared, and unique values, references and
+//! sequences are enforced where nothing can change in between; the record, its index entries and its event are one commit.
+//!
+//! Invariant: index, unique and reference entries are functions of a record and its schema. They are written by the same
+//! command as the record, so that no reader ever sees one without the other.
+
+pub(crate) mod collection_delete;
+pub(crate) mod collection_put;
+pub(crate) mod convert;
+pub(crate) mod decide;
+pub(crate) mod entries;
+pub(crate) mod events;
+pub(crate) mod export;
+pub(crate) mod import;
+pub(crate) mod query;
+pub(crate) mod render;
+pub(crate) mod schema;
+pub(crate) mod schema_check;
+pub(crate) mod template;
+pub(crate) mod time;
+pub(crate) mod value;
+pub(crate) mod write;
+

@@ -1,0 +1,74 @@
+//! From stored rows to the JSON that users see.
+
+use std::sync::Arc;
+
+use api::body::record::Record as Body;
+use api::ids::Id;
+use serde::ser::{SerializeMap, Serializer};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use uuid::Uuid;
+
+use super::schema::Collection;
+use super::time::{format_date, format_micros, format_stamp};
+use super::value::{Record, Value};
+
+/// Fields that a reply is limited to; none: all.
+pub(crate) type Wanted<'a> = Option<&'a [String]>;
+
+/// A record's fields as JSON, in the order of the schema.
+struct Shown<'a> {
+    collection: &'a Collection,
+    record: &'a Record,
+    wanted: Wanted<'a>,
+}
+
+/// One value as JSON.
+struct ShownValue<'a>(&'a Value);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for field in &self.collection.fields {
+            if self.wanted.is_some_and(|wanted| !wanted.contains(&field.name)) {
+                continue;
+            }
+            if let Some(value) = self.record.doc.get(field.number) {
+                map.serialize_entry(&field.name, &ShownValue(value))?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl Serialize for ShownValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Integer(value) => serializer.serialize_i64(*value),
+            Value::Number(value) => serializer.serialize_f64(*value),
+            Value::Text(value) => serializer.serialize_str(value),
+            Value::Date(days) => serializer.serialize_str(&format_date(*days)),
+            Value::Timestamp(micros) => serializer.serialize_str(&format_micros(*micros)),
+            Value::List(items) => serializer.collect_seq(items),
+            Value::Reference(id) => serializer.collect_str(&id.hyphenated()),
+            Value::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(raw) => raw.serialize(serializer),
+                Err(error) => Err(serde::ser::Error::custom(error)),
+            },
+        }
+    }
+}
+
+/// A record as it is answered.
+pub(crate) fn record(collection: &Arc<Collection>, id: Uuid, record: &Record, wanted: Wanted<'_>) -> Result<Body, serde_json::Error> {
+    Ok(Body {
+        id: Id(id),
+        collection: collection.name.clone(),
+        version: record.version,
+        created_at: format_stamp(record.created),
+        updated_at: format_stamp(record.updated),
+        created_by: record.by.to_string(),
+        fields: to_raw_value(&Shown { collection, record, wanted })?,
+    })
+}

@@ -1,0 +1,308 @@
+//! From the schema that a user sends to the one that is stored, and every rule in between.
+//!
+//! Numbers of fields and indexes that are there already are kept by name. What existing records could break (a new unique
+//! value, a new index, a field that becomes required, another type) needs an empty collection.
+
+use api::body::collection::{CollectionSchema, Field, FieldType, IndexSchema};
+use api::error::{Code, Error, FieldError};
+use api::ids::Name;
+
+use super::convert;
+use super::schema::{Collection, Deletion, FieldSpec, IndexSpec, Kind, Part};
+use crate::machine::catalog::Catalog;
+
+/// Most fields of a collection.
+const FIELDS: usize = 200;
+/// Most indexes of a collection, those of unique fields included.
+const INDEXES: usize = 16;
+/// Most parts of an index.
+const PARTS: usize = 4;
+/// Most options of a select.
+const OPTIONS: usize = 500;
+/// Names that records have of themselves.
+const RESERVED: [&str; 6] = ["id", "collection", "version", "created_at", "updated_at", "created_by"];
+/// Names that parameters of lists have.
+const PARAMETERS: [&str; 9] = ["limit", "cursor", "order", "fields", "count", "consistency", "filter", "expand", "q"];
+
+/// A checked schema.
+pub(crate) struct Checked {
+    /// What to store.
+    pub(crate) collection: Collection,
+    /// Why it needs an empty collection; none: it does not.
+    pub(crate) needs_empty: Option<String>,
+}
+
+/// Checks a schema against the rules and against what is stored.
+pub(crate) fn check(name: &Name, schema: &CollectionSchema, old: Option<&Collection>, catalog: &Catalog, number: u32) -> Result<Checked, Error> {
+    let mut errors = Errors(Vec::new());
+    if schema.fields.len() > FIELDS {
+        errors.add("/fields", format!("has {} fields, at most {FIELDS} are allowed", schema.fields.len()));
+    }
+    let mut collection = Collection {
+        number,
+        name: name.as_str().to_owned(),
+        version: old.map_or(1, |old| old.version + 1),
+        dropped: false,
+        fields: Vec::with_capacity(schema.fields.len()),
+        indexes: Vec::new(),
+        search: Vec::new(),
+        next_field: old.map_or(1, |old| old.next_field),
+        next_index: old.map_or(1, |old| old.next_index),
+    };
+    for (name, field) in &schema.fields {
+        let number = kept(old, name).unwrap_or_else(|| take_field(&mut collection));
+        collection.fields.push(FieldSpec { number, ..plain(name, field) });
+    }
+    for (name, field) in &schema.fields {
+        complete(&mut collection, name, field, catalog, &mut errors);
+    }
+    unique_fields(&mut collection, schema, old);
+    for (name, index) in &schema.indexes {
+        add_index(&mut collection, name, index, old, &mut errors);
+    }
+    if collection.indexes.len() > INDEXES {
+        let message = format!("has {} indexes with those of unique fields, at most {INDEXES} are allowed", collection.indexes.len());
+        errors.add("/indexes", message);
+    }
+    for (at, name) in schema.search.iter().enumerate() {
+        match collection.field(name.as_str()).map(|field| (field.number, &field.kind)) {
+            Some((number, Kind::Text | Kind::Tags | Kind::Select(_))) => collection.search.push(number),
+            Some(_) => errors.add(&format!("/search/{at}"), "must be a field of texts".to_owned()),
+            None => errors.add(&format!("/search/{at}"), format!("there is no field {:?}", name.as_str())),
+        }
+    }
+    if !errors.0.is_empty() {
+        return Err(Error::fields(errors.0));
+    }
+    let needs_empty = old.and_then(|old| incompatible(old, &collection));
+    Ok(Checked { collection, needs_empty })
+}
+
+/// What is wrong so far.
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    fn add(&mut self, pointer: &str, message: String) {
+        self.0.push(FieldError { pointer: pointer.to_owned(), message });
+    }
+}
+
+fn kept(old: Option<&Collection>, name: &Name) -> Option<u16> {
+    old.and_then(|old| old.field(name.as_str())).map(|field| field.number)
+}
+
+fn take_field(collection: &mut Collection) -> u16 {
+    let number = collection.next_field;
+    collection.next_field = collection.next_field.saturating_add(1);
+    number
+}
+
+/// A field without what depends on other fields and collections.
+fn plain(name: &Name, field: &Field) -> FieldSpec {
+    FieldSpec {
+        number: 0,
+        name: name.as_str().to_owned(),
+        kind: Kind::Text,
+        required: field.required,
+        default: None,
+        unique: None,
+        max_length: field.max_length,
+        min: field.min,
+        max: field.max,
+    }
+}
+
+/// Fills in the type of a field and its default, and checks that nothing is given that does not belong to the type.
+fn complete(collection: &mut Collection, name: &Name, field: &Field, catalog: &Catalog, errors: &mut Errors) {
+    let at = format!("/fields/{name}");
+    let mut wrong = |what: &str, message: &str| errors.add(&format!("{at}{what}"), message.to_owned());
+    if RESERVED.contains(&name.as_str()) || PARAMETERS.contains(&name.as_str()) {
+        wrong("", "is a reserved name");
+    }
+    let selects = matches!(field.kind, FieldType::Select | FieldType::MultiSelect);
+    if selects && (field.options.is_empty() || field.options.len() > OPTIONS) {
+        wrong("/options", "needs 1 to 500 options");
+    }
+    let mut seen = field.options.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != field.options.len() || field.options.iter().any(|option| option.is_empty() || option.chars().count() > 200) {
+        wrong("/options", "must be different texts of 1 to 200 characters");
+    }
+    if !selects && !field.options.is_empty() {
+        wrong("/options", "belongs to select and multi_select alone");
+    }
+    let reference = field.kind == FieldType::Reference;
+    if !reference && (field.collection.is_some() || field.on_delete.is_some()) {
+        wrong("/collection", "belongs to reference alone");
+    }
+    if field.per.is_some() && field.kind != FieldType::Sequence {
+        wrong("/per", "belongs to sequence alone");
+    }
+    let numeric = matches!(field.kind, FieldType::Number | FieldType::Integer);
+    if !numeric && (field.min.is_some() || field.max.is_some()) {
+        wrong("/min", "min and max belong to number and integer alone");
+    }
+    if field.min.zip(field.max).is_some_and(|(min, max)| min > max) {
+        wrong("/min", "is larger than max");
+    }
+    let kind = match kind(collection, field, catalog) {
+        Ok(kind) => kind,
+        Err((what, message)) => return errors.add(&format!("{at}{what}"), message),
+    };
+    let Some(spec) = collection.fields.iter_mut().find(|spec| spec.name == name.as_str()) else { return };
+    spec.kind = kind;
+    if let Some(default) = &field.default {
+        let no_default = matches!(spec.kind, Kind::Sequence { .. } | Kind::Reference { .. }) || field.unique;
+        match convert::check_default(spec, default) {
+            _ if no_default => errors.add(&format!("{at}/default"), "a sequence, reference or unique field has none".to_owned()),
+            Ok(()) => spec.default = Some(default.to_string()),
+            Err(message) => errors.add(&format!("{at}/default"), message),
+        }
+    }
+}
+
+/// The stored type of a field.
+fn kind(collection: &Collection, field: &Field, catalog: &Catalog) -> Result<Kind, (&'static str, String)> {
+    Ok(match field.kind {
+        FieldType::Text => Kind::Text,
+        FieldType::Number => Kind::Number,
+        FieldType::Integer => Kind::Integer,
+        FieldType::Bool => Kind::Bool,
+        FieldType::Date => Kind::Date,
+        FieldType::Timestamp => Kind::Timestamp,
+        FieldType::Select => Kind::Select(field.options.clone()),
+        FieldType::MultiSelect => Kind::MultiSelect(field.options.clone()),
+        FieldType::Tags => Kind::Tags,
+        FieldType::User => Kind::User,
+        FieldType::Json => Kind::Json,
+        FieldType::Reference => {
+            let Some(target) = &field.collection else {
+                return Err(("/collection", "a reference needs the collection that it points to".to_owned()));
+            };
+            let number = if target.as_str() == collection.name {
+                Some(collection.number)
+            } else {
+                catalog.named(target.as_str()).map(|target| target.number)
+            };
+            let missing = || ("/collection", format!("there is no collection {:?}", target.as_str()));
+            let on_delete = Deletion::from_api(field.on_delete.unwrap_or_default());
+            if on_delete == Deletion::SetNull && field.required {
+                return Err(("/on_delete", "set_null does not go with required".to_owned()));
+            }
+            Kind::Reference { collection: number.ok_or_else(missing)?, name: target.as_str().to_owned(), on_delete }
+        }
+        FieldType::Sequence => {
+            if field.required || field.unique {
+                return Err(("", "a sequence is always there; it takes neither required nor unique".to_owned()));
+            }
+            let Some(per) = &field.per else { return Ok(Kind::Sequence { per: None }) };
+            // The fields are completed in order of their names; the type is taken from what the user sent.
+            let spec = collection.field(per.as_str()).ok_or_else(|| ("/per", format!("there is no field {:?}", per.as_str())))?;
+            Kind::Sequence { per: Some(spec.number) }
+        }
+    })
+}
+
+/// Gives each unique field its index.
+fn unique_fields(collection: &mut Collection, schema: &CollectionSchema, old: Option<&Collection>) {
+    for at in 0..collection.fields.len() {
+        let (name, number) = (collection.fields[at].name.clone(), collection.fields[at].number);
+        let unique = schema.fields.iter().any(|(other, field)| other.as_str() == name && field.unique);
+        if !unique {
+            continue;
+        }
+        let kept = old.and_then(|old| old.field(&name)).and_then(|field| field.unique);
+        let index = kept.unwrap_or_else(|| take_index(collection));
+        collection.fields[at].unique = Some(index);
+        collection.indexes.push(IndexSpec { number: index, name: None, parts: vec![Part::Field(number)], unique: true });
+    }
+}
+
+fn take_index(collection: &mut Collection) -> u32 {
+    let number = collection.next_index;
+    collection.next_index = collection.next_index.saturating_add(1);
+    number
+}
+
+fn add_index(collection: &mut Collection, name: &Name, index: &IndexSchema, old: Option<&Collection>, errors: &mut Errors) {
+    let at = format!("/indexes/{name}/fields");
+    if index.fields.is_empty() || index.fields.len() > PARTS {
+        return errors.add(&at, format!("needs 1 to {PARTS} fields"));
+    }
+    let mut parts = Vec::with_capacity(index.fields.len());
+    for field in &index.fields {
+        match (field.as_str(), collection.field(field.as_str())) {
+            ("created_at", _) => parts.push(Part::CreatedAt),
+            ("updated_at", _) => parts.push(Part::UpdatedAt),
+            (_, Some(spec)) if spec.kind.indexable() => parts.push(Part::Field(spec.number)),
+            (_, Some(_)) => return errors.add(&at, format!("{field} is a list or json and cannot be indexed")),
+            (_, None) => return errors.add(&at, format!("there is no field {:?}", field.as_str())),
+        }
+    }
+    let same = |old: &&IndexSpec| old.name.as_deref() == Some(name.as_str()) && old.parts == parts && old.unique == index.unique;
+    let number = old.and_then(|old| old.indexes.iter().find(same)).map(|old| old.number);
+    let number = number.unwrap_or_else(|| take_index(collection));
+    collection.indexes.push(IndexSpec { number, name: Some(name.as_str().to_owned()), parts, unique: index.unique });
+}
+
+/// Why a change of the schema does not fit records that are there.
+fn incompatible(old: &Collection, new: &Collection) -> Option<String> {
+    for index in &new.indexes {
+        if !old.indexes.iter().any(|kept| kept.number == index.number) {
+            return Some(format!("the index over {} is new", parts(new, index)));
+        }
+    }
+    for index in &old.indexes {
+        if !new.indexes.iter().any(|kept| kept.number == index.number) {
+            return Some(format!("the index over {} is dropped", parts(old, index)));
+        }
+    }
+    for field in &old.fields {
+        let Some(now) = new.field_numbered(field.number) else { return Some(format!("the field {:?} is dropped", field.name)) };
+        if narrows(field, now) {
+            return Some(format!("the field {:?} allows less than before, or has another type", field.name));
+        }
+    }
+    let required = new.fields.iter().find(|field| field.required && old.field_numbered(field.number).is_none());
+    required.map(|field| format!("the field {:?} is new and required", field.name))
+}
+
+/// Whether a record that was right may be wrong now.
+fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
+    let kind = match (&old.kind, &new.kind) {
+        (Kind::Select(old), Kind::Select(new)) | (Kind::MultiSelect(old), Kind::MultiSelect(new)) => {
+            old.iter().any(|option| !new.contains(option))
+        }
+        (
+            Kind::Reference { collection: old, on_delete: before, .. },
+            Kind::Reference { collection: new, on_delete: after, .. },
+        ) => old != new || (before != after && *after == Deletion::SetNull),
+        (old, new) => old != new,
+    };
+    let limit = |old: Option<f64>, new: Option<f64>, above: bool| match (old, new) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(old), Some(new)) => {
+            if above {
+                new > old
+            } else {
+                new < old
+            }
+        }
+    };
+    kind || (new.required && !old.required)
+        || limit(old.min, new.min, true)
+        || limit(old.max, new.max, false)
+        || limit(old.max_length.map(f64::from), new.max_length.map(f64::from), false)
+}
+
+fn parts(collection: &Collection, index: &IndexSpec) -> String {
+    index.parts.iter().map(|part| collection.part_name(*part)).collect::<Vec<_>>().join(", ")
+}
+
+/// The answer where a change needs an empty collection that is not empty.
+pub(crate) fn not_empty(collection: &str, why: &str) -> Error {
+    let detail = format!("{collection} has records, and {why}: such a change needs an empty collection in this version");
+    Error::new(Code::AlreadyExists, detail)
+}

@@ -1,0 +1,264 @@
+//! The command that changes records: any number of operations over any collections of a tenant, all or none.
+//!
+//! Each operation first checks everything that could refuse it and only then writes, so that an import can leave one
+//! record out and go on with the next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use storage::table::{ReferenceEntry, Sequence};
+use storage::{Direction, Table};
+use uuid::Uuid;
+
+use super::entries::{self, Place};
+use super::schema::{Collection, Deletion, Kind};
+use super::value::{Doc, Record, RecordRow, Value};
+use crate::machine::catalog::{Catalog, Catalogs};
+use crate::machine::dispatch::Command;
+use crate::machine::envelope::seal;
+use crate::machine::idempotency::bad_key;
+use crate::machine::limits::CASCADE_DEPTH;
+use crate::machine::reader::Reader;
+use crate::machine::refusal::{Fault, Refusal, Stop};
+use crate::machine::rows::{EventKind, Subject};
+use crate::machine::world::World;
+
+/// What must hold of the record before an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Expect {
+    /// Nothing.
+    Any,
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present,
+    /// `If-Match`: it has this version, or the request is refused.
+    Match(u64),
+    /// Decide read this version: if it has another one, decide again.
+    Read(u64),
+}
+
+/// One operation. Append only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Operation {
+    /// Stores a document.
+    Store {
+        collection: u32,
+        id: Uuid,
+        expect: Expect,
+        doc: Doc,
+        /// When it was created, where an import says so.
+        created: Option<u64>,
+    },
+    /// Deletes a record.
+    Delete { collection: u32, id: Uuid, expect: Expect },
+    /// Changes nothing.
+    Check { collection: u32, id: Uuid, expect: Expect },
+}
+
+/// Changes records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RecordsWrite {
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// What one operation did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// The record.
+    pub(crate) id: Uuid,
+    /// Whether the record is new.
+    pub(crate) created: bool,
+    /// The record's row after the operation; none: it is gone, or was only checked.
+    pub(crate) row: Option<Bytes>,
+}
+
+impl Command for RecordsWrite {
+    type Reply = Vec<Written>;
+
+    fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Vec<Written>, Stop> {
+        let version = world.live()?.schema;
+        let catalog = catalogs.get(world, world.space, version)?;
+        let many = self.operations.len() > 1;
+        let mut written = Vec::with_capacity(self.operations.len());
+        for (number, operation) in self.operations.into_iter().enumerate() {
+            match operate(world, &catalog, operation) {
+                Ok(done) => written.push(done),
+                Err(Stop::Refused(refusal)) if many && refusal != Refusal::Stale => {
+                    return Err(Refusal::At { operation: number, refusal: Box::new(refusal) }.into());
+                }
+                Err(stop) => return Err(stop),
+            }
+            world.check_size()?;
+        }
+        Ok(written)
+    }
+}
+
+fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Result<Written, Stop> {
+    match operation {
+        Operation::Store { collection, id, expect, doc, created } => {
+            let collection = find(catalog, collection)?;
+            let place = Place { space: world.space, collection: collection.number, id };
+            store(world, &collection, place, expect, doc, created)
+        }
+        Operation::Delete { collection, id, expect } => {
+            let collection = find(catalog, collection)?;
+            let place = Place { space: world.space, collection: collection.number, id };
+            expected(world, &collection, place, expect)?;
+            delete(world, catalog, place, 0)?;
+            Ok(Written { id, created: false, row: None })
+        }
+        Operation::Check { collection, id, expect } => {
+            let collection = find(catalog, collection)?;
+            let place = Place { space: world.space, collection: collection.number, id };
+            expected(world, &collection, place, expect)?;
+            Ok(Written { id, created: false, row: None })
+        }
+    }
+}
+
+/// The collection of an operation. Commands are decided on the schema that they are applied to, so it is there.
+fn find(catalog: &Catalog, number: u32) -> Result<Arc<Collection>, Refusal> {
+    catalog.numbered(number).filter(|collection| !collection.dropped).cloned().ok_or(Refusal::Stale)
+}
+
+/// Reads a record and compares it with what is expected.
+fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Expect) -> Result<Option<Record>, Stop> {
+    let old = place.read(world)?;
+    let what = || format!("{}/{}", collection.name, place.id);
+    match (expect, old.as_ref().map(|record| record.version)) {
+        (Expect::Any, _) | (Expect::Absent, None) | (Expect::Present, Some(_)) => Ok(old),
+        (Expect::Absent, Some(_)) => Err(Refusal::AlreadyExists { what: what() }.into()),
+        (Expect::Match(wanted), Some(current)) if wanted != current => Err(Refusal::VersionMismatch { current }.into()),
+        (Expect::Read(read), current) if current != Some(read) => Err(Refusal::Stale.into()),
+        (Expect::Present | Expect::Match(_), None) => Err(Refusal::NotFound { what: what() }.into()),
+        (Expect::Match(_) | Expect::Read(_), _) => Ok(old),
+    }
+}
+
+/// Stores one record with its entries, its sequences and its event.
+pub(crate) fn store(
+    world: &mut World<'_>,
+    collection: &Collection,
+    place: Place,
+    expect: Expect,
+    mut doc: Doc,
+    created: Option<u64>,
+) -> Result<Written, Stop> {
+    let old = expected(world, collection, place, expect)?;
+    let counters = number(world, collection, place, old.as_ref(), &mut doc)?;
+    let new = Record {
+        version: old.as_ref().map_or(1, |old| old.version.saturating_add(1)),
+        created: old.as_ref().map(|old| old.created).or(created).unwrap_or(world.stamp),
+        updated: world.stamp,
+        by: old.as_ref().map_or_else(|| world.actor.clone(), |old| old.by.clone()),
+        doc,
+    };
+    entries::check(world, collection, place, old.as_ref(), &new)?;
+    for (key, last) in counters {
+        world.put(&key, &last);
+    }
+    let row = put(world, collection, place, old.as_ref(), new)?;
+    Ok(Written { id: place.id, created: old.is_none(), row: Some(row) })
+}
+
+/// Writes a checked record.
+fn put(world: &mut World<'_>, collection: &Collection, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Refusal> {
+    let kind = if old.is_some() { EventKind::RecordUpdated } else { EventKind::RecordCreated };
+    world.event(kind, Subject::Record(place.collection, place.id, new.version))?;
+    entries::replace(world, collection, place, old, Some(&new));
+    let row = Bytes::from(seal(&RecordRow::V1(new)));
+    world.put_sealed(&place.key(), row.clone());
+    Ok(row)
+}
+
+/// Fills in sequences: kept from the old record, raised by a number that the request gives, otherwise the next one. Returns
+/// the counters to store. Numbers are never used again, because a counter never goes down.
+fn number(
+    world: &World<'_>,
+    collection: &Collection,
+    place: Place,
+    old: Option<&Record>,
+    doc: &mut Doc,
+) -> Result<Vec<(Sequence, i64)>, Fault> {
+    let mut counters = Vec::new();
+    for field in &collection.fields {
+        let Kind::Sequence { per } = &field.kind else { continue };
+        if doc.get(field.number).is_none()
+            && let Some(kept) = old.and_then(|old| old.doc.get(field.number))
+        {
+            doc.set(field.number, Some(kept.clone()));
+            continue;
+        }
+        let scope = match per.and_then(|per| doc.get(per)) {
+            Some(Value::Reference(id)) => id.into_bytes(),
+            _ => [0; 16],
+        };
+        let key = Sequence { space: place.space, collection: place.collection, field: u32::from(field.number), scope };
+        let last: i64 = world.row(&key)?.unwrap_or(0);
+        let given = match doc.get(field.number) {
+            Some(Value::Integer(given)) => *given,
+            _ => last.saturating_add(1),
+        };
+        doc.set(field.number, Some(Value::Integer(given)));
+        if given > last {
+            counters.push((key, given));
+        }
+    }
+    Ok(counters)
+}
+
+/// Deletes a record that is there, and does to those that refer to it what their fields say.
+fn delete(world: &mut World<'_>, catalog: &Catalog, place: Place, depth: usize) -> Result<(), Stop> {
+    let collection = find(catalog, place.collection)?;
+    // A cycle of cascades comes back to a record that is gone already.
+    let Some(old) = place.read(world)? else { return Ok(()) };
+    if depth > CASCADE_DEPTH {
+        let what = format!("the deletion cascades through more than {CASCADE_DEPTH} records: delete from the other end");
+        return Err(Refusal::TooLarge { what }.into());
+    }
+    entries::replace(world, &collection, place, Some(&old), None);
+    world.delete(&place.key());
+    world.event(EventKind::RecordDeleted, Subject::Record(place.collection, place.id, old.version.saturating_add(1)))?;
+    world.check_size()?;
+    for entry in referrers(world, place)? {
+        release(world, catalog, &entry, depth)?;
+    }
+    Ok(())
+}
+
+/// The references to a record, as far as one command may follow them.
+fn referrers(world: &World<'_>, place: Place) -> Result<Vec<ReferenceEntry>, Stop> {
+    let range = ReferenceEntry::range(place.space, place.collection, place.id.into_bytes());
+    let mut entries = Vec::new();
+    for row in world.scan(range, Direction::Forward).take(crate::machine::limits::APPLY_KEYS) {
+        let (key, _) = row?;
+        entries.push(ReferenceEntry::parse(key.as_bytes()).map_err(|error| bad_key(&key, &error))?);
+    }
+    Ok(entries)
+}
+
+/// Does what one reference says when its target goes.
+fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, depth: usize) -> Result<(), Stop> {
+    let collection = find(catalog, entry.source_collection)?;
+    let place = Place { space: entry.space, collection: entry.source_collection, id: Uuid::from_bytes(entry.source) };
+    let field = collection.fields.iter().find(|field| u32::from(field.number) == entry.field);
+    let Some(Kind::Reference { on_delete, .. }) = field.map(|field| &field.kind) else { return Ok(()) };
+    // The record may be gone already: it was reached through another reference of the same deletion.
+    let Some(old) = place.read(world)? else { return Ok(()) };
+    match on_delete {
+        Deletion::Restrict => Err(Refusal::Referenced { collection: collection.name.clone(), id: place.id }.into()),
+        Deletion::Cascade => delete(world, catalog, place, depth + 1),
+        Deletion::SetNull => {
+            let mut new = old.clone();
+            new.doc.set(u16::try_from(entry.field).unwrap_or(u16::MAX), None);
+            new.version = old.version.saturating_add(1);
+            new.updated = world.stamp;
+            put(world, &collection, place, Some(&old), new)?;
+            world.check_size()?;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! From what went wrong inside to what the public is told: one table.
+//!
+//! The message outside is not the message inside: what is inside goes to the operator's log.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use api::error::{Code, Error, Outcome};
+use api::ids::NodeNumber;
+use raft::{ProposeError, ReadError};
+
+use crate::machine::refusal::Refusal;
+
+/// When to come back to a node that is busy.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// A defect or a fault of ours: logged here, not told outside.
+pub(crate) fn internal(error: &dyn Display) -> Error {
+    tracing::error!(%error, "a request failed inside");
+    Error::new(Code::Internal, "the server failed; its log says why")
+}
+
+/// A command that had no effect.
+pub(crate) fn refused(refusal: &Refusal) -> Error {
+    match refusal {
+        Refusal::Stale => Error::new(Code::Contention, "others changed the same records at the same time; try again"),
+        Refusal::NoSpace => no_space(),
+        Refusal::NotFound { what } => Error::new(Code::NotFound, format!("there is no {what}")),
+        Refusal::AlreadyExists { what } => Error::new(Code::AlreadyExists, format!("there is {what} already")),
+        Refusal::VersionMismatch { current } => {
+            Error::new(Code::VersionMismatch, format!("it has version {current} now; read it and decide again"))
+        }
+        Refusal::Unique { collection, fields, holder } => {
+            let detail = format!("{collection}/{holder} has the same {} already", fields.join(" and "));
+            Error::new(Code::UniqueViolation, detail)
+        }
+        Refusal::ReferenceMissing { field, collection, id } => {
+            Error::new(Code::ReferenceViolation, format!("{field} refers to {collection}/{id}, which does not exist"))
+        }
+        Refusal::Referenced { collection, id } => {
+            Error::new(Code::ReferenceViolation, format!("{collection}/{id} still refers to it"))
+        }
+        Refusal::TooLarge { what } => Error::new(Code::TooLarge, what.clone()),
+        Refusal::IdempotencyMismatch => {
+            Error::new(Code::IdempotencyMismatch, "the Idempotency-Key was used with another body: use a new key")
+        }
+        Refusal::NotEmpty { collection } => {
+            Error::new(Code::AlreadyExists, format!("{collection} has records; the change needs an empty collection"))
+        }
+        Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
+    }
+}
+
+/// An error about one operation of a batch.
+fn at(operation: usize, error: Error) -> Error {
+    let pointer = format!("/operations/{operation}");
+    let errors = vec![api::error::FieldError { pointer, message: error.detail.clone() }];
+    Error { detail: format!("operation {operation}: {}", error.detail), errors, ..error }
+}
+
+/// A tenant whose space is not made yet, or is being erased.
+pub(crate) fn no_space() -> Error {
+    Error::new(Code::Unavailable, "the tenant is being made or erased").retry_after(BUSY)
+}
+
+/// A proposal without a reply.
+pub(crate) fn proposal(error: ProposeError) -> Error {
+    match error {
+        ProposeError::NotLeader(leader) => not_leader(leader.map(|node| node.0)),
+        ProposeError::Overloaded => {
+            Error::new(Code::Unavailable, "the cell has more writes waiting than it takes").retry_after(BUSY)
+        }
+        ProposeError::NotApplied(reason) => {
+            tracing::info!(reason, "a proposal was not applied");
+            Error::new(Code::Unavailable, "the write was not applied; try again").retry_after(BUSY)
+        }
+        ProposeError::Unknown(reason) => {
+            tracing::info!(reason, "the outcome of a proposal is not known");
+            let detail = "the write may or may not be applied; ask again with the same Idempotency-Key";
+            Error { outcome: Outcome::Unknown, ..Error::new(Code::Unavailable, detail) }
+        }
+        ProposeError::Stopped(reason) => stopped(&reason).unknown(),
+    }
+}
+
+/// A read barrier that did not hold.
+pub(crate) fn barrier(error: ReadError) -> Error {
+    match error {
+        ReadError::NoLeader => Error::new(Code::Unavailable, "the cell has no leader now").retry_after(BUSY),
+        ReadError::Timeout => Error::new(Code::Timeout, "the cell's leader did not confirm the read in time").retry_after(BUSY),
+        ReadError::Stopped(reason) => stopped(&reason),
+    }
+}
+
+/// A replica that is not the leader.
+pub(crate) fn not_leader(leader: Option<u64>) -> Error {
+    let error = Error::new(Code::NotLeader, "this replica is not the leader of the tenant's cell");
+    Error { leader: leader.map(NodeNumber), ..error }
+}
+
+/// A replica that has stopped.
+fn stopped(reason: &str) -> Error {
+    tracing::error!(reason, "a request met a stopped replica");
+    if reason.to_ascii_lowercase().contains("no space left") {
+        return Error::new(Code::StorageFull, "the disk of this replica is full").retry_after(BUSY);
+    }
+    Error::new(Code::Unavailable, "this replica has stopped").retry_after(BUSY)
+}

@@ -1,0 +1,202 @@
+//! A streamed import: lines are decided as they come, some hundred become one command, a few commands are under way at once.
+//!
+//! Progress is told only for what is applied. The import ends at the first command that fails: the client sends the same
+//! lines again under the same `Import-Id`, and what is stored is skipped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use api::body::import::{ImportFailure, ImportLine, ImportProgress, ImportSummary};
+use api::error::{Code, Error, Result};
+use api::ids::Name;
+use api::service::{LineSender, LineSource, RequestContext};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use storage::{Space, table};
+use uuid::Uuid;
+
+use super::Front;
+use super::error::{internal, refused};
+use super::view::named;
+use super::writing::current_access;
+use crate::machine::dispatch::{Answer, answer};
+use crate::machine::rows::Actor;
+use crate::node::replica::{Proposal, Replica};
+use crate::records::import::{CHUNK_BYTES, CHUNK_LINES, Checkpoint, ImportChunk, ImportRow, Imported, checkpoint, digest, line};
+use crate::records::schema::Collection;
+
+/// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
+const UNDER_WAY: usize = 4;
+/// Failures of one command that are told one by one.
+const MESSAGE_CHARS: usize = 300;
+
+/// Lines that become one command.
+#[derive(Default)]
+struct Chunk {
+    rows: Vec<ImportRow>,
+    failures: Vec<ImportFailure>,
+    bytes: usize,
+    lines: usize,
+    last: u64,
+}
+
+/// One import.
+struct Run<'a> {
+    replica: &'a Replica,
+    ctx: &'a RequestContext,
+    collection: Arc<Collection>,
+    key: [u8; 32],
+    schema: u64,
+    access: u64,
+    /// Where the last command that is under way will leave the checkpoint.
+    sent: u64,
+    under_way: VecDeque<BoxFuture<'a, (Vec<ImportFailure>, Result<Bytes>)>>,
+    out: LineSender,
+    done: Checkpoint,
+    position: u64,
+}
+
+impl Front {
+    pub(super) async fn import_lines(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        import: Option<String>,
+        mut lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let space = Space(ctx.placement.uid);
+        // The checkpoint must be the last one that was answered.
+        replica.group.read_barrier().await.map_err(super::error::barrier)?;
+        let moment = replica.moment(space)?;
+        let collection = Arc::clone(named(&moment, collection)?);
+        let name = import.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let key = digest(&collection.name, &name);
+        let done = match checkpoint(&moment.snapshot, &table::Import { space, import: key }) {
+            Ok(done) => done,
+            Err(stop) => return Err(internal(&stop)),
+        };
+        let access = current_access(ctx, &moment.snapshot, &moment.header)?;
+        let (schema, position) = (moment.header.schema, moment.header.position);
+        drop(moment);
+        let mut run =
+            Run { replica, ctx, collection, key, schema, access, sent: done.last, under_way: VecDeque::new(), out, done, position };
+        let mut chunk = Chunk { last: done.last, ..Chunk::default() };
+        while let Some((number, text)) = lines.next().await? {
+            if number <= done.last {
+                continue;
+            }
+            chunk.take(&run.collection, number, text);
+            if chunk.is_full() {
+                run.send(std::mem::take(&mut chunk)).await?;
+            }
+        }
+        run.send(chunk).await?;
+        run.finish().await
+    }
+}
+
+impl Chunk {
+    fn take(&mut self, collection: &Arc<Collection>, number: u64, text: Result<Bytes>) {
+        let decided = text.and_then(|text| {
+            self.bytes += text.len();
+            line(collection, number, &text, Uuid::now_v7())
+        });
+        match decided {
+            Ok(row) => self.rows.push(row),
+            Err(error) => self.failures.push(failure(number, &error)),
+        }
+        self.lines += 1;
+        self.last = number;
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines >= CHUNK_LINES || self.bytes >= CHUNK_BYTES
+    }
+}
+
+impl Run<'_> {
+    /// Puts a command under way; waits where there are enough of them.
+    async fn send(&mut self, chunk: Chunk) -> Result<()> {
+        if chunk.lines == 0 {
+            return Ok(());
+        }
+        while self.under_way.len() >= UNDER_WAY {
+            self.settle().await?;
+        }
+        let command = ImportChunk {
+            import: self.key,
+            collection: self.collection.number,
+            after: self.sent,
+            last: chunk.last,
+            rows: chunk.rows,
+            refused: chunk.failures.len() as u64,
+        };
+        self.sent = chunk.last;
+        let (replica, ctx, failures) = (self.replica, self.ctx, chunk.failures);
+        let proposal = Proposal { command, schema: Some(self.schema), access: Some(self.access) };
+        let (space, actor) = (Space(ctx.placement.uid), Actor::Token(ctx.principal.token.0));
+        let mut sending = async move { (failures, replica.propose(space, actor, None, proposal, &ctx.timing).await) }.boxed();
+        // The first poll hands it to the log: the order of the commands is the order of the lines.
+        match futures_util::poll!(&mut sending) {
+            std::task::Poll::Ready(done) => self.under_way.push_back(std::future::ready(done).boxed()),
+            std::task::Poll::Pending => self.under_way.push_back(sending),
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest command and tells what it did.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        let (mut failures, bytes) = oldest.await;
+        let answer: Answer<Imported> = answer(&bytes?).map_err(|fault| internal(&fault))?;
+        let imported = answer.result.map_err(|refusal| match refusal {
+            crate::machine::refusal::Refusal::Stale => {
+                Error::new(Code::Unavailable, "the schema or the tokens changed during the import: send it again with the same Import-Id")
+            }
+            other => refused(&other),
+        })?;
+        failures.extend(imported.refused.iter().map(|(number, refusal)| failure(*number, &refused(refusal))));
+        failures.sort_unstable_by_key(|failure| failure.line);
+        self.done = imported.checkpoint;
+        self.position = answer.position;
+        let mut text = Vec::with_capacity(64);
+        for failure in failures {
+            append(&mut text, &ImportLine::Failure(failure))?;
+        }
+        append(&mut text, &ImportLine::Progress(ImportProgress { stored: self.done.last }))?;
+        tell(&self.out, text).await
+    }
+
+    async fn finish(mut self) -> Result<()> {
+        while !self.under_way.is_empty() {
+            self.settle().await?;
+        }
+        let Checkpoint { imported, failed, .. } = self.done;
+        let mut text = Vec::with_capacity(64);
+        append(&mut text, &ImportLine::Summary(ImportSummary { imported, failed, position: self.position }))?;
+        tell(&self.out, text).await
+    }
+}
+
+async fn tell(out: &LineSender, text: Vec<u8>) -> Result<()> {
+    let gone = |_| Error::new(Code::RequestTimeout, "the client has gone");
+    out.send(Ok(text.into())).await.map_err(gone)
+}
+
+fn append(text: &mut Vec<u8>, line: &ImportLine) -> Result<()> {
+    serde_json::to_writer(&mut *text, line).map_err(|error| internal(&error))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+fn failure(line: u64, error: &Error) -> ImportFailure {
+    let message = if error.errors.is_empty() {
+        error.detail.clone()
+    } else {
+        error.errors.iter().map(|wrong| format!("{}: {}", wrong.pointer, wrong.message)).collect::<Vec<_>>().join("; ")
+    };
+    ImportFailure { line, code: error.code.name().to_owned(), message: message.chars().take(MESSAGE_CHARS).collect() }
+}

@@ -1,0 +1,257 @@
+//! The platform as the HTTP front sees it: [`Front`] implements [`api::service::Service`] with one short method a call.
+//!
+//! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
+
+pub(crate) mod control;
+pub(crate) mod error;
+pub(crate) mod gate;
+pub(crate) mod health;
+pub(crate) mod importing;
+pub(crate) mod schema;
+pub(crate) mod streams;
+pub(crate) mod tenants;
+pub(crate) mod tokens;
+pub(crate) mod view;
+pub(crate) mod writing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::body::collection::{Collection, CollectionSchema};
+use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
+use api::body::event::Event;
+use api::body::record::{Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record};
+use api::body::token::{Me, NewToken, Token};
+use api::error::Result;
+use api::ids::{Id, Name, NodeNumber, Slug};
+use api::service::{
+    BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
+    RequestContext, Service, Stored, Timing,
+};
+use async_trait::async_trait;
+use tokio::io::AsyncWriteExt;
+
+use crate::node::REQUESTS;
+use crate::node::platform::Platform;
+
+/// The platform behind the front.
+pub(crate) struct Front {
+    platform: Arc<Platform>,
+}
+
+impl Front {
+    pub(crate) fn new(platform: Arc<Platform>) -> Self {
+        Self { platform }
+    }
+}
+
+/// One operation on one record.
+fn one(op: BatchVerb, collection: &Name, id: Option<Id>, if_match: Option<u64>, fields: Option<Fields>) -> BatchOperation {
+    BatchOperation { op, collection: collection.clone(), id, if_match, fields }
+}
+
+#[async_trait]
+impl Service for Front {
+    fn locate(&self, slug: &Slug, reach: Reach) -> Location {
+        self.platform.locate(slug, reach)
+    }
+
+    fn locate_control(&self) -> Location {
+        self.platform.locate_control()
+    }
+
+    async fn leader_change(&self) {
+        self.platform.leader_change().await;
+    }
+
+    fn leader_hint(&self, slug: Option<&Slug>, leader: Option<NodeNumber>) {
+        self.platform.leader_hint(slug, leader);
+    }
+
+    async fn dial(&self, node: NodeNumber) -> std::io::Result<BoxStream> {
+        let mut stream = self.platform.host.dial(raft::NodeId(node.0)).await?;
+        stream.write_u8(REQUESTS).await?;
+        Ok(Box::new(stream))
+    }
+
+    async fn authenticate(&self, placement: &Placement, secret: &str, timing: &Timing) -> Result<Principal> {
+        self.tenant_principal(placement, secret, timing).await
+    }
+
+    async fn authenticate_operator(&self, secret: &str) -> Result<Operator> {
+        self.operator(secret).await
+    }
+
+    async fn barrier(&self, placement: &Placement, consistency: Consistency, timing: &Timing) -> Result<()> {
+        self.platform.replica(placement)?.barrier(storage::Space(placement.uid), consistency, timing).await
+    }
+
+    async fn me(&self, ctx: &RequestContext) -> Result<Reply<Me>> {
+        self.whoami(ctx)
+    }
+
+    async fn tokens(&self, ctx: &RequestContext) -> Result<Reply<Vec<Token>>> {
+        self.list_tokens(ctx)
+    }
+
+    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Option<Idempotency>) -> Result<Reply<Token>> {
+        self.create_token(ctx, new, key).await
+    }
+
+    async fn token_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>> {
+        self.delete_token(ctx, id).await
+    }
+
+    async fn collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
+        self.list_collections(ctx)
+    }
+
+    async fn collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
+        self.get_collection(ctx, name)
+    }
+
+    async fn collection_put(
+        &self,
+        ctx: &RequestContext,
+        name: &Name,
+        schema: CollectionSchema,
+        if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Collection>>> {
+        self.put_collection(ctx, name, schema, if_match).await
+    }
+
+    async fn collection_delete(&self, ctx: &RequestContext, name: &Name, if_match: Option<u64>) -> Result<Reply<()>> {
+        self.delete_collection(ctx, name, if_match).await
+    }
+
+    async fn record_create(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        new: NewRecord,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Record>> {
+        let stored = self.write_record(ctx, one(BatchVerb::Create, collection, new.id, None, Some(new.fields)), key).await?;
+        Ok(Reply { body: stored.body.body, position: stored.position })
+    }
+
+    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
+        self.get_record(ctx, collection, id)
+    }
+
+    async fn record_put(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        fields: Fields,
+        if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Record>>> {
+        self.write_record(ctx, one(BatchVerb::Put, collection, Some(id), if_match, Some(fields)), None).await
+    }
+
+    async fn record_patch(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        patch: Fields,
+        if_match: Option<u64>,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Record>> {
+        let stored = self.write_record(ctx, one(BatchVerb::Patch, collection, Some(id), if_match, Some(patch)), key).await?;
+        Ok(Reply { body: stored.body.body, position: stored.position })
+    }
+
+    async fn record_delete(&self, ctx: &RequestContext, collection: &Name, id: Id, if_match: Option<u64>) -> Result<Reply<()>> {
+        self.delete_record(ctx, one(BatchVerb::Delete, collection, Some(id), if_match, None)).await
+    }
+
+    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+        self.list_records(ctx, collection, query).await
+    }
+
+    async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
+        self.write_batch(ctx, batch, key).await
+    }
+
+    async fn import(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        self.import_lines(ctx, collection, import, lines, out).await
+    }
+
+    async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {
+        self.export_all(ctx, out)
+    }
+
+    async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
+        self.events_after(ctx, after, limit, wait).await
+    }
+
+    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant> {
+        self.create_tenant(operator, new, key).await
+    }
+
+    async fn tenants(&self, _: &Operator, limit: usize, cursor: Option<String>) -> Result<Page<Tenant>> {
+        self.list_tenants(limit, cursor)
+    }
+
+    async fn tenant(&self, _: &Operator, slug: &Slug) -> Result<Tenant> {
+        self.get_tenant(slug)
+    }
+
+    async fn tenant_patch(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant> {
+        self.patch_tenant(operator, slug, patch).await
+    }
+
+    async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
+        self.delete_tenant(operator, slug).await
+    }
+
+    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token> {
+        self.mint_token(operator, placement, new).await
+    }
+
+    async fn operation(&self, _: &Operator, id: Id) -> Result<Operation> {
+        self.get_operation(id)
+    }
+
+    async fn regions(&self, _: &Operator) -> Result<Vec<Region>> {
+        Ok(self.list_regions())
+    }
+
+    async fn cells(&self, _: &Operator) -> Result<Vec<Cell>> {
+        self.list_cells()
+    }
+
+    async fn cell_hash(&self, _: &Operator, cell: &str) -> Result<CellHash> {
+        self.hash_cell(cell).await
+    }
+
+    async fn nodes(&self, _: &Operator) -> Result<Vec<Node>> {
+        Ok(self.list_nodes())
+    }
+
+    async fn initialize(&self, _: &Operator) -> Result<bool> {
+        self.platform.initialize().await
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.readiness()
+    }
+
+    fn metrics(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        self.write_metrics(out)
+    }
+
+    fn identity(&self) -> (String, String) {
+        (self.platform.me.name.clone(), self.platform.me.region.clone())
+    }
+}

@@ -1,0 +1,247 @@
+//! Tenants: created by two commits (the directory's entry, the cell's space), erased as an operation.
+
+use api::body::control::{NewTenant, Operation, Tenant as Body, TenantPatch, TenantStatus};
+use api::body::record::Page;
+use api::body::token::Role;
+use api::error::{Code, Error, FieldError, Result};
+use api::ids::{Id, Slug};
+use api::service::{Idempotency, Operator, Timing};
+use bytes::Bytes;
+use storage::Space;
+use uuid::Uuid;
+
+use super::Front;
+use super::error::{internal, refused};
+use crate::access::secret;
+use crate::access::token_create::TokenCreate;
+use crate::access::token_row::TokenRow;
+use crate::config::CellKind;
+use crate::directory::query::{self, no_tenant};
+use crate::directory::rows::{self, Status, Tenant};
+use crate::directory::tenant_delete::{self, TenantDelete};
+use crate::directory::tenant_plan::TenantPlan;
+use crate::directory::tenant_reserve::{TenantReserve, count};
+use crate::machine::dispatch::{Command, answer};
+use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::refusal::Refusal;
+use crate::machine::rows::Actor;
+use crate::node::replica::{Proposal, stamped};
+use crate::records::template;
+use crate::records::time::format_stamp;
+use crate::space::create::SpaceCreate;
+
+/// Longest display name, in characters.
+const NAME_CHARS: usize = 200;
+
+impl Front {
+    pub(super) async fn create_tenant(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Body> {
+        if new.region != self.platform.me.region {
+            return Err(self.other_region(&new.region));
+        }
+        let collections = new.template.as_deref().map_or(Ok(Vec::new()), template::collections)?;
+        let plan = self.plan(new.plan.as_deref())?;
+        let name = new.name.clone().unwrap_or_else(|| new.slug.to_string());
+        if name.is_empty() || name.chars().count() > NAME_CHARS {
+            return Err(wrong("/name", format!("must be 1 to {NAME_CHARS} characters long")));
+        }
+        let id = Uuid::now_v7();
+        let key = key.map(|key| IdempotencyKey { scope: key.scope, body: key.body });
+        let actor = Actor::Operator(operator.name.to_string());
+        let answer = self
+            .platform
+            .directory
+            .write(Space::SYSTEM, actor.clone(), key, &Timing::default(), |snapshot, _| {
+                if rows::tenant(snapshot, new.slug.as_str()).map_err(|fault| internal(&fault))?.is_some() {
+                    return Err(Error::new(Code::AlreadyExists, format!("there is a tenant {:?} already", new.slug.as_str())));
+                }
+                let command = TenantReserve {
+                    id,
+                    slug: new.slug.to_string(),
+                    region: new.region.clone(),
+                    cell: self.choose_cell(snapshot, new.dedicated)?,
+                    dedicated: new.dedicated,
+                    plan: plan.clone(),
+                    template: new.template.clone(),
+                };
+                Ok(Proposal { command, schema: None, access: None })
+            })
+            .await?;
+        let tenant = answer.result.map_err(|refusal| refused(&refusal))?;
+        if tenant.id != id {
+            // The answer of an earlier attempt: its token was shown once.
+            return self.show_tenant(&tenant, None);
+        }
+        let text = secret::generate(secret::TENANT).map_err(|error| internal(&error))?;
+        self.make_space(&tenant, name, collections, &text, actor).await?;
+        self.show_tenant(&tenant, Some(text))
+    }
+
+    /// The second commit: the space in the cell, wherever that is led.
+    async fn make_space(
+        &self,
+        tenant: &Tenant,
+        name: String,
+        collections: Vec<crate::records::schema::Collection>,
+        text: &str,
+        actor: Actor,
+    ) -> Result<()> {
+        let token = TokenRow {
+            id: Uuid::now_v7(),
+            hash: secret::hash(text),
+            name: "admin".to_owned(),
+            role: Role::Owner.into(),
+            scopes: None,
+            created: 0,
+            expires: None,
+        };
+        let command =
+            SpaceCreate { tenant: tenant.id, slug: tenant.slug.clone(), name, collections, token: Some(token.clone()) };
+        match self.at_cell(tenant, actor.clone(), command).await? {
+            Ok(()) => Ok(()),
+            // Somebody has gone on with the creation in the meantime, but had no token to give.
+            Err(Refusal::AlreadyExists { .. }) => {
+                self.at_cell(tenant, actor, TokenCreate { row: token }).await?.map(|_| ()).map_err(|refusal| refused(&refusal))
+            }
+            Err(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    async fn at_cell<C: Command>(&self, tenant: &Tenant, actor: Actor, command: C) -> Result<std::result::Result<C::Reply, Refusal>> {
+        let proposal = Proposal { command, schema: None, access: None };
+        let bytes: Bytes = stamped(Space(tenant.uid), actor, None, proposal);
+        let reply = self.platform.propose_at_leader(tenant.cell, bytes).await?;
+        Ok(answer::<C::Reply>(&reply).map_err(|fault| internal(&fault))?.result)
+    }
+
+    /// The cell of a new tenant: the shared one with the fewest tenants, or a dedicated one that is free.
+    fn choose_cell(&self, snapshot: &storage::Snapshot, dedicated: bool) -> Result<u64> {
+        let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
+        let mut best: Option<(u64, u64)> = None;
+        for cell in self.platform.region_cells().into_iter().filter(|cell| cell.kind == kind) {
+            let tenants = count(snapshot, cell.number).map_err(|fault| internal(&fault))?.tenants;
+            let free = !dedicated || tenants == 0;
+            if free && best.is_none_or(|(least, _)| tenants < least) {
+                best = Some((tenants, cell.number));
+            }
+        }
+        let none = || {
+            let what = if dedicated { "dedicated cell of this region is free" } else { "shared cell is in this region" };
+            Error::new(Code::Unavailable, format!("no {what}: add one to the configuration"))
+        };
+        best.map(|(_, cell)| cell).ok_or_else(none)
+    }
+
+    fn other_region(&self, region: &str) -> Error {
+        match self.platform.elsewhere(region) {
+            Some(elsewhere) => {
+                let detail = format!("tenants of {region} are made at {}", elsewhere.endpoint);
+                Error { elsewhere: Some(elsewhere), ..Error::new(Code::WrongRegion, detail) }
+            }
+            None => {
+                let names: Vec<_> = self.platform.config.regions.iter().map(|region| region.name.as_str()).collect();
+                wrong("/region", format!("{region:?} is not a region; there are: {}", names.join(", ")))
+            }
+        }
+    }
+
+    fn plan(&self, plan: Option<&str>) -> Result<String> {
+        let plans = &self.platform.config.plans;
+        let found = match plan {
+            None => plans.first(),
+            Some(name) => plans.iter().find(|plan| plan.name == name),
+        };
+        let names = || plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ");
+        found.map(|plan| plan.name.clone()).ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
+    }
+
+    pub(super) fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
+        if let Some(cursor) = &cursor
+            && cursor.parse::<Slug>().is_err()
+        {
+            return Err(Error::new(Code::InvalidCursor, "the cursor is not one that this list gave: start again without it"));
+        }
+        let snapshot = self.platform.directory.store.begin_read();
+        let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
+        let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
+        let items = tenants.iter().map(|tenant| self.show_tenant(tenant, None)).collect::<Result<_>>()?;
+        Ok(Page { items, next_cursor, count: None })
+    }
+
+    pub(super) fn get_tenant(&self, slug: &Slug) -> Result<Body> {
+        let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(|| no_tenant(slug.as_str()))?;
+        self.show_tenant(&tenant, None)
+    }
+
+    pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
+        let plan = self.plan(patch.plan.as_deref())?;
+        if patch.plan.is_none() {
+            return self.get_tenant(slug);
+        }
+        let actor = Actor::Operator(operator.name.to_string());
+        let command = TenantPlan { slug: slug.to_string(), plan };
+        let tenant = self.at_directory(actor, command).await?;
+        self.show_tenant(&tenant, None)
+    }
+
+    pub(super) async fn delete_tenant(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
+        let actor = Actor::Operator(operator.name.to_string());
+        let command = TenantDelete { slug: slug.to_string(), operation: Uuid::now_v7() };
+        Ok(show_operation(&self.at_directory(actor, command).await?))
+    }
+
+    /// A command of the directory, which this node leads.
+    async fn at_directory<C: Command + Clone + Sync>(&self, actor: Actor, command: C) -> Result<C::Reply> {
+        let decide = |_: &storage::Snapshot, _: Option<&crate::machine::rows::Header>| {
+            Ok(Proposal { command: command.clone(), schema: None, access: None })
+        };
+        let answer = self.platform.directory.write(Space::SYSTEM, actor, None, &Timing::default(), decide).await?;
+        answer.result.map_err(|refusal| refused(&refusal))
+    }
+
+    pub(super) fn get_operation(&self, id: Id) -> Result<Operation> {
+        let snapshot = self.platform.directory.store.begin_read();
+        let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
+        operation.as_ref().map(show_operation).ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
+    }
+
+    fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
+        let cell = self.platform.config.cells.iter().find(|cell| cell.number == tenant.cell);
+        Ok(Body {
+            id: Id(tenant.id),
+            slug: tenant.slug.parse().map_err(|error| internal(&error))?,
+            region: tenant.region.clone(),
+            cell: cell.map_or_else(|| format!("cell {}", tenant.cell), |cell| cell.name.clone()),
+            endpoint: self.platform.me.endpoint.clone(),
+            plan: tenant.plan.clone(),
+            status: match tenant.status {
+                Status::Active if self.is_made(tenant) => TenantStatus::Active,
+                Status::Active => TenantStatus::Creating,
+                Status::Deleting => TenantStatus::Deleting,
+            },
+            created_at: format_stamp(tenant.created),
+            admin_token,
+        })
+    }
+
+    /// Whether the tenant's space is there, as far as this node can tell.
+    fn is_made(&self, tenant: &Tenant) -> bool {
+        self.platform.cells.get(&tenant.cell).is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
+    }
+}
+
+fn wrong(pointer: &str, message: String) -> Error {
+    Error::fields(vec![FieldError { pointer: pointer.to_owned(), message }])
+}
+
+fn show_operation(operation: &rows::Operation) -> Operation {
+    Operation {
+        id: Id(operation.id),
+        kind: operation.kind.clone(),
+        tenant: operation.tenant.clone(),
+        status: if operation.done { "done" } else { "running" }.to_owned(),
+        progress: operation.progress,
+        created_at: format_stamp(operation.created),
+        updated_at: format_stamp(operation.updated),
+        error: None,
+    }
+}

@@ -1,0 +1,95 @@
+//! Reads of a tenant's records, schema and events.
+
+use std::time::{Duration, Instant};
+
+use api::body::collection::Collection;
+use api::body::event::Event;
+use api::body::record::{ListQuery, Page, Record};
+use api::error::{Code, Error, Result};
+use api::ids::{Id, Name};
+use api::service::{Reply, RequestContext, Stage};
+use storage::Space;
+
+use super::Front;
+use super::error::internal;
+use crate::node::replica::Moment;
+use crate::records::{events, query};
+
+/// Lists longer than this, and those that count, are read on a thread of their own.
+const LIST_INLINE: usize = 100;
+
+impl Front {
+    /// The tenant of a request at this moment.
+    pub(super) fn moment(&self, ctx: &RequestContext) -> Result<Moment> {
+        self.platform.replica(&ctx.placement)?.moment(Space(ctx.placement.uid))
+    }
+
+    pub(super) fn get_record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
+        let start = Instant::now();
+        let moment = self.moment(ctx)?;
+        let found = named(&moment, collection)?;
+        let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id)?;
+        ctx.timing.add(Stage::Query, start.elapsed());
+        Ok(Reply { body, position: moment.header.position })
+    }
+
+    pub(super) async fn list_records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+        let start = Instant::now();
+        let moment = self.moment(ctx)?;
+        let found = std::sync::Arc::clone(named(&moment, collection)?);
+        let (space, position) = (Space(ctx.placement.uid), moment.header.position);
+        let body = if query.limit <= LIST_INLINE && !query.count {
+            query::list(&moment.snapshot, space, &found, &query)?
+        } else {
+            let read = move || query::list(&moment.snapshot, space, &found, &query);
+            tokio::task::spawn_blocking(read).await.map_err(|error| internal(&error))??
+        };
+        ctx.timing.add(Stage::Query, start.elapsed());
+        Ok(Reply { body, position })
+    }
+
+    pub(super) fn list_collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
+        let moment = self.moment(ctx)?;
+        let body = moment.catalog.iter().filter(|found| in_scope(ctx, &found.name)).map(|found| found.to_api()).collect();
+        Ok(Reply { body, position: moment.header.position })
+    }
+
+    pub(super) fn get_collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
+        let moment = self.moment(ctx)?;
+        let body = named(&moment, name)?.to_api();
+        Ok(Reply { body, position: moment.header.position })
+    }
+
+    /// Events after a position; waits for the first one where there is none yet.
+    pub(super) async fn events_after(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let space = Space(ctx.placement.uid);
+        let deadline = Instant::now() + wait;
+        loop {
+            let moment = replica.moment(space)?;
+            let position = moment.header.position;
+            if after < position {
+                let read = events::after(&moment.snapshot, space, &moment.catalog, ctx.placement.slug.as_str(), after, limit)?;
+                let body = read.into_iter().filter(|event| event.collection.as_deref().is_none_or(|name| in_scope(ctx, name))).collect();
+                return Ok(Reply { body, position });
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let applied = moment.snapshot.mark().index;
+            // Nothing is pinned while it waits.
+            drop(moment);
+            if left.is_zero() || !replica.group.wait_applied(applied + 1, left).await {
+                return Ok(Reply { body: Vec::new(), position });
+            }
+        }
+    }
+}
+
+/// Whether a token may see a collection.
+pub(super) fn in_scope(ctx: &RequestContext, collection: &str) -> bool {
+    ctx.principal.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| scope == collection))
+}
+
+/// A collection by its name.
+pub(super) fn named<'m>(moment: &'m Moment, name: &Name) -> Result<&'m std::sync::Arc<crate::records::schema::Collection>> {
+    moment.catalog.named(name.as_str()).ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {:?}", name.as_str())))
+}

@@ -1,0 +1,129 @@
+//! Writes of records: decided on what this leader has, proposed, and rendered from what the log made of them.
+
+use std::sync::Arc;
+
+use api::body::record::{Batch, BatchOperation, BatchReply, BatchResult, BatchVerb, Record};
+use api::error::{Code, Error, Result};
+use api::ids::Id;
+use api::service::{Idempotency, Reply, RequestContext, Stored};
+use bytes::Bytes;
+use storage::{Snapshot, Space};
+use uuid::Uuid;
+
+use super::Front;
+use super::error::{internal, no_space};
+use crate::access::token_row;
+use crate::machine::dispatch::Answer;
+use crate::machine::envelope::open;
+use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::rows::{Actor, Header};
+use crate::node::replica::{Proposal, Replica};
+use crate::records::decide::{self, View};
+use crate::records::render;
+use crate::records::schema::Collection;
+use crate::records::value::RecordRow;
+use crate::records::write::{RecordsWrite, Written};
+
+impl Front {
+    /// One operation on one record; its record and whether it is new.
+    pub(super) async fn write_record(
+        &self,
+        ctx: &RequestContext,
+        mut operation: BatchOperation,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Stored<Record>>> {
+        operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
+        let answer = self.write_records(ctx, key, |view| decide::single(view, &operation)).await?;
+        let written = first(answer.result)?;
+        let row = written.row.ok_or_else(|| internal(&"a stored record has no row"))?;
+        let collection = self.shown_in(ctx, operation.collection.as_str())?;
+        let body = self.shown(&collection, written.id, &row)?;
+        Ok(Reply { body: Stored { body, created: written.created }, position: answer.position })
+    }
+
+    /// Deletes a record.
+    pub(super) async fn delete_record(&self, ctx: &RequestContext, operation: BatchOperation) -> Result<Reply<()>> {
+        let answer = self.write_records(ctx, None, |view| decide::single(view, &operation)).await?;
+        Ok(Reply { body: (), position: answer.position })
+    }
+
+    /// Several operations, all or none.
+    pub(super) async fn write_batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
+        let mut operations = batch.operations;
+        for operation in operations.iter_mut().filter(|operation| operation.op == BatchVerb::Create) {
+            operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
+        }
+        let answer = self.write_records(ctx, key, |view| decide::batch(view, &operations)).await?;
+        let written = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
+        let mut results = Vec::with_capacity(written.len());
+        for (operation, written) in operations.iter().zip(written) {
+            let collection = self.shown_in(ctx, operation.collection.as_str())?;
+            let record = written.row.map(|row| self.shown(&collection, written.id, &row)).transpose()?;
+            results.push(BatchResult { op: operation.op, id: Id(written.id), record });
+        }
+        Ok(Reply { body: BatchReply { results }, position: answer.position })
+    }
+
+    async fn write_records(
+        &self,
+        ctx: &RequestContext,
+        key: Option<Idempotency>,
+        decide: impl Fn(&View<'_>) -> Result<RecordsWrite> + Send + Sync,
+    ) -> Result<Answer<Vec<Written>>> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let space = Space(ctx.placement.uid);
+        let key = key.map(|key| scoped(ctx, key));
+        replica
+            .write(space, Actor::Token(ctx.principal.token.0), key, &ctx.timing, |snapshot, header| {
+                let header = header.ok_or_else(no_space)?;
+                let access = current_access(ctx, snapshot, header)?;
+                let catalog = replica.catalog(snapshot, space, header)?;
+                let view = View { snapshot, catalog: &catalog, space };
+                let command = decide(&view)?;
+                Ok(Proposal { command, schema: Some(header.schema), access: Some(access) })
+            })
+            .await
+    }
+
+    /// The collection that a reply shows records of.
+    fn shown_in(&self, ctx: &RequestContext, name: &str) -> Result<Arc<Collection>> {
+        let moment = self.moment(ctx)?;
+        moment.catalog.named(name).cloned().ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
+    }
+
+    fn shown(&self, collection: &Arc<Collection>, id: Uuid, row: &Bytes) -> Result<Record> {
+        let RecordRow::V1(record) = open(row).map_err(|error| internal(&error))?;
+        render::record(collection, id, &record, None).map_err(|error| internal(&error))
+    }
+}
+
+impl Replica {
+    /// The catalog at a snapshot.
+    pub(crate) fn catalog(&self, snapshot: &Snapshot, space: Space, header: &Header) -> Result<Arc<crate::machine::catalog::Catalog>> {
+        self.catalogs().get(snapshot, space, header.schema).map_err(|fault| internal(&fault))
+    }
+}
+
+/// The version of the tokens that a command is decided under. The token of the request is looked up again where any token
+/// has changed since it was authenticated.
+pub(super) fn current_access(ctx: &RequestContext, snapshot: &Snapshot, header: &Header) -> Result<u64> {
+    if header.access != ctx.principal.version {
+        let row = token_row::read(snapshot, Space(ctx.placement.uid), ctx.principal.token.0).map_err(|fault| internal(&fault))?;
+        row.ok_or_else(|| Error::new(Code::Unauthenticated, "the token has been revoked"))?;
+    }
+    Ok(header.access)
+}
+
+/// An idempotency key within its principal.
+pub(super) fn scoped(ctx: &RequestContext, key: Idempotency) -> IdempotencyKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(ctx.principal.token.0.as_bytes());
+    hasher.update(&key.scope);
+    IdempotencyKey { scope: *hasher.finalize().as_bytes(), body: key.body }
+}
+
+/// The one result of a command with one operation.
+fn first(result: std::result::Result<Vec<Written>, crate::machine::refusal::Refusal>) -> Result<Written> {
+    let written = result.map_err(|refusal| super::error::refused(&refusal))?;
+    written.into_iter().next().ok_or_else(|| internal(&"a command with one operation has no result"))
+}

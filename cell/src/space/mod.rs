@@ -1,0 +1,4 @@
+//! A tenant's space in a cell: made once, erased in steps, never made again.
+
+pub(crate) mod create;
+pub(crate) mod erase;
