@@ -67,6 +67,7 @@ impl Writer {
 
     /// Works until the log is closed or stops.
     pub(crate) fn run(mut self) {
+        self.shared.queue.set_room(self.room());
         while let Some(batch) = self.shared.queue.take() {
             let last = batch.last;
             if !self.commit(batch) {
@@ -215,8 +216,10 @@ impl Writer {
         {
             let mut yard = self.shared.yard();
             yard.active = next;
+            yard.next = None;
             yard.tail = self.tail;
             yard.wanted = 0;
+            yard.need_next = false;
         }
         self.news = true;
         self.put_checkpoint()
@@ -350,9 +353,9 @@ impl Writer {
         let asked = yard.news;
         self.shared.yard_changed.notify_all();
         loop {
-            if let Some(next) = yard.next.take() {
-                yard.need_next = false;
-                return Ok(next);
+            if let Some(next) = &yard.next {
+                // It stays there until it is the active one: there must never be two without frames.
+                return Ok(next.clone());
             }
             if yard.stop {
                 return Err(WalError::Stopped("the log was stopped while it waited for a segment".into()));

@@ -61,6 +61,13 @@ impl Forgetful {
         inner.dies_at = Some(inner.operations + operations);
     }
 
+    /// Takes back `dies_after`; `false` if it was too late.
+    pub(crate) fn lives_on(&self) -> bool {
+        let mut inner = self.lock();
+        inner.dies_at = None;
+        !inner.off
+    }
+
     pub(crate) fn is_off(&self) -> bool {
         self.lock().off
     }

@@ -1,0 +1,307 @@
+//! Random operations on several groups, with power cuts at random points, against a plain model in memory.
+//!
+//! The model is a list of steps, one for each entry, vote, truncation and purge in the order of submission. After a
+//! power cut the log must be the state after some number of steps, and not after fewer than were acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::forgetful::Cut;
+use super::*;
+
+const GROUPS: u64 = 4;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Model {
+    vote: Option<Bytes>,
+    purged: Option<(u64, Bytes)>,
+    first: u64,
+    entries: BTreeMap<u64, Bytes>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Entry(u64, Bytes),
+    Vote(Bytes),
+    Truncate(u64),
+    Purge(u64, Bytes),
+}
+
+impl Model {
+    fn next(&self) -> u64 {
+        self.entries.keys().next_back().map_or(self.first, |last| last + 1)
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step.clone() {
+            Step::Entry(index, bytes) => {
+                if self.entries.is_empty() {
+                    self.first = index;
+                }
+                self.entries.insert(index, bytes);
+            }
+            Step::Vote(vote) => self.vote = Some(vote),
+            Step::Truncate(from) => self.entries.retain(|index, _| *index < from),
+            Step::Purge(upto, purged) => {
+                if self.purged.as_ref().is_none_or(|(index, _)| *index < upto) {
+                    self.entries.retain(|index, _| *index > upto);
+                    self.first = self.first.max(upto + 1);
+                    self.purged = Some((upto, purged));
+                }
+            }
+        }
+    }
+
+    /// The same, as the log tells it.
+    fn of(group: &GroupLog) -> Model {
+        let state = group.state();
+        let entries: BTreeMap<u64, Bytes> = all(group).into_iter().map(|entry| (entry.index, entry.bytes)).collect();
+        assert_eq!(state.last, entries.keys().next_back().copied());
+        assert_eq!(state.last_bytes, entries.values().next_back().cloned());
+        Model { vote: state.vote, purged: state.purged, first: state.first, entries }
+    }
+}
+
+struct Run {
+    seed: u64,
+    random: Random,
+    disk: Forgetful,
+    wal: Wal,
+    /// The state at the last opening, and the steps since then.
+    base: BTreeMap<u64, Model>,
+    steps: Vec<(u64, Step)>,
+    now: BTreeMap<u64, Model>,
+    committed: BTreeMap<u64, Vec<Bytes>>,
+    /// So many steps were acknowledged.
+    acknowledged: Arc<AtomicUsize>,
+    failures: Arc<AtomicU64>,
+    serial: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let disk = Forgetful::default();
+        let (wal, _) = open(&disk);
+        let base: BTreeMap<u64, Model> = (0..GROUPS).map(|id| (id, Model::default())).collect();
+        Run {
+            seed,
+            random: Random::new(seed),
+            disk,
+            wal,
+            now: base.clone(),
+            base,
+            steps: Vec::new(),
+            committed: BTreeMap::new(),
+            acknowledged: Arc::default(),
+            failures: Arc::default(),
+            serial: 0,
+        }
+    }
+
+    fn bytes(&mut self) -> Bytes {
+        self.serial += 1;
+        let length = match self.random.below(20) {
+            0 => 10_000 + self.random.below(6_000),
+            1..5 => 600 + self.random.below(2_000),
+            _ => self.random.below(300),
+        } as usize;
+        let mut bytes = format!("{}:", self.serial).into_bytes();
+        let filling = if self.random.below(3) == 0 { 0 } else { self.serial as u8 };
+        bytes.resize(bytes.len() + length, filling);
+        Bytes::from(bytes)
+    }
+
+    /// Notes the steps, and returns the callback that acknowledges them.
+    fn done(&mut self, group: u64, steps: Vec<Step>) -> Done {
+        for step in &steps {
+            self.now.get_mut(&group).unwrap().take(step);
+        }
+        self.steps.extend(steps.into_iter().map(|step| (group, step)));
+        let (count, acknowledged, failures) = (self.steps.len(), self.acknowledged.clone(), self.failures.clone());
+        Box::new(move |result| match result {
+            Ok(_) => {
+                assert_eq!(failures.load(Ordering::SeqCst), 0, "no success after a failure");
+                assert!(acknowledged.swap(count, Ordering::SeqCst) <= count, "in order");
+            }
+            Err(_) => drop(failures.fetch_add(1, Ordering::SeqCst)),
+        })
+    }
+
+    /// One random operation. `false` once the log has stopped.
+    fn operate(&mut self) -> bool {
+        let id = self.random.below(GROUPS);
+        let group = self.wal.group(id);
+        // The first group is mostly idle, so that its entries are copied forward.
+        if id == 0 && self.random.below(10) != 0 {
+            return true;
+        }
+        let model = self.now[&id].clone();
+        let result = match self.random.below(24) {
+            0..12 => return self.append(id, &group),
+            12..14 => {
+                let vote = self.bytes().slice(..2);
+                let done = self.done(id, vec![Step::Vote(vote.clone())]);
+                group.save_vote(vote, done)
+            }
+            14..16 => {
+                let committed = Bytes::from(format!("committed {}", self.serial));
+                self.committed.entry(id).or_default().push(committed.clone());
+                group.save_committed(committed)
+            }
+            16..18 => {
+                let from = model.next().saturating_sub(self.random.below(6)).max(model.first);
+                let done = self.done(id, vec![Step::Truncate(from)]);
+                group.truncate_after(from.checked_sub(1), done)
+            }
+            18..22 => {
+                let ahead = self.random.below(model.entries.len() as u64 + 3);
+                let upto = if id == 0 { model.first + ahead / 8 } else { model.first + ahead };
+                let purged = Bytes::from(format!("purged {}", self.serial));
+                let done = self.done(id, vec![Step::Purge(upto, purged.clone())]);
+                group.purge(upto, purged, done)
+            }
+            _ => {
+                if self.failures.load(Ordering::SeqCst) == 0 && !self.disk.is_off() {
+                    self.check_reads(id, &group);
+                }
+                Ok(())
+            }
+        };
+        result.is_ok()
+    }
+
+    fn append(&mut self, id: u64, group: &GroupLog) -> bool {
+        let model = &self.now[&id];
+        let gap = if model.entries.is_empty() && self.random.below(4) == 0 { self.random.below(5) } else { 0 };
+        let next = model.next() + gap;
+        let count = 1 + self.random.below(5);
+        let entries: Vec<LogEntry> = (next..next + count).map(|index| LogEntry { index, bytes: self.bytes() }).collect();
+        let (before, steps) = (self.now.clone(), self.steps.len());
+        let done = self.done(id, entries.iter().map(|entry| Step::Entry(entry.index, entry.bytes.clone())).collect());
+        // A full log refuses entries and changes nothing; then making room must help.
+        match group.append(entries, done) {
+            Ok(()) => true,
+            Err(WalError::Full(_)) => {
+                self.failures.store(0, Ordering::SeqCst);
+                self.now = before;
+                self.steps.truncate(steps);
+                self.purge_all()
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn purge_all(&mut self) -> bool {
+        (0..GROUPS).all(|id| {
+            let Some(upto) = self.now[&id].next().checked_sub(1) else { return true };
+            let done = self.done(id, vec![Step::Purge(upto, Bytes::from_static(b"all"))]);
+            self.wal.group(id).purge(upto, Bytes::from_static(b"all"), done).is_ok()
+        })
+    }
+
+    fn check_reads(&mut self, id: u64, group: &GroupLog) {
+        let model = &self.now[&id];
+        let from = model.first + self.random.below(model.entries.len() as u64 + 1);
+        let to = from + self.random.below(20);
+        let budget = self.random.below(5_000) as usize;
+        let Ok(found) = group.read(from, to, budget) else {
+            assert!(self.disk.is_off(), "a healthy disk is read");
+            return;
+        };
+        let expected: Vec<LogEntry> =
+            model.entries.range(from..to.max(from)).map(|(index, bytes)| LogEntry { index: *index, bytes: bytes.clone() }).collect();
+        assert_eq!(found, expected[..found.len()], "seed {}", self.seed);
+        assert!(!found.is_empty() || expected.is_empty());
+    }
+
+    /// Ends the log, orderly or by a power cut, perhaps with further cuts while it is being opened again.
+    fn end_and_open(&mut self) {
+        let cut = match self.random.below(8) {
+            0 if self.disk.lives_on() => None,
+            1 => Some(Cut::Clean),
+            _ => Some(Cut::Random(self.random.next())),
+        };
+        let must_have = match cut {
+            None => {
+                self.wal.clone().close().unwrap();
+                self.steps.len()
+            }
+            Some(cut) => {
+                let left = self.disk.power_cut(cut);
+                let _ = self.wal.clone().close();
+                self.disk = left;
+                self.acknowledged.load(Ordering::SeqCst)
+            }
+        };
+        while self.random.below(2) == 0 {
+            let disk = self.disk.clone();
+            disk.dies_after(self.random.below(30));
+            if let Ok((wal, _)) = Wal::open(Path::new(DIR), small(), Arc::new(disk.clone())) {
+                drop(wal);
+            }
+            self.disk = disk.power_cut(Cut::Random(self.random.next()));
+        }
+        let opened = Wal::open(Path::new(DIR), small(), Arc::new(self.disk.clone()));
+        let (wal, report) = opened.unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
+        assert!(cut.is_some() || report.cut.is_none(), "seed {}: nothing is torn after an orderly end", self.seed);
+        self.wal = wal;
+        self.check_recovered(must_have);
+    }
+
+    fn check_recovered(&mut self, must_have: usize) {
+        let found: BTreeMap<u64, Model> = (0..GROUPS).map(|id| (id, Model::of(&self.wal.group(id)))).collect();
+        let mut model = self.base.clone();
+        for (id, step) in &self.steps[..must_have] {
+            model.get_mut(id).unwrap().take(step);
+        }
+        let mut at = must_have;
+        // An emptied log's first index is remembered by its purge only; so compare what is promised.
+        while found != model {
+            assert!(at < self.steps.len(), "seed {}: no prefix of {must_have}.. fits: {}", self.seed, differences(&found, &model));
+            let (id, step) = &self.steps[at];
+            model.get_mut(id).unwrap().take(step);
+            at += 1;
+        }
+        for id in 0..GROUPS {
+            if let Some(committed) = self.wal.group(id).state().committed {
+                assert!(self.committed[&id].contains(&committed));
+            }
+        }
+        self.now = model.clone();
+        self.base = model;
+        self.steps.clear();
+        self.acknowledged = Arc::default();
+        self.failures = Arc::default();
+    }
+}
+
+fn differences(found: &BTreeMap<u64, Model>, model: &BTreeMap<u64, Model>) -> String {
+    let short = |model: &Model| format!("{:?} {:?} {} {:?}", model.vote, model.purged, model.first, model.entries.keys());
+    let different = found.iter().filter(|(id, group)| model[id] != **group);
+    different.map(|(id, group)| format!("group {id}: found {} expected {}; ", short(group), short(&model[id]))).collect()
+}
+
+fn run(seed: u64) {
+    let mut run = Run::new(seed);
+    for _ in 0..6 {
+        if run.random.below(3) != 0 {
+            run.disk.dies_after(run.random.below(120));
+        }
+        for _ in 0..run.random.below(250) {
+            if !run.operate() {
+                break;
+            }
+            if run.random.below(40) == 0 {
+                let (done, waiting) = waiter();
+                let _ = run.wal.group(9).truncate_after(None, done);
+                let _ = wait(&waiting);
+            }
+        }
+        run.end_and_open();
+    }
+}
+
+#[test]
+fn after_any_power_cut_the_log_is_a_prefix_that_has_all_that_was_acknowledged() {
+    (1..=60).for_each(run);
+}
