@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::delta::{Delta, View};
+use crate::delta::{Delta, Entry, View};
 use crate::error::Error;
 use crate::key::{self, Key, KeyRange};
 use crate::progress::{self, MAX_MARK_STATE_BYTES, Mark};
@@ -110,8 +110,13 @@ impl Command<'_> {
         if key::space_of(key) != Some(self.space) {
             return Err(Error::OtherSpace { bound: self.space.0, touched: table::print(key) });
         }
-        let above = self.own.get(key).or_else(|| self.batch.active.changes.get(key));
-        above.map_or_else(|| self.batch.view.get_below(key), |change| Ok(change.clone()))
+        if let Some(change) = self.own.get(key) {
+            return Ok(change.clone());
+        }
+        match self.batch.active.changes.get(key) {
+            Some(entry) => Ok(entry.change().cloned()),
+            None => self.batch.view.get_below(key),
+        }
     }
 
     /// Walks over a range of the command's space, its own writes included. Later writes do not change the walk.
@@ -121,10 +126,10 @@ impl Command<'_> {
             let touched = format!("{} .. {}", table::print(&range.start), table::print(&range.end));
             return Scan::failed(view, Error::OtherSpace { bound: self.space.0, touched });
         }
-        let own: VecDeque<_> = if range.is_empty() {
+        let own: VecDeque<Entry> = if range.is_empty() {
             VecDeque::new()
         } else {
-            self.own.range::<[u8], _>(range.bounds()).map(|(key, change)| (key.clone(), change.clone())).collect()
+            self.own.range::<[u8], _>(range.bounds()).map(|(key, change)| Entry::new(key.clone(), change.clone())).collect()
         };
         Scan::new(view, &self.batch.active.changes, own, &range, direction)
     }
@@ -158,7 +163,7 @@ impl Command<'_> {
     pub fn accept(self) {
         self.batch.changed |= !self.own.is_empty();
         for (key, change) in self.own {
-            self.batch.active.put(key, change);
+            self.batch.active.put(Entry::new(key, change));
         }
         if self.batch.fault.is_none() {
             self.batch.fault = self.fault;

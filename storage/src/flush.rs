@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::delta::{Delta, Frozen};
+use crate::delta::{Delta, Entry, Frozen};
 use crate::error::Error;
 use crate::ground::{Ground, GroundView};
-use crate::key::{Key, KeyRange};
+use crate::key::KeyRange;
 use crate::pace::{Plan, Stopwatch};
 use crate::progress::{MAX_REACHES, Progress};
 use crate::space::Space;
@@ -95,7 +95,7 @@ fn write(inner: &Inner, work: Work) -> Result<Option<Arc<GroundView>>, Error> {
     ground.view().map(Some)
 }
 
-fn entries<'a>(delta: &'a Delta, range: &KeyRange) -> impl Iterator<Item = (&'a Key, &'a Option<Bytes>)> {
+fn entries<'a>(delta: &'a Delta, range: &KeyRange) -> impl Iterator<Item = &'a Entry> {
     delta.changes.range::<_, [u8]>(range.bounds())
 }
 
@@ -106,8 +106,8 @@ fn cuts(delta: &Delta, commit_bytes: usize, most: usize) -> Vec<Space> {
     let mut cuts: Vec<Space> = Vec::with_capacity(commits);
     let mut bytes = 0;
     let mut current = None;
-    for (key, change) in &delta.changes {
-        let space = key.space();
+    for entry in &delta.changes {
+        let space = entry.key().space();
         if let Some(before) = current.replace(space)
             && before != space
             && bytes >= aim
@@ -116,7 +116,7 @@ fn cuts(delta: &Delta, commit_bytes: usize, most: usize) -> Vec<Space> {
             cuts.push(before);
             bytes = 0;
         }
-        bytes += Delta::entry_bytes(key, change);
+        bytes += entry.bytes();
     }
     cuts.push(Space::LAST);
     cuts
@@ -133,7 +133,8 @@ mod tests {
         let mut delta = Delta::default();
         for (space, keys) in spaces {
             for position in 0..*keys {
-                delta.put(Event { space: Space(*space), position }.key(), Some(Bytes::from(vec![0; 1000])));
+                let key = Event { space: Space(*space), position }.key();
+                delta.put(Entry::new(key, Some(Bytes::from(vec![0; 1000]))));
             }
         }
         delta

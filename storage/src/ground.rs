@@ -17,6 +17,7 @@ use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 use crate::buffered::{Backend, Buffered};
+use crate::delta::Entry;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::key::{self, Key, KeyRange};
@@ -95,10 +96,10 @@ impl Ground {
         Progress::decode(&row(PROGRESS_ROW)?, &format!("{file}: the row progress"))
     }
 
-    /// One durable commit: these changes in ascending order of their keys (`None` deletes), and, when given, the progress row.
+    /// One durable commit: these changes in ascending order of their keys (one without a value deletes), and, when given, the progress row.
     pub(crate) fn write<'a>(
         &self,
-        changes: impl Iterator<Item = (&'a Key, &'a Option<Bytes>)>,
+        changes: impl Iterator<Item = &'a Entry>,
         progress: Option<&Progress>,
     ) -> Result<(), Error> {
         let mut transaction = self.database.begin_write().map_err(|error| Error::engine("begin write", error))?;
@@ -107,13 +108,14 @@ impl Ground {
         {
             let mut table = transaction.open_table(DATA).map_err(|error| Error::engine("open table data", error))?;
             let mut wrapped = Vec::new();
-            for (key, change) in changes {
-                let done = match change {
+            for entry in changes {
+                let key = entry.key().as_bytes();
+                let done = match entry.change() {
                     Some(value) => {
-                        value::wrap(key.as_bytes(), value, &mut wrapped);
-                        table.insert(key.as_bytes(), wrapped.as_slice()).map(drop)
+                        value::wrap(key, value, &mut wrapped);
+                        table.insert(key, wrapped.as_slice()).map(drop)
                     }
-                    None => table.remove(key.as_bytes()).map(drop),
+                    None => table.remove(key).map(drop),
                 };
                 done.map_err(|error| Error::engine("write data", error))?;
             }
@@ -181,7 +183,7 @@ impl GroundScan {
             let Some(found) = (if forward { range.next() } else { range.next_back() }) else { return Ok(None) };
             let (key, wrapped) = found.map_err(|error| Error::engine("read data", error))?;
             let value = Bytes::copy_from_slice(value::unwrap(key.value(), wrapped.value())?);
-            Ok(Some((key::trusted(Bytes::copy_from_slice(key.value())), value)))
+            Ok(Some((key::trusted(key.value()), value)))
         })
     }
 }

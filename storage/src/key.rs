@@ -14,8 +14,10 @@
 //! Invariant: a change of these rules is a change of every file on disk; the golden bytes in `table` fail first.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -31,7 +33,7 @@ const END_OF_ALL: &[u8] = &[0xFF; HEAD_BYTES];
 
 /// An encoded key. Clones share the bytes; keys order by their bytes; `Display` prints any key as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Bytes);
+pub struct Key(Arc<[u8]>);
 
 /// Why bytes are not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +58,7 @@ impl Key {
         match bytes.get(TAG_AT) {
             None => Err(KeyError::Short),
             Some(0xFF) => Err(KeyError::Tag(0xFF)),
-            Some(_) => Ok(Key(bytes)),
+            Some(_) => Ok(trusted(&bytes)),
         }
     }
 
@@ -65,9 +67,9 @@ impl Key {
         &self.0
     }
 
-    /// The encoded bytes, shared.
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    /// The encoded bytes, as what can be sent.
+    pub fn to_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0)
     }
 
     /// The space in which the key lies.
@@ -156,7 +158,7 @@ impl KeyRange {
 
     /// The part of the range that comes before `key`.
     pub fn before(self, key: &Key) -> KeyRange {
-        let end = if key.0 < self.end { key.0.clone() } else { self.end };
+        let end = if *key.0 < *self.end { key.to_bytes() } else { self.end };
         KeyRange { start: self.start, end }
     }
 
@@ -202,20 +204,32 @@ pub enum Element {
 /// The first bytes of every key of a table in a space.
 pub(crate) fn head(space: Space, tag: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.extend_from_slice(&space.0.to_be_bytes());
-    out.push(tag);
+    put_head(space, tag, &mut out);
     out
 }
 
-/// Freezes encoded bytes into a key.
-pub(crate) fn seal(mut bytes: Vec<u8>) -> Key {
-    bytes.shrink_to_fit();
-    Key(Bytes::from(bytes))
+fn put_head(space: Space, tag: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&space.0.to_be_bytes());
+    out.push(tag);
 }
 
-/// Takes bytes that were written as a key before.
-pub(crate) fn trusted(bytes: Bytes) -> Key {
-    Key(bytes)
+/// Builds a key of a table in a space; `fields` writes what comes after the head, and must not build another key.
+pub(crate) fn build(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> Key {
+    thread_local! {
+        /// Where keys are put together, so that each costs one allocation of its own length.
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        put_head(space, tag, scratch);
+        fields(scratch);
+        trusted(scratch)
+    })
+}
+
+/// Takes bytes that are known to be a key.
+pub(crate) fn trusted(bytes: &[u8]) -> Key {
+    Key(Arc::from(bytes))
 }
 
 /// One field of a key: how it is written, read and printed.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::delta::{Changes, View};
+use crate::delta::{Changes, Entry, View};
 use crate::error::Error;
 use crate::ground::GroundScan;
 use crate::health::Health;
@@ -28,8 +28,6 @@ pub enum Direction {
     Backward,
 }
 
-type Entry = (Key, Option<Bytes>);
-
 /// Walks over a range; ends after the first error.
 pub struct Scan {
     /// The newest first.
@@ -41,8 +39,31 @@ pub struct Scan {
 }
 
 struct Layer {
-    head: Option<Entry>,
+    head: Option<Head>,
     source: Source,
+}
+
+/// What a layer shows next: an entry of a delta, or a key and a value of the file.
+enum Head {
+    Entry(Entry),
+    Found(Key, Bytes),
+}
+
+impl Head {
+    fn key(&self) -> &Key {
+        match self {
+            Head::Entry(entry) => entry.key(),
+            Head::Found(key, _) => key,
+        }
+    }
+
+    /// The key and its value; `None` when it is a deletion.
+    fn into_found(self) -> Option<(Key, Bytes)> {
+        match self {
+            Head::Entry(entry) => entry.change().map(|value| (entry.key().clone(), value.clone())),
+            Head::Found(key, value) => Some((key, value)),
+        }
+    }
 }
 
 enum Source {
@@ -93,7 +114,7 @@ impl Scan {
     fn leading(&self) -> Option<usize> {
         let mut best: Option<(usize, &Key)> = None;
         for (at, layer) in self.layers.iter().enumerate() {
-            let Some((key, _)) = &layer.head else { continue };
+            let Some(key) = layer.head.as_ref().map(Head::key) else { continue };
             let leads = best.is_none_or(|(_, other)| match self.direction {
                 Direction::Forward => key < other,
                 Direction::Backward => key > other,
@@ -111,15 +132,15 @@ impl Scan {
         }
         while let Some(leading) = self.leading() {
             let direction = self.direction;
-            let Some((key, change)) = self.layers[leading].head.take() else { return Ok(None) };
+            let Some(head) = self.layers[leading].head.take() else { return Ok(None) };
             self.layers[leading].advance(direction)?;
             for older in &mut self.layers[leading + 1..] {
-                if older.head.as_ref().is_some_and(|(other, _)| *other == key) {
+                if older.head.as_ref().is_some_and(|other| other.key() == head.key()) {
                     older.advance(direction)?;
                 }
             }
-            if let Some(value) = change {
-                return Ok(Some((key, value)));
+            if let Some(found) = head.into_found() {
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -142,10 +163,10 @@ impl Layer {
     fn advance(&mut self, direction: Direction) -> Result<(), Error> {
         let forward = direction == Direction::Forward;
         self.head = match &mut self.source {
-            Source::Own(entries) if forward => entries.pop_front(),
-            Source::Own(entries) => entries.pop_back(),
-            Source::Map(map) => map.next(forward),
-            Source::Ground(ground) => ground.next(forward)?.map(|(key, value)| (key, Some(value))),
+            Source::Own(entries) if forward => entries.pop_front().map(Head::Entry),
+            Source::Own(entries) => entries.pop_back().map(Head::Entry),
+            Source::Map(map) => map.next(forward).map(Head::Entry),
+            Source::Ground(ground) => ground.next(forward)?.map(|(key, value)| Head::Found(key, value)),
         };
         Ok(())
     }
@@ -173,16 +194,15 @@ impl MapScan {
 
     fn refill(&mut self, forward: bool) {
         let range = self.changes.range::<_, [u8]>(self.rest.bounds());
-        let own = |(key, change): (&Key, &Option<Bytes>)| (key.clone(), change.clone());
         if forward {
-            self.piece.extend(range.take(self.piece_keys).map(own));
+            self.piece.extend(range.take(self.piece_keys).cloned());
         } else {
-            self.piece.extend(range.rev().take(self.piece_keys).map(own));
+            self.piece.extend(range.rev().take(self.piece_keys).cloned());
         }
         let rest = self.rest.clone();
         self.rest = match self.piece.back() {
-            Some((last, _)) if self.piece.len() == self.piece_keys && forward => rest.after(last),
-            Some((last, _)) if self.piece.len() == self.piece_keys => rest.before(last),
+            Some(last) if self.piece.len() == self.piece_keys && forward => rest.after(last.key()),
+            Some(last) if self.piece.len() == self.piece_keys => rest.before(last.key()),
             _ => KeyRange { start: Bytes::new(), end: Bytes::new() },
         };
         self.piece_keys = (self.piece_keys * 2).min(LAST_PIECE_KEYS);

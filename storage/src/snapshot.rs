@@ -43,7 +43,7 @@ impl Snapshot {
     /// Reads one encoded key.
     pub fn get_raw(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.view.active.changes.get(key) {
-            Some(change) => Ok(change.clone()),
+            Some(entry) => Ok(entry.change().cloned()),
             None => self.view.get_below(key),
         }
     }

@@ -6,7 +6,7 @@
 //! Every table says what a move, an archive, a restore and an erasure of a tenant do with it: `Carried` tables go along,
 //! `Derived` ones are built again from carried ones, `Local` ones belong to this group and stay.
 
-use crate::key::{Element, Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, head, push_hex, put_element, seal, space_of};
+use crate::key::{Element, Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, build, head, push_hex, put_element, space_of};
 use crate::space::Space;
 
 /// What move, archive, restore and erasure do with a table.
@@ -66,10 +66,7 @@ macro_rules! tables {
                 const KIND: Kind = Kind::$kind;
 
                 fn key(&self) -> Key {
-                    #[allow(unused_mut)]
-                    let mut out = head(self.space, $tag);
-                    $( self.$field.put(&mut out); )*
-                    seal(out)
+                    build(self.space, $tag, |_out| { $( self.$field.put(_out); )* })
                 }
 
                 fn parse(key: &[u8]) -> Result<Self, KeyError> {

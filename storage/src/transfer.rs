@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::delta::View;
+use crate::delta::{Entry, View};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::ground::Ground;
@@ -145,7 +145,7 @@ pub struct SnapshotWriter {
     sequence: u64,
     hasher: blake3::Hasher,
     rest: BytesMut,
-    entries: Vec<(Key, Option<Bytes>)>,
+    entries: Vec<Entry>,
     entry_bytes: usize,
     last: Option<Key>,
     keys: u64,
@@ -213,16 +213,15 @@ impl SnapshotWriter {
                 return Ok(());
             }
             let mut frame = self.rest.split_to(8 + key_bytes + value_bytes);
-            let key = Bytes::copy_from_slice(&frame[8..8 + key_bytes]);
             let value = frame.split_off(8 + key_bytes);
-            let key = Key::from_bytes(key).map_err(|error| refuse(&error.to_string()))?;
+            let key = Key::from_bytes(frame.split_off(8).freeze()).map_err(|error| refuse(&error.to_string()))?;
             if self.last.as_ref().is_some_and(|last| *last >= key) {
                 return Err(refuse(&format!("{key} is out of order")));
             }
             self.last = Some(key.clone());
             self.keys += 1;
-            self.entry_bytes += frame.len() + value.len();
-            self.entries.push((key, Some(Bytes::copy_from_slice(&value))));
+            self.entry_bytes += key_bytes + value_bytes;
+            self.entries.push(Entry::new(key, Some(value.freeze())));
             if self.entry_bytes >= COMMIT_BYTES {
                 self.commit(None)?;
             }
@@ -244,7 +243,7 @@ impl SnapshotWriter {
     }
 
     fn commit(&mut self, progress: Option<&Progress>) -> Result<(), Error> {
-        self.ground.write(self.entries.iter().map(|(key, change)| (key, change)), progress)?;
+        self.ground.write(self.entries.iter(), progress)?;
         self.entries.clear();
         self.entry_bytes = 0;
         Ok(())
