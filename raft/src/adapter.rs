@@ -101,7 +101,7 @@ impl RaftStateMachine<Types> for Adapter {
         }
         let source = self.machine.snapshot()?;
         let meta = read_mark(source.mark())?;
-        Ok(Some(Snapshot { meta, snapshot: SnapshotData::Source(source) }))
+        Ok(meta.last_log_id.is_some().then_some(Snapshot { meta, snapshot: SnapshotData::Source(source) }))
     }
 }
 

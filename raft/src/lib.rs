@@ -31,3 +31,6 @@ pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
 pub use tls::{Authority, Identity, make_authority};
 pub use wal::{LogOptions, LogStats};
+
+#[cfg(test)]
+mod suite;
