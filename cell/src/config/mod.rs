@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 
 mod checked;
 mod error;
+mod members;
 mod raw;
 mod secret;
+mod section;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,32 @@
+//! `cluster`: many nodes.
+
+mod bootstrap;
+mod certificates;
+mod check;
+mod child;
+mod status;
+mod supervisor;
+mod up;
+
+use clap::Subcommand;
+
+use super::{Result, runtime};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Cluster {
+    Up(up::Up),
+    Status(status::Status),
+    Check(check::Check),
+    Certificates(certificates::Certificates),
+}
+
+impl Cluster {
+    pub(super) fn run(self) -> Result {
+        match self {
+            Self::Up(command) => runtime::client(command.run()),
+            Self::Status(command) => runtime::client(command.run()),
+            Self::Check(command) => command.run(),
+            Self::Certificates(command) => command.run(),
+        }
+    }
+}

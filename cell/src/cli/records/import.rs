@@ -1,0 +1,264 @@
+//! `records import`: many records from a file, through failures of nodes, every line once.
+//!
+//! One request streams the lines and receives how many are settled. When it breaks, the next one goes to the next URL under the
+//! same Import-Id and goes on where the server is. The id is made of the content, so a command that is run again after it was
+//! killed continues, and one that is run again after it was done stores nothing twice.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use api::body::import::{ImportFailure, ImportLine, ImportSummary};
+use api::client::{ClientError, ImportOptions};
+use api::ids::{Name, Slug};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::super::remote::Remote;
+use super::super::tenant::slug;
+use super::super::{Failure, Result, output};
+use super::map::Rename;
+use super::source::Source;
+use super::window::Window;
+
+/// The pause after a failure; it doubles with each, up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long an import goes on failing without any line settled.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a server that owes an answer may be silent before the connection is given up.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the progress.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Import records from a file of JSON objects, one a line
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cloudnest records import acme tasks tasks.jsonl.gz --token cnt_…\n  zcat old.jsonl.gz | cloudnest records import acme tasks - --map title=summary --map =internal --token cnt_…\n\nA line that is refused is reported with its number and stops nothing else; the exit code is then 1.\nThe same content is stored once: run the command again to continue it, or give another --import-id to store it again."
+)]
+pub(crate) struct Import {
+    /// The tenant
+    #[arg(value_parser = slug)]
+    tenant: Slug,
+    /// The collection
+    #[arg(value_parser = collection)]
+    collection: Name,
+    /// The file, plain or gzip; - reads standard input
+    file: PathBuf,
+    /// FIELD takes the value of the file's key SOURCE; =SOURCE leaves a key out; repeat it for several
+    #[arg(long, value_name = "FIELD=SOURCE")]
+    map: Vec<Rename>,
+    /// What this import is called; made of the content where it is left out
+    #[arg(long, value_name = "ID")]
+    import_id: Option<String>,
+    /// Print JSON: refused lines and the summary, one a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Import {
+    /// The servers and the token.
+    #[cfg(test)]
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    pub(crate) async fn run(self) -> Result {
+        // A wrong URL is known before the file is read.
+        self.remote.client()?;
+        let id = match &self.import_id {
+            Some(id) => id.clone(),
+            None => self.content_id()?,
+        };
+        let source = Source::open(&self.file, self.map.clone())?;
+        let (read, length) = (source.read.clone(), source.length);
+        let mut run = Run {
+            import: &self,
+            options: ImportOptions { import_id: Some(id) },
+            window: Window::new(source.chunks),
+            bar: bar(length),
+            reported: BTreeSet::new(),
+        };
+        let bar = run.bar.clone();
+        let started = Instant::now();
+        let summary = tokio::select! {
+            summary = run.until_done() => summary,
+            () = follow(&bar, &read) => Err(Failure::Reported),
+        };
+        bar.finish_and_clear();
+        self.report(&summary?, started.elapsed())
+    }
+
+    /// An id that the same content has again.
+    fn content_id(&self) -> Result<String> {
+        if self.file == Path::new("-") {
+            return Ok(uuid::Uuid::now_v7().to_string());
+        }
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{} {:?}\n", self.collection, self.map).as_bytes());
+        let file = File::open(&self.file).with_context(|| format!("open {}", self.file.display()))?;
+        hash.update_reader(file)
+            .with_context(|| format!("read {}", self.file.display()))?;
+        Ok(format!("content-{}", &hash.finalize().to_hex()[..32]))
+    }
+
+    fn report(&self, summary: &ImportSummary, took: Duration) -> Result {
+        if self.json {
+            output::json_line(summary)?;
+        } else {
+            let ImportSummary {
+                imported,
+                failed,
+                position,
+            } = summary;
+            output::line(&format!(
+                "imported {imported}, failed {failed}, position {position}, in {:.1} s",
+                took.as_secs_f64()
+            ))?;
+        }
+        if summary.failed > 0 { Err(Failure::Reported) } else { Ok(()) }
+    }
+}
+
+/// One import on its way, over however many connections.
+struct Run<'i> {
+    import: &'i Import,
+    options: ImportOptions,
+    window: std::sync::Arc<Window>,
+    bar: ProgressBar,
+    /// Numbers of refused lines that were printed: a second connection may name them again.
+    reported: BTreeSet<u64>,
+}
+
+impl Run<'_> {
+    async fn until_done(&mut self) -> Result<ImportSummary> {
+        let (mut attempt, mut settled, mut since) = (0_u32, 0, Instant::now());
+        loop {
+            let error = match self.connection(attempt).await {
+                Ok(summary) => return Ok(summary),
+                Err(error) => error,
+            };
+            if let Some(why) = self.window.failed() {
+                return Err(Failure::Failed(anyhow!("read {}: {why}", self.import.file.display())));
+            }
+            let now = self.window.settled();
+            if now > settled {
+                (settled, since) = (now, Instant::now());
+            }
+            // A name that nobody serves, a token that is refused: it would be the same again.
+            if !may_pass(&error) || since.elapsed() > PATIENCE || !self.worth_waiting(&error, attempt) {
+                return Err(self.import.remote.failure(&format!("import after line {now}"), error));
+            }
+            self.bar
+                .suspend(|| eprintln!("after line {now}: {}; going on", first_line(&error)));
+            tokio::time::sleep(PAUSE.saturating_mul(1 << attempt.min(10)).min(PAUSE_MAX)).await;
+            attempt += 1;
+        }
+    }
+
+    /// A server that was never there is an error of the one who typed; one that went away comes back.
+    fn worth_waiting(&self, error: &ClientError, attempt: u32) -> bool {
+        let never_there = error.problem().is_none() && !self.window.is_owed();
+        !never_there || usize::try_from(attempt).is_ok_and(|attempt| attempt + 1 < self.import.remote.urls().len())
+    }
+
+    /// One connection, up to the summary or its end.
+    async fn connection(&mut self, attempt: u32) -> std::result::Result<ImportSummary, ClientError> {
+        let urls = self.import.remote.urls();
+        let mut turned = urls.to_vec();
+        turned.rotate_left(usize::try_from(attempt).unwrap_or_default() % urls.len().max(1));
+        let Ok(client) = self.import.remote.client_of(&turned) else {
+            return Err(ClientError::Transport {
+                outcome: api::error::Outcome::NotApplied,
+                message: "no usable URL".to_owned(),
+            });
+        };
+        let heard = std::cell::Cell::new(Instant::now());
+        let window = self.window.clone();
+        let (tenant, collection) = (self.import.tenant.as_str(), self.import.collection.as_str());
+        let (json, bar, reported) = (self.import.json, &self.bar, &mut self.reported);
+        let on_line = |line: &ImportLine| {
+            heard.set(Instant::now());
+            match line {
+                ImportLine::Progress(progress) => window.settle(progress.stored),
+                ImportLine::Failure(failure) if reported.insert(failure.line) => bar.suspend(|| refused(json, failure)),
+                ImportLine::Failure(_) | ImportLine::Summary(_) => {}
+            }
+        };
+        let talk = client.import(tenant, collection, &self.options, self.window.stream(), on_line);
+        let silence = async {
+            loop {
+                tokio::time::sleep(TICK).await;
+                if !self.window.is_owed() {
+                    heard.set(Instant::now());
+                } else if heard.get().elapsed() > SILENCE {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            result = talk => result,
+            () = silence => Err(ClientError::Transport {
+                outcome: api::error::Outcome::Unknown,
+                message: format!("the server was silent for {} s", SILENCE.as_secs()),
+            }),
+        }
+    }
+}
+
+/// Prints a line that was refused.
+fn refused(json: bool, failure: &ImportFailure) {
+    if json {
+        // A reader that has gone does not stop an import.
+        let _ = output::json_line(&json!(failure));
+    } else {
+        eprintln!("line {}: {}: {}", failure.line, failure.code, failure.message);
+    }
+}
+
+/// Whether the next connection may succeed. A source that paused for too long is no fault of its lines.
+fn may_pass(error: &ClientError) -> bool {
+    error.is_transient() || error.code() == Some("request_timeout")
+}
+
+fn first_line(error: &ClientError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// A progress bar on a terminal, nothing elsewhere.
+fn bar(length: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(length) => (
+            ProgressBar::new(length),
+            "{bar:30} {percent:>3} %  {msg}  {elapsed} (still {eta})",
+        ),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {msg}  {elapsed}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Moves the bar; never ends.
+async fn follow(bar: &ProgressBar, read: &std::sync::atomic::AtomicU64) {
+    loop {
+        bar.set_position(read.load(Ordering::Relaxed));
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+fn collection(text: &str) -> std::result::Result<Name, String> {
+    text.parse().map_err(|error: api::ids::IdError| error.to_string())
+}

@@ -1,0 +1,90 @@
+//! `tenant export`: everything that a tenant owns, as lines of JSON.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use api::client::ExportStream;
+use api::ids::Slug;
+use clap::Args;
+
+use super::super::Result;
+use super::super::remote::Remote;
+
+/// Write everything that a tenant owns as lines of JSON
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cloudnest tenant export acme --output acme.jsonl --token cnt_…\n  cloudnest tenant export acme --token cnt_… | gzip > acme.jsonl.gz"
+)]
+pub(crate) struct Export {
+    /// The tenant
+    #[arg(value_parser = super::slug)]
+    slug: Slug,
+    /// The file to write; standard output where it is left out
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Export {
+    pub(crate) async fn run(self) -> Result {
+        let stream = self.remote.client()?.export(self.slug.as_str()).await;
+        let stream = stream.map_err(|error| self.remote.failure("export the tenant", error))?;
+        match &self.output {
+            None => {
+                self.copy(stream, &mut BufWriter::new(io::stdout().lock())).await?;
+            }
+            Some(path) => {
+                let lines = self.to_file(stream, path).await?;
+                eprintln!("{lines} lines in {}", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// A file appears under its name only when it is whole.
+    async fn to_file(&self, stream: ExportStream, path: &Path) -> Result<u64> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial);
+        let mut file = BufWriter::new(opened.with_context(|| format!("create {}", partial.display()))?);
+        let copied = match self.copy(stream, &mut file).await {
+            Ok(lines) => file
+                .get_ref()
+                .sync_all()
+                .and_then(|()| fs::rename(&partial, path))
+                .map(|()| lines)
+                .map_err(Into::into),
+            Err(failure) => Err(failure),
+        };
+        if copied.is_err() {
+            // What is wrong with the export is the error to report.
+            let _ = fs::remove_file(&partial);
+        }
+        copied
+    }
+
+    async fn copy(&self, mut stream: ExportStream, out: &mut impl Write) -> Result<u64> {
+        let mut lines = 0;
+        while let Some(line) = stream
+            .next_raw()
+            .await
+            .map_err(|error| self.remote.failure("export the tenant", error))?
+        {
+            out.write_all(&line)?;
+            out.write_all(b"\n")?;
+            lines += 1;
+        }
+        out.flush()?;
+        Ok(lines)
+    }
+}

@@ -1,0 +1,59 @@
+//! `version`: which build this is, and which formats it reads and writes.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Result, output};
+
+/// Print the version of this build and of its formats
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cloudnest version --json")]
+pub(super) struct Version {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `version` prints.
+#[derive(Debug, Serialize)]
+struct Build {
+    version: &'static str,
+    profile: &'static str,
+    target: String,
+    formats: Formats,
+}
+
+/// Versions of what outlives a process.
+#[derive(Debug, Serialize)]
+struct Formats {
+    /// The public API: the first part of every path.
+    api: &'static str,
+    /// Lines of a tenant's export.
+    export: u32,
+    /// `cluster.toml`.
+    config: u32,
+}
+
+impl Version {
+    pub(super) fn run(self) -> Result {
+        let build = Build {
+            version: env!("CARGO_PKG_VERSION"),
+            profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            formats: Formats {
+                api: "v1",
+                export: 1,
+                config: 1,
+            },
+        };
+        if self.json {
+            return output::json(&build);
+        }
+        output::line(&format!("cloudnest {} ({}, {})", build.version, build.profile, build.target))?;
+        let formats = &build.formats;
+        output::line(&format!(
+            "formats: api {}, export {}, config {}",
+            formats.api, formats.export, formats.config
+        ))
+    }
+}
