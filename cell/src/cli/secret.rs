@@ -1,13 +1,14 @@
 //! The operator's token, as far as the command line makes and knows one.
 
-use anyhow::Context;
+use anyhow::anyhow;
 
-use super::Result;
+use super::{Failure, Result};
 use crate::access::secret;
 
 /// A new operator token.
 pub(super) fn operator_token() -> Result<String> {
-    Ok(secret::generate(secret::OPERATOR).context("read the system's source of randomness")?)
+    let made = secret::generate(secret::OPERATOR);
+    made.map_err(|error| Failure::Failed(anyhow!("read the system's source of randomness: {error}")))
 }
 
 /// Whether a text has the form of an operator's token.
