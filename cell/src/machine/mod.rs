@@ -18,6 +18,8 @@ pub(crate) mod limits;
 pub(crate) mod reader;
 pub(crate) mod refusal;
 pub(crate) mod rows;
+#[cfg(test)]
+pub(crate) mod stage;
 pub(crate) mod world;
 
 use std::io;

@@ -166,18 +166,19 @@ fn option(options: &[String], json: &Json) -> Result<String, String> {
 
 fn list(json: &Json, most: usize, item: impl Fn(&Json) -> Result<String, String>) -> Result<Vec<String>, String> {
     let items = json.as_array().ok_or_else(|| expected("a list of texts", json))?;
-    if items.len() > most {
-        return Err(format!("has {} items, at most {most} are allowed", items.len()));
-    }
-    let mut texts: Vec<String> = Vec::with_capacity(items.len());
+    let mut texts: Vec<String> = Vec::with_capacity(items.len().min(most));
     for (at, json) in items.iter().enumerate() {
         let text = item(json).map_err(|message| format!("item {at} {message}"))?;
         if text.is_empty() {
             return Err(format!("item {at} is empty"));
         }
-        if !texts.contains(&text) {
-            texts.push(text);
+        if texts.contains(&text) {
+            continue;
         }
+        if texts.len() == most {
+            return Err(format!("has more than {most} different items"));
+        }
+        texts.push(text);
     }
     Ok(texts)
 }

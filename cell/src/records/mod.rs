@@ -25,3 +25,6 @@ pub(crate) mod time;
 pub(crate) mod value;
 pub(crate) mod write;
 
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ use super::schema::Collection;
 use super::time::{format_date, format_micros, format_stamp};
 use super::value::{Record, Value};
 
+/// The largest double below which every whole number is exact: 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Fields that a reply is limited to; none: all.
 pub(crate) type Wanted<'a> = Option<&'a [String]>;
 
@@ -46,7 +49,7 @@ impl Serialize for ShownValue<'_> {
         match self.0 {
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Integer(value) => serializer.serialize_i64(*value),
-            Value::Number(value) => serializer.serialize_f64(*value),
+            Value::Number(value) => number(*value, serializer),
             Value::Text(value) => serializer.serialize_str(value),
             Value::Date(days) => serializer.serialize_str(&format_date(*days)),
             Value::Timestamp(micros) => serializer.serialize_str(&format_micros(*micros)),
@@ -58,6 +61,15 @@ impl Serialize for ShownValue<'_> {
             },
         }
     }
+}
+
+/// A whole number is shown as it was most likely sent: 3, not 3.0.
+fn number<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.fract() == 0.0 && value.abs() <= EXACT {
+        #[allow(clippy::cast_possible_truncation, reason = "a whole number of this size is exact")]
+        return serializer.serialize_i64(value as i64);
+    }
+    serializer.serialize_f64(value)
 }
 
 /// A record as it is answered.

@@ -1,0 +1,108 @@
+//! A stage for stories about commands: one store, one space, commands applied one after the other as the log would.
+
+use storage::{Direction, KeyRange, Options, Snapshot, Space, Store};
+
+use super::catalog::{Catalog, Catalogs};
+use super::dispatch::{self, Answer, Command, Stamped, answer};
+use super::envelope::seal;
+use super::idempotency::IdempotencyKey;
+use super::reader::Reader;
+use super::rows::{Actor, Header};
+use crate::records::template;
+use crate::space::create::SpaceCreate;
+
+/// The space that stories play in.
+pub(crate) const SPACE: Space = Space(7);
+
+/// One store and what has been applied to it.
+pub(crate) struct Stage {
+    pub(crate) store: Store,
+    pub(crate) catalogs: Catalogs,
+    index: u64,
+    stamp: u64,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// An empty store.
+    pub(crate) fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path(), Options::default()).expect("a store");
+        Self { store, catalogs: Catalogs::default(), index: 0, stamp: 1_000_000, _dir: dir }
+    }
+
+    /// A store with a space made from a template.
+    pub(crate) fn with_template(name: &str) -> Self {
+        let mut stage = Self::empty();
+        let collections = template::collections(name).expect("a template");
+        let create = SpaceCreate {
+            tenant: uuid::Uuid::from_u128(1),
+            slug: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            collections,
+            token: None,
+        };
+        stage.apply(create).result.expect("a space");
+        stage
+    }
+
+    /// Applies a command that depends on no version.
+    pub(crate) fn apply<C: Command>(&mut self, command: C) -> Answer<C::Reply> {
+        self.apply_as(command, None, None)
+    }
+
+    /// Applies a command with an idempotency key, or decided under a schema version.
+    pub(crate) fn apply_as<C: Command>(
+        &mut self,
+        command: C,
+        idempotency: Option<IdempotencyKey>,
+        schema: Option<u64>,
+    ) -> Answer<C::Reply> {
+        self.index += 1;
+        self.stamp += 10;
+        let stamped = Stamped {
+            stamp: self.stamp,
+            space: SPACE.0,
+            actor: Actor::System,
+            schema,
+            access: None,
+            idempotency,
+            payload: command.into(),
+        };
+        self.apply_bytes(&seal(&stamped)).expect("the space has not seen it")
+    }
+
+    /// Applies an encoded entry at the next index.
+    fn apply_bytes<R: serde::de::DeserializeOwned>(&mut self, entry: &[u8]) -> Option<Answer<R>> {
+        let mut batch = self.store.begin_batch().expect("a batch");
+        let reply = dispatch::apply(&mut batch, self.index, entry, &self.catalogs).expect("no fault");
+        batch.commit(storage::Mark { index: self.index, state: Vec::new() }).expect("a commit");
+        reply.map(|bytes| answer(&bytes).expect("a reply of the command's type"))
+    }
+
+    /// Moves the leader's clock.
+    pub(crate) fn pass(&mut self, micros: u64) {
+        self.stamp += micros;
+    }
+
+    /// What is stored now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.store.begin_read()
+    }
+
+    /// The header of the space.
+    pub(crate) fn header(&self) -> Header {
+        self.snapshot().header(SPACE).expect("no fault").expect("a header")
+    }
+
+    /// The catalog of the space.
+    pub(crate) fn catalog(&self) -> std::sync::Arc<Catalog> {
+        self.catalogs.get(&self.snapshot(), SPACE, self.header().schema).expect("a catalog")
+    }
+
+    /// All keys of the space as text, without the header.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let rows = self.snapshot().scan(KeyRange::space(SPACE), Direction::Forward);
+        rows.map(|row| row.expect("a row").0.to_string()).skip(1).collect()
+    }
+}

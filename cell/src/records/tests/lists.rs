@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use api::body::record::ListQuery;
+use api::error::Code;
+
+use super::*;
+use crate::records::query::list;
+
+fn some_tasks() -> Stage {
+    let mut stage = Stage::with_template("workspace");
+    for number in 1..=9u128 {
+        let status = if number % 3 == 0 { "done" } else { "todo" };
+        let fields = json!({"title": format!("t{number}"), "status": status});
+        run(&mut stage, &[create("tasks", number, fields)]).result.expect("stored");
+    }
+    stage
+}
+
+fn titles(stage: &Stage, query: &ListQuery) -> Result<(Vec<String>, Option<String>), Error> {
+    let catalog = stage.catalog();
+    let collection = Arc::clone(catalog.named("tasks").expect("tasks"));
+    let page = list(&stage.snapshot(), SPACE, &collection, query)?;
+    let title = |record: &api::body::record::Record| {
+        let fields: Json = serde_json::from_str(record.fields.get()).expect("JSON");
+        fields["title"].as_str().expect("a title").to_owned()
+    };
+    Ok((page.items.iter().map(title).collect(), page.next_cursor))
+}
+
+fn query(limit: usize, order: Option<&str>, equals: &[(&str, &str)]) -> ListQuery {
+    let equals = equals.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    ListQuery { limit, order: order.map(str::to_owned), equals, ..ListQuery::default() }
+}
+
+#[test]
+fn pages_follow_each_other_without_gaps_in_both_directions() {
+    let stage = some_tasks();
+    for (order, expected) in [
+        (None, "t1 t2 t3 t4 t5 t6 t7 t8 t9"),
+        (Some("created_at"), "t1 t2 t3 t4 t5 t6 t7 t8 t9"),
+        (Some("-created_at"), "t9 t8 t7 t6 t5 t4 t3 t2 t1"),
+    ] {
+        let mut all = Vec::new();
+        let mut wanted = query(4, order, &[]);
+        loop {
+            let (titles, next) = titles(&stage, &wanted).expect("a page");
+            all.extend(titles);
+            if next.is_none() {
+                break;
+            }
+            wanted.cursor = next;
+        }
+        assert_eq!(all.join(" "), expected, "{order:?}");
+    }
+}
+
+#[test]
+fn equalities_and_order_come_from_one_index() {
+    let stage = some_tasks();
+    let (found, next) = titles(&stage, &query(50, Some("-created_at"), &[("status", "done")])).expect("a page");
+    assert_eq!((found.join(" ").as_str(), next), ("t9 t6 t3", None));
+    let (found, _) = titles(&stage, &query(50, None, &[("status", "done")])).expect("a page");
+    assert_eq!(found.join(" "), "t3 t6 t9");
+}
+
+#[test]
+fn a_page_stays_right_while_records_come_and_go() {
+    let mut stage = some_tasks();
+    let first = query(3, Some("created_at"), &[]);
+    let (_, cursor) = titles(&stage, &first).expect("a page");
+    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 3, Json::Null)]).result.expect("deleted");
+    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 4, Json::Null)]).result.expect("deleted");
+    run(&mut stage, &[task(10, "t10")]).result.expect("stored");
+    let (found, _) = titles(&stage, &ListQuery { cursor, limit: 50, ..first }).expect("a page");
+    assert_eq!(found.join(" "), "t5 t6 t7 t8 t9 t10");
+}
+
+#[test]
+fn a_list_without_an_index_is_refused_with_the_index_that_would_serve_it() {
+    let stage = some_tasks();
+    let error = titles(&stage, &query(5, Some("points"), &[("status", "done")])).expect_err("no index");
+    assert_eq!(error.code, Code::InvalidParameter);
+    assert!(error.detail.contains("[status, points]"), "{}", error.detail);
+    for (order, equals) in [(Some("nothing"), vec![]), (Some("created_at,-status"), vec![]), (None, vec![("labels", "x")])] {
+        let error = titles(&stage, &query(5, order, &equals)).expect_err("a wrong parameter");
+        assert_eq!(error.code, Code::InvalidParameter);
+    }
+}
+
+#[test]
+fn a_cursor_of_another_list_is_refused() {
+    let stage = some_tasks();
+    let (_, cursor) = titles(&stage, &query(2, Some("created_at"), &[])).expect("a page");
+    for wrong in [cursor.clone().expect("a cursor"), "!".to_owned(), "AAAA".to_owned(), String::new()] {
+        let other = ListQuery { cursor: Some(wrong), ..query(2, None, &[("status", "done")]) };
+        assert_eq!(titles(&stage, &other).expect_err("another list").code, Code::InvalidCursor);
+    }
+}
+
+#[test]
+fn counting_counts_the_whole_list() {
+    let stage = some_tasks();
+    let collection = Arc::clone(stage.catalog().named("tasks").expect("tasks"));
+    let counted = ListQuery { count: true, ..query(2, None, &[("status", "todo")]) };
+    assert_eq!(list(&stage.snapshot(), SPACE, &collection, &counted).expect("a page").count, Some(6));
+}
