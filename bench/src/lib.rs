@@ -1,1 +1,27 @@
-//! Measures the built binary under closed-loop and open-loop load.
+//! Measures the built binary: closed-loop and open-loop load over HTTP against a cluster of real processes.
+//!
+//! The rig starts the cluster and drives the load; here are the workloads ([`tasks`], [`run`], [`bulk`]), the longer
+//! experiments ([`idle`], [`data`], [`kill_import`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
+//! plots for people. Every figure is the median of several runs, with the least and the most beside it.
+//!
+//! Invariants: every reply is checked for what was asked; a run with failed requests says so in its row. Nothing here imports
+//! the platform's crates but `api`.
+//!
+//! CAVEATS: the load generator runs as a thread of this process, on the machine that it measures, and takes its share of the
+//! cores. A report tells ratios within one sitting on one machine, not absolute speed.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks to its user"
+)]
+
+pub mod bulk;
+pub mod compare;
+pub mod data;
+pub mod idle;
+pub mod kill_import;
+pub mod report;
+pub mod run;
+pub mod setup;
+pub mod tasks;

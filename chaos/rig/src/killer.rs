@@ -15,8 +15,15 @@ const PAUSE_MIN_MILLIS: u64 = 50;
 /// Longest pause between two kills, in milliseconds.
 const PAUSE_MAX_MILLIS: u64 = 700;
 
-/// Kills until the sender of `stop` is used or dropped, and at least `at_least` times. Returns the victims in order.
-pub fn kill_until(cluster: &Cluster, seed: u64, at_least: usize, stop: &Receiver<()>) -> Result<Vec<String>> {
+/// Kills until the sender of `stop` is used or dropped, and at least `at_least` times. `on_kill` hears how many it were, at
+/// each. Returns the victims in order.
+pub fn kill_until(
+    cluster: &Cluster,
+    seed: u64,
+    at_least: usize,
+    stop: &Receiver<()>,
+    mut on_kill: impl FnMut(usize),
+) -> Result<Vec<String>> {
     let mut random = Random::new(seed);
     let mut victims = Vec::new();
     loop {
@@ -30,6 +37,7 @@ pub fn kill_until(cluster: &Cluster, seed: u64, at_least: usize, stop: &Receiver
         let victim = &nodes[random.below(nodes.len() as u64) as usize].name;
         let old = cluster.kill(victim)?;
         victims.push(victim.clone());
+        on_kill(victims.len());
         cluster.wait_restarted(victim, old, BACK_WITHIN)?;
         cluster.wait_ready(victim, BACK_WITHIN)?;
     }

@@ -74,12 +74,17 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts `cluster up` and waits until it prints `ready`.
-    pub fn up(options: Options) -> Result<Self> {
+    pub fn up(mut options: Options) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("cloudnest-rig-")
             .tempdir()
             .context("make a temporary directory")?;
         std::fs::write(directory.path().join("cluster.toml"), options.layout.to_toml()).context("write cluster.toml")?;
+        if let Some(data) = &mut options.data {
+            std::fs::create_dir_all(&*data).with_context(|| format!("make {}", data.display()))?;
+            // The nodes are known by the path on their command line, which is absolute.
+            *data = data.canonicalize().with_context(|| format!("find {}", data.display()))?;
+        }
         let singles = options.layout.nodes.iter().map(|_| None).collect();
         let mut cluster = Self {
             options,
@@ -146,7 +151,13 @@ impl Cluster {
             );
         }
         let (config, data) = (self.config(), self.data().join(name));
-        let arguments = ["node", "--config", text(&config)?, "--node", name, "--data", text(&data)?].map(str::to_owned);
+        let mut arguments = ["node", "--config", text(&config)?, "--node", name, "--data", text(&data)?]
+            .map(str::to_owned)
+            .to_vec();
+        let certificates = self.data().join("tls");
+        if certificates.is_dir() {
+            arguments.extend(["--tls".to_owned(), text(&certificates)?.to_owned()]);
+        }
         self.singles[place] = Some(self.spawn(name, &arguments)?);
         Ok(())
     }
@@ -233,19 +244,21 @@ impl Cluster {
     /// The ends of all logs.
     pub fn tails(&self) -> String {
         let mut out = String::new();
-        let mut names: Vec<_> = std::fs::read_dir(self.directory.path())
+        let own = std::fs::read_dir(self.directory.path())
             .into_iter()
             .flatten()
             .flatten()
-            .map(|entry| entry.path())
+            .map(|entry| entry.path());
+        let mut names: Vec<_> = own
+            .filter(|path| path.extension().is_some_and(|kind| kind == "stdout" || kind == "stderr"))
             .collect();
-        names.retain(|path| path.extension().is_some_and(|kind| kind == "stdout" || kind == "stderr"));
+        names.extend(self.nodes().iter().map(|node| self.data().join(&node.name).join("node.log")));
         names.sort();
         for path in names {
             let log = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
             let lines: Vec<_> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = path.strip_prefix(self.directory.path()).unwrap_or(&path).display();
             out.push_str(&format!(
                 "--- {name}: the last {} of {} lines\n{}\n",
                 tail.len(),

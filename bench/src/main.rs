@@ -1,0 +1,324 @@
+//! `cloudnest-bench`: measures the built binary. See the README beside it.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks to its user"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use bench::report::{Report, Row};
+use bench::run::{Size, Workload};
+use bench::setup::{self, ClusterArgs};
+use bench::{bulk, compare, data, idle, kill_import, run};
+use clap::{Parser, Subcommand};
+use rig::cluster::Cluster;
+
+/// Set in the process that runs under SCHED_RR already.
+const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
+
+/// Measure the built cloudnest binary with three replicas on this machine.
+#[derive(Parser)]
+#[command(
+    name = "cloudnest-bench",
+    version,
+    after_help = "Example:\n  cloudnest-bench run --workload w1,w2 --seconds 5 --runs 5 --clients 1,16,64,256 --out bench-out"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Workloads W1 to W5 with several numbers of clients
+    #[command(after_help = "Example:\n  cloudnest-bench run --workload w1,w5 --seconds 5 --runs 5 --clients 1,16,64,256")]
+    Run {
+        /// w1 create, w2 point reads, w3 90/10, w4 list of 50, w5 bulk import
+        #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5")]
+        workload: Vec<String>,
+        /// Seconds of a run
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Runs of each row
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Numbers of keep-alive connections
+        #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+        clients: Vec<usize>,
+        #[command(flatten)]
+        bulk: BulkArgs,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Creates at a fixed rate over a full store: p99.9 and the longest gap
+    #[command(after_help = "Example:\n  cloudnest-bench stall --records 1000000 --rate 5000 --seconds 120")]
+    Stall {
+        /// Creates a second, open loop
+        #[arg(long, default_value_t = 5_000.0)]
+        rate: f64,
+        /// Seconds
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        /// Connections: bounds what is outstanding
+        #[arg(long, default_value_t = 256)]
+        outstanding: usize,
+        #[command(flatten)]
+        bulk: BulkArgs,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Many empty tenants: time to create, memory, disk, processor time at rest
+    #[command(after_help = "Example:\n  cloudnest-bench idle --tenants 1000")]
+    Idle {
+        /// How many
+        #[arg(long, default_value_t = 1_000)]
+        tenants: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Import every *.jsonl.gz of a directory, each into a tenant of its own, and verify it
+    #[command(after_help = "Example:\n  cloudnest-bench data --data-dir DIR")]
+    Data {
+        /// The directory
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The same while random nodes are killed with SIGKILL; then compare all replicas
+    #[command(after_help = "Example:\n  cloudnest-bench kill-import --data-dir DIR --seed 7 --kills 20")]
+    KillImport {
+        /// The directory
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// The same seed kills the same nodes in the same order
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// At least so many kills
+        #[arg(long, default_value_t = 20)]
+        kills: usize,
+        /// Imports that each file is cut into
+        #[arg(long, default_value_t = 8)]
+        pieces: usize,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
+    /// Ratios of two reports
+    #[command(after_help = "Example:\n  cloudnest-bench compare before/report.json after/report.json")]
+    Compare {
+        /// The first report.json
+        a: PathBuf,
+        /// The second report.json
+        b: PathBuf,
+    },
+}
+
+#[derive(Clone, clap::Args)]
+struct BulkArgs {
+    /// Records of the bulk import
+    #[arg(long, default_value_t = 1_000_000)]
+    records: u64,
+    /// Connections of the bulk import
+    #[arg(long, default_value_t = 4)]
+    import_connections: u64,
+}
+
+#[derive(Clone, clap::Args)]
+struct Common {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Where the report goes
+    #[arg(long, default_value = "bench-out", value_name = "DIR")]
+    out: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let scheduled = match &cli.command {
+        Action::Run { common, .. } | Action::Stall { common, .. } | Action::Idle { common, .. } | Action::Data { common, .. } => {
+            common.cluster.sched_rr
+        }
+        Action::KillImport { cluster, .. } => cluster.sched_rr,
+        Action::Compare { .. } => false,
+    };
+    if scheduled && std::env::var_os(SCHEDULED).is_none() {
+        return run_scheduled();
+    }
+    match cli.command {
+        Action::Run {
+            workload,
+            seconds,
+            runs,
+            clients,
+            bulk,
+            common,
+        } => run_workloads(&workload, &Size { seconds, runs, clients }, &bulk, &common),
+        Action::Stall {
+            rate,
+            seconds,
+            outstanding,
+            bulk,
+            common,
+        } => stall(rate, seconds, outstanding, &bulk, &common),
+        Action::Idle { tenants, common } => measure(&common, |cluster| {
+            Ok(vec![setup::runtime()?.block_on(idle::measure(cluster, tenants))?])
+        }),
+        Action::Data { data_dir, common } => measure(&common, |cluster| {
+            setup::runtime()?.block_on(data::measure(cluster, &data_dir))
+        }),
+        Action::KillImport {
+            data_dir,
+            seed,
+            kills,
+            pieces,
+            cluster,
+        } => kill_and_import(&data_dir, seed, kills, pieces, &cluster),
+        Action::Compare { a, b } => {
+            println!("{}", compare::compare(&Report::load(&a)?, &Report::load(&b)?));
+            Ok(())
+        }
+    }
+}
+
+/// Runs this program again under SCHED_RR 1; nodes and loader inherit it.
+fn run_scheduled() -> Result<()> {
+    let own = std::env::current_exe().context("find this program")?;
+    let status = Command::new("chrt")
+        .args(["-r", "1"])
+        .arg(own)
+        .args(std::env::args_os().skip(1))
+        .env(SCHEDULED, "1")
+        .status();
+    let status = status.context("run chrt (package util-linux)")?;
+    ensure!(
+        status.success(),
+        "the run under SCHED_RR ended with {status} (it needs the right to set priorities)"
+    );
+    Ok(())
+}
+
+fn run_workloads(names: &[String], size: &Size, bulk_args: &BulkArgs, common: &Common) -> Result<()> {
+    let mut workloads: Vec<Workload> = Vec::new();
+    for name in names.iter().filter(|name| *name != "w5") {
+        workloads.extend(Workload::named(name).with_context(|| format!("there is no workload {name}: use w1, w2, w3, w4, w5"))?);
+    }
+    measure(common, |cluster| {
+        let runtime = setup::runtime()?;
+        let mut rows = Vec::new();
+        if !workloads.is_empty() {
+            let tenant = runtime.block_on(async {
+                let tenant = setup::tenant(cluster, "bench").await?;
+                setup::preload(&tenant).await.map(|()| tenant)
+            })?;
+            rows.extend(run::measure(cluster, &tenant, &workloads, size)?);
+        }
+        if names.iter().any(|name| name == "w5") {
+            rows.push(runtime.block_on(bulk_runs(cluster, bulk_args, size.runs))?);
+        }
+        Ok(rows)
+    })
+}
+
+/// W5, several times, each into a tenant of its own.
+async fn bulk_runs(cluster: &Cluster, args: &BulkArgs, runs: usize) -> Result<Row> {
+    let mut all = Row::default();
+    for run in 0..runs {
+        let tenant = setup::tenant(cluster, &format!("bulk-{run}")).await?;
+        let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, run).await?;
+        let runs = [std::mem::take(&mut all.runs), row.runs].concat();
+        all = Row { runs, ..row };
+    }
+    Ok(all)
+}
+
+fn stall(rate: f64, seconds: u64, outstanding: usize, args: &BulkArgs, common: &Common) -> Result<()> {
+    measure(common, |cluster| {
+        let (tenant, bulk) = setup::runtime()?.block_on(async {
+            let tenant = setup::tenant(cluster, "bulk").await?;
+            let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, 0).await?;
+            anyhow::Ok((tenant, row))
+        })?;
+        let title = format!("stall: {rate} creates/s for {seconds} s over {} records", args.records);
+        Ok(vec![
+            bulk,
+            run::fixed_rate(cluster, &tenant, rate, outstanding, seconds, &title)?,
+        ])
+    })
+}
+
+fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, args: &ClusterArgs) -> Result<()> {
+    let cluster = setup::start(args)?;
+    let plan = kill_import::Plan {
+        sources: data::sources(directory)?,
+        seed,
+        kills,
+        pieces,
+    };
+    let survived = kill_import::run(&cluster, &plan).with_context(|| cluster.tails())?;
+    println!("{survived:#?}");
+    Ok(())
+}
+
+/// Starts a cluster, measures, stops it, and writes the report.
+fn measure(common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> Result<()> {
+    let mut cluster = setup::start(&common.cluster)?;
+    let machine = rig::probe::machine(&cluster.data());
+    let rows = work(&cluster).with_context(|| cluster.tails())?;
+    cluster.stop()?;
+    let mut notes = vec![
+        "The load generator is a thread of the bench process and shares the cores with all replicas; there is no network but loopback.".to_owned(),
+        "Connections are spread over the nodes, so with three nodes two of three writes are forwarded to the leader.".to_owned(),
+    ];
+    if common.cluster.sched_rr {
+        notes.push("Nodes and loader ran under SCHED_RR 1: a saturated core pauses about 50 ms each second, so p99.9 is not to be trusted.".to_owned());
+    }
+    let report = Report {
+        format: 1,
+        at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        command: repeat(),
+        commit: commit(),
+        program: said(Command::new(cluster.binary()).arg("version")),
+        machine,
+        notes,
+        rows,
+    };
+    report.save(&common.out)?;
+    println!("\n{}\nThe report is in {}", report.to_markdown(), common.out.display());
+    Ok(())
+}
+
+/// The command as it was given, without the directory of this program.
+fn repeat() -> String {
+    let words = std::env::args().enumerate().map(|(at, word)| {
+        let word = if at == 0 {
+            "cargo run --release -p cloudnest-bench --".to_owned()
+        } else {
+            word
+        };
+        if at > 0 && word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn commit() -> String {
+    let hash = said(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
+    let changed = said(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]));
+    if changed.is_empty() { hash } else { format!("{hash}-dirty") }
+}
+
+/// The first line that a command prints; empty where it fails.
+fn said(command: &mut Command) -> String {
+    let output = command.output().ok().filter(|output| output.status.success());
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}

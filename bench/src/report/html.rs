@@ -1,0 +1,99 @@
+//! The report as one HTML file: no scripts, no other files, plots as inline SVG.
+
+use std::fmt::Write;
+
+use super::markdown::{COLUMNS, cells, remarks};
+use super::plot::{Bar, Curve, bars, curves, escape};
+use super::{Report, Row, median};
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}\
+    table{border-collapse:collapse;width:100%;font-size:13px}td,th{border-bottom:1px solid #d5dae0;padding:.35em .5em;text-align:right}\
+    td:first-child,th:first-child{text-align:left}pre{background:#f3f5f7;padding:.8em;overflow-x:auto}svg{max-width:100%;height:auto}\
+    .plots{display:flex;flex-wrap:wrap;gap:1em}dl{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1em}dt{color:#5b6570}dd{margin:0}";
+
+pub(super) fn write(report: &Report) -> String {
+    let mut out = String::from(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">",
+    );
+    let _ = write!(
+        out,
+        "<title>CloudNest, measured {}</title><style>{STYLE}</style></head><body>",
+        escape(&report.at)
+    );
+    let _ = write!(out, "<h1>CloudNest, measured {}</h1><dl>", escape(&report.at));
+    let facts = [("commit", &report.commit), ("program", &report.program)].into_iter();
+    let machine = report.machine.iter().map(|(name, value)| (name.as_str(), value));
+    for (name, value) in facts.chain(machine) {
+        let _ = write!(out, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+    }
+    let _ = write!(out, "</dl><p>To repeat it:</p><pre>{}</pre>", escape(&report.command));
+    out.push_str(
+        "<h2>Throughput</h2><p>The median of the runs; the line goes from the least to the most.</p><div class=\"plots\">",
+    );
+    groups(report)
+        .into_iter()
+        .for_each(|(name, rows)| out.push_str(&bars(name, &rows.iter().filter_map(|row| bar(row)).collect::<Vec<_>>())));
+    out.push_str("</div><h2>Latency</h2><p>The run in the middle. To the right the slower ones: one in ten, in a hundred, in a thousand.</p><div class=\"plots\">");
+    for (name, rows) in groups(report) {
+        let lines: Vec<_> = rows.iter().filter_map(|row| curve(row)).collect();
+        if !lines.is_empty() {
+            out.push_str(&curves(name, &lines));
+        }
+    }
+    out.push_str("</div><h2>Figures</h2>");
+    table(report, &mut out);
+    out.push_str("</body></html>\n");
+    out
+}
+
+fn table(report: &Report, out: &mut String) {
+    let line = |tag: &str, cells: &[&str]| {
+        let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{cells}</tr>")
+    };
+    out.push_str("<table><thead>");
+    out.push_str(&line("th", &COLUMNS));
+    out.push_str("</thead><tbody>");
+    for row in &report.rows {
+        out.push_str(&line("td", &cells(row).each_ref().map(String::as_str)));
+    }
+    out.push_str("</tbody></table><p>CPU and fsyncs are those of all replicas together for one operation.</p><ul>");
+    for remark in remarks(report).iter().chain(&report.notes) {
+        let _ = write!(out, "<li>{}</li>", escape(remark));
+    }
+    out.push_str("</ul>");
+}
+
+/// Rows of one workload together, in the order of the report.
+fn groups(report: &Report) -> Vec<(&str, Vec<&Row>)> {
+    let mut groups: Vec<(&str, Vec<&Row>)> = Vec::new();
+    for row in report.rows.iter().filter(|row| !row.runs.is_empty()) {
+        match groups.iter_mut().find(|(name, _)| *name == row.workload) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((&row.workload, vec![row])),
+        }
+    }
+    groups
+}
+
+fn label(row: &Row) -> String {
+    row.clients.map_or(String::new(), |clients| clients.to_string())
+}
+
+fn bar(row: &Row) -> Option<Bar> {
+    let (least, most) = row.spread();
+    Some(Bar {
+        label: label(row),
+        value: median(row.runs.iter().map(|run| run.rate))?,
+        least,
+        most,
+    })
+}
+
+fn curve(row: &Row) -> Option<Curve> {
+    let points = row.typical()?.latency.as_ref()?.curve.clone();
+    Some(Curve {
+        label: format!("{} clients", label(row)),
+        points,
+    })
+}

@@ -1,0 +1,81 @@
+//! What a report shows.
+
+use super::*;
+
+fn latency(p50: f64) -> Latency {
+    Latency {
+        p50,
+        p95: p50 * 2.0,
+        p99: p50 * 4.0,
+        p999: p50 * 8.0,
+        max: p50 * 10.0,
+        curve: CURVE.map(|quantile| (quantile, p50 * (1.0 + quantile))).to_vec(),
+    }
+}
+
+fn report() -> Report {
+    let run = |rate: f64| Measured {
+        rate,
+        latency: Some(latency(1_000.0 / rate)),
+        longest_gap_ms: Some(12.0),
+        cpu_micros: Some(80.0),
+        fsyncs: Some(0.19),
+        ..Measured::default()
+    };
+    let mut broken = run(90.0);
+    broken.errors.insert("503 unavailable".to_owned(), 3);
+    broken.more.insert("log bytes a record and node".to_owned(), 431.2);
+    Report {
+        format: 1,
+        at: "2026-11-22T10:00:00Z".to_owned(),
+        command: "cloudnest-bench run --workload w1".to_owned(),
+        commit: "0123456".to_owned(),
+        program: "cloudnest 0.1.0 <test>".to_owned(),
+        machine: BTreeMap::from([("cores".to_owned(), "2".to_owned())]),
+        notes: vec!["loader and replicas share the cores".to_owned()],
+        rows: vec![
+            Row::new("W1 create", Some(16), vec![run(100.0), run(300.0), run(110.0)]),
+            Row::new("W1 create", Some(64), vec![broken]),
+        ],
+    }
+}
+
+#[test]
+fn markdown_shows_medians_spread_and_failures() {
+    let text = report().to_markdown();
+    assert!(
+        text.contains("| W1 create | 16 | 110 (100 to 300) | 9.09 | 18.2 | 36.4 | 72.7 | 12.0 | 80.0 | 0.190 |"),
+        "{text}"
+    );
+    assert!(text.contains("run 1 had failures: {\"503 unavailable\": 3}"), "{text}");
+    assert!(text.contains("log bytes a record and node 431"), "{text}");
+    assert!(text.contains("    cloudnest-bench run --workload w1"), "{text}");
+}
+
+#[test]
+fn html_is_one_file_without_scripts_and_well_formed() {
+    let html = report().to_html();
+    assert_eq!(html.matches("<svg").count(), 2, "bars and curves of one workload");
+    assert!(!html.contains("<script") && !html.contains("src=") && !html.contains("href="));
+    assert!(html.contains("cloudnest 0.1.0 &lt;test&gt;"));
+    for tag in ["svg", "table", "tr", "td", "div", "ul", "dl", "body", "html"] {
+        let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
+        assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+}
+
+#[test]
+fn a_report_is_read_back_as_it_was_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    report().save(&directory.path().join("out")).unwrap();
+    let read = Report::load(&directory.path().join("out/report.json")).unwrap();
+    // As text: the JSON parser may be off by the last bit of a number.
+    assert_eq!(read.to_html(), report().to_html());
+}
+
+#[test]
+fn medians() {
+    assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+    assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), Some(2.5));
+    assert_eq!(median(std::iter::empty()), None);
+}

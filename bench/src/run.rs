@@ -1,0 +1,175 @@
+//! The workloads W1 to W4: closed loop, several numbers of clients, several runs each.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use rig::cluster::Cluster;
+use rig::load::{self, Pacing, Plan, Script, summarize};
+use rig::tenant::Tenant;
+
+use crate::report::{Measured, Row};
+use crate::setup;
+use crate::tasks::{Create, List, Mix, Place, Read};
+
+/// Load before the window.
+const WARMUP: Duration = Duration::from_secs(1);
+/// How long a reply may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A workload over single requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// W1.
+    Create,
+    /// W2, linearizable.
+    ReadStrong,
+    /// W2, from the replica that was asked.
+    ReadLocal,
+    /// W3.
+    Mix,
+    /// W4.
+    List,
+}
+
+impl Workload {
+    /// The workloads of a name on the command line: `w2` is two. `None`: it is not one of these.
+    pub fn named(name: &str) -> Option<&'static [Workload]> {
+        match name {
+            "w1" => Some(&[Self::Create]),
+            "w2" => Some(&[Self::ReadStrong, Self::ReadLocal]),
+            "w3" => Some(&[Self::Mix]),
+            "w4" => Some(&[Self::List]),
+            _ => None,
+        }
+    }
+
+    /// Its name in a report.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Create => "W1 create a 300-byte task, 2 indexes",
+            Self::ReadStrong => "W2 point read, strong",
+            Self::ReadLocal => "W2 point read, local",
+            Self::Mix => "W3 90 % strong reads, 10 % creates",
+            Self::List => "W4 list of 50 by an index",
+        }
+    }
+
+    fn writes(self) -> bool {
+        matches!(self, Self::Create | Self::Mix)
+    }
+
+    fn script(self, place: &Place, run: &str, connection: usize) -> Box<dyn Script> {
+        let seed = connection as u64 + 1;
+        let create = || Create::new(place.clone(), format!("{run}-{connection}"), 0);
+        match self {
+            Self::Create => Box::new(create()),
+            Self::ReadStrong => Box::new(Read::new(place.clone(), "", seed)),
+            Self::ReadLocal => Box::new(Read::new(place.clone(), "?consistency=local", seed)),
+            Self::Mix => Box::new(Mix::new(Read::new(place.clone(), "", seed), create(), seed)),
+            Self::List => Box::new(List::new(place.clone(), seed)),
+        }
+    }
+}
+
+/// How much to measure.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// Seconds of a run.
+    pub seconds: u64,
+    /// Runs of each row.
+    pub runs: usize,
+    /// Numbers of connections.
+    pub clients: Vec<usize>,
+}
+
+/// Measures workloads one after the other, each with every number of clients. Prints a line a run.
+pub fn measure(cluster: &Cluster, tenant: &Tenant, workloads: &[Workload], size: &Size) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for workload in workloads {
+        for clients in &size.clients {
+            let mut runs = Vec::new();
+            for run in 0..size.runs {
+                let name = format!("{workload:?}-{clients}-{run}");
+                let measured = once(cluster, tenant, *workload, *clients, size.seconds, &name)?;
+                runs.push(measured);
+            }
+            rows.push(Row::new(workload.title(), Some(*clients), runs));
+        }
+    }
+    Ok(rows)
+}
+
+fn once(cluster: &Cluster, tenant: &Tenant, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
+    let plan = Plan {
+        targets: cluster.addresses(),
+        connections: clients,
+        pacing: Pacing::Closed,
+        warmup: WARMUP,
+        window: Duration::from_secs(seconds),
+        timeout: TIMEOUT,
+        classes: if workload == Workload::Mix {
+            vec!["read", "write"]
+        } else {
+            vec!["all"]
+        },
+        probe: Some(setup::probe(cluster)?),
+    };
+    let place = setup::place(tenant);
+    let outcome = load::drive(&plan, |connection| workload.script(&place, name, connection))?;
+    println!(
+        "{:<38} {clients:>4} clients {:>9.0}/s  {}",
+        workload.title(),
+        outcome.rate(),
+        summarize(&outcome.latency)
+    );
+    if outcome.failures() > 0 {
+        println!("  failures: {:?}", outcome.errors);
+    }
+    if outcome.successes == 0 {
+        bail!(
+            "no request of {} succeeded: {:?}\n{}",
+            workload.title(),
+            outcome.errors,
+            cluster.tails()
+        );
+    }
+    Ok(Measured::of(&outcome, workload.writes()))
+}
+
+/// Creates at a fixed rate, open loop.
+pub fn fixed_rate(cluster: &Cluster, tenant: &Tenant, rate: f64, connections: usize, seconds: u64, title: &str) -> Result<Row> {
+    let plan = Plan {
+        targets: cluster.addresses(),
+        connections,
+        pacing: Pacing::Open { rate },
+        warmup: WARMUP,
+        window: Duration::from_secs(seconds),
+        timeout: TIMEOUT,
+        classes: vec!["all"],
+        probe: Some(setup::probe(cluster)?),
+    };
+    let place = setup::place(tenant);
+    let outcome = load::drive(&plan, |connection| Workload::Create.script(&place, "stall", connection))?;
+    println!(
+        "{title}: {:.0}/s  {}  longest gap {:.1} ms  failures {:?}",
+        outcome.rate(),
+        summarize(&outcome.latency),
+        outcome.longest_gap.as_secs_f64() * 1e3,
+        outcome.errors
+    );
+    Ok(Row::new(title, Some(connections), vec![Measured::of(&outcome, true)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_command_line_are_known() {
+        for name in ["w1", "w2", "w3", "w4"] {
+            assert!(Workload::named(name).is_some());
+        }
+        assert_eq!(Workload::named("w2").map(<[_]>::len), Some(2));
+        assert!(Workload::named("w5").is_none());
+    }
+}

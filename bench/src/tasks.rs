@@ -1,0 +1,365 @@
+//! The records that are written and read, and the scripts of a connection: create, point read, mix, list.
+//!
+//! A task is about 300 bytes of JSON, with two secondary indexes (`status` and `assignee`). Everything follows from numbers, so
+//! that a reply can be checked without a table of what was sent.
+
+use rig::http::{Request, find};
+use rig::load::Script;
+use rig::random::Random;
+
+/// The collection that is written to.
+pub const COLLECTION: &str = "tasks";
+/// Bytes of a create's body.
+pub const BODY_BYTES: usize = 300;
+/// Assignees: with [`PRELOADED`] records, 50 have each.
+pub const ASSIGNEES: u64 = 200;
+/// Records that are there before point reads and lists.
+pub const PRELOADED: u64 = 10_000;
+/// Records of a page in the list workload.
+pub const PAGE: usize = 50;
+
+const STATUSES: [&str; 5] = ["backlog", "todo", "in_progress", "in_review", "done"];
+const FILLER: &str = "the quick brown fox jumps over the lazy dog while seven wizards watch from a nearby hill and take notes of it all \
+    because nobody else will, and then they go home to write a report that somebody is going to read some day, perhaps, or not ";
+/// Milliseconds since the epoch that the first preloaded id carries: 2026-01-01.
+const FIRST_ID_MILLIS: u64 = 1_767_225_600_000;
+
+/// Where a connection's requests go.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The tenant's slug.
+    pub tenant: String,
+    /// Its token.
+    pub token: String,
+}
+
+impl Place {
+    fn path(&self) -> String {
+        format!("/v1/tenants/{}/records/{COLLECTION}", self.tenant)
+    }
+}
+
+/// The id of preloaded record `number`: a UUID of version 7 whose time grows with the number.
+pub fn id_of(number: u64) -> String {
+    let random = Random::new(number).draw();
+    let (time, low) = (FIRST_ID_MILLIS + number, 0x8000_0000_0000_0000 | (random >> 2));
+    let (a, b) = (time >> 16, time & 0xffff);
+    format!(
+        "{a:08x}-{b:04x}-7{:03x}-{:04x}-{:012x}",
+        random & 0xfff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+/// The assignee of a record.
+pub fn assignee_of(number: u64) -> String {
+    format!("u-{:04}", number % ASSIGNEES)
+}
+
+/// Appends the fields of a task as a JSON object's inside, padded so that it takes `bytes` in all.
+fn write_fields(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize) {
+    let start = out.len();
+    let status = STATUSES[(number % 5) as usize];
+    let head = format!(
+        "\"key\":\"{key}\",\"title\":\"task {number} of the benchmark\",\"status\":\"{status}\",\"assignee\":\"{}\",\"points\":{},\"description\":\"",
+        assignee_of(number),
+        number % 13
+    );
+    out.extend_from_slice(head.as_bytes());
+    let missing = bytes.saturating_sub(out.len() - start + 1).min(FILLER.len());
+    out.extend_from_slice(&FILLER.as_bytes()[..missing]);
+    out.push(b'"');
+}
+
+/// Appends a line of an import: record `number`, with an id of its own where `with_id`.
+pub fn write_line(out: &mut Vec<u8>, key: &str, number: u64, with_id: bool) {
+    out.push(b'{');
+    if with_id {
+        out.extend_from_slice(format!("\"id\":\"{}\",", id_of(number)).as_bytes());
+    }
+    write_fields(out, key, number, BODY_BYTES - 2);
+    out.extend_from_slice(b"}\n");
+}
+
+/// Judges a status; the error is the status and the problem's code.
+fn expect(status: u16, wanted: u16, body: &[u8]) -> Result<(), String> {
+    if status == wanted {
+        return Ok(());
+    }
+    let code = find(body, b"\"code\":\"").map_or("", |at| {
+        let rest = std::str::from_utf8(&body[at + 8..]).unwrap_or_default();
+        rest.split('"').next().unwrap_or_default()
+    });
+    Err(format!("{status} {code}").trim_end().to_owned())
+}
+
+/// Creates a task at each request (W1). The reply must be 201 and hold the key that was sent.
+pub struct Create {
+    place: Place,
+    path: String,
+    /// Distinguishes this connection of this run from all others.
+    prefix: String,
+    number: u64,
+    key: String,
+    body: Vec<u8>,
+}
+
+impl Create {
+    /// `prefix` must be unique to the connection and run.
+    pub fn new(place: Place, prefix: String, start: u64) -> Self {
+        let path = place.path();
+        Self {
+            place,
+            path,
+            prefix,
+            number: start,
+            key: String::new(),
+            body: Vec::with_capacity(BODY_BYTES),
+        }
+    }
+}
+
+impl Script for Create {
+    fn request(&mut self, out: &mut Vec<u8>) -> usize {
+        self.number += 1;
+        self.key = format!("\"{}-{}\"", self.prefix, self.number);
+        self.body.clear();
+        self.body.extend_from_slice(b"{\"fields\":{");
+        write_fields(&mut self.body, self.key.trim_matches('"'), self.number, BODY_BYTES - 13);
+        self.body.extend_from_slice(b"}}");
+        Request {
+            method: "POST",
+            path: &self.path,
+            token: &self.place.token,
+            headers: "",
+            body: &self.body,
+        }
+        .write(out);
+        0
+    }
+
+    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
+        expect(status, 201, body)?;
+        if find(body, self.key.as_bytes()).is_some() {
+            Ok(())
+        } else {
+            Err("wrong_key".to_owned())
+        }
+    }
+}
+
+/// Reads a preloaded record by its id at each request (W2).
+pub struct Read {
+    place: Place,
+    path: String,
+    query: &'static str,
+    random: Random,
+    id: String,
+}
+
+impl Read {
+    /// `query` is empty (strong) or `?consistency=local`.
+    pub fn new(place: Place, query: &'static str, seed: u64) -> Self {
+        let path = place.path();
+        Self {
+            place,
+            path,
+            query,
+            random: Random::new(seed),
+            id: String::new(),
+        }
+    }
+}
+
+impl Script for Read {
+    fn request(&mut self, out: &mut Vec<u8>) -> usize {
+        self.id = id_of(self.random.below(PRELOADED));
+        let path = format!("{}/{}{}", self.path, self.id, self.query);
+        Request {
+            method: "GET",
+            path: &path,
+            token: &self.place.token,
+            headers: "",
+            body: b"",
+        }
+        .write(out);
+        0
+    }
+
+    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
+        expect(status, 200, body)?;
+        if find(body, self.id.as_bytes()).is_some() {
+            Ok(())
+        } else {
+            Err("wrong_id".to_owned())
+        }
+    }
+}
+
+/// Nine strong reads to one create, in random order (W3). Classes: 0 read, 1 write.
+pub struct Mix {
+    read: Read,
+    create: Create,
+    random: Random,
+    writing: bool,
+}
+
+impl Mix {
+    /// See [`Read::new`] and [`Create::new`].
+    pub fn new(read: Read, create: Create, seed: u64) -> Self {
+        Self {
+            read,
+            create,
+            random: Random::new(seed),
+            writing: false,
+        }
+    }
+}
+
+impl Script for Mix {
+    fn request(&mut self, out: &mut Vec<u8>) -> usize {
+        self.writing = self.random.below(10) == 0;
+        if self.writing {
+            self.create.request(out);
+            return 1;
+        }
+        self.read.request(out)
+    }
+
+    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
+        if self.writing {
+            self.create.check(status, body)
+        } else {
+            self.read.check(status, body)
+        }
+    }
+}
+
+/// Lists the 50 records of a random assignee through its index (W4).
+pub struct List {
+    place: Place,
+    path: String,
+    random: Random,
+    assignee: String,
+}
+
+impl List {
+    /// Pages of [`PAGE`] records.
+    pub fn new(place: Place, seed: u64) -> Self {
+        let path = place.path();
+        Self {
+            place,
+            path,
+            random: Random::new(seed),
+            assignee: String::new(),
+        }
+    }
+}
+
+impl Script for List {
+    fn request(&mut self, out: &mut Vec<u8>) -> usize {
+        let assignee = assignee_of(self.random.below(ASSIGNEES));
+        let path = format!("{}?assignee={assignee}&limit={PAGE}", self.path);
+        self.assignee = format!("\"assignee\":\"{assignee}\"");
+        Request {
+            method: "GET",
+            path: &path,
+            token: &self.place.token,
+            headers: "",
+            body: b"",
+        }
+        .write(out);
+        0
+    }
+
+    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
+        expect(status, 200, body)?;
+        let (mut found, mut at) = (0, 0);
+        while let Some(next) = find(&body[at..], self.assignee.as_bytes()) {
+            found += 1;
+            at += next + self.assignee.len();
+        }
+        if found == PAGE {
+            Ok(())
+        } else {
+            Err(format!("{found}_records_of_{PAGE}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            tenant: "bench".to_owned(),
+            token: "secret".to_owned(),
+        }
+    }
+
+    fn body_of(request: &[u8]) -> &[u8] {
+        &request[find(request, b"\r\n\r\n").unwrap() + 4..]
+    }
+
+    #[test]
+    fn a_create_is_300_bytes_of_json_and_its_key_is_wanted_back() {
+        let mut create = Create::new(place(), "w1-0-3".to_owned(), 0);
+        for _ in 0..1_000 {
+            let mut out = Vec::new();
+            create.request(&mut out);
+            let body = body_of(&out);
+            assert_eq!(body.len(), BODY_BYTES, "{}", String::from_utf8_lossy(body));
+            let value: serde_json::Value = serde_json::from_slice(body).unwrap();
+            let key = format!("w1-0-3-{}", create.number);
+            assert_eq!(value["fields"]["key"], key.as_str());
+            let reply = format!("{{\"fields\":{{\"key\":\"{key}\"}}}}");
+            assert_eq!(create.check(201, reply.as_bytes()), Ok(()));
+            assert_eq!(create.check(201, b"{\"key\":\"w1-0-3-0\"}"), Err("wrong_key".to_owned()));
+        }
+        let problem = br#"{"title":"x","code":"too_many_requests"}"#;
+        assert_eq!(create.check(429, problem), Err("429 too_many_requests".to_owned()));
+    }
+
+    #[test]
+    fn ids_are_ordered_uuids_of_version_7() {
+        let ids: Vec<String> = (0..1_000).map(id_of).collect();
+        assert!(ids.is_sorted());
+        for id in ids {
+            let parsed: api::ids::Id = id.parse().unwrap();
+            assert_eq!((parsed.0.get_version_num(), parsed.0.to_string()), (7, id));
+        }
+    }
+
+    #[test]
+    fn import_lines_are_objects_with_the_ids_that_reads_ask_for() {
+        let mut out = Vec::new();
+        (0..100).for_each(|number| write_line(&mut out, "k", number, true));
+        for (number, line) in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
+            let value: serde_json::Value = serde_json::from_slice(line).unwrap();
+            assert_eq!(value["id"], id_of(number as u64).as_str());
+            assert_eq!(value["assignee"], assignee_of(number as u64).as_str());
+        }
+    }
+
+    #[test]
+    fn each_assignee_has_a_page_of_preloaded_records() {
+        assert_eq!(PRELOADED / ASSIGNEES, PAGE as u64);
+        let mut list = List::new(place(), 1);
+        list.request(&mut Vec::new());
+        let record = format!("{{{}}},", list.assignee);
+        assert_eq!(list.check(200, record.repeat(50).as_bytes()), Ok(()));
+        assert_eq!(
+            list.check(200, record.repeat(49).as_bytes()),
+            Err("49_records_of_50".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_mix_is_nine_to_one() {
+        let mut mix = Mix::new(Read::new(place(), "", 1), Create::new(place(), "m".to_owned(), 0), 2);
+        let writes: usize = (0..10_000).map(|_| mix.request(&mut Vec::new())).sum();
+        assert!((800..1_200).contains(&writes), "{writes}");
+    }
+}
