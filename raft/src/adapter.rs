@@ -90,18 +90,26 @@ impl RaftStateMachine<Types> for Adapter {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
         match snapshot {
             SnapshotData::Sink(sink) => self.queue.install(meta.clone(), sink).await,
-            other => Err(io::Error::other(format!("install snapshot: {other:?} holds nothing to install"))),
+            other => Err(io::Error::other(format!(
+                "install snapshot: {other:?} holds nothing to install"
+            ))),
         }
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         if self.queue.is_opening() {
             let meta = self.durable()?;
-            return Ok(meta.last_log_id.is_some().then_some(Snapshot { meta, snapshot: SnapshotData::Mark }));
+            return Ok(meta.last_log_id.is_some().then_some(Snapshot {
+                meta,
+                snapshot: SnapshotData::Mark,
+            }));
         }
         let source = self.machine.snapshot()?;
         let meta = read_mark(source.mark())?;
-        Ok(meta.last_log_id.is_some().then_some(Snapshot { meta, snapshot: SnapshotData::Source(source) }))
+        Ok(meta.last_log_id.is_some().then_some(Snapshot {
+            meta,
+            snapshot: SnapshotData::Source(source),
+        }))
     }
 }
 
@@ -109,6 +117,9 @@ impl RaftSnapshotBuilder<Types> for Adapter {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        Ok(Snapshot { meta: self.durable()?, snapshot: SnapshotData::Mark })
+        Ok(Snapshot {
+            meta: self.durable()?,
+            snapshot: SnapshotData::Mark,
+        })
     }
 }

@@ -39,10 +39,16 @@ impl Admission {
             if let Ok(share) = self.bytes.try_acquire_many(bytes) {
                 one.forget();
                 share.forget();
-                return Some(Permit { admission: Arc::clone(self), bytes });
+                return Some(Permit {
+                    admission: Arc::clone(self),
+                    bytes,
+                });
             }
         }
-        timeout(Duration::from_millis(ADMISSION_WAIT_MS), self.enter_slowly(bytes)).await.ok().flatten()
+        timeout(Duration::from_millis(ADMISSION_WAIT_MS), self.enter_slowly(bytes))
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn enter_slowly(self: &Arc<Self>, bytes: u32) -> Option<Permit> {
@@ -50,7 +56,10 @@ impl Admission {
         let share = self.bytes.acquire_many(bytes).await.ok()?;
         one.forget();
         share.forget();
-        Some(Permit { admission: Arc::clone(self), bytes })
+        Some(Permit {
+            admission: Arc::clone(self),
+            bytes,
+        })
     }
 }
 

@@ -37,9 +37,15 @@ impl Work {
     /// Its share of the queue's bytes; never 0.
     fn bytes(&self) -> u32 {
         match self {
-            Work::Entry(RaftEntry { payload: EntryPayload::Normal(payload), .. }, _) => {
-                u32::try_from(payload.0.len()).unwrap_or(APPLY_QUEUE_BYTES_MAX).clamp(1, APPLY_QUEUE_BYTES_MAX)
-            }
+            Work::Entry(
+                RaftEntry {
+                    payload: EntryPayload::Normal(payload),
+                    ..
+                },
+                _,
+            ) => u32::try_from(payload.0.len())
+                .unwrap_or(APPLY_QUEUE_BYTES_MAX)
+                .clamp(1, APPLY_QUEUE_BYTES_MAX),
             _ => 1,
         }
     }
@@ -78,9 +84,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl ApplyQueue {
     /// Reads the machine's applied mark and starts the thread.
-    pub(crate) fn open(id: GroupId, machine: Arc<dyn StateMachine>, stages: Arc<Stages>) -> Result<(Arc<ApplyQueue>, JoinHandle<()>), Error> {
-        let mark = machine.applied().map_err(|source| Error::Io { verb: "read applied mark", source })?;
-        let meta = read_mark(&mark).map_err(|source| Error::Io { verb: "read applied mark", source })?;
+    pub(crate) fn open(
+        id: GroupId,
+        machine: Arc<dyn StateMachine>,
+        stages: Arc<Stages>,
+    ) -> Result<(Arc<ApplyQueue>, JoinHandle<()>), Error> {
+        let mark = machine.applied().map_err(|source| Error::Io {
+            verb: "read applied mark",
+            source,
+        })?;
+        let meta = read_mark(&mark).map_err(|source| Error::Io {
+            verb: "read applied mark",
+            source,
+        })?;
         let queue = Arc::new(ApplyQueue {
             id,
             machine,
@@ -101,7 +117,10 @@ impl ApplyQueue {
         let thread = std::thread::Builder::new()
             .name(format!("apply-{id}"))
             .spawn(move || worker.run())
-            .map_err(|source| Error::Io { verb: "start apply thread", source })?;
+            .map_err(|source| Error::Io {
+                verb: "start apply thread",
+                source,
+            })?;
         Ok((queue, thread))
     }
 
@@ -124,7 +143,11 @@ impl ApplyQueue {
     }
 
     pub(crate) fn stopped(&self) -> Option<String> {
-        if self.is_stopped.load(Ordering::Acquire) { lock(&self.stopped).clone() } else { None }
+        if self.is_stopped.load(Ordering::Acquire) {
+            lock(&self.stopped).clone()
+        } else {
+            None
+        }
     }
 
     /// Stops the group for a reason; the first one is kept.
@@ -279,7 +302,10 @@ impl ApplyQueue {
         let mark = sink.install()?;
         let got = read_mark(&mark)?;
         if got.last_log_id != meta.last_log_id {
-            return Err(io::Error::other(format!("install snapshot: it is of {:?}, not of {:?}", got.last_log_id, meta.last_log_id)));
+            return Err(io::Error::other(format!(
+                "install snapshot: it is of {:?}, not of {:?}",
+                got.last_log_id, meta.last_log_id
+            )));
         }
         self.moved_to(got.last_log_id, Some(got.last_membership));
         Ok(())
@@ -295,7 +321,11 @@ impl ApplyQueue {
             last = Some(id);
             let place = match entry.payload {
                 EntryPayload::Normal(payload) => {
-                    normal.push(Entry { index: id.index, term: id.leader_id.term, payload: payload.0 });
+                    normal.push(Entry {
+                        index: id.index,
+                        term: id.leader_id.term,
+                        payload: payload.0,
+                    });
                     Some(id.index)
                 }
                 EntryPayload::Membership(new) => {
@@ -309,12 +339,19 @@ impl ApplyQueue {
         let indexes: Vec<u64> = normal.iter().map(|entry| entry.index).collect();
         let mark = {
             let state = lock(&self.state);
-            debug_assert!(index_of(last.as_ref()) >= index_of(state.0.as_ref()), "applied went backwards");
+            debug_assert!(
+                index_of(last.as_ref()) >= index_of(state.0.as_ref()),
+                "applied went backwards"
+            );
             mark_of(last.as_ref(), membership.as_ref().unwrap_or(&state.1))
         };
         let replies = self.machine.apply(normal, mark)?;
         if replies.len() != indexes.len() {
-            return Err(io::Error::other(format!("{} entries were applied with {} replies", indexes.len(), replies.len())));
+            return Err(io::Error::other(format!(
+                "{} entries were applied with {} replies",
+                indexes.len(),
+                replies.len()
+            )));
         }
         self.moved_to(last, membership);
         self.batches.fetch_add(1, Ordering::Relaxed);
@@ -344,9 +381,18 @@ impl ApplyQueue {
                 responder.send(Applied::default());
                 continue;
             };
-            let reply = replies.find(|(at, _)| *at == index).map(|(_, reply)| reply).unwrap_or_default();
+            let reply = replies
+                .find(|(at, _)| *at == index)
+                .map(|(_, reply)| reply)
+                .unwrap_or_default();
             let (appended, synced) = self.stages.of(index);
-            responder.send(Applied { reply, appended, synced, given, done });
+            responder.send(Applied {
+                reply,
+                appended,
+                synced,
+                given,
+                done,
+            });
         }
     }
 }

@@ -73,7 +73,11 @@ pub(crate) async fn pass(replica: &Replica) -> Result<u64, ReadError> {
             return wait_applied(replica, index, deadline).await;
         }
         if Instant::now() + RETRY >= deadline {
-            return Err(if replica.lead.leader().is_none() { ReadError::NoLeader } else { ReadError::Timeout });
+            return Err(if replica.lead.leader().is_none() {
+                ReadError::NoLeader
+            } else {
+                ReadError::Timeout
+            });
         }
         sleep_until(Instant::now() + RETRY).await;
     }

@@ -134,7 +134,12 @@ pub(crate) fn entry_size_hint(entry: &RaftEntry) -> usize {
 /// The same, appended.
 pub(crate) fn encode_entry_into(entry: &RaftEntry, out: &mut BytesMut) {
     let id = entry.log_id;
-    let head = |kind| EntryHeadV1 { kind, term: id.leader_id.term, node: id.leader_id.node_id, index: id.index };
+    let head = |kind| EntryHeadV1 {
+        kind,
+        term: id.leader_id.term,
+        node: id.leader_id.node_id,
+        index: id.index,
+    };
     match &entry.payload {
         EntryPayload::Blank => encode_into(&head(KIND_BLANK), out),
         EntryPayload::Normal(Payload(bytes)) => {
@@ -158,7 +163,12 @@ pub(crate) fn decode_entry(bytes: &Bytes) -> io::Result<RaftEntry> {
         KIND_MEMBERSHIP => EntryPayload::Membership(decode::<MembershipV1>("membership", &rest)?.into_raft()?),
         kind => return Err(unreadable("entry", format!("kind {kind} is not known to this build"))),
     };
-    let log_id = LogIdV1 { term: head.term, node: head.node, index: head.index }.into();
+    let log_id = LogIdV1 {
+        term: head.term,
+        node: head.node,
+        index: head.index,
+    }
+    .into();
     Ok(RaftEntry { log_id, payload })
 }
 
@@ -173,13 +183,20 @@ pub(crate) fn mark_state(applied: Option<&LogId>, membership: &StoredMembership)
 
 /// The mark of a state.
 pub(crate) fn mark_of(applied: Option<&LogId>, membership: &StoredMembership) -> Mark {
-    Mark { index: index_of(applied), state: encode(&mark_state(applied, membership)).to_vec() }
+    Mark {
+        index: index_of(applied),
+        state: encode(&mark_state(applied, membership)).to_vec(),
+    }
 }
 
 /// What a mark says of raft's state. An empty mark is the state before the first entry.
 pub(crate) fn read_mark(mark: &Mark) -> io::Result<SnapshotMeta> {
     if mark.state.is_empty() {
-        return if mark.index == 0 { Ok(SnapshotMeta::default()) } else { Err(unreadable("mark", "it has an index but no state")) };
+        return if mark.index == 0 {
+            Ok(SnapshotMeta::default())
+        } else {
+            Err(unreadable("mark", "it has an index but no state"))
+        };
     }
     let state: MarkV1 = decode("mark", &mark.state)?;
     if state.applied.map_or(0, |id| id.index) != mark.index {
@@ -191,32 +208,55 @@ pub(crate) fn read_mark(mark: &Mark) -> io::Result<SnapshotMeta> {
 impl MarkV1 {
     pub(crate) fn into_raft(self) -> io::Result<SnapshotMeta> {
         let membership = StoredMembership::new(self.membership_at.map(Into::into), self.membership.into_raft()?);
-        Ok(SnapshotMeta { last_log_id: self.applied.map(Into::into), last_membership: membership })
+        Ok(SnapshotMeta {
+            last_log_id: self.applied.map(Into::into),
+            last_membership: membership,
+        })
     }
 }
 
 impl From<LogIdV1> for LogId {
     fn from(id: LogIdV1) -> LogId {
-        LogId::new(LeaderId { term: id.term, node_id: id.node }, id.index)
+        LogId::new(
+            LeaderId {
+                term: id.term,
+                node_id: id.node,
+            },
+            id.index,
+        )
     }
 }
 
 impl From<LogId> for LogIdV1 {
     fn from(id: LogId) -> LogIdV1 {
-        LogIdV1 { term: id.leader_id.term, node: id.leader_id.node_id, index: id.index }
+        LogIdV1 {
+            term: id.leader_id.term,
+            node: id.leader_id.node_id,
+            index: id.index,
+        }
     }
 }
 
 impl From<VoteV1> for Vote {
     fn from(vote: VoteV1) -> Vote {
-        Vote::from_leader_id(LeaderId { term: vote.term, node_id: vote.node }, vote.committed)
+        Vote::from_leader_id(
+            LeaderId {
+                term: vote.term,
+                node_id: vote.node,
+            },
+            vote.committed,
+        )
     }
 }
 
 impl From<&Vote> for VoteV1 {
     fn from(vote: &Vote) -> VoteV1 {
         let leader = vote.leader_id();
-        VoteV1 { term: leader.term, node: leader.node_id, committed: vote.is_committed() }
+        VoteV1 {
+            term: leader.term,
+            node: leader.node_id,
+            committed: vote.is_committed(),
+        }
     }
 }
 

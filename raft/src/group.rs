@@ -87,7 +87,10 @@ pub struct Group {
 
 impl std::fmt::Debug for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Group").field("id", &self.replica.id).field("node", &self.replica.node).finish_non_exhaustive()
+        f.debug_struct("Group")
+            .field("id", &self.replica.id)
+            .field("node", &self.replica.node)
+            .finish_non_exhaustive()
     }
 }
 
@@ -118,20 +121,23 @@ impl Group {
     pub async fn propose(&self, payload: Bytes) -> Result<Proposed, ProposeError> {
         let replica = &*self.replica;
         if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(ProposeError::NotApplied(format!("{} bytes exceed the limit of {PAYLOAD_BYTES_MAX}", payload.len())));
+            return Err(ProposeError::NotApplied(format!(
+                "{} bytes exceed the limit of {PAYLOAD_BYTES_MAX}",
+                payload.len()
+            )));
         }
         let start = replica.stages.now();
         self.may_propose()?;
         self.wait_under_limit().await?;
         let permit = replica.admission.enter(payload.len()).await.ok_or(ProposeError::Overloaded)?;
         let (slot, outcome) = Slot::<WriteResult>::new(permit);
-        if let Err(fatal) = replica.raft.client_write_ff(Payload(payload), Some(slot)).await {
-            return Err(ProposeError::Stopped(replica.stopped().unwrap_or_else(|| fatal.to_string())));
+        if replica.raft.client_write_ff(Payload(payload), Some(slot)).await.is_err() {
+            return Err(ProposeError::Stopped(replica.why_stopped()));
         }
         match timeout(Duration::from_millis(OUTCOME_WAIT_MS), outcome).await {
             Ok(Ok(Ok(written))) => Ok(proposed(written.data, written.log_id.index, start)),
             Ok(Ok(Err(error))) => Err(not_written(error)),
-            Ok(Err(_)) => Err(ProposeError::Unknown(replica.stopped().unwrap_or_else(|| "the group stopped".to_owned()))),
+            Ok(Err(_)) => Err(ProposeError::Unknown(replica.why_stopped())),
             Err(_) => Err(ProposeError::Unknown(format!("no outcome within {OUTCOME_WAIT_MS} ms"))),
         }
     }
@@ -140,7 +146,11 @@ impl Group {
         if let Some(why) = self.stopped() {
             return Err(ProposeError::Stopped(why));
         }
-        if self.is_leader() { Ok(()) } else { Err(ProposeError::NotLeader(self.leader())) }
+        if self.is_leader() {
+            Ok(())
+        } else {
+            Err(ProposeError::NotLeader(self.leader()))
+        }
     }
 
     /// Waits while the machine, or the log, asks for a pause.
@@ -194,7 +204,9 @@ impl Group {
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> bool {
         let mut applied = self.replica.queue.applied().subscribe();
         let reached = applied.wait_for(|at| *at >= index || self.replica.stopped().is_some());
-        timeout(deadline, reached).await.is_ok_and(|reached| reached.is_ok_and(|at| *at >= index))
+        timeout(deadline, reached)
+            .await
+            .is_ok_and(|reached| reached.is_ok_and(|at| *at >= index))
     }
 
     /// What this replica knows of the group.
@@ -209,7 +221,11 @@ impl Group {
             (None, ServerState::Follower) => Role::Follower,
         };
         let membership = metrics.membership_config.membership();
-        let matched = metrics.replication.iter().flatten().map(|(node, at)| (NodeId(*node), index_of(at.as_ref())));
+        let matched = metrics
+            .replication
+            .iter()
+            .flatten()
+            .map(|(node, at)| (NodeId(*node), index_of(at.as_ref())));
         Status {
             term: metrics.current_term,
             leader: self.leader(),
@@ -233,8 +249,17 @@ impl Group {
         let own = NodeId(self.replica.node);
         let status = self.status();
         let fit = |node: &NodeId| *node != own && self.replica.net.reachable(node.0);
-        let best = || status.voters.iter().copied().filter(fit).max_by_key(|node| status.matched.get(node).copied());
-        let to = to.or_else(best).ok_or_else(|| Error::Refused("no other voter is reachable".to_owned()))?;
+        let best = || {
+            status
+                .voters
+                .iter()
+                .copied()
+                .filter(fit)
+                .max_by_key(|node| status.matched.get(node).copied())
+        };
+        let to = to
+            .or_else(best)
+            .ok_or_else(|| Error::Refused("no other voter is reachable".to_owned()))?;
         if to == own {
             return Ok(to);
         }
@@ -242,7 +267,12 @@ impl Group {
             return Err(Error::Refused(format!("node {to} is not a reachable voter")));
         }
         let mut changes = self.replica.lead.changes();
-        self.replica.raft.trigger().transfer_leader(to.0).await.map_err(|fatal| self.stopped_error(&fatal))?;
+        self.replica
+            .raft
+            .trigger()
+            .transfer_leader(to.0)
+            .await
+            .map_err(|fatal| self.stopped_error(&fatal))?;
         let moved = changes.wait_for(|leader| leader.is_some_and(|leader| leader != own));
         match timeout(Duration::from_millis(HAND_OVER_MS), moved).await {
             Ok(Ok(leader)) if *leader == Some(to) => Ok(to),
@@ -260,7 +290,11 @@ impl Group {
         let status = self.status();
         for node in voters.iter().filter(|node| !status.voters.contains(node)) {
             if !status.learners.contains(node) {
-                let added = self.replica.raft.add_learner(node.0, openraft::impls::EmptyNode {}, false).await;
+                let added = self
+                    .replica
+                    .raft
+                    .add_learner(node.0, openraft::impls::EmptyNode {}, false)
+                    .await;
                 added.map_err(|error| self.change_error(error))?;
             }
             self.caught_up(*node).await?;
@@ -297,7 +331,10 @@ impl Group {
     }
 
     fn stopped_error(&self, why: &dyn std::fmt::Display) -> Error {
-        Error::Stopped { group: self.id(), why: self.stopped().unwrap_or_else(|| why.to_string()) }
+        Error::Stopped {
+            group: self.id(),
+            why: self.stopped().unwrap_or_else(|| why.to_string()),
+        }
     }
 
     fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> Error {
@@ -330,7 +367,9 @@ fn not_written(error: ClientWriteError<Types>) -> ProposeError {
     match error {
         ClientWriteError::ForwardToLeader(to) => ProposeError::NotLeader(leader_of(&to)),
         // Another replica may hold it still, and a later leader may commit it.
-        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Unknown("another leader took over before it was committed".to_owned()),
+        ClientWriteError::LogEntryDiscarded(_) => {
+            ProposeError::Unknown("another leader took over before it was committed".to_owned())
+        }
         other => ProposeError::NotApplied(other.to_string()),
     }
 }

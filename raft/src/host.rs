@@ -24,7 +24,9 @@ use crate::stage::Stages;
 use crate::tls::Tls;
 use crate::typ::{Raft, SharedConfig};
 use crate::wal::{LogOptions, LogStats, RealDisk, Wal};
-use crate::{Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, peer};
+use crate::{
+    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, peer,
+};
 
 /// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
 /// `election_min_ms..election_max_ms`.
@@ -40,7 +42,11 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Timing { heartbeat_ms: 50, election_min_ms: 150, election_max_ms: 300 }
+        Timing {
+            heartbeat_ms: 50,
+            election_min_ms: 150,
+            election_max_ms: 300,
+        }
     }
 }
 
@@ -68,7 +74,11 @@ pub struct HostConfig {
 
 impl std::fmt::Debug for HostConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostConfig").field("node", &self.node).field("cluster", &self.cluster).field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("HostConfig")
+            .field("node", &self.node)
+            .field("cluster", &self.cluster)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +113,8 @@ impl Host {
         let raft_config = raft_config(&config)?;
         let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
-        let (wal, recovery) = Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
+        let (wal, recovery) =
+            Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
         tracing::info!(node = config.node.0, ?recovery, "opened the log");
         let addresses = config.peers.into_iter().map(|(node, address)| (node.0, address)).collect();
@@ -120,7 +131,15 @@ impl Host {
             apply_threads: Arc::clone(&apply_threads),
         };
         let runtime = thread.start()?;
-        let inner = HostInner { net, runtime, wal, config: raft_config, timing: config.timing, stop: Mutex::new(Some(stop)), apply_threads };
+        let inner = HostInner {
+            net,
+            runtime,
+            wal,
+            config: raft_config,
+            timing: config.timing,
+            stop: Mutex::new(Some(stop)),
+            apply_threads,
+        };
         Ok(Host(Arc::new(inner)))
     }
 
@@ -190,9 +209,17 @@ impl HostInner {
         stages: Arc<Stages>,
     ) -> Result<Arc<Replica>, Error> {
         let size = LogSize::new();
-        let log = LogStore::new(self.wal.group(id.0), Arc::clone(&stages), Arc::clone(&size), Some(Arc::clone(&machine)));
+        let log = LogStore::new(
+            self.wal.group(id.0),
+            Arc::clone(&stages),
+            Arc::clone(&size),
+            Some(Arc::clone(&machine)),
+        );
         let adapter = adapter::Adapter::new(Arc::clone(&machine), Arc::clone(&queue));
-        let factory = PeerFactory { net: Arc::clone(&self.net), group: id.0 };
+        let factory = PeerFactory {
+            net: Arc::clone(&self.net),
+            group: id.0,
+        };
         let raft = Raft::new(self.net.node, Arc::clone(&self.config), factory, log, adapter).await;
         let raft = raft.map_err(|fatal| Error::Log(queue.stopped().unwrap_or_else(|| fatal.to_string())))?;
         queue.opened();
@@ -227,6 +254,14 @@ impl HostInner {
 
 fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
     let timing = config.timing;
+    // An entry that a node's log cannot take would stop its replica, so every node must be able to take the largest.
+    let smallest = 4 * (limits::PAYLOAD_BYTES_MAX as u64 + 4_096);
+    if config.log.segment_bytes < smallest {
+        return Err(Error::Config(format!(
+            "log segments of {} bytes are too small, {smallest} are needed",
+            config.log.segment_bytes
+        )));
+    }
     let raft = openraft::Config {
         cluster_name: config.cluster.clone(),
         heartbeat_interval: timing.heartbeat_ms,
@@ -244,7 +279,9 @@ fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
         enable_leader_restore: Some(false),
         ..openraft::Config::default()
     };
-    raft.validate().map(Arc::new).map_err(|error| Error::Config(error.to_string()))
+    raft.validate()
+        .map(Arc::new)
+        .map_err(|error| Error::Config(error.to_string()))
 }
 
 /// What the raft thread is started with.
@@ -260,7 +297,10 @@ struct RaftThread {
 
 impl RaftThread {
     fn start(self) -> Result<Handle, Error> {
-        let failed = |source| Error::Io { verb: "start raft thread", source };
+        let failed = |source| Error::Io {
+            verb: "start raft thread",
+            source,
+        };
         self.listener.set_nonblocking(true).map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -273,7 +313,10 @@ impl RaftThread {
             let _in_runtime = runtime.enter();
             tokio::net::TcpListener::from_std(self.listener.try_clone().map_err(failed)?).map_err(failed)?
         };
-        std::thread::Builder::new().name("raft".to_owned()).spawn(move || self.run(runtime, listener)).map_err(failed)?;
+        std::thread::Builder::new()
+            .name("raft".to_owned())
+            .spawn(move || self.run(runtime, listener))
+            .map_err(failed)?;
         Ok(handle)
     }
 

@@ -19,7 +19,11 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn find(&self, group: u64) -> Option<Arc<Replica>> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
+        self.groups
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&group)
+            .cloned()
     }
 
     /// Adds a group; false when it is there already.
@@ -67,7 +71,10 @@ pub(crate) async fn answer(replica: &Replica, kind: Kind, payload: Bytes) -> Res
         }
         Kind::TRANSFER => {
             let request: TransferV1 = read("hand-over", &payload)?;
-            let response = raft.handle_transfer_leader(request.into()).await.map_err(|error| fatal(&error))?;
+            let response = raft
+                .handle_transfer_leader(request.into())
+                .await
+                .map_err(|error| fatal(&error))?;
             Ok(encode(&TransferReplyV1::from(response)))
         }
         Kind::READ_INDEX => {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::{Instant, ServerState};
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::limits::{KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
 use crate::replica::Replica;
 use crate::typ::index_of;
 use crate::wal::Wal;
+
+/// What is kept goes in so many steps.
+const PURGE_STEPS: u64 = 32;
 
 /// Runs as long as the group does.
 pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, lease: Duration) {
@@ -86,10 +89,18 @@ impl LogKeeper {
             let metrics = metrics.borrow_watched();
             (index_of(metrics.snapshot.as_ref()), index_of(metrics.purged.as_ref()))
         };
-        let kept_from = replica.size.last().saturating_sub(KEEP.0).max(replica.size.index_before_last(KEEP.1));
+        let kept_from = replica
+            .size
+            .last()
+            .saturating_sub(KEEP.0)
+            .max(replica.size.index_before_last(KEEP.1));
         let upto = kept_from.min(snapshot).min(durable);
         // In steps, so that purging is not a log write every tick.
-        if upto > purged.saturating_add(KEEP.0 / 50) {
+        let bytes = replica
+            .size
+            .bytes_after(purged)
+            .saturating_sub(replica.size.bytes_after(upto));
+        if upto > purged && (upto - purged >= KEEP.0 / PURGE_STEPS || bytes >= KEEP.1 / PURGE_STEPS) {
             let _ = replica.raft.trigger().purge_log(upto).await;
         }
     }

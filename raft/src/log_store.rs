@@ -42,9 +42,19 @@ pub(crate) struct LogStore {
 }
 
 impl LogStore {
-    pub(crate) fn new(log: GroupLog, stages: Arc<Stages>, size: Arc<LogSize>, machine: Option<Arc<dyn StateMachine>>) -> LogStore {
+    pub(crate) fn new(
+        log: GroupLog,
+        stages: Arc<Stages>,
+        size: Arc<LogSize>,
+        machine: Option<Arc<dyn StateMachine>>,
+    ) -> LogStore {
         size.last.store(log.state().last.unwrap_or(0), Relaxed);
-        LogStore { log, stages, size, machine }
+        LogStore {
+            log,
+            stages,
+            size,
+            machine,
+        }
     }
 
     /// The entries of `from..to` that fit into `bytes`; at least one when there is one.
@@ -53,14 +63,18 @@ impl LogStore {
             self.log.read(from, to, bytes)?
         } else {
             let log = self.log.clone();
-            tokio::task::spawn_blocking(move || log.read(from, to, bytes)).await.map_err(io::Error::other)??
+            tokio::task::spawn_blocking(move || log.read(from, to, bytes))
+                .await
+                .map_err(io::Error::other)??
         };
         found.iter().map(|entry| decode_entry(&entry.bytes)).collect()
     }
 
     /// What may really be purged when openraft asks for `wanted`.
     fn purge_bound(&self, wanted: LogId) -> io::Result<Option<LogId>> {
-        let Some(machine) = &self.machine else { return Ok(Some(wanted)) };
+        let Some(machine) = &self.machine else {
+            return Ok(Some(wanted));
+        };
         let durable = read_mark(&machine.durable())?.last_log_id;
         if index_of(durable.as_ref()) >= wanted.index {
             return Ok(Some(wanted));
@@ -95,7 +109,11 @@ impl RaftLogReader<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        self.log.state().vote.map(|bytes| decode::<VoteV1>("vote", &bytes).map(Vote::from)).transpose()
+        self.log
+            .state()
+            .vote
+            .map(|bytes| decode::<VoteV1>("vote", &bytes).map(Vote::from))
+            .transpose()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<RaftEntry>> {
@@ -108,9 +126,20 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let state = self.log.state();
-        let purged = state.purged.map(|(_, bytes)| decode::<LogIdV1>("purged position", &bytes)).transpose()?.map(LogId::from);
-        let last = state.last_bytes.map(|bytes| decode_entry(&bytes)).transpose()?.map(|entry| entry.log_id);
-        Ok(LogState { last_purged_log_id: purged, last_log_id: last.or(purged) })
+        let purged = state
+            .purged
+            .map(|(_, bytes)| decode::<LogIdV1>("purged position", &bytes))
+            .transpose()?
+            .map(LogId::from);
+        let last = state
+            .last_bytes
+            .map(|bytes| decode_entry(&bytes))
+            .transpose()?
+            .map(|entry| entry.log_id);
+        Ok(LogState {
+            last_purged_log_id: purged,
+            last_log_id: last.or(purged),
+        })
     }
 
     async fn get_log_reader(&mut self) -> LogStore {
@@ -130,7 +159,11 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.log.state().committed.map(|bytes| decode::<LogIdV1>("committed position", &bytes).map(LogId::from)).transpose()
+        self.log
+            .state()
+            .committed
+            .map(|bytes| decode::<LogIdV1>("committed position", &bytes).map(LogId::from))
+            .transpose()
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
@@ -138,8 +171,13 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = RaftEntry> + Send,
         I::IntoIter: Send,
     {
-        let entries: Vec<LogEntry> =
-            entries.into_iter().map(|entry| LogEntry { index: entry.log_id.index, bytes: encode_entry(&entry) }).collect();
+        let entries: Vec<LogEntry> = entries
+            .into_iter()
+            .map(|entry| LogEntry {
+                index: entry.log_id.index,
+                bytes: encode_entry(&entry),
+            })
+            .collect();
         let (Some(first), Some(last)) = (entries.first().map(|e| e.index), entries.last().map(|e| e.index)) else {
             callback.io_completed(Ok(()));
             return Ok(());
@@ -164,7 +202,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, wanted: LogId) -> io::Result<()> {
-        let Some(upto) = self.purge_bound(wanted)? else { return Ok(()) };
+        let Some(upto) = self.purge_bound(wanted)? else {
+            return Ok(());
+        };
         if self.log.state().purged.is_some_and(|(index, _)| index >= upto.index) {
             return Ok(());
         }
@@ -206,7 +246,10 @@ const STEPS_MAX: usize = 8_192;
 
 impl LogSize {
     pub(crate) fn new() -> Arc<LogSize> {
-        Arc::new(LogSize { last: AtomicU64::new(0), steps: Mutex::default() })
+        Arc::new(LogSize {
+            last: AtomicU64::new(0),
+            steps: Mutex::default(),
+        })
     }
 
     fn steps(&self) -> std::sync::MutexGuard<'_, Steps> {
@@ -259,7 +302,9 @@ impl LogSize {
     /// The lowest index after which there are about `bytes` of log; 0 when there are fewer.
     pub(crate) fn index_before_last(&self, bytes: u64) -> u64 {
         let steps = self.steps();
-        let Some(limit) = steps.total.checked_sub(bytes) else { return 0 };
+        let Some(limit) = steps.total.checked_sub(bytes) else {
+            return 0;
+        };
         let before = steps.at.partition_point(|(_, total)| *total <= limit);
         before.checked_sub(1).map_or(0, |i| steps.at[i].0)
     }
@@ -270,7 +315,12 @@ mod tests {
     use super::*;
 
     fn entries(from: u64, to: u64, bytes: usize) -> Vec<LogEntry> {
-        (from..=to).map(|index| LogEntry { index, bytes: vec![0; bytes].into() }).collect()
+        (from..=to)
+            .map(|index| LogEntry {
+                index,
+                bytes: vec![0; bytes].into(),
+            })
+            .collect()
     }
 
     #[test]

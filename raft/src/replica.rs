@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use openraft::async_runtime::watch::WatchReceiver;
 use tokio::sync::{Notify, watch};
 
 use crate::admission::Admission;
@@ -44,7 +45,11 @@ pub(crate) struct Lead {
 
 impl Lead {
     pub(crate) fn new() -> Lead {
-        Lead { leader: AtomicU64::new(NO_NODE), leads: AtomicBool::new(false), changes: watch::Sender::new(None) }
+        Lead {
+            leader: AtomicU64::new(NO_NODE),
+            leads: AtomicBool::new(false),
+            changes: watch::Sender::new(None),
+        }
     }
 
     pub(crate) fn leader(&self) -> Option<NodeId> {
@@ -62,7 +67,8 @@ impl Lead {
         self.leads.store(leads, Ordering::Release);
         self.leader.store(leader.unwrap_or(NO_NODE), Ordering::Release);
         let leader = leader.map(NodeId);
-        self.changes.send_if_modified(|known| std::mem::replace(known, leader) != leader);
+        self.changes
+            .send_if_modified(|known| std::mem::replace(known, leader) != leader);
     }
 
     pub(crate) fn changes(&self) -> watch::Receiver<Option<NodeId>> {
@@ -74,5 +80,21 @@ impl Replica {
     /// Why the group stopped here, if it did.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.queue.stopped()
+    }
+
+    /// Why raft no longer answers; it may know before the group's keeper has noticed.
+    pub(crate) fn why_stopped(&self) -> String {
+        let fatal = || {
+            self.raft
+                .metrics()
+                .borrow_watched()
+                .running_state
+                .as_ref()
+                .err()
+                .map(ToString::to_string)
+        };
+        self.stopped()
+            .or_else(fatal)
+            .unwrap_or_else(|| "the group was shut down".to_owned())
     }
 }

@@ -25,7 +25,10 @@ struct Stamp {
 
 impl Stages {
     pub(crate) fn new() -> Stages {
-        Stages { epoch: Instant::now(), ring: (0..STAGE_RING_ENTRIES).map(|_| Stamp::default()).collect() }
+        Stages {
+            epoch: Instant::now(),
+            ring: (0..STAGE_RING_ENTRIES).map(|_| Stamp::default()).collect(),
+        }
     }
 
     /// Nanoseconds since the group was opened; never 0.
@@ -34,7 +37,9 @@ impl Stages {
     }
 
     fn at(&self, when: Instant) -> u64 {
-        u64::try_from(when.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX).max(1)
+        u64::try_from(when.saturating_duration_since(self.epoch).as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1)
     }
 
     pub(crate) fn appended(&self, first: u64, last: u64) {
@@ -60,7 +65,11 @@ impl Stages {
     /// When the entry was appended and synced; zeros where that was not seen.
     pub(crate) fn of(&self, index: u64) -> (u64, u64) {
         let stamp = self.stamp(index);
-        if stamp.index.load(Relaxed) == index { (stamp.appended.load(Relaxed), stamp.synced.load(Relaxed)) } else { (0, 0) }
+        if stamp.index.load(Relaxed) == index {
+            (stamp.appended.load(Relaxed), stamp.synced.load(Relaxed))
+        } else {
+            (0, 0)
+        }
     }
 
     fn stamp(&self, index: u64) -> &Stamp {
@@ -70,7 +79,11 @@ impl Stages {
 
 /// From one stamp to a later one, in microseconds; 0 when either was not seen.
 pub(crate) fn micros(from: u64, to: u64) -> u32 {
-    if from == 0 || to == 0 { 0 } else { u32::try_from(to.saturating_sub(from) / 1_000).unwrap_or(u32::MAX) }
+    if from == 0 || to == 0 {
+        0
+    } else {
+        u32::try_from(to.saturating_sub(from) / 1_000).unwrap_or(u32::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use openraft::StorageError;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
-use openraft::StorageError;
 use tempfile::TempDir;
 
 use crate::adapter::{Adapter, SnapshotData};
@@ -61,7 +61,11 @@ impl SnapshotSource for MarkSource {
     }
 
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
-        let chunks = [None, Some(self.0.state.clone().into()), Some(self.0.index.to_le_bytes().to_vec().into())];
+        let chunks = [
+            None,
+            Some(self.0.state.clone().into()),
+            Some(self.0.index.to_le_bytes().to_vec().into()),
+        ];
         let chunk = chunks[self.1].clone();
         self.1 = self.1.saturating_sub(1);
         Ok(chunk)
@@ -78,7 +82,10 @@ impl SnapshotSink for MarkSink {
 
     fn install(self: Box<Self>) -> io::Result<Mark> {
         let index = u64::from_le_bytes(self.1[0][..].try_into().unwrap());
-        let mark = Mark { index, state: self.1[1].to_vec() };
+        let mark = Mark {
+            index,
+            state: self.1[1].to_vec(),
+        };
         *self.0.0.lock().unwrap() = mark.clone();
         Ok(mark)
     }
@@ -112,7 +119,9 @@ impl RaftStateMachine<Types> for Settled {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
-        let SnapshotData::Source(mut source) = snapshot else { return Err(io::Error::other("not a source")) };
+        let SnapshotData::Source(mut source) = snapshot else {
+            return Err(io::Error::other("not a source"));
+        };
         let mut sink = self.machine.receive()?;
         while let Some(chunk) = source.next_chunk()? {
             sink.write(chunk)?;
@@ -150,7 +159,11 @@ impl Drop for Guard {
 impl StoreBuilder<Types, LogStore, Settled, Guard> for Builder {
     async fn build(&self) -> Result<(Guard, LogStore, Settled), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let options = LogOptions { segment_bytes: 1 << 20, sync: false, ..LogOptions::default() };
+        let options = LogOptions {
+            segment_bytes: 1 << 20,
+            sync: false,
+            ..LogOptions::default()
+        };
         let (wal, _) = Wal::open(dir.path(), options, Arc::new(RealDisk)).unwrap();
         let stages = Arc::new(Stages::new());
         let machine: Arc<dyn StateMachine> = Arc::new(MarkOnly::default());
@@ -158,8 +171,21 @@ impl StoreBuilder<Types, LogStore, Settled, Guard> for Builder {
         let log = LogStore::new(wal.group(1), stages, LogSize::new(), None);
         queue.opened();
         let adapter = Adapter::new(Arc::clone(&machine), Arc::clone(&queue));
-        let adapter = Settled { adapter, queue: Arc::clone(&queue), machine };
-        Ok((Guard { wal: Some(wal), queue, thread: Some(thread), _dir: dir }, log, adapter))
+        let adapter = Settled {
+            adapter,
+            queue: Arc::clone(&queue),
+            machine,
+        };
+        Ok((
+            Guard {
+                wal: Some(wal),
+                queue,
+                thread: Some(thread),
+                _dir: dir,
+            },
+            log,
+            adapter,
+        ))
     }
 }
 

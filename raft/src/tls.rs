@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
@@ -43,7 +46,9 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("cluster", &self.cluster).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("cluster", &self.cluster)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,14 +66,21 @@ pub fn make_authority(cluster: &str) -> Result<Authority, Error> {
     let params = authority_params(cluster)?;
     let certificate = params.self_signed(&key).map_err(bad)?;
     let (certificate_pem, key_pem) = (certificate.pem(), key.serialize_pem());
-    Ok(Authority { cluster: cluster.to_owned(), certificate_pem, key_pem, issuer: Issuer::new(params, key) })
+    Ok(Authority {
+        cluster: cluster.to_owned(),
+        certificate_pem,
+        key_pem,
+        issuer: Issuer::new(params, key),
+    })
 }
 
 /// What an authority's certificate says; all that issuing needs besides the key.
 fn authority_params(cluster: &str) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::<String>::new()).map_err(bad)?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("{AUTHORITY_NAME}{cluster}"));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("{AUTHORITY_NAME}{cluster}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
@@ -88,14 +100,21 @@ impl Authority {
     pub fn from_pem(certificate: &str, key: &str) -> Result<Authority, Error> {
         let pair = KeyPair::from_pem(key).map_err(bad)?;
         let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(bad)?;
-        let cluster = cluster_of(&der).ok_or_else(|| bad("it is not an authority of a cluster"))?.to_owned();
+        let cluster = cluster_of(&der)
+            .ok_or_else(|| bad("it is not an authority of a cluster"))?
+            .to_owned();
         check_cluster(&cluster)?;
         let public = pair.public_key_raw();
         if !der.windows(public.len()).any(|window| window == public) {
             return Err(bad("the authority's key does not belong to its certificate"));
         }
         let issuer = Issuer::new(authority_params(&cluster)?, pair);
-        Ok(Authority { cluster, certificate_pem: certificate.to_owned(), key_pem: key.to_owned(), issuer })
+        Ok(Authority {
+            cluster,
+            certificate_pem: certificate.to_owned(),
+            key_pem: key.to_owned(),
+            issuer,
+        })
     }
 
     /// The cluster whose nodes it issues certificates for.
@@ -132,8 +151,15 @@ impl Authority {
 /// A cluster's name is a DNS label, because it is part of one.
 fn check_cluster(cluster: &str) -> Result<(), Error> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let ok = (1..=48).contains(&cluster.len()) && cluster.chars().all(plain) && !cluster.starts_with('-') && !cluster.ends_with('-');
-    if ok { Ok(()) } else { Err(Error::Config(format!("cluster name {cluster:?} is not 1-48 of a-z, 0-9 and inner hyphens"))) }
+    let ok =
+        (1..=48).contains(&cluster.len()) && cluster.chars().all(plain) && !cluster.starts_with('-') && !cluster.ends_with('-');
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::Config(format!(
+            "cluster name {cluster:?} is not 1-48 of a-z, 0-9 and inner hyphens"
+        )))
+    }
 }
 
 fn dns_name(cluster: &str, node: NodeId) -> String {
@@ -158,9 +184,13 @@ impl Tls {
             roots.add(authority.map_err(bad)?).map_err(bad)?;
         }
         let roots = Arc::new(roots);
-        let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+        let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(bad)?;
         let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).map_err(bad)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).build().map_err(bad)?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+            .build()
+            .map_err(bad)?;
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(bad)?
@@ -174,8 +204,13 @@ impl Tls {
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
             .map_err(bad)?;
-        let tls = Tls { cluster: cluster.into(), client: Arc::new(client), server: Arc::new(server) };
-        tls.check_certificate(&own, node).map_err(|error| bad(format!("this node's own certificate: {error}")))?;
+        let tls = Tls {
+            cluster: cluster.into(),
+            client: Arc::new(client),
+            server: Arc::new(server),
+        };
+        tls.check_certificate(&own, node)
+            .map_err(|error| bad(format!("this node's own certificate: {error}")))?;
         Ok(tls)
     }
 
@@ -188,7 +223,10 @@ impl Tls {
     pub(crate) fn check_certificate(&self, certificate: &CertificateDer<'_>, node: NodeId) -> std::io::Result<()> {
         let refused = |error: rustls::Error| {
             let name = dns_name(&self.cluster, node);
-            std::io::Error::new(std::io::ErrorKind::PermissionDenied, format!("the certificate is not that of {name}: {error}"))
+            std::io::Error::new(
+                std::io::ErrorKind::PermissionDenied,
+                format!("the certificate is not that of {name}: {error}"),
+            )
         };
         let parsed = ParsedCertificate::try_from(certificate).map_err(refused)?;
         verify_server_name(&parsed, &self.server_name(node)?).map_err(refused)

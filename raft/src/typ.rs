@@ -107,4 +107,5 @@ impl<T: Send + 'static> openraft::raft::responder::Responder<Types, T> for Slot<
 /// The index of a log id, where none counts as 0.
 pub(crate) fn index_of(id: Option<&LogId>) -> u64 {
     id.map_or(0, |id| id.index)
-}pub(crate) type SharedConfig = std::sync::Arc<openraft::Config>;
+}
+pub(crate) type SharedConfig = std::sync::Arc<openraft::Config>;

@@ -59,19 +59,31 @@ impl Book {
     /// Opens the directory of this node: makes its identity when it is new, checks it otherwise. To be called before the log is
     /// opened; it looks at whether there is one.
     pub(crate) fn open(dir: &Path, cluster: &str, node: NodeId) -> Result<Book, Error> {
-        fs::create_dir_all(dir).map_err(|source| Error::Io { verb: "create log directory", source })?;
+        fs::create_dir_all(dir).map_err(|source| Error::Io {
+            verb: "create log directory",
+            source,
+        })?;
         let own = match read_file::<OwnV1>(&dir.join(OWN_FILE))? {
             Some(own) => check_own(&own, dir, cluster, node)?,
             // The process ended between making the log and making its identity final; nobody has met it yet.
             None if has_log(dir)? => match read_file::<OwnV1>(&dir.join(NEW_FILE))? {
                 Some(own) => check_own(&own, dir, cluster, node)?,
-                None => return Err(Error::Identity(format!("{} holds a log but not the identity of its node", dir.display()))),
+                None => {
+                    return Err(Error::Identity(format!(
+                        "{} holds a log but not the identity of its node",
+                        dir.display()
+                    )));
+                }
             },
             None => make_own(dir, cluster, node)?,
         };
         let file = dir.join(PEERS_FILE);
         let met = read_file::<PeersV1>(&file)?.unwrap_or_default().met;
-        Ok(Book { own, file, met: Mutex::new(met) })
+        Ok(Book {
+            own,
+            file,
+            met: Mutex::new(met),
+        })
     }
 
     /// Accepts a peer that is new, or the same as ever; refuses one that came back as another. Blocks for an fsync the first time.
@@ -120,7 +132,14 @@ fn make_own(dir: &Path, cluster: &str, node: NodeId) -> Result<Incarnation, Erro
         .map_err(|_| Error::Identity("the system gave no random bytes".to_owned()))?;
     let incarnation = Incarnation(bytes);
     // It becomes final with `commit_identity`, once the log exists.
-    write_file(&dir.join(NEW_FILE), &OwnV1 { cluster: cluster.to_owned(), node: node.0, incarnation })?;
+    write_file(
+        &dir.join(NEW_FILE),
+        &OwnV1 {
+            cluster: cluster.to_owned(),
+            node: node.0,
+            incarnation,
+        },
+    )?;
     Ok(incarnation)
 }
 
@@ -132,14 +151,22 @@ pub(crate) fn commit_identity(dir: &Path) -> Result<(), Error> {
     if !new.exists() {
         return Ok(());
     }
-    fs::rename(&new, dir.join(OWN_FILE)).and_then(|()| File::open(dir)?.sync_all()).map_err(|source| Error::Io { verb: "write identity", source })
+    fs::rename(&new, dir.join(OWN_FILE))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|source| Error::Io {
+            verb: "write identity",
+            source,
+        })
 }
 
 fn has_log(dir: &Path) -> Result<bool, Error> {
     match fs::read_dir(log_dir(dir)) {
         Ok(mut files) => Ok(files.next().is_some()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::Io { verb: "read log directory", source }),
+        Err(source) => Err(Error::Io {
+            verb: "read log directory",
+            source,
+        }),
     }
 }
 
@@ -148,9 +175,16 @@ fn read_file<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, E
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { verb: "read identity", source }),
+        Err(source) => {
+            return Err(Error::Io {
+                verb: "read identity",
+                source,
+            });
+        }
     };
-    let Some((body, crc)) = bytes.split_last_chunk::<4>() else { return Err(damaged("it is cut short".to_owned())) };
+    let Some((body, crc)) = bytes.split_last_chunk::<4>() else {
+        return Err(damaged("it is cut short".to_owned()));
+    };
     if crc32c::crc32c(body) != u32::from_le_bytes(*crc) {
         return Err(damaged("the checksum does not match".to_owned()));
     }
@@ -173,7 +207,10 @@ fn write_file<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
             None => Ok(()),
         }
     };
-    write().map_err(|source| Error::Io { verb: "write identity", source })
+    write().map_err(|source| Error::Io {
+        verb: "write identity",
+        source,
+    })
 }
 
 #[cfg(test)]

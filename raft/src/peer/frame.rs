@@ -93,7 +93,9 @@ pub(crate) fn frame(kind: Kind, group: u64, request: u64, payload: &[u8]) -> Byt
 /// Takes the next frame from the front of what was received; None when it is not complete yet.
 pub(crate) fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
     let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("read frame: {what}"));
-    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let Some(head) = buffer.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = u32::from_le_bytes(*head) as usize;
     if !(HEAD_BYTES + CRC_BYTES..=FRAME_BYTES_MAX).contains(&length) {
         return Err(wrong(format!("length {length}")));
@@ -113,7 +115,12 @@ pub(crate) fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
         return Err(wrong(format!("version {version} is not known to this build")));
     }
     let (kind, group, request) = (Kind(body.get_u8()), body.get_u64_le(), body.get_u64_le());
-    Ok(Some(Frame { kind, group, request, payload: body }))
+    Ok(Some(Frame {
+        kind,
+        group,
+        request,
+        payload: body,
+    }))
 }
 
 #[cfg(test)]
@@ -126,7 +133,12 @@ mod tests {
         let golden = "18000000010b0700000000000000090000000000000068692dcc19de";
         assert_eq!(hex(&bytes)[..golden.len() - 8], golden[..golden.len() - 8]);
         let mut buffer = BytesMut::from(&bytes[..]);
-        let expected = Frame { kind: Kind::VOTE, group: 7, request: 9, payload: Bytes::from_static(b"hi") };
+        let expected = Frame {
+            kind: Kind::VOTE,
+            group: 7,
+            request: 9,
+            payload: Bytes::from_static(b"hi"),
+        };
         assert_eq!(take_frame(&mut buffer).unwrap(), Some(expected));
         assert!(buffer.is_empty());
     }

@@ -44,13 +44,22 @@ fn refused(why: impl Into<String>) -> io::Error {
 }
 
 fn hello(net: &Net, lane: Lane) -> bytes::Bytes {
-    let hello = HelloV1 { cluster: net.cluster.clone(), node: net.node, incarnation: net.book.own, lane: lane as u8 };
+    let hello = HelloV1 {
+        cluster: net.cluster.clone(),
+        node: net.node,
+        incarnation: net.book.own,
+        lane: lane as u8,
+    };
     frame(Kind::HELLO, 0, 0, &encode(&hello))
 }
 
 /// Connects to a peer and greets it.
 pub(super) async fn call(net: &Arc<Net>, node: u64, lane: Lane) -> io::Result<Greeted> {
-    let address = net.peers.get(&node).map(|peer| peer.address.clone()).ok_or_else(|| refused(format!("node {node} is unknown")))?;
+    let address = net
+        .peers
+        .get(&node)
+        .map(|peer| peer.address.clone())
+        .ok_or_else(|| refused(format!("node {node} is unknown")))?;
     let mut stream = dial(net, NodeId(node), &address, RAFT).await?;
     within(CONNECT_MS, "greet peer", async {
         stream.write_all(&hello(net, lane)).await?;
@@ -60,7 +69,12 @@ pub(super) async fn call(net: &Arc<Net>, node: u64, lane: Lane) -> io::Result<Gr
     let mut received = BytesMut::with_capacity(16 << 10);
     let answer = within(CONNECT_MS, "greet peer", read_one(&mut stream, &mut received)).await?;
     check(net, &stream, answer, Some(node)).await?;
-    Ok(Greeted { node, lane, stream, received })
+    Ok(Greeted {
+        node,
+        lane,
+        stream,
+        received,
+    })
 }
 
 /// TCP, the plain byte, TLS.
@@ -99,7 +113,12 @@ pub(super) async fn answer(net: &Arc<Net>, socket: TcpStream) -> io::Result<Gree
         stream.flush().await
     })
     .await?;
-    Ok(Greeted { node, lane, stream, received })
+    Ok(Greeted {
+        node,
+        lane,
+        stream,
+        received,
+    })
 }
 
 async fn read_one(stream: &mut TlsStream<TcpStream>, received: &mut BytesMut) -> io::Result<Frame> {
@@ -116,20 +135,29 @@ async fn read_one(stream: &mut TlsStream<TcpStream>, received: &mut BytesMut) ->
 /// Checks a greeting against the certificate, the cluster and the book.
 async fn check(net: &Arc<Net>, stream: &TlsStream<TcpStream>, frame: Frame, expected: Option<u64>) -> io::Result<(u64, Lane)> {
     if frame.kind == Kind::REFUSED {
-        return Err(refused(format!("the peer refused this node: {}", String::from_utf8_lossy(&frame.payload))));
+        return Err(refused(format!(
+            "the peer refused this node: {}",
+            String::from_utf8_lossy(&frame.payload)
+        )));
     }
     if frame.kind != Kind::HELLO {
         return Err(refused("the peer did not greet"));
     }
     let hello: HelloV1 = decode("greeting", &frame.payload)?;
     if hello.cluster != net.cluster {
-        return Err(refused(format!("this is cluster {}, the peer is of {}", net.cluster, hello.cluster)));
+        return Err(refused(format!(
+            "this is cluster {}, the peer is of {}",
+            net.cluster, hello.cluster
+        )));
     }
     if expected.is_some_and(|node| node != hello.node) || hello.node == net.node {
         return Err(refused(format!("node {} is not who was expected here", hello.node)));
     }
     let (_, session) = stream.get_ref();
-    let certificate = session.peer_certificates().and_then(<[_]>::first).ok_or_else(|| refused("the peer has no certificate"))?;
+    let certificate = session
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .ok_or_else(|| refused("the peer has no certificate"))?;
     net.tls.check_certificate(certificate, NodeId(hello.node))?;
     let lane = Lane::from_wire(hello.lane).ok_or_else(|| refused(format!("lane {} is unknown", hello.lane)))?;
     let book = Arc::clone(&net.book);

@@ -76,8 +76,20 @@ const PENDING_SWEEP: usize = 4_096;
 pub(super) fn make_link(node: u64, lane: Lane) -> (Link, LinkTask) {
     let (sender, queue) = mpsc::channel(LINK_QUEUE_FRAMES_MAX);
     let state = Arc::new(LinkState::default());
-    let link = Link { queue: sender, state: Arc::clone(&state), on_demand: lane == Lane::Bulk };
-    (link, LinkTask { node, lane, queue, state })
+    let link = Link {
+        queue: sender,
+        state: Arc::clone(&state),
+        on_demand: lane == Lane::Bulk,
+    };
+    (
+        link,
+        LinkTask {
+            node,
+            lane,
+            queue,
+            state,
+        },
+    )
 }
 
 impl Link {
@@ -162,7 +174,13 @@ impl LinkTask {
         let heard = Mutex::new(Instant::now());
         let mut ping = interval(Duration::from_millis(PING_MS));
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let write = Writer { lane: self.lane, queue: &mut self.queue, state: &self.state, pending: &pending, heard: &heard };
+        let write = Writer {
+            lane: self.lane,
+            queue: &mut self.queue,
+            state: &self.state,
+            pending: &pending,
+            heard: &heard,
+        };
         tokio::select! {
             ended = write.run(writer, first, ping) => ended,
             ended = read_answers(net, self.node, reader, greeted.received, &pending, &heard) => ended,
@@ -179,7 +197,12 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    async fn run(self, mut stream: WriteHalf<TlsStream<TcpStream>>, first: Option<Outgoing>, mut ping: Interval) -> io::Result<()> {
+    async fn run(
+        self,
+        mut stream: WriteHalf<TlsStream<TcpStream>>,
+        first: Option<Outgoing>,
+        mut ping: Interval,
+    ) -> io::Result<()> {
         let mut next_request = 0;
         let mut batch = BytesMut::with_capacity(64 << 10);
         let mut used = Instant::now();
@@ -254,7 +277,12 @@ async fn read_answers(
             let answer = match frame.kind {
                 Kind::REPLY => Ok(frame.payload),
                 Kind::FAILED => Err(CallError::Failed(String::from_utf8_lossy(&frame.payload).into_owned())),
-                other => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("frame {other:?} is not an answer"))),
+                other => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("frame {other:?} is not an answer"),
+                    ));
+                }
             };
             if let Some(waiting) = lock(pending).remove(&frame.request) {
                 let _ = waiting.send(answer);

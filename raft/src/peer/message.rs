@@ -65,8 +65,14 @@ pub(crate) struct TransferV1 {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum TransferReplyV1 {
     Accepted,
-    VoteChanged { expected: VoteV1, actual: VoteV1 },
-    NotFlushed { expected: Option<LogIdV1>, actual: Option<LogIdV1> },
+    VoteChanged {
+        expected: VoteV1,
+        actual: VoteV1,
+    },
+    NotFlushed {
+        expected: Option<LogIdV1>,
+        actual: Option<LogIdV1>,
+    },
 }
 
 /// The leader's answer to a follower that wants to read.
@@ -130,7 +136,10 @@ pub(crate) fn read_append(mut payload: Bytes) -> io::Result<AppendEntriesRequest
         entries.push(decode_entry(&payload.split_to(length))?);
     }
     if !payload.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "decode append request: bytes are left over"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "decode append request: bytes are left over",
+        ));
     }
     Ok(AppendEntriesRequest {
         vote: head.vote.into(),
@@ -194,7 +203,11 @@ impl From<VoteResponse<Types>> for VoteReplyV1 {
 
 impl From<VoteReplyV1> for VoteResponse<Types> {
     fn from(reply: VoteReplyV1) -> VoteResponse<Types> {
-        VoteResponse { vote: reply.vote.into(), vote_granted: reply.granted, last_log_id: reply.last.map(Into::into) }
+        VoteResponse {
+            vote: reply.vote.into(),
+            vote_granted: reply.granted,
+            last_log_id: reply.last.map(Into::into),
+        }
     }
 }
 
@@ -218,12 +231,14 @@ impl From<TransferLeaderResponse<Types>> for TransferReplyV1 {
     fn from(response: TransferLeaderResponse<Types>) -> TransferReplyV1 {
         match response {
             Ok(()) => TransferReplyV1::Accepted,
-            Err(TransferLeaderError::VoteChanged { expected, actual }) => {
-                TransferReplyV1::VoteChanged { expected: (&expected).into(), actual: (&actual).into() }
-            }
-            Err(TransferLeaderError::LogNotFlushed { expected, actual }) => {
-                TransferReplyV1::NotFlushed { expected: expected.map(Into::into), actual: actual.map(Into::into) }
-            }
+            Err(TransferLeaderError::VoteChanged { expected, actual }) => TransferReplyV1::VoteChanged {
+                expected: (&expected).into(),
+                actual: (&actual).into(),
+            },
+            Err(TransferLeaderError::LogNotFlushed { expected, actual }) => TransferReplyV1::NotFlushed {
+                expected: expected.map(Into::into),
+                actual: actual.map(Into::into),
+            },
         }
     }
 }
@@ -232,9 +247,10 @@ impl From<TransferReplyV1> for TransferLeaderResponse<Types> {
     fn from(reply: TransferReplyV1) -> TransferLeaderResponse<Types> {
         match reply {
             TransferReplyV1::Accepted => Ok(()),
-            TransferReplyV1::VoteChanged { expected, actual } => {
-                Err(TransferLeaderError::VoteChanged { expected: expected.into(), actual: actual.into() })
-            }
+            TransferReplyV1::VoteChanged { expected, actual } => Err(TransferLeaderError::VoteChanged {
+                expected: expected.into(),
+                actual: actual.into(),
+            }),
             TransferReplyV1::NotFlushed { expected, actual } => Err(TransferLeaderError::LogNotFlushed {
                 expected: expected.map(Into::into),
                 actual: actual.map(Into::into),

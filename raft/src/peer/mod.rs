@@ -30,9 +30,7 @@ use std::time::{Duration, Instant};
 pub(crate) use book::{Book, commit_identity, log_dir};
 pub(crate) use frame::{FrameWriter, Kind};
 pub(crate) use link::{Link, LinkTask};
-pub(crate) use message::{
-    AppendReplyV1, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append,
-};
+pub(crate) use message::{AppendReplyV1, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append};
 pub(crate) use network::PeerFactory;
 pub(crate) use server::{OnStream, accept_loop};
 pub(crate) use stream::open as open_stream;
@@ -87,7 +85,13 @@ pub(crate) struct Net {
 
 impl Net {
     /// Prepares the links to all peers; they are dialled once their tasks run.
-    pub(crate) fn new(node: u64, cluster: String, tls: Tls, book: Book, addresses: BTreeMap<u64, String>) -> (Arc<Net>, Vec<LinkTask>) {
+    pub(crate) fn new(
+        node: u64,
+        cluster: String,
+        tls: Tls,
+        book: Book,
+        addresses: BTreeMap<u64, String>,
+    ) -> (Arc<Net>, Vec<LinkTask>) {
         let mut tasks = Vec::new();
         let mut peers = BTreeMap::new();
         for (peer, address) in addresses.into_iter().filter(|(peer, _)| *peer != node) {
@@ -96,14 +100,31 @@ impl Net {
                 tasks.push(task);
                 link
             });
-            peers.insert(peer, Peer { address, links, heard: AtomicU64::new(0) });
+            peers.insert(
+                peer,
+                Peer {
+                    address,
+                    links,
+                    heard: AtomicU64::new(0),
+                },
+            );
         }
-        let net = Net { node, cluster, tls, book: Arc::new(book), peers, inbox: Inbox::default(), epoch: Instant::now() };
+        let net = Net {
+            node,
+            cluster,
+            tls,
+            book: Arc::new(book),
+            peers,
+            inbox: Inbox::default(),
+            epoch: Instant::now(),
+        };
         (Arc::new(net), tasks)
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.epoch.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 
     /// Notes a sign of life.
@@ -127,6 +148,9 @@ impl Net {
 pub(crate) async fn within<T>(ms: u64, what: &'static str, work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
     match tokio::time::timeout(Duration::from_millis(ms), work).await {
         Ok(result) => result,
-        Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("{what}: timed out after {ms} ms"))),
+        Err(_) => Err(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("{what}: timed out after {ms} ms"),
+        )),
     }
 }

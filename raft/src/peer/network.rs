@@ -12,16 +12,14 @@ use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Timeout};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest,
-    VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::link::CallError;
-use super::message::{
-    AppendReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, unreachable, write_append,
-};
+use super::message::{AppendReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, unreachable, write_append};
 use super::{FrameWriter, Kind, Lane, Link, Net, snapshot};
 use crate::adapter::SnapshotData;
 use crate::codec::{decode, encode_into};
@@ -38,7 +36,12 @@ pub(crate) struct PeerFactory {
 
 impl PeerFactory {
     fn client(&self, target: u64, lane: Lane) -> PeerClient {
-        PeerClient { net: Arc::clone(&self.net), group: self.group, target, lane }
+        PeerClient {
+            net: Arc::clone(&self.net),
+            group: self.group,
+            target,
+            lane,
+        }
     }
 }
 
@@ -92,16 +95,27 @@ impl PeerClient {
 }
 
 fn timed_out(action: RPCTypes, id: u64, target: u64, timeout: Duration) -> RPCError<Types> {
-    RPCError::Timeout(Timeout { action, id, target, timeout })
+    RPCError::Timeout(Timeout {
+        action,
+        id,
+        target,
+        timeout,
+    })
 }
 
 impl RaftNetworkV2<Types> for PeerClient {
     type SnapshotData = SnapshotData;
 
-    async fn append_entries(&mut self, request: AppendEntriesRequest<Types>, option: RPCOption) -> Rpc<AppendEntriesResponse<Types>> {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<Types>> {
         let ttl = option.hard_ttl().max(Duration::from_millis(APPEND_TTL_MS_MIN));
         match timeout(ttl, self.link(self.lane)?.ask(write_append(self.group, &request))).await {
-            Ok(Ok(answer)) => decode::<AppendReplyV1>("append reply", &answer).map(Into::into).map_err(unreachable),
+            Ok(Ok(answer)) => decode::<AppendReplyV1>("append reply", &answer)
+                .map(Into::into)
+                .map_err(unreachable),
             Ok(Err(error)) => Err(unreachable(error)),
             Err(_) => Err(timed_out(RPCTypes::AppendEntries, self.net.node, self.target, ttl)),
         }
@@ -159,7 +173,9 @@ impl RaftNetworkV2<Types> for PeerClient {
         option: RPCOption,
     ) -> Rpc<TransferLeaderResponse<Types>> {
         let request = TransferV1::from(&request);
-        let reply: TransferReplyV1 = self.control(Kind::TRANSFER, RPCTypes::TransferLeader, &request, &option).await?;
+        let reply: TransferReplyV1 = self
+            .control(Kind::TRANSFER, RPCTypes::TransferLeader, &request, &option)
+            .await?;
         Ok(reply.into())
     }
 }
@@ -192,7 +208,12 @@ impl<S> Pipeline<'_, S> {
             self.deadline.as_mut().reset(until);
         }
         let last = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
-        self.waiting.push_back(Waiting { previous: request.prev_log_id, last, answer, until });
+        self.waiting.push_back(Waiting {
+            previous: request.prev_log_id,
+            last,
+            answer,
+            until,
+        });
         Ok(())
     }
 
@@ -245,7 +266,9 @@ where
         match decode::<AppendReplyV1>("append reply", &answer) {
             // A conflict before the first entry of a log cannot be; a peer that says so is not to be believed.
             Ok(AppendReplyV1::Conflict) if previous.is_none() => this.fail(unreachable("a conflict with nothing")),
-            Ok(reply) => Poll::Ready(Some(Ok(AppendEntriesResponse::from(reply).into_stream_result(previous, last)))),
+            Ok(reply) => Poll::Ready(Some(
+                Ok(AppendEntriesResponse::from(reply).into_stream_result(previous, last)),
+            )),
             Err(error) => this.fail(unreachable(error)),
         }
     }

@@ -33,7 +33,9 @@ pub(crate) type OnStream = Option<Arc<dyn Fn(StreamOffer) + Send + Sync>>;
 pub(crate) async fn accept_loop(net: Arc<Net>, listener: TcpListener, on_stream: OnStream) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((socket, _)) => {
                 tokio::spawn(receive(Arc::clone(&net), socket, on_stream.clone(), permit));
@@ -58,11 +60,17 @@ async fn receive(net: Arc<Net>, mut socket: TcpStream, on_stream: OnStream, perm
             }
             greeting::STREAM => {
                 if let Some(on_stream) = on_stream {
-                    on_stream(StreamOffer { net: Arc::clone(&net), socket: socket.into_std()? });
+                    on_stream(StreamOffer {
+                        net: Arc::clone(&net),
+                        socket: socket.into_std()?,
+                    });
                 }
                 Ok(())
             }
-            other => Err(io::Error::new(io::ErrorKind::InvalidData, format!("purpose {other} is unknown"))),
+            other => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("purpose {other} is unknown"),
+            )),
         }
     };
     match result.await {
@@ -136,7 +144,8 @@ impl Connection {
     fn start(&mut self, request: Frame) {
         let (group, id) = (request.group, request.request);
         if request.kind == Kind::PING {
-            self.answering.push(Box::pin(async move { (u64::MAX, Some(frame(Kind::REPLY, group, id, &[]))) }));
+            self.answering
+                .push(Box::pin(async move { (u64::MAX, Some(frame(Kind::REPLY, group, id, &[]))) }));
             return;
         }
         let refusal = match self.net.inbox.find(group) {

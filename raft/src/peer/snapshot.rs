@@ -41,7 +41,9 @@ pub(super) async fn send(
     cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
 ) -> Sent {
     let SnapshotData::Source(source) = snapshot.snapshot else {
-        return Err(StreamingError::Network(NetworkError::from_string("the snapshot holds nothing to send")));
+        return Err(StreamingError::Network(NetworkError::from_string(
+            "the snapshot holds nothing to send",
+        )));
     };
     tokio::select! {
         sent = send_all(link, group, vote, &snapshot.meta, source) => sent,
@@ -52,7 +54,13 @@ pub(super) async fn send(
 async fn send_all(link: &Link, group: u64, vote: Vote, meta: &SnapshotMeta, mut source: Box<dyn SnapshotSource>) -> Sent {
     let mark = mark_state(meta.last_log_id.as_ref(), &meta.last_membership);
     let mut begin = FrameWriter::new(Kind::SNAPSHOT_BEGIN, group, 128);
-    encode_into(&SnapshotBeginV1 { vote: (&vote).into(), mark }, begin.payload());
+    encode_into(
+        &SnapshotBeginV1 {
+            vote: (&vote).into(),
+            mark,
+        },
+        begin.payload(),
+    );
     acknowledged(link.call(begin).map_err(unreachable)?).await?;
     let mut window = VecDeque::with_capacity(SNAPSHOT_WINDOW);
     loop {
@@ -80,7 +88,9 @@ async fn send_all(link: &Link, group: u64, vote: Vote, meta: &SnapshotMeta, mut 
     for rest in window {
         acknowledged(rest).await?;
     }
-    let end = link.call(FrameWriter::new(Kind::SNAPSHOT_END, group, 0)).map_err(unreachable)?;
+    let end = link
+        .call(FrameWriter::new(Kind::SNAPSHOT_END, group, 0))
+        .map_err(unreachable)?;
     let reply = acknowledged(end).await?;
     let reply: SnapshotReplyV1 = decode("snapshot reply", &reply).map_err(unreachable)?;
     Ok(SnapshotResponse::new(reply.vote.into()))
@@ -102,7 +112,10 @@ pub(super) struct SnapshotInbox {
 
 impl SnapshotInbox {
     pub(super) fn new(out: mpsc::Sender<Bytes>) -> SnapshotInbox {
-        SnapshotInbox { out, transfers: HashMap::new() }
+        SnapshotInbox {
+            out,
+            transfers: HashMap::new(),
+        }
     }
 
     /// Passes a step on to the transfer that it belongs to; a first step replaces a transfer of the same group. Returns a refusal.
@@ -111,7 +124,11 @@ impl SnapshotInbox {
         if step.kind == Kind::SNAPSHOT_BEGIN {
             let (sender, steps) = mpsc::channel(SNAPSHOT_WINDOW + 2);
             self.transfers.insert(group, sender);
-            let transfer = Transfer { replica: Arc::clone(replica), out: self.out.clone(), from };
+            let transfer = Transfer {
+                replica: Arc::clone(replica),
+                out: self.out.clone(),
+                from,
+            };
             tokio::spawn(transfer.run(steps));
         }
         let refused = match self.transfers.get(&group) {
@@ -161,7 +178,10 @@ impl Transfer {
             (Kind::SNAPSHOT_BEGIN, None) => self.begin(&step.payload).await.map(|begun| (Some(begun), Bytes::new())),
             (Kind::SNAPSHOT_CHUNK, Some(begun)) => begun.write(step.payload).await.map(|begun| (Some(begun), Bytes::new())),
             (Kind::SNAPSHOT_END, Some(begun)) => self.install(begun).await.map(|reply| (None, reply)),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the steps of a snapshot are out of order")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the steps of a snapshot are out of order",
+            )),
         };
         match result {
             Ok((begun, reply)) => (begun, Ok(reply)),
@@ -172,14 +192,30 @@ impl Transfer {
     async fn begin(&self, payload: &Bytes) -> io::Result<Begun> {
         let begin: SnapshotBeginV1 = decode("snapshot", payload)?;
         let machine = Arc::clone(&self.replica.machine);
-        let sink = tokio::task::spawn_blocking(move || machine.receive()).await.map_err(io::Error::other)??;
-        Ok(Begun { vote: begin.vote.into(), meta: begin.mark.into_raft()?, sink })
+        let sink = tokio::task::spawn_blocking(move || machine.receive())
+            .await
+            .map_err(io::Error::other)??;
+        Ok(Begun {
+            vote: begin.vote.into(),
+            meta: begin.mark.into_raft()?,
+            sink,
+        })
     }
 
     async fn install(&self, begun: Begun) -> io::Result<Bytes> {
-        let snapshot = Snapshot { meta: begun.meta, snapshot: SnapshotData::Sink(begun.sink) };
-        let response = self.replica.raft.install_full_snapshot(begun.vote, snapshot).await.map_err(io::Error::other)?;
-        Ok(encode(&SnapshotReplyV1 { vote: (&response.vote).into() }))
+        let snapshot = Snapshot {
+            meta: begun.meta,
+            snapshot: SnapshotData::Sink(begun.sink),
+        };
+        let response = self
+            .replica
+            .raft
+            .install_full_snapshot(begun.vote, snapshot)
+            .await
+            .map_err(io::Error::other)?;
+        Ok(encode(&SnapshotReplyV1 {
+            vote: (&response.vote).into(),
+        }))
     }
 }
 
