@@ -27,7 +27,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn measure(dir: &Path, records: u64, pace: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let store = Store::open(dir, Options { pace, ..Options::default() })?;
+    let store = Store::open(
+        dir,
+        Options {
+            pace,
+            ..Options::default()
+        },
+    )?;
     let began = Instant::now();
     let mut applying = Duration::ZERO;
     let mut waiting = Duration::ZERO;
@@ -45,7 +51,10 @@ fn measure(dir: &Path, records: u64, pace: bool) -> Result<(), Box<dyn std::erro
                 command.accept();
             }
         }
-        batch.commit(Mark { index: (from + BATCH).min(records), state: vec![0; 64] })?;
+        batch.commit(Mark {
+            index: (from + BATCH).min(records),
+            state: vec![0; 64],
+        })?;
         let took = batch_began.elapsed();
         applying += took;
         longest = longest.max(took);
@@ -55,10 +64,22 @@ fn measure(dir: &Path, records: u64, pace: bool) -> Result<(), Box<dyn std::erro
     let persisted = began.elapsed();
     let stats = store.stats();
     let each = |time: Duration| time.as_secs_f64() * 1e6 / records as f64;
-    println!("pace {pace}: {records} records, {} flushes of {:?} in all", stats.flushes, stats.flush_time);
-    println!("  apply {:.2} µs a record, longest batch of {BATCH} {longest:?}, waited {waiting:?} over the limit", each(applying));
-    println!("  applied in {applied:?}, durable in {persisted:?}: {:.2} µs a record with its flush", each(persisted));
-    println!("  processor time of the whole process so far: {:.2} µs a record", each(processor_time()));
+    println!(
+        "pace {pace}: {records} records, {} flushes of {:?} in all",
+        stats.flushes, stats.flush_time
+    );
+    println!(
+        "  apply {:.2} µs a record, longest batch of {BATCH} {longest:?}, waited {waiting:?} over the limit",
+        each(applying)
+    );
+    println!(
+        "  applied in {applied:?}, durable in {persisted:?}: {:.2} µs a record with its flush",
+        each(persisted)
+    );
+    println!(
+        "  processor time of the whole process so far: {:.2} µs a record",
+        each(processor_time())
+    );
     println!("  {} bytes on disk a record", stats.file_bytes / records);
     read(&store)?;
     store.close()?;
@@ -71,11 +92,36 @@ fn write_record(command: &mut storage::Command<'_>, number: u64) {
     id[..8].copy_from_slice(&number.to_be_bytes());
     id[8..].copy_from_slice(&mix(number).to_be_bytes());
     let payload = Bytes::from(vec![number as u8; PAYLOAD_BYTES]);
-    command.put(&Record { space, collection: 1, id }, payload);
+    command.put(
+        &Record {
+            space,
+            collection: 1,
+            id,
+        },
+        payload,
+    );
     let title = vec![Element::Text(format!("title {}", number % 97))];
-    command.put(&IndexEntry { space, collection: 1, index: 1, values: title, id }, Bytes::new());
+    command.put(
+        &IndexEntry {
+            space,
+            collection: 1,
+            index: 1,
+            values: title,
+            id,
+        },
+        Bytes::new(),
+    );
     let due = vec![Element::Integer(number as i64)];
-    command.put(&IndexEntry { space, collection: 1, index: 2, values: due, id }, Bytes::new());
+    command.put(
+        &IndexEntry {
+            space,
+            collection: 1,
+            index: 2,
+            values: due,
+            id,
+        },
+        Bytes::new(),
+    );
     command.put(&Event { space, position: number }, vec![7; 60]);
 }
 
@@ -86,15 +132,25 @@ fn read(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..GETS {
         let number = mix(number) % GETS;
         let space = Space(1 + mix(number) % SPACES);
-        snapshot.get(&Event { space, position: number })?.ok_or("an event is missing")?;
+        snapshot
+            .get(&Event { space, position: number })?
+            .ok_or("an event is missing")?;
     }
     println!("  get {:.2} µs", began.elapsed().as_secs_f64() * 1e6 / GETS as f64);
     let began = Instant::now();
     let mut rows = 0;
     for space in 1..=SPACES {
-        rows += snapshot.scan(IndexEntry::range(Space(space), 1, 1, &[]), Direction::Forward).take(50).filter(Result::is_ok).count();
+        rows += snapshot
+            .scan(IndexEntry::range(Space(space), 1, 1, &[]), Direction::Forward)
+            .take(50)
+            .filter(Result::is_ok)
+            .count();
     }
-    println!("  scan of {} rows {:.2} µs", rows as u64 / SPACES, began.elapsed().as_secs_f64() * 1e6 / SPACES as f64);
+    println!(
+        "  scan of {} rows {:.2} µs",
+        rows as u64 / SPACES,
+        began.elapsed().as_secs_f64() * 1e6 / SPACES as f64
+    );
     let began = Instant::now();
     let hash = snapshot.hash(KeyRange::all())?;
     println!("  hash of {} keys in {:?}", hash.keys, began.elapsed());
@@ -104,7 +160,15 @@ fn read(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
 /// User and system time of this process; from Linux' own account of it.
 fn processor_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: u64 = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+    let ticks: u64 = text
+        .rsplit(')')
+        .next()
+        .unwrap_or("")
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .flat_map(str::parse::<u64>)
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 

@@ -44,7 +44,15 @@ impl Batch {
     pub(crate) fn new(inner: Arc<Inner>, view: Arc<View>) -> Batch {
         let active = view.active.clone();
         let reached = view.mark.index;
-        Batch { inner, view, active, reached, changed: false, fault: None, committed: false }
+        Batch {
+            inner,
+            view,
+            active,
+            reached,
+            changed: false,
+            fault: None,
+            committed: false,
+        }
     }
 
     /// The write of one command at log position `index`, bound to one space. `None`: this space already holds the command's effect
@@ -54,7 +62,12 @@ impl Batch {
         if index <= self.view.mark.index.max(progress::applied(&self.view.reaches, space)) {
             return None;
         }
-        Some(Command { batch: self, space, own: BTreeMap::new(), fault: None })
+        Some(Command {
+            batch: self,
+            space,
+            own: BTreeMap::new(),
+            fault: None,
+        })
     }
 
     /// Publishes: from now on readers see all accepted commands and the mark, at once. The mark must not lie before any command of
@@ -66,11 +79,18 @@ impl Batch {
             return Err(fault);
         }
         if mark.index < self.reached {
-            return Err(Error::OutOfOrder { mark: mark.index, reached: self.reached });
+            return Err(Error::OutOfOrder {
+                mark: mark.index,
+                reached: self.reached,
+            });
         }
         if mark.state.len() > MAX_MARK_STATE_BYTES {
             let (bytes, limit_bytes) = (mark.state.len(), MAX_MARK_STATE_BYTES);
-            return Err(Error::TooLarge { what: "the state of a mark".to_owned(), bytes, limit_bytes });
+            return Err(Error::TooLarge {
+                what: "the state of a mark".to_owned(),
+                bytes,
+                limit_bytes,
+            });
         }
         self.committed = true;
         let changed = self.changed || mark != self.view.mark;
@@ -108,7 +128,10 @@ impl Command<'_> {
     /// Reads one encoded key of the command's space.
     pub fn get_raw(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         if key::space_of(key) != Some(self.space) {
-            return Err(Error::OtherSpace { bound: self.space.0, touched: table::print(key) });
+            return Err(Error::OtherSpace {
+                bound: self.space.0,
+                touched: table::print(key),
+            });
         }
         if let Some(change) = self.own.get(key) {
             return Ok(change.clone());
@@ -124,12 +147,21 @@ impl Command<'_> {
         let view = &self.batch.view;
         if !range.is_within(self.space) {
             let touched = format!("{} .. {}", table::print(&range.start), table::print(&range.end));
-            return Scan::failed(view, Error::OtherSpace { bound: self.space.0, touched });
+            return Scan::failed(
+                view,
+                Error::OtherSpace {
+                    bound: self.space.0,
+                    touched,
+                },
+            );
         }
         let own: VecDeque<Entry> = if range.is_empty() {
             VecDeque::new()
         } else {
-            self.own.range::<[u8], _>(range.bounds()).map(|(key, change)| Entry::new(key.clone(), change.clone())).collect()
+            self.own
+                .range::<[u8], _>(range.bounds())
+                .map(|(key, change)| Entry::new(key.clone(), change.clone()))
+                .collect()
         };
         Scan::new(view, &self.batch.active.changes, own, &range, direction)
     }
@@ -172,7 +204,10 @@ impl Command<'_> {
 
     fn change(&mut self, key: Key, change: Option<Bytes>) {
         let broken = if key.space() != self.space {
-            Some(Error::OtherSpace { bound: self.space.0, touched: key.to_string() })
+            Some(Error::OtherSpace {
+                bound: self.space.0,
+                touched: key.to_string(),
+            })
         } else {
             too_large("a key", &key, key.as_bytes().len(), MAX_KEY_BYTES)
                 .or_else(|| too_large("the value", &key, change.as_ref().map_or(0, Bytes::len), MAX_VALUE_BYTES))
@@ -187,5 +222,9 @@ impl Command<'_> {
 }
 
 fn too_large(what: &str, key: &Key, bytes: usize, limit_bytes: usize) -> Option<Error> {
-    (bytes > limit_bytes).then(|| Error::TooLarge { what: format!("{what} of {}", table::name_of(key)), bytes, limit_bytes })
+    (bytes > limit_bytes).then(|| Error::TooLarge {
+        what: format!("{what} of {}", table::name_of(key)),
+        bytes,
+        limit_bytes,
+    })
 }

@@ -43,7 +43,13 @@ struct Pending {
 
 impl Buffered {
     pub(crate) fn new(file: Arc<dyn DiskFile>, pace: Arc<Pace>) -> Buffered {
-        Buffered { file, pace, pending: RwLock::default(), syncing: Mutex::default(), failure: OnceLock::new() }
+        Buffered {
+            file,
+            pace,
+            pending: RwLock::default(),
+            syncing: Mutex::default(),
+            failure: OnceLock::new(),
+        }
     }
 
     /// The length of the file.
@@ -141,7 +147,12 @@ impl redb::StorageBackend for Backend {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.check()?;
         let data = Bytes::copy_from_slice(data);
-        self.0.pending.write().unwrap_or_else(PoisonError::into_inner).fresh.insert(offset, data);
+        self.0
+            .pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fresh
+            .insert(offset, data);
         Ok(())
     }
 }
@@ -187,7 +198,11 @@ impl Extents {
     }
 
     fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &Bytes)> {
-        let before = self.0.range(..start).next_back().filter(move |(at, data)| *at + data.len() as u64 > start);
+        let before = self
+            .0
+            .range(..start)
+            .next_back()
+            .filter(move |(at, data)| *at + data.len() as u64 > start);
         let within = self.0.range((Bound::Included(start), Bound::Excluded(end.max(start))));
         before.into_iter().chain(within).map(|(at, data)| (*at, data))
     }
@@ -207,7 +222,8 @@ impl Extents {
         for (at, data) in self.overlapping(offset, end) {
             let from = at.max(offset);
             let to = (at + data.len() as u64).min(end);
-            out[(from - offset) as usize..(to - offset) as usize].copy_from_slice(&data[(from - at) as usize..(to - at) as usize]);
+            out[(from - offset) as usize..(to - offset) as usize]
+                .copy_from_slice(&data[(from - at) as usize..(to - at) as usize]);
         }
     }
 
@@ -222,7 +238,10 @@ impl Extents {
                     length += data.len();
                 }
                 _ => {
-                    pieces.push(Piece { offset: *at, parts: vec![data.clone()] });
+                    pieces.push(Piece {
+                        offset: *at,
+                        parts: vec![data.clone()],
+                    });
                     length = data.len();
                 }
             }
@@ -274,7 +293,11 @@ mod tests {
             extents.insert(page * 4096, Bytes::from(vec![page as u8; 4096]));
         }
         extents.insert(1 << 30, Bytes::from_static(b"far away"));
-        let pieces: Vec<(u64, usize)> = extents.pieces().iter().map(|piece| (piece.offset, piece.parts.len())).collect();
+        let pieces: Vec<(u64, usize)> = extents
+            .pieces()
+            .iter()
+            .map(|piece| (piece.offset, piece.parts.len()))
+            .collect();
         assert_eq!(pieces, [(0, 32), (128 << 10, 32), (1 << 30, 1)]);
     }
 }

@@ -133,7 +133,10 @@ impl View {
 
     /// The position up to which some space is ahead of the mark, while a replay after a crash has not passed it.
     pub(crate) fn replaying_until(&self) -> Option<u64> {
-        self.reaches.first().map(|step| step.index).filter(|index| *index > self.mark.index)
+        self.reaches
+            .first()
+            .map(|step| step.index)
+            .filter(|index| *index > self.mark.index)
     }
 
     pub(crate) fn delta_bytes(&self) -> usize {
@@ -153,18 +156,30 @@ mod tests {
     #[test]
     fn a_later_change_takes_the_place_and_the_bytes_of_an_earlier_one() {
         let mut delta = Delta::default();
-        let key = |position| Event { space: Space(1), position }.key();
+        let key = |position| {
+            Event {
+                space: Space(1),
+                position,
+            }
+            .key()
+        };
         for position in 0..1000 {
             delta.put(Entry::new(key(position), Some(Bytes::from_static(b"first"))));
         }
         let before = delta.clone();
         for position in (0..1000).rev() {
-            delta.put(Entry::new(key(position), (position % 2 == 0).then(|| Bytes::from_static(b"the second"))));
+            delta.put(Entry::new(
+                key(position),
+                (position % 2 == 0).then(|| Bytes::from_static(b"the second")),
+            ));
         }
         assert_eq!(delta.changes.len(), 1000);
         assert_eq!(delta.bytes, delta.changes.iter().map(Entry::bytes).sum::<usize>());
         assert_eq!(delta.changes.get(key(4).as_bytes()).unwrap().change().unwrap(), "the second");
         assert!(delta.changes.get(key(5).as_bytes()).unwrap().change().is_none());
-        assert!(before.changes.iter().all(|entry| entry.change().unwrap() == "first"), "a clone keeps what it had");
+        assert!(
+            before.changes.iter().all(|entry| entry.change().unwrap() == "first"),
+            "a clone keeps what it had"
+        );
     }
 }

@@ -63,10 +63,18 @@ impl RealDisk {
             }
         }
         let path = dir.join("lock");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
         let file = opened.map_err(|source| Error::io("open lock file", &path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(RealDisk { dir: dir.to_owned(), lock: Arc::new(file) }),
+            Ok(()) => Ok(RealDisk {
+                dir: dir.to_owned(),
+                lock: Arc::new(file),
+            }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
             Err(TryLockError::Error(source)) => Err(Error::io("lock file", &path, source)),
         }
@@ -75,12 +83,22 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(name))?;
-        Ok(Arc::new(RealFile { file, _lock: self.lock.clone() }))
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.path(name))?;
+        Ok(Arc::new(RealFile {
+            file,
+            _lock: self.lock.clone(),
+        }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        fs::read_dir(&self.dir)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -98,17 +98,28 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
-        Error::Io { action, path: path.into(), source }
+        Error::Io {
+            action,
+            path: path.into(),
+            source,
+        }
     }
 
     /// Translates redb's error. `action` reads as "verb object".
     pub(crate) fn engine(action: &'static str, error: impl Into<redb::Error>) -> Error {
         match error.into() {
             redb::Error::Io(source) => Error::io(action, "the store's file", source),
-            redb::Error::Corrupted(what) => Error::Damaged { what: format!("{action}: {what}") },
-            redb::Error::TableTypeMismatch { table, .. } => Error::Damaged { what: format!("{action}: table {table} has another type") },
+            redb::Error::Corrupted(what) => Error::Damaged {
+                what: format!("{action}: {what}"),
+            },
+            redb::Error::TableTypeMismatch { table, .. } => Error::Damaged {
+                what: format!("{action}: table {table} has another type"),
+            },
             redb::Error::PreviousIo => Error::Halted(format!("{action}: an earlier read or write failed")),
-            other => Error::Engine { action, reason: other.to_string() },
+            other => Error::Engine {
+                action,
+                reason: other.to_string(),
+            },
         }
     }
 

@@ -59,16 +59,29 @@ pub(crate) fn flush(inner: &Inner, work: Work) {
     let watch = Stopwatch::start();
     let frozen = work.frozen.clone();
     let result = catch_unwind(AssertUnwindSafe(|| write(inner, work)));
-    let result = result.unwrap_or_else(|_| Err(Error::Damaged { what: "the store's file made redb panic in a flush".to_owned() }));
+    let result = result.unwrap_or_else(|_| {
+        Err(Error::Damaged {
+            what: "the store's file made redb panic in a flush".to_owned(),
+        })
+    });
     let finished = inner.health.watch(result).ok().flatten();
     inner.end_flush(&frozen, finished, watch.elapsed());
 }
 
 /// Writes the delta; `None` when it was interrupted.
 fn write(inner: &Inner, work: Work) -> Result<Option<Arc<GroundView>>, Error> {
-    let Work { frozen, ground, mut progress, calm } = work;
+    let Work {
+        frozen,
+        ground,
+        mut progress,
+        calm,
+    } = work;
     let delta = &frozen.delta;
-    let most = if progress.reaches.len() >= MAX_REACHES { 1 } else { MAX_COMMITS };
+    let most = if progress.reaches.len() >= MAX_REACHES {
+        1
+    } else {
+        MAX_COMMITS
+    };
     let cuts = cuts(delta, inner.options.commit_bytes, most);
     let mut plan = Plan::new(frozen.filled_in, cuts.len(), calm && inner.options.pace);
     let mut start = Bytes::new();
@@ -76,7 +89,10 @@ fn write(inner: &Inner, work: Work) -> Result<Option<Arc<GroundView>>, Error> {
         if inner.interrupted() {
             return Ok(None);
         }
-        let range = KeyRange { start: start.clone(), end: KeyRange::space(*through).end };
+        let range = KeyRange {
+            start: start.clone(),
+            end: KeyRange::space(*through).end,
+        };
         let last = number + 1 == cuts.len();
         if last {
             progress.settle(frozen.mark.clone());
@@ -133,7 +149,11 @@ mod tests {
         let mut delta = Delta::default();
         for (space, keys) in spaces {
             for position in 0..*keys {
-                let key = Event { space: Space(*space), position }.key();
+                let key = Event {
+                    space: Space(*space),
+                    position,
+                }
+                .key();
                 delta.put(Entry::new(key, Some(Bytes::from(vec![0; 1000]))));
             }
         }
@@ -155,6 +175,10 @@ mod tests {
         assert_eq!(cuts(&delta(&[(5, 5000)]), COMMIT_BYTES, 16), [Space::LAST]);
         assert_eq!(cuts(&delta(&[(1, 10), (5, 5000), (9, 10)]), COMMIT_BYTES, 16).len(), 2);
         assert_eq!(cuts(&delta(&[]), COMMIT_BYTES, 16), [Space::LAST]);
-        assert_eq!(cuts(&delta(&[(1, 10), (2, 10)]), COMMIT_BYTES, 16), [Space::LAST], "too little to be worth a second commit");
+        assert_eq!(
+            cuts(&delta(&[(1, 10), (2, 10)]), COMMIT_BYTES, 16),
+            [Space::LAST],
+            "too little to be worth a second commit"
+        );
     }
 }

@@ -54,7 +54,9 @@ impl Ground {
         let path = disk.path(name);
         let file = disk.open(name).map_err(|source| Error::io("open file", &path, source))?;
         if file.len().map_err(|source| Error::io("measure file", &path, source))? == 0 {
-            return Err(Error::Damaged { what: format!("{} is empty", path.display()) });
+            return Err(Error::Damaged {
+                what: format!("{} is empty", path.display()),
+            });
         }
         let ground = Ground::open_file(disk, name, cache_bytes, pace)?;
         let progress = guarded(&path.display().to_string(), || ground.read_meta())?;
@@ -68,45 +70,73 @@ impl Ground {
         let buffered = Arc::new(Buffered::new(file, pace.clone()));
         let backend = Backend(buffered.clone());
         let opened = guarded(&path.display().to_string(), || {
-            Database::builder().set_cache_size(cache_bytes).create_with_backend(backend).map_err(|error| match error {
-                redb::DatabaseError::Storage(redb::StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
-                    Error::io("open file", &path, source)
-                }
-                other => Error::Damaged { what: format!("{}: {other}", path.display()) },
-            })
+            Database::builder()
+                .set_cache_size(cache_bytes)
+                .create_with_backend(backend)
+                .map_err(|error| match error {
+                    redb::DatabaseError::Storage(redb::StorageError::Io(source))
+                        if source.kind() != std::io::ErrorKind::InvalidData =>
+                    {
+                        Error::io("open file", &path, source)
+                    }
+                    other => Error::Damaged {
+                        what: format!("{}: {other}", path.display()),
+                    },
+                })
         });
-        Ok(Arc::new(Ground { database: opened?, buffered, path }))
+        Ok(Arc::new(Ground {
+            database: opened?,
+            buffered,
+            path,
+        }))
     }
 
     fn read_meta(&self) -> Result<Progress, Error> {
         let file = self.path.display().to_string();
-        let transaction = self.database.begin_read().map_err(|error| Error::engine("begin read", error))?;
-        let table = transaction.open_table(META).map_err(|error| Error::engine("open table meta", error))?;
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| Error::engine("begin read", error))?;
+        let table = transaction
+            .open_table(META)
+            .map_err(|error| Error::engine("open table meta", error))?;
         let row = |name: &'static [u8]| -> Result<Vec<u8>, Error> {
-            let missing = || Error::Damaged { what: format!("{file} has no row {}", String::from_utf8_lossy(name)) };
-            let found = table.get(name).map_err(|error| Error::engine("read meta", error))?.ok_or_else(missing)?;
+            let missing = || Error::Damaged {
+                what: format!("{file} has no row {}", String::from_utf8_lossy(name)),
+            };
+            let found = table
+                .get(name)
+                .map_err(|error| Error::engine("read meta", error))?
+                .ok_or_else(missing)?;
             Ok(value::unwrap(name, found.value())?.to_vec())
         };
         let format = row(FORMAT_ROW)?;
-        let format: [u8; 4] = format.try_into().map_err(|_| Error::Damaged { what: format!("{file}: the row format") })?;
+        let format: [u8; 4] = format.try_into().map_err(|_| Error::Damaged {
+            what: format!("{file}: the row format"),
+        })?;
         let found = u32::from_be_bytes(format);
         if found != STORE_FORMAT {
-            return Err(Error::NewerFormat { what: file, found, known: STORE_FORMAT });
+            return Err(Error::NewerFormat {
+                what: file,
+                found,
+                known: STORE_FORMAT,
+            });
         }
         Progress::decode(&row(PROGRESS_ROW)?, &format!("{file}: the row progress"))
     }
 
     /// One durable commit: these changes in ascending order of their keys (one without a value deletes), and, when given, the progress row.
-    pub(crate) fn write<'a>(
-        &self,
-        changes: impl Iterator<Item = &'a Entry>,
-        progress: Option<&Progress>,
-    ) -> Result<(), Error> {
-        let mut transaction = self.database.begin_write().map_err(|error| Error::engine("begin write", error))?;
+    pub(crate) fn write<'a>(&self, changes: impl Iterator<Item = &'a Entry>, progress: Option<&Progress>) -> Result<(), Error> {
+        let mut transaction = self
+            .database
+            .begin_write()
+            .map_err(|error| Error::engine("begin write", error))?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
         {
-            let mut table = transaction.open_table(DATA).map_err(|error| Error::engine("open table data", error))?;
+            let mut table = transaction
+                .open_table(DATA)
+                .map_err(|error| Error::engine("open table data", error))?;
             let mut wrapped = Vec::new();
             for entry in changes {
                 let key = entry.key().as_bytes();
@@ -121,11 +151,18 @@ impl Ground {
             }
         }
         if let Some(progress) = progress {
-            let mut table = transaction.open_table(META).map_err(|error| Error::engine("open table meta", error))?;
-            for (name, row) in [(FORMAT_ROW, STORE_FORMAT.to_be_bytes().to_vec()), (PROGRESS_ROW, progress.encode())] {
+            let mut table = transaction
+                .open_table(META)
+                .map_err(|error| Error::engine("open table meta", error))?;
+            for (name, row) in [
+                (FORMAT_ROW, STORE_FORMAT.to_be_bytes().to_vec()),
+                (PROGRESS_ROW, progress.encode()),
+            ] {
                 let mut wrapped = Vec::new();
                 value::wrap(name, &row, &mut wrapped);
-                table.insert(name, wrapped.as_slice()).map_err(|error| Error::engine("write meta", error))?;
+                table
+                    .insert(name, wrapped.as_slice())
+                    .map_err(|error| Error::engine("write meta", error))?;
             }
         }
         transaction.commit().map_err(|error| Error::engine("commit", error))
@@ -133,9 +170,17 @@ impl Ground {
 
     /// The file as of its last commit.
     pub(crate) fn view(self: &Arc<Ground>) -> Result<Arc<GroundView>, Error> {
-        let transaction = self.database.begin_read().map_err(|error| Error::engine("begin read", error))?;
-        let table = transaction.open_table(DATA).map_err(|error| Error::engine("open table data", error))?;
-        Ok(Arc::new(GroundView { table, ground: self.clone() }))
+        let transaction = self
+            .database
+            .begin_read()
+            .map_err(|error| Error::engine("begin read", error))?;
+        let table = transaction
+            .open_table(DATA)
+            .map_err(|error| Error::engine("open table data", error))?;
+        Ok(Arc::new(GroundView {
+            table,
+            ground: self.clone(),
+        }))
     }
 
     /// The length of the file.
@@ -158,14 +203,23 @@ impl GroundView {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         let read = || {
             let found = self.table.get(key).map_err(|error| Error::engine("read data", error))?;
-            found.map(|wrapped| value::unwrap(key, wrapped.value()).map(Bytes::copy_from_slice)).transpose()
+            found
+                .map(|wrapped| value::unwrap(key, wrapped.value()).map(Bytes::copy_from_slice))
+                .transpose()
         };
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(panicked(&table::print(key))))
     }
 
     pub(crate) fn scan(self: &Arc<GroundView>, range: &KeyRange) -> Result<GroundScan, Error> {
-        let range = guarded("a range", || self.table.range::<&[u8]>(range.bounds()).map_err(|error| Error::engine("read data", error)))?;
-        Ok(GroundScan { range, _view: self.clone() })
+        let range = guarded("a range", || {
+            self.table
+                .range::<&[u8]>(range.bounds())
+                .map_err(|error| Error::engine("read data", error))
+        })?;
+        Ok(GroundScan {
+            range,
+            _view: self.clone(),
+        })
     }
 }
 
@@ -180,7 +234,9 @@ impl GroundScan {
     pub(crate) fn next(&mut self, forward: bool) -> Result<Option<(Key, Bytes)>, Error> {
         let range = &mut self.range;
         guarded("a range", || {
-            let Some(found) = (if forward { range.next() } else { range.next_back() }) else { return Ok(None) };
+            let Some(found) = (if forward { range.next() } else { range.next_back() }) else {
+                return Ok(None);
+            };
             let (key, wrapped) = found.map_err(|error| Error::engine("read data", error))?;
             let value = Bytes::copy_from_slice(value::unwrap(key.value(), wrapped.value())?);
             Ok(Some((key::trusted(key.value()), value)))
@@ -193,5 +249,7 @@ fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<T, 
 }
 
 fn panicked(what: &str) -> Error {
-    Error::Damaged { what: format!("{what}: the pages on disk make no sense") }
+    Error::Damaged {
+        what: format!("{what}: the pages on disk make no sense"),
+    }
 }

@@ -19,7 +19,10 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn new(on_flush: Option<OnFlush>) -> Health {
-        Health { reason: OnceLock::new(), on_flush }
+        Health {
+            reason: OnceLock::new(),
+            on_flush,
+        }
     }
 
     pub(crate) fn reason(&self) -> Option<&String> {
@@ -59,13 +62,18 @@ impl Health {
 
 fn reason(error: &Error) -> String {
     match error {
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => format!("no space left on the device: {error}"),
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            format!("no space left on the device: {error}")
+        }
         other => other.to_string(),
     }
 }
 
 impl fmt::Debug for Health {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Health").field("reason", &self.reason).finish_non_exhaustive()
+        formatter
+            .debug_struct("Health")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
     }
 }

@@ -118,7 +118,10 @@ pub struct KeyRange {
 impl KeyRange {
     /// Every key of the store.
     pub fn all() -> KeyRange {
-        KeyRange { start: Bytes::new(), end: Bytes::from_static(END_OF_ALL) }
+        KeyRange {
+            start: Bytes::new(),
+            end: Bytes::from_static(END_OF_ALL),
+        }
     }
 
     /// Every key of one space.
@@ -144,7 +147,10 @@ impl KeyRange {
             }
             None => Bytes::from_static(END_OF_ALL),
         };
-        KeyRange { start: Bytes::from(prefix), end }
+        KeyRange {
+            start: Bytes::from(prefix),
+            end,
+        }
     }
 
     /// The part of the range that comes after `key`: how a cursor continues.
@@ -152,7 +158,11 @@ impl KeyRange {
         let mut next = Vec::with_capacity(key.0.len() + 1);
         next.extend_from_slice(&key.0);
         next.push(0);
-        let start = if next.as_slice() > self.start.as_ref() { Bytes::from(next) } else { self.start };
+        let start = if next.as_slice() > self.start.as_ref() {
+            Bytes::from(next)
+        } else {
+            self.start
+        };
         KeyRange { start, end: self.end }
     }
 

@@ -32,8 +32,6 @@ mod pace;
 mod progress;
 mod scan;
 mod scrub;
-#[cfg(test)]
-mod sim;
 mod snapshot;
 mod space;
 mod store;
@@ -45,9 +43,9 @@ mod writeback;
 pub use batch::{Batch, Command, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use bytes::Bytes;
 pub use error::Error;
+pub use health::OnFlush;
 pub use key::{Element, Key, KeyError, KeyRange};
 pub use progress::Mark;
-pub use health::OnFlush;
 pub use scan::{Direction, Scan};
 pub use scrub::RangeHash;
 pub use snapshot::{Snapshot, Spaces};
@@ -57,4 +55,4 @@ pub use table::*;
 pub use transfer::{MAX_CHUNK_BYTES, ReceivedSnapshot, SnapshotReader, SnapshotWriter};
 
 #[cfg(test)]
-mod crash_tests;
+mod tests;

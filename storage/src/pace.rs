@@ -63,7 +63,11 @@ impl Pace {
             return;
         }
         let state = self.lock();
-        drop(self.wake.wait_timeout_while(state, time, |state| !state.hurry).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.wake
+                .wait_timeout_while(state, time, |state| !state.hurry)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Sets or ends the hurry.
@@ -91,8 +95,17 @@ pub(crate) struct Plan {
 impl Plan {
     /// A plan for a delta that filled in `filled_in` and is flushed in `commits` commits; no rest at all when not `calm`.
     pub(crate) fn new(filled_in: Duration, commits: usize, calm: bool) -> Plan {
-        let spread = if calm { filled_in.mul_f64(0.7).min(MAX_FLUSH_REST) } else { Duration::ZERO };
-        Plan { watch: Stopwatch::start(), spread, commits: u32::try_from(commits).unwrap_or(1).max(1), work: Duration::ZERO }
+        let spread = if calm {
+            filled_in.mul_f64(0.7).min(MAX_FLUSH_REST)
+        } else {
+            Duration::ZERO
+        };
+        Plan {
+            watch: Stopwatch::start(),
+            spread,
+            commits: u32::try_from(commits).unwrap_or(1).max(1),
+            work: Duration::ZERO,
+        }
     }
 
     /// The rest that the commit of this number (from 0) may take.

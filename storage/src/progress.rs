@@ -97,7 +97,11 @@ impl Progress {
     pub(crate) fn decode(bytes: &[u8], what: &str) -> Result<Progress, Error> {
         let (format, rest) = bytes.split_first().ok_or_else(|| Error::Damaged { what: what.to_owned() })?;
         if *format > PROGRESS_FORMAT {
-            return Err(Error::NewerFormat { what: what.to_owned(), found: (*format).into(), known: PROGRESS_FORMAT.into() });
+            return Err(Error::NewerFormat {
+                what: what.to_owned(),
+                found: (*format).into(),
+                known: PROGRESS_FORMAT.into(),
+            });
         }
         Progress::decode_fields(rest).ok_or_else(|| Error::Damaged { what: what.to_owned() })
     }
@@ -107,11 +111,17 @@ impl Progress {
         let length = usize::try_from(u32::from_be_bytes(take(&mut rest)?)).ok()?;
         let state = rest.split_off(..length)?.to_vec();
         let count = u16::from_be_bytes(take(&mut rest)?);
-        let mut progress = Progress { base: Mark { index, state }, reaches: Vec::new() };
+        let mut progress = Progress {
+            base: Mark { index, state },
+            reaches: Vec::new(),
+        };
         for _ in 0..count {
             let through = Space(u64::from_be_bytes(take(&mut rest)?));
             let index = u64::from_be_bytes(take(&mut rest)?);
-            let falls = progress.reaches.last().is_none_or(|last| last.through < through && last.index > index);
+            let falls = progress
+                .reaches
+                .last()
+                .is_none_or(|last| last.through < through && last.index > index);
             if !falls || index <= progress.base.index {
                 return None;
             }
@@ -137,12 +147,21 @@ mod tests {
     use super::*;
 
     fn mark(index: u64) -> Mark {
-        Mark { index, state: vec![index as u8] }
+        Mark {
+            index,
+            state: vec![index as u8],
+        }
     }
 
     #[test]
     fn the_bytes_of_the_row_never_change() {
-        let mut progress = Progress { base: Mark { index: 5, state: vec![0xAB, 0xCD] }, reaches: Vec::new() };
+        let mut progress = Progress {
+            base: Mark {
+                index: 5,
+                state: vec![0xAB, 0xCD],
+            },
+            reaches: Vec::new(),
+        };
         progress.reach(Space(3), 9);
         let golden = [
             &[1][..],
@@ -154,34 +173,72 @@ mod tests {
         assert_eq!(progress.encode(), golden);
         assert_eq!(Progress::decode(&golden, "row").unwrap(), progress);
         let newer = [&[2][..], &golden[1..]].concat();
-        assert!(matches!(Progress::decode(&newer, "row"), Err(Error::NewerFormat { found: 2, .. })));
+        assert!(matches!(
+            Progress::decode(&newer, "row"),
+            Err(Error::NewerFormat { found: 2, .. })
+        ));
         for cut in 0..golden.len() {
-            assert!(matches!(Progress::decode(&golden[..cut], "row"), Err(Error::Damaged { .. })), "{cut}");
+            assert!(
+                matches!(Progress::decode(&golden[..cut], "row"), Err(Error::Damaged { .. })),
+                "{cut}"
+            );
         }
     }
 
     #[test]
     fn a_second_crash_at_a_lower_boundary_leaves_a_staircase() {
-        let mut progress = Progress { base: mark(10), reaches: Vec::new() };
+        let mut progress = Progress {
+            base: mark(10),
+            reaches: Vec::new(),
+        };
         progress.reach(Space(50), 20);
         progress.reach(Space(5), 30);
-        assert_eq!((progress.applied(Space(5)), progress.applied(Space(6)), progress.applied(Space(51))), (30, 20, 10));
+        assert_eq!(
+            (
+                progress.applied(Space(5)),
+                progress.applied(Space(6)),
+                progress.applied(Space(51))
+            ),
+            (30, 20, 10)
+        );
         progress.reach(Space(60), 30);
-        assert_eq!(progress.reaches, [Reach { through: Space(60), index: 30 }]);
+        assert_eq!(
+            progress.reaches,
+            [Reach {
+                through: Space(60),
+                index: 30
+            }]
+        );
         progress.settle(mark(30));
         assert!(progress.reaches.is_empty());
     }
 
     #[test]
     fn a_flush_during_the_replay_keeps_what_is_ahead_of_it() {
-        let mut progress = Progress { base: mark(10), reaches: Vec::new() };
+        let mut progress = Progress {
+            base: mark(10),
+            reaches: Vec::new(),
+        };
         progress.reach(Space(50), 40);
         progress.reach(Space(20), 30);
         assert_eq!(progress.applied(Space(20)), 40);
         progress.reach(Space(90), 30);
-        assert_eq!((progress.applied(Space(50)), progress.applied(Space(90)), progress.applied(Space(91))), (40, 30, 10));
+        assert_eq!(
+            (
+                progress.applied(Space(50)),
+                progress.applied(Space(90)),
+                progress.applied(Space(91))
+            ),
+            (40, 30, 10)
+        );
         progress.settle(mark(30));
-        assert_eq!(progress.reaches, [Reach { through: Space(50), index: 40 }]);
+        assert_eq!(
+            progress.reaches,
+            [Reach {
+                through: Space(50),
+                index: 40
+            }]
+        );
     }
 
     #[test]
@@ -204,7 +261,10 @@ mod tests {
                 } else {
                     let through = random() % 32;
                     progress.reach(Space(through), index);
-                    model.iter_mut().take(through as usize + 1).for_each(|at| *at = (*at).max(index));
+                    model
+                        .iter_mut()
+                        .take(through as usize + 1)
+                        .for_each(|at| *at = (*at).max(index));
                 }
                 for (space, at) in model.iter().enumerate() {
                     assert_eq!(progress.applied(Space(space as u64)), *at, "{progress:?}");

@@ -34,12 +34,12 @@ pub struct Scan {
     layers: Vec<Layer>,
     direction: Direction,
     health: Arc<Health>,
-    started: bool,
     failure: Option<Error>,
 }
 
 struct Layer {
     head: Option<Head>,
+    ended: bool,
     source: Source,
 }
 
@@ -75,8 +75,13 @@ enum Source {
 impl Scan {
     /// A scan over a view, whose active delta may be another one, and over a command's own writes on top.
     pub(crate) fn new(view: &View, active: &Changes, own: VecDeque<Entry>, range: &KeyRange, direction: Direction) -> Scan {
-        let mut scan =
-            Scan { layers: Vec::new(), direction, health: view.health.clone(), started: false, failure: None };
+        let mut scan = Scan {
+            layers: Vec::new(),
+            direction,
+            health: view.health.clone(),
+
+            failure: None,
+        };
         if range.is_empty() {
             return scan;
         }
@@ -97,24 +102,30 @@ impl Scan {
     /// A scan that has nothing to give but an error.
     pub(crate) fn failed(view: &View, error: Error) -> Scan {
         let health = view.health.clone();
-        Scan { layers: Vec::new(), direction: Direction::Forward, health, started: true, failure: Some(error) }
+        Scan {
+            layers: Vec::new(),
+            direction: Direction::Forward,
+            health,
+
+            failure: Some(error),
+        }
     }
 
     fn push(&mut self, source: Source) {
-        self.layers.push(Layer { head: None, source });
-    }
-
-    fn start(&mut self) -> Result<(), Error> {
-        let direction = self.direction;
-        self.started = true;
-        self.layers.iter_mut().try_for_each(|layer| layer.advance(direction))
+        self.layers.push(Layer {
+            head: None,
+            ended: false,
+            source,
+        });
     }
 
     /// The layer whose key is next; of those with the same key, the newest.
     fn leading(&self) -> Option<usize> {
         let mut best: Option<(usize, &Key)> = None;
         for (at, layer) in self.layers.iter().enumerate() {
-            let Some(key) = layer.head.as_ref().map(Head::key) else { continue };
+            let Some(key) = layer.head.as_ref().map(Head::key) else {
+                continue;
+            };
             let leads = best.is_none_or(|(_, other)| match self.direction {
                 Direction::Forward => key < other,
                 Direction::Backward => key > other,
@@ -127,23 +138,20 @@ impl Scan {
     }
 
     fn step(&mut self) -> Result<Option<(Key, Bytes)>, Error> {
-        if !self.started {
-            self.start()?;
-        }
-        while let Some(leading) = self.leading() {
-            let direction = self.direction;
-            let Some(head) = self.layers[leading].head.take() else { return Ok(None) };
-            self.layers[leading].advance(direction)?;
+        loop {
+            let forward = self.direction == Direction::Forward;
+            self.layers.iter_mut().try_for_each(|layer| layer.show(forward))?;
+            let Some(leading) = self.leading() else { return Ok(None) };
+            let Some(head) = self.layers[leading].head.take() else {
+                return Ok(None);
+            };
             for older in &mut self.layers[leading + 1..] {
-                if older.head.as_ref().is_some_and(|other| other.key() == head.key()) {
-                    older.advance(direction)?;
-                }
+                older.head.take_if(|other| other.key() == head.key());
             }
             if let Some(found) = head.into_found() {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
     }
 }
 
@@ -160,14 +168,18 @@ impl Iterator for Scan {
 }
 
 impl Layer {
-    fn advance(&mut self, direction: Direction) -> Result<(), Error> {
-        let forward = direction == Direction::Forward;
+    /// Makes the layer show its next entry, when it shows none and is not at its end.
+    fn show(&mut self, forward: bool) -> Result<(), Error> {
+        if self.head.is_some() || self.ended {
+            return Ok(());
+        }
         self.head = match &mut self.source {
             Source::Own(entries) if forward => entries.pop_front().map(Head::Entry),
             Source::Own(entries) => entries.pop_back().map(Head::Entry),
             Source::Map(map) => map.next(forward).map(Head::Entry),
             Source::Ground(ground) => ground.next(forward)?.map(|(key, value)| Head::Found(key, value)),
         };
+        self.ended = self.head.is_none();
         Ok(())
     }
 }
@@ -182,7 +194,12 @@ struct MapScan {
 
 impl MapScan {
     fn new(changes: Changes, range: KeyRange) -> MapScan {
-        MapScan { changes, rest: range, piece: VecDeque::new(), piece_keys: FIRST_PIECE_KEYS }
+        MapScan {
+            changes,
+            rest: range,
+            piece: VecDeque::new(),
+            piece_keys: FIRST_PIECE_KEYS,
+        }
     }
 
     fn next(&mut self, forward: bool) -> Option<Entry> {
@@ -203,7 +220,10 @@ impl MapScan {
         self.rest = match self.piece.back() {
             Some(last) if self.piece.len() == self.piece_keys && forward => rest.after(last.key()),
             Some(last) if self.piece.len() == self.piece_keys => rest.before(last.key()),
-            _ => KeyRange { start: Bytes::new(), end: Bytes::new() },
+            _ => KeyRange {
+                start: Bytes::new(),
+                end: Bytes::new(),
+            },
         };
         self.piece_keys = (self.piece_keys * 2).min(LAST_PIECE_KEYS);
     }

@@ -34,7 +34,10 @@ impl Snapshot {
             hasher.update(&frame);
             keys += 1;
         }
-        Ok(RangeHash { hash: *hasher.finalize().as_bytes(), keys })
+        Ok(RangeHash {
+            hash: *hasher.finalize().as_bytes(),
+            keys,
+        })
     }
 }
 

@@ -55,13 +55,19 @@ impl Snapshot {
 
     /// The spaces that hold any key, ascending. Found by seeking: as many seeks as spaces, however many keys they hold.
     pub fn spaces(&self) -> Spaces {
-        Spaces { snapshot: self.clone(), rest: KeyRange::all() }
+        Spaces {
+            snapshot: self.clone(),
+            rest: KeyRange::all(),
+        }
     }
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Snapshot").field("index", &self.view.mark.index).finish_non_exhaustive()
+        formatter
+            .debug_struct("Snapshot")
+            .field("index", &self.view.mark.index)
+            .finish_non_exhaustive()
     }
 }
 

@@ -132,12 +132,17 @@ impl Store {
     pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Store, Error> {
         let inner = Arc::new(Inner::open(disk, options)?);
         let flusher = Flusher::start(&inner)?;
-        Ok(Store { inner, _flusher: Arc::new(flusher) })
+        Ok(Store {
+            inner,
+            _flusher: Arc::new(flusher),
+        })
     }
 
     /// The latest published state. Never waits.
     pub fn begin_read(&self) -> Snapshot {
-        Snapshot { view: self.inner.view.load_full() }
+        Snapshot {
+            view: self.inner.view.load_full(),
+        }
     }
 
     /// Begins the batch of the one writer. Fails with `BatchOpen` while another is open or a snapshot is being installed.
@@ -236,7 +241,10 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Store").field("stats", &self.stats()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Store")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -249,9 +257,14 @@ struct Flusher {
 impl Flusher {
     fn start(inner: &Arc<Inner>) -> Result<Flusher, Error> {
         let body = inner.clone();
-        let spawned = thread::Builder::new().name("store-flush".to_owned()).spawn(move || flush::run(&body));
+        let spawned = thread::Builder::new()
+            .name("store-flush".to_owned())
+            .spawn(move || flush::run(&body));
         let thread = spawned.map_err(|source| Error::io("start the flush thread", inner.disk.path(STORE_FILE), source))?;
-        Ok(Flusher { inner: inner.clone(), thread: Mutex::new(Some(thread)) })
+        Ok(Flusher {
+            inner: inner.clone(),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     fn stop(&self) {
@@ -316,9 +329,12 @@ struct State {
 impl Inner {
     fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner, Error> {
         let pace = Arc::new(Pace::default());
-        let names = disk.list().map_err(|source| Error::io("list directory", disk.path(""), source))?;
+        let names = disk
+            .list()
+            .map_err(|source| Error::io("list directory", disk.path(""), source))?;
         for name in names.iter().filter(|name| name.starts_with(INCOMING)) {
-            disk.remove(name).map_err(|source| Error::io("remove file", disk.path(name), source))?;
+            disk.remove(name)
+                .map_err(|source| Error::io("remove file", disk.path(name), source))?;
         }
         if !names.iter().any(|name| name == STORE_FILE) {
             create(disk.as_ref(), options.cache_bytes, &pace)?;
@@ -381,7 +397,11 @@ impl Inner {
     pub(crate) fn discard_batch(&self) {
         let mut state = self.lock();
         state.writing = false;
-        let old = if state.wanted_sequence > state.frozen_sequence { self.freeze_now(&mut state) } else { None };
+        let old = if state.wanted_sequence > state.frozen_sequence {
+            self.freeze_now(&mut state)
+        } else {
+            None
+        };
         drop(state);
         drop(old);
     }
@@ -414,7 +434,12 @@ impl Inner {
         state.flushing = true;
         let calm = view.frozen.len() < MAX_FROZEN && state.wanted_sequence <= state.durable_sequence && !state.stopping;
         self.pace.hurry(!calm);
-        Some(Work { frozen, ground: view.file().clone(), progress: state.progress.clone(), calm })
+        Some(Work {
+            frozen,
+            ground: view.file().clone(),
+            progress: state.progress.clone(),
+            calm,
+        })
     }
 
     /// The flush thread's wait for work; `None` ends it. Deltas that it flushed are freed here, once no reader has them.
@@ -471,7 +496,8 @@ impl Inner {
             }
             old = Some(self.publish(&state, view));
             self.flushes.fetch_add(1, Ordering::Relaxed);
-            self.flush_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.flush_us
+                .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         drop(state);
         self.changed.notify_all();
@@ -498,7 +524,11 @@ impl Inner {
                 return Err(Error::Closed);
             }
             state.wanted_sequence = state.wanted_sequence.max(target);
-            let old = if state.frozen_sequence < target { self.freeze_now(&mut state) } else { None };
+            let old = if state.frozen_sequence < target {
+                self.freeze_now(&mut state)
+            } else {
+                None
+            };
             self.pace.hurry(true);
             if let Some(work) = self.claim(&mut state) {
                 drop(state);
@@ -561,7 +591,9 @@ impl Inner {
         let renamed = self.disk.rename(received.name(), STORE_FILE);
         renamed.map_err(|source| Error::io("rename file", self.disk.path(received.name()), source))?;
         received.keep();
-        self.disk.sync_dir().map_err(|source| Error::io("sync directory", self.disk.path(""), source))
+        self.disk
+            .sync_dir()
+            .map_err(|source| Error::io("sync directory", self.disk.path(""), source))
     }
 }
 
@@ -604,7 +636,12 @@ fn freeze(state: &mut State, view: &mut View) -> bool {
     }
     let filled_in = std::mem::replace(&mut state.filling, Stopwatch::start()).elapsed();
     let delta = std::mem::take(&mut view.active);
-    view.frozen.push(Arc::new(Frozen { delta, mark: view.mark.clone(), sequence: state.sequence, filled_in }));
+    view.frozen.push(Arc::new(Frozen {
+        delta,
+        mark: view.mark.clone(),
+        sequence: state.sequence,
+        filled_in,
+    }));
     state.frozen_sequence = state.sequence;
     true
 }
@@ -615,6 +652,8 @@ fn create(disk: &dyn Disk, cache_bytes: usize, pace: &Arc<Pace>) -> Result<(), E
     let ground = Ground::open_file(disk, &name, cache_bytes, pace)?;
     ground.write(std::iter::empty(), Some(&Progress::default()))?;
     drop(ground);
-    disk.rename(&name, STORE_FILE).map_err(|source| Error::io("rename file", disk.path(&name), source))?;
-    disk.sync_dir().map_err(|source| Error::io("sync directory", disk.path(""), source))
+    disk.rename(&name, STORE_FILE)
+        .map_err(|source| Error::io("rename file", disk.path(&name), source))?;
+    disk.sync_dir()
+        .map_err(|source| Error::io("sync directory", disk.path(""), source))
 }

@@ -220,7 +220,11 @@ impl Event {
 impl IdempotencyExpiry {
     /// All that expires before a stamp, the earliest first.
     pub fn range_before(space: Space, stamp: u64) -> KeyRange {
-        let bound = IdempotencyExpiry { space, stamp, scope: [0; 32] };
+        let bound = IdempotencyExpiry {
+            space,
+            stamp,
+            scope: [0; 32],
+        };
         KeyRange::table(space, Self::TAG).before(&bound.key())
     }
 }
@@ -261,7 +265,10 @@ fn prefix(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> KeyRange 
 
 /// The name of a key's table; for messages about keys too long to print.
 pub(crate) fn name_of(key: &Key) -> &'static str {
-    TABLES.iter().find(|table| table.tag == key.tag()).map_or("unknown", |table| table.name)
+    TABLES
+        .iter()
+        .find(|table| table.tag == key.tag())
+        .map_or("unknown", |table| table.name)
 }
 
 /// Prints any bytes as a key: by its table when there is one, else in hexadecimal.

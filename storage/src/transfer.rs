@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::KeyRange;
 use crate::batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 use crate::delta::{Entry, View};
 use crate::disk::Disk;
@@ -23,7 +24,6 @@ use crate::progress::{Mark, Progress};
 use crate::scan::{Direction, Scan};
 use crate::scrub::frame_entry;
 use crate::snapshot::Snapshot;
-use crate::KeyRange;
 
 /// The format of a chunk.
 const CHUNK_FORMAT: u8 = 1;
@@ -54,7 +54,15 @@ impl SnapshotReader {
     pub(crate) fn new(view: Arc<View>) -> SnapshotReader {
         let scan = Snapshot { view: view.clone() }.scan(KeyRange::all(), Direction::Forward);
         let (buffer, hasher) = (BytesMut::new(), blake3::Hasher::new());
-        SnapshotReader { view, scan, stage: HEAD, sequence: 0, buffer, hasher, keys: 0 }
+        SnapshotReader {
+            view,
+            scan,
+            stage: HEAD,
+            sequence: 0,
+            buffer,
+            hasher,
+            keys: 0,
+        }
     }
 
     /// The position of the snapshot.
@@ -68,11 +76,18 @@ impl SnapshotReader {
             HEAD => {
                 self.stage = DATA;
                 let ahead = self.view.reaches.iter().filter(|step| step.index > self.view.mark.index);
-                let progress = Progress { base: self.view.mark.clone(), reaches: ahead.copied().collect() };
+                let progress = Progress {
+                    base: self.view.mark.clone(),
+                    reaches: ahead.copied().collect(),
+                };
                 let payload = progress.encode();
                 if payload.len() > PAYLOAD_BYTES {
                     let what = "the mark of a snapshot".to_owned();
-                    return Err(Error::TooLarge { what, bytes: payload.len(), limit_bytes: PAYLOAD_BYTES });
+                    return Err(Error::TooLarge {
+                        what,
+                        bytes: payload.len(),
+                        limit_bytes: PAYLOAD_BYTES,
+                    });
                 }
                 Ok(Some(self.chunk(HEAD, &payload)))
             }
@@ -188,7 +203,11 @@ impl SnapshotWriter {
         }
         let progress = self.progress.take().ok_or_else(|| refuse("it has no head"))?;
         self.commit(Some(&progress))?;
-        Ok(ReceivedSnapshot { ground: self.ground, incoming: self.incoming, progress })
+        Ok(ReceivedSnapshot {
+            ground: self.ground,
+            incoming: self.incoming,
+            progress,
+        })
     }
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), Error> {
@@ -282,14 +301,22 @@ fn open_chunk(chunk: &[u8], sequence: u64) -> Result<(u8, &[u8]), Error> {
     if chunk.len() > MAX_CHUNK_BYTES {
         return Err(refuse("a chunk is longer than 1 MiB"));
     }
-    let (body, checksum) = chunk.split_last_chunk::<CHECKSUM_BYTES>().ok_or_else(|| refuse("a chunk is too short"))?;
+    let (body, checksum) = chunk
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or_else(|| refuse("a chunk is too short"))?;
     if crc32c::crc32c(body) != u32::from_be_bytes(*checksum) {
         return Err(refuse(&format!("the checksum of chunk {sequence} is wrong")));
     }
-    let (head, payload) = body.split_first_chunk::<CHUNK_HEAD_BYTES>().ok_or_else(|| refuse("a chunk is too short"))?;
+    let (head, payload) = body
+        .split_first_chunk::<CHUNK_HEAD_BYTES>()
+        .ok_or_else(|| refuse("a chunk is too short"))?;
     let [format, kind, found @ ..] = *head;
     if format != CHUNK_FORMAT {
-        return Err(Error::NewerFormat { what: "a snapshot".to_owned(), found: format.into(), known: CHUNK_FORMAT.into() });
+        return Err(Error::NewerFormat {
+            what: "a snapshot".to_owned(),
+            found: format.into(),
+            known: CHUNK_FORMAT.into(),
+        });
     }
     match u64::from_be_bytes(found) {
         found if found == sequence => Ok((kind, payload)),
@@ -299,8 +326,12 @@ fn open_chunk(chunk: &[u8], sequence: u64) -> Result<(u8, &[u8]), Error> {
 
 /// The lengths of the entry at the front, when they are there.
 fn lengths(rest: &[u8]) -> Result<Option<(usize, usize)>, Error> {
-    let Some((key, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-    let Some(value) = rest.first_chunk::<4>() else { return Ok(None) };
+    let Some((key, rest)) = rest.split_first_chunk::<4>() else {
+        return Ok(None);
+    };
+    let Some(value) = rest.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let (key, value) = (u32::from_be_bytes(*key) as usize, u32::from_be_bytes(*value) as usize);
     if key > MAX_KEY_BYTES || value > MAX_VALUE_BYTES {
         return Err(refuse("an entry is over the limits"));

@@ -23,15 +23,23 @@ pub(crate) fn wrap(key: &[u8], value: &[u8], out: &mut Vec<u8>) {
 
 /// Returns the value inside, or `Damaged` or `NewerFormat` with the printed key.
 pub(crate) fn unwrap<'a>(key: &[u8], wrapped: &'a [u8]) -> Result<&'a [u8], Error> {
-    let damaged = |reason: &str| Error::Damaged { what: format!("value of {}: {reason}", table::print(key)) };
-    let (head, value) = wrapped.split_first_chunk::<WRAP_BYTES>().ok_or_else(|| damaged("shorter than its head"))?;
+    let damaged = |reason: &str| Error::Damaged {
+        what: format!("value of {}: {reason}", table::print(key)),
+    };
+    let (head, value) = wrapped
+        .split_first_chunk::<WRAP_BYTES>()
+        .ok_or_else(|| damaged("shorter than its head"))?;
     let [format, checked @ ..] = *head;
     if u32::from_be_bytes(checked) != checksum(format, key, value) {
         return Err(damaged("the checksum is wrong"));
     }
     if format != VALUE_FORMAT {
         let what = format!("value of {}", table::print(key));
-        return Err(Error::NewerFormat { what, found: format.into(), known: VALUE_FORMAT.into() });
+        return Err(Error::NewerFormat {
+            what,
+            found: format.into(),
+            known: VALUE_FORMAT.into(),
+        });
     }
     Ok(value)
 }
@@ -55,7 +63,11 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_found_and_names_the_key() {
-        let key = Event { space: Space(7), position: 3 }.key();
+        let key = Event {
+            space: Space(7),
+            position: 3,
+        }
+        .key();
         let mut out = Vec::new();
         wrap(key.as_bytes(), b"some value", &mut out);
         for bit in 0..out.len() * 8 {
@@ -73,6 +85,9 @@ mod tests {
         let mut newer = vec![2];
         newer.extend_from_slice(&checksum(2, b"key", b"value").to_be_bytes());
         newer.extend_from_slice(b"value");
-        assert!(matches!(unwrap(b"key", &newer), Err(Error::NewerFormat { found: 2, known: 1, .. })));
+        assert!(matches!(
+            unwrap(b"key", &newer),
+            Err(Error::NewerFormat { found: 2, known: 1, .. })
+        ));
     }
 }

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::disk::{Disk, DiskFile};
 
@@ -63,15 +64,19 @@ struct State {
     /// The count at which a sync fails once, and nothing else does.
     fail_sync_at: Option<u64>,
     full: bool,
+    /// Syncs wait while this is set.
+    held: bool,
+    /// Syncs that wait now.
+    waiting: usize,
 }
 
 /// The disk; clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<(Mutex<State>, Condvar)>);
 
 impl SimDisk {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.0.lock().unwrap()
     }
 
     /// How many changing calls were made so far.
@@ -99,6 +104,25 @@ impl SimDisk {
     /// From now on, whether writes fail for lack of space.
     pub(crate) fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// From now on syncs wait, until `release`.
+    pub(crate) fn hold(&self) {
+        self.lock().held = true;
+    }
+
+    pub(crate) fn release(&self) {
+        self.lock().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until a sync waits.
+    pub(crate) fn wait_for_held_sync(&self) {
+        let waited = self
+            .0
+            .1
+            .wait_timeout_while(self.lock(), Duration::from_secs(60), |state| state.waiting == 0);
+        assert!(!waited.unwrap().1.timed_out(), "no sync came");
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -136,10 +160,20 @@ impl SimDisk {
                     bytes[start..end].copy_from_slice(&contents.now[start..end]);
                 }
             }
-            Contents { now: bytes.clone(), durable: bytes, dirty: BTreeMap::new() }
+            Contents {
+                now: bytes.clone(),
+                durable: bytes,
+                dirty: BTreeMap::new(),
+            }
         };
         let files = state.files.iter().map(|contents| survive(contents, random)).collect();
-        SimDisk(Arc::new(Mutex::new(State { files, durable_names: names.clone(), names, ..State::default() })))
+        let state = State {
+            files,
+            durable_names: names.clone(),
+            names,
+            ..State::default()
+        };
+        SimDisk(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
     /// Counts a changing call; an error once the disk is dead.
@@ -184,7 +218,10 @@ impl Disk for SimDisk {
                 file
             }
         };
-        Ok(Arc::new(SimFile { disk: self.clone(), file }))
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            file,
+        }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -251,7 +288,9 @@ impl DiskFile for SimFile {
             contents.now.resize(end, 0);
         }
         contents.now[offset as usize..end].copy_from_slice(data);
-        contents.dirty.extend((offset as usize / SECTOR..end.div_ceil(SECTOR)).map(|sector| (sector, ())));
+        contents
+            .dirty
+            .extend((offset as usize / SECTOR..end.div_ceil(SECTOR)).map(|sector| (sector, ())));
         Ok(())
     }
 
@@ -266,6 +305,12 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.lock();
+        state.waiting += 1;
+        self.disk.0.1.notify_all();
+        state = self.disk.0.1.wait_while(state, |state| state.held).unwrap();
+        state.waiting -= 1;
+        drop(state);
         let mut state = self.disk.change()?;
         state.syncs += 1;
         if state.fail_sync_at.is_some_and(|at| state.syncs > at) {

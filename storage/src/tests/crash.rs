@@ -6,32 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::sim::{Random, SimDisk};
-use crate::{Bytes, Command, Direction, Error, Event, Key, KeyRange, Mark, Options, Record, Sequence, Space, Store, Table};
+use super::sim::{Random, SimDisk};
+use super::{mark, options};
+use crate::{Bytes, Command, Direction, Error, Event, Key, KeyRange, Options, Record, Sequence, Space, Store, Table};
 
 const SPACES: u64 = 12;
 /// How many steps of a longer test are taken; the whole of it takes minutes.
 const STRIDE: u64 = 7;
 
 type Model = BTreeMap<Key, Bytes>;
-
-fn options() -> Options {
-    Options {
-        cache_bytes: 1 << 20,
-        freeze_bytes: 1 << 30,
-        commit_bytes: 2 << 10,
-        delta_limit_bytes: 1 << 30,
-        idle_flush: Duration::from_secs(3600),
-        pace: false,
-        on_flush: None,
-    }
-}
-
-fn mark(index: u64) -> Mark {
-    Mark { index, state: format!("state at {index}").into_bytes() }
-}
 
 /// Where a command reads and writes.
 trait Target {
@@ -72,7 +56,7 @@ impl Target for Real<'_, '_> {
     }
 }
 
-fn space_of(index: u64) -> Space {
+pub(super) fn space_of(index: u64) -> Space {
     Space(Random::new(index).below(SPACES) * 3)
 }
 
@@ -80,41 +64,71 @@ fn space_of(index: u64) -> Space {
 fn run(index: u64, target: &mut impl Target) {
     let mut random = Random::new(index);
     let space = Space(random.below(SPACES) * 3);
-    let counter = Sequence { space, collection: 1, field: 1, scope: [0; 16] }.key();
-    let count = target.get(&counter).map_or(0, |value| u64::from_be_bytes(value.as_ref().try_into().unwrap())) + 1;
+    let counter = Sequence {
+        space,
+        collection: 1,
+        field: 1,
+        scope: [0; 16],
+    }
+    .key();
+    let count = target
+        .get(&counter)
+        .map_or(0, |value| u64::from_be_bytes(value.as_ref().try_into().unwrap()))
+        + 1;
     target.change(counter, Some(Bytes::copy_from_slice(&count.to_be_bytes())));
-    target.change(Event { space, position: count }.key(), Some(Bytes::from(vec![index as u8; 20 + random.below(300) as usize])));
+    target.change(
+        Event { space, position: count }.key(),
+        Some(Bytes::from(vec![index as u8; 20 + random.below(300) as usize])),
+    );
     let id = [random.below(9) as u8; 16];
-    let record = Record { space, collection: 1, id }.key();
+    let record = Record {
+        space,
+        collection: 1,
+        id,
+    }
+    .key();
     let old = target.get(&record).map_or(0, |value| value.len());
     let change = (random.below(3) > 0).then(|| Bytes::from(vec![count as u8; old % 50 + random.below(200) as usize]));
     target.change(record, change);
     let found = target.count(KeyRange::space(space));
-    target.change(Record { space, collection: 2, id: [0; 16] }.key(), Some(Bytes::from(found.to_string())));
+    target.change(
+        Record {
+            space,
+            collection: 2,
+            id: [0; 16],
+        }
+        .key(),
+        Some(Bytes::from(found.to_string())),
+    );
 }
 
-fn model_at(index: u64) -> Model {
+pub(super) fn model_at(index: u64) -> Model {
     let mut model = Model::new();
     (1..=index).for_each(|index| run(index, &mut model));
     model
 }
 
 /// Applies one batch of commands; an error only when the disk died.
-fn apply(store: &Store, from: u64, to: u64) -> Result<(), Error> {
+pub(super) fn apply(store: &Store, from: u64, to: u64) -> Result<(), Error> {
     let mut batch = store.begin_batch()?;
     for index in from..=to {
-        let Some(mut command) = batch.command(index, space_of(index)) else { continue };
+        let Some(mut command) = batch.command(index, space_of(index)) else {
+            continue;
+        };
         run(index, &mut Real(&mut command));
         command.accept();
     }
     batch.commit(mark(to))
 }
 
-fn assert_equals_model(store: &Store, index: u64) {
+pub(super) fn assert_equals_model(store: &Store, index: u64) {
     let snapshot = store.begin_read();
     assert_eq!(snapshot.mark(), &mark(index));
     assert_eq!(snapshot.replaying_until(), None);
-    let found: Model = snapshot.scan(KeyRange::all(), Direction::Forward).map(Result::unwrap).collect();
+    let found: Model = snapshot
+        .scan(KeyRange::all(), Direction::Forward)
+        .map(Result::unwrap)
+        .collect();
     let expected = model_at(index);
     for (key, value) in &expected {
         assert_eq!(found.get(key), Some(value), "{key} at {index}");
@@ -123,7 +137,7 @@ fn assert_equals_model(store: &Store, index: u64) {
 }
 
 /// Applies to 40, makes it durable, applies on to 90 in batches, makes that durable too.
-fn scenario(disk: &SimDisk) -> Result<(), Error> {
+pub(super) fn scenario(disk: &SimDisk) -> Result<(), Error> {
     let store = Store::open_on(Arc::new(disk.clone()), options())?;
     apply(&store, 1, 40)?;
     store.persist()?;
@@ -135,7 +149,7 @@ fn scenario(disk: &SimDisk) -> Result<(), Error> {
 }
 
 /// Replays from wherever the store is up to `upto` in batches of odd lengths, and makes it durable.
-fn recover(disk: &SimDisk, upto: u64, random: &mut Random) -> Result<Store, Error> {
+pub(super) fn recover(disk: &SimDisk, upto: u64, random: &mut Random) -> Result<Store, Error> {
     let store = Store::open_on(Arc::new(disk.clone()), options())?;
     let mut at = store.mark().index;
     if at > 0 {
@@ -209,7 +223,10 @@ fn storm(seed: u64, lives: u64) -> (u64, u64) {
     let (mut highest, mut durable, mut mixed) = (0, 0, 0);
     for life in 0..lives {
         disk.die_after(20 + random.below(400));
-        let options = Options { freeze_bytes: 8 << 10, ..options() };
+        let options = Options {
+            freeze_bytes: 8 << 10,
+            ..options()
+        };
         if let Ok(store) = Store::open_on(Arc::new(disk.clone()), options) {
             let mut at = store.mark().index;
             assert!(at >= durable, "life {life} of {seed}: {at} is before {durable}");
@@ -236,7 +253,10 @@ fn storm(seed: u64, lives: u64) -> (u64, u64) {
 fn a_storm_of_crashes_ends_in_the_state_of_the_model() {
     let stormed: Vec<(u64, u64)> = (1..=6).map(|seed| storm(seed, 12)).collect();
     let mixed: u64 = stormed.iter().map(|(mixed, _)| mixed).sum();
-    assert!(mixed > 0, "no crash left the file at mixed points, so the test proves nothing: {stormed:?}");
+    assert!(
+        mixed > 0,
+        "no crash left the file at mixed points, so the test proves nothing: {stormed:?}"
+    );
 }
 
 #[test]
@@ -251,15 +271,25 @@ fn a_file_at_mixed_points_is_replayed_without_repeating_a_command() {
         }
         let disk = disk.survivor(&mut Random::new(at));
         let store = Store::open_on(Arc::new(disk), options()).unwrap();
-        let Some(upto) = store.begin_read().replaying_until() else { continue };
+        let Some(upto) = store.begin_read().replaying_until() else {
+            continue;
+        };
         seen += 1;
         let base = store.mark().index;
         assert!((base, upto) == (0, 40) || (base, upto) == (40, 90), "{base} {upto}");
-        assert!(matches!(store.begin_read().hash(KeyRange::all()), Err(Error::Replaying { .. })));
+        assert!(matches!(
+            store.begin_read().hash(KeyRange::all()),
+            Err(Error::Replaying { .. })
+        ));
         let mut batch = store.begin_batch().unwrap();
-        let skipped: Vec<u64> = (base + 1..=upto).filter(|index| batch.command(*index, space_of(*index)).is_none()).collect();
+        let skipped: Vec<u64> = (base + 1..=upto)
+            .filter(|index| batch.command(*index, space_of(*index)).is_none())
+            .collect();
         let last = skipped.iter().map(|index| space_of(*index)).max().unwrap();
-        assert!((base + 1..=upto).all(|index| skipped.contains(&index) == (space_of(index) <= last)), "one boundary divides");
+        assert!(
+            (base + 1..=upto).all(|index| skipped.contains(&index) == (space_of(index) <= last)),
+            "one boundary divides"
+        );
         drop(batch);
         apply(&store, base + 1, upto - 10).unwrap();
         assert_eq!(store.begin_read().replaying_until(), Some(upto));

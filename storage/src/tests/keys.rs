@@ -1,0 +1,339 @@
+//! The bytes, the order and the printing of keys.
+
+use crate::key::{Field, push_hex};
+use crate::{
+    CollectionName, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid, Element, Event, Idempotency,
+    IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, Level, Operation, OperatorToken, Record, ReferenceEntry,
+    Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
+};
+
+use super::sim::Random;
+
+const SPACE: Space = Space(0x0102);
+const ID: [u8; 16] = [0xA1; 16];
+const HASH: [u8; 32] = [0xB2; 32];
+
+fn values() -> Vec<Element> {
+    vec![
+        Element::Null,
+        Element::Bool(true),
+        Element::Integer(-2),
+        Element::Number(1.5),
+        Element::Text("a\0b".to_owned()),
+        Element::Uuid(ID),
+    ]
+}
+
+/// The hexadecimal bytes and the printed text of a key, after checking that it reads back.
+fn shown<T: Table + PartialEq + std::fmt::Debug>(key: T) -> (u8, String, String) {
+    let encoded = key.key();
+    assert_eq!(T::parse(encoded.as_bytes()).unwrap(), key);
+    assert_eq!((encoded.space(), encoded.tag()), (SPACE, T::TAG));
+    let info = TABLES.iter().find(|info| info.tag == T::TAG).unwrap();
+    assert_eq!((info.name, info.kind), (T::NAME, T::KIND));
+    assert_eq!((info.describe)(encoded.as_bytes()).unwrap(), encoded.to_string());
+    for cut in 0..encoded.as_bytes().len() {
+        assert!(T::parse(&encoded.as_bytes()[..cut]).is_err(), "{encoded} cut to {cut}");
+    }
+    let longer = [encoded.as_bytes(), &[7]].concat();
+    assert_eq!(T::parse(&longer), Err(KeyError::Long));
+    let mut hex = String::new();
+    push_hex(encoded.as_bytes(), &mut hex);
+    (T::TAG, hex, encoded.to_string())
+}
+
+#[test]
+fn the_bytes_and_the_text_of_every_key_never_change() {
+    let (space, id, hash) = (SPACE, ID, HASH);
+    let scope = ID;
+    let all = [
+        shown(SpaceHeader { space }),
+        shown(CollectionSchema { space, collection: 3 }),
+        shown(CollectionName {
+            space,
+            name: "tasks".to_owned(),
+        }),
+        shown(Token { space, id }),
+        shown(TokenSecret { space, hash }),
+        shown(Record {
+            space,
+            collection: 3,
+            id,
+        }),
+        shown(IndexEntry {
+            space,
+            collection: 3,
+            index: 4,
+            values: values(),
+            id,
+        }),
+        shown(UniqueEntry {
+            space,
+            collection: 3,
+            index: 4,
+            values: vec![Element::Text("x".to_owned())],
+        }),
+        shown(ReferenceEntry {
+            space,
+            target_collection: 3,
+            target: id,
+            source_collection: 5,
+            field: 6,
+            source: [0xC3; 16],
+        }),
+        shown(Sequence {
+            space,
+            collection: 3,
+            field: 6,
+            scope,
+        }),
+        shown(Event { space, position: 9 }),
+        shown(Idempotency { space, scope: hash }),
+        shown(IdempotencyExpiry {
+            space,
+            stamp: 10,
+            scope: hash,
+        }),
+        shown(Import { space, import: hash }),
+        shown(Operation { space, id }),
+        shown(DirectoryTenant {
+            space,
+            slug: "acme".to_owned(),
+        }),
+        shown(DirectoryTenantUid { space, uid: 11 }),
+        shown(OperatorToken { space, hash }),
+        shown(DirectoryCell { space, cell: 12 }),
+        shown(Level { space }),
+    ];
+    let tags: Vec<u8> = all.iter().map(|(tag, ..)| *tag).collect();
+    assert_eq!(
+        tags,
+        TABLES.iter().map(|info| info.tag).collect::<Vec<u8>>(),
+        "every table is here"
+    );
+    let (head, a, b) = ("0000000000000102", "a1".repeat(16), "b2".repeat(32));
+    let bytes = [
+        "01".to_owned(),
+        "0200000003".to_owned(),
+        "037461736b730000".to_owned(),
+        format!("08{a}"),
+        format!("09{b}"),
+        format!("1000000003{a}"),
+        format!("110000000300000004010201037ffffffffffffffe04bff8000000000000056100ff62000006{a}00{a}"),
+        "1200000003000000040578000000".to_owned(),
+        format!("1300000003{a}0000000500000006{}", "c3".repeat(16)),
+        format!("140000000300000006{a}"),
+        "200000000000000009".to_owned(),
+        format!("30{b}"),
+        format!("31000000000000000a{b}"),
+        format!("38{b}"),
+        format!("40{a}"),
+        "5061636d650000".to_owned(),
+        "51000000000000000b".to_owned(),
+        format!("52{b}"),
+        "53000000000000000c".to_owned(),
+        "58".to_owned(),
+    ];
+    let texts = [
+        "space_header space=258".to_owned(),
+        "collection_schema space=258 collection=3".to_owned(),
+        "collection_name space=258 name=\"tasks\"".to_owned(),
+        format!("token space=258 id={a}"),
+        format!("token_secret space=258 hash={b}"),
+        format!("record space=258 collection=3 id={a}"),
+        format!("index_entry space=258 collection=3 index=4 values=[null, true, -2, 1.5, \"a\\0b\", {a}] id={a}"),
+        "unique_entry space=258 collection=3 index=4 values=[\"x\"]".to_owned(),
+        format!(
+            "reference_entry space=258 target_collection=3 target={a} source_collection=5 field=6 source={}",
+            "c3".repeat(16)
+        ),
+        format!("sequence space=258 collection=3 field=6 scope={a}"),
+        "event space=258 position=9".to_owned(),
+        format!("idempotency space=258 scope={b}"),
+        format!("idempotency_expiry space=258 stamp=10 scope={b}"),
+        format!("import space=258 import={b}"),
+        format!("operation space=258 id={a}"),
+        "directory_tenant space=258 slug=\"acme\"".to_owned(),
+        "directory_tenant_uid space=258 uid=11".to_owned(),
+        format!("operator_token space=258 hash={b}"),
+        "directory_cell space=258 cell=12".to_owned(),
+        "level space=258".to_owned(),
+    ];
+    for ((_, hex, text), (golden, printed)) in all.iter().zip(bytes.iter().zip(&texts)) {
+        assert_eq!(hex, &format!("{head}{golden}"), "{text}");
+        assert_eq!(text, printed);
+    }
+}
+
+#[test]
+fn any_bytes_can_be_printed() {
+    let print = crate::table::print;
+    assert_eq!(print(b""), "unknown bytes=");
+    assert_eq!(
+        print(&[0, 0, 0, 0, 0, 0, 0, 7, 0x77, 1]),
+        "unknown bytes=00000000000000077701"
+    );
+    assert_eq!(print(&[0, 0, 0, 0, 0, 0, 0, 7, 0x20, 1]), "event bytes=00000000000000072001");
+    assert_eq!(
+        Event::parse(Level { space: SPACE }.key().as_bytes()),
+        Err(KeyError::Tag(0x58))
+    );
+    assert_eq!(Key::from_bytes(vec![0xFF; 9].into()), Err(KeyError::Tag(0xFF)));
+    assert_eq!(Key::from_bytes(vec![0; 8].into()), Err(KeyError::Short));
+}
+
+/// Elements in the order that they must have.
+fn ascending() -> Vec<Element> {
+    let text = |text: &str| Element::Text(text.to_owned());
+    vec![
+        Element::Null,
+        Element::Bool(false),
+        Element::Bool(true),
+        Element::Integer(i64::MIN),
+        Element::Integer(-256),
+        Element::Integer(-1),
+        Element::Integer(0),
+        Element::Integer(1),
+        Element::Integer(255),
+        Element::Integer(i64::MAX),
+        Element::Number(f64::NEG_INFINITY),
+        Element::Number(f64::MIN),
+        Element::Number(-1.5),
+        Element::Number(-f64::MIN_POSITIVE),
+        Element::Number(0.0),
+        Element::Number(f64::MIN_POSITIVE),
+        Element::Number(1.5),
+        Element::Number(f64::MAX),
+        Element::Number(f64::INFINITY),
+        Element::Number(f64::NAN),
+        text(""),
+        text("\0"),
+        text("\0\0"),
+        text("\u{1}"),
+        text("a"),
+        text("a\0"),
+        text("a\0b"),
+        text("a\u{1}"),
+        text("ab"),
+        text("b"),
+        text("ÿ"),
+        Element::Uuid([0; 16]),
+        Element::Uuid([0xFF; 16]),
+    ]
+}
+
+fn encode(values: &[Element]) -> Vec<u8> {
+    let mut out = Vec::new();
+    values.to_vec().put(&mut out);
+    out
+}
+
+#[test]
+fn the_order_of_the_bytes_is_the_order_of_the_elements() {
+    let all = ascending();
+    for (left, one) in all.iter().enumerate() {
+        for (right, other) in all.iter().enumerate() {
+            let (first, second) = (encode(std::slice::from_ref(one)), encode(std::slice::from_ref(other)));
+            assert_eq!(left.cmp(&right), first.cmp(&second), "{one:?} {other:?}");
+        }
+    }
+    assert_eq!(encode(&[Element::Number(-0.0)]), encode(&[Element::Number(0.0)]));
+    assert_eq!(encode(&[Element::Number(-f64::NAN)]), encode(&[Element::Number(f64::NAN)]));
+    assert_eq!(Element::Number(-0.0), Element::Number(0.0));
+}
+
+#[test]
+fn lists_order_by_element_and_the_shorter_first() {
+    let elements = ascending();
+    let mut random = Random::new(11);
+    let mut list = || -> Vec<usize> {
+        (0..random.below(4))
+            .map(|_| random.below(elements.len() as u64) as usize)
+            .collect()
+    };
+    for _ in 0..20_000 {
+        let (one, other) = (list(), list());
+        let values = |list: &[usize]| encode(&list.iter().map(|at| elements[*at].clone()).collect::<Vec<_>>());
+        assert_eq!(one.cmp(&other), values(&one).cmp(&values(&other)), "{one:?} {other:?}");
+    }
+}
+
+#[test]
+fn a_range_of_an_index_holds_what_begins_with_its_elements_and_nothing_else() {
+    let entry = |index, values: Vec<Element>| {
+        IndexEntry {
+            space: SPACE,
+            collection: 1,
+            index,
+            values,
+            id: ID,
+        }
+        .key()
+    };
+    let text = |text: &str| Element::Text(text.to_owned());
+    let range = IndexEntry::range(SPACE, 1, 2, &[text("a")]);
+    for (inside, key) in [
+        (true, entry(2, vec![text("a")])),
+        (true, entry(2, vec![text("a"), Element::Null])),
+        (true, entry(2, vec![text("a"), Element::Uuid([0xFF; 16])])),
+        (false, entry(2, vec![text("a\0")])),
+        (false, entry(2, vec![text("ab")])),
+        (false, entry(2, vec![])),
+        (false, entry(2, vec![Element::Null, text("a")])),
+        (false, entry(3, vec![text("a")])),
+    ] {
+        assert_eq!(range.contains(key.as_bytes()), inside, "{key}");
+    }
+    assert!(IndexEntry::range(SPACE, 1, 2, &[]).contains(entry(2, vec![]).as_bytes()));
+}
+
+#[test]
+fn ranges_end_where_they_should() {
+    let event = |space, position| {
+        Event {
+            space: Space(space),
+            position,
+        }
+        .key()
+    };
+    let after = Event::range_after(Space(1), 5);
+    assert!(!after.contains(event(1, 5).as_bytes()) && after.contains(event(1, 6).as_bytes()));
+    assert!(after.contains(event(1, u64::MAX).as_bytes()) && !after.contains(event(2, 6).as_bytes()));
+    assert!(!Event::range_after(Space(1), u64::MAX).contains(event(1, u64::MAX).as_bytes()));
+    let expiry = |stamp, scope| {
+        IdempotencyExpiry {
+            space: Space(1),
+            stamp,
+            scope,
+        }
+        .key()
+    };
+    let before = IdempotencyExpiry::range_before(Space(1), 7);
+    assert!(before.contains(expiry(6, [0xFF; 32]).as_bytes()) && !before.contains(expiry(7, [0; 32]).as_bytes()));
+    for space in [0, 1, 0xFF, u64::MAX] {
+        let range = KeyRange::space(Space(space));
+        assert!(range.contains(SpaceHeader { space: Space(space) }.key().as_bytes()));
+        assert!(range.contains(&[&space.to_be_bytes()[..], &[0xFE, 0xFF, 0xFF]].concat()));
+        assert!(KeyRange::all().contains(&[&space.to_be_bytes()[..], &[0xFE, 0xFF, 0xFF]].concat()));
+        assert!(space == u64::MAX || !range.contains(SpaceHeader { space: Space(space + 1) }.key().as_bytes()));
+        assert!(range.is_within(Space(space)) && !KeyRange::all().is_within(Space(space)));
+    }
+    let records = Record::range(Space(1), u32::MAX);
+    assert!(
+        records.contains(
+            Record {
+                space: Space(1),
+                collection: u32::MAX,
+                id: [0xFF; 16]
+            }
+            .key()
+            .as_bytes()
+        )
+    );
+    let cursor = event(1, 5);
+    let rest = KeyRange::table(Space(1), Event::TAG).after(&cursor);
+    assert!(!rest.contains(cursor.as_bytes()) && rest.contains(event(1, 6).as_bytes()));
+    let front = KeyRange::table(Space(1), Event::TAG).before(&cursor);
+    assert!(front.contains(event(1, 4).as_bytes()) && !front.contains(cursor.as_bytes()));
+    assert!(KeyRange::space(Space(1)).after(&event(9, 1)).is_empty());
+}
