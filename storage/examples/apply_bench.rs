@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use storage::{Bytes, Direction, Element, Event, IndexEntry, KeyRange, Mark, Options, Record, Space, Store};
 
+/// As in the binary: glibc's allocator made stalls of tens of milliseconds (MEASUREMENTS.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SPACES: u64 = 1000;
 const BATCH: u64 = 64;
 const PAYLOAD_BYTES: usize = 300;
@@ -34,6 +38,7 @@ fn measure(dir: &Path, records: u64, pace: bool) -> Result<(), Box<dyn std::erro
             ..Options::default()
         },
     )?;
+    let spent = processor_time();
     let began = Instant::now();
     let mut applying = Duration::ZERO;
     let mut waiting = Duration::ZERO;

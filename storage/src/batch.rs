@@ -13,11 +13,11 @@ use bytes::Bytes;
 
 use crate::delta::{Delta, Entry, View};
 use crate::error::Error;
+use crate::inner::Inner;
 use crate::key::{self, Key, KeyRange};
 use crate::progress::{self, MAX_MARK_STATE_BYTES, Mark};
 use crate::scan::{Direction, Scan};
 use crate::space::Space;
-use crate::store::Inner;
 use crate::table::{self, Table};
 
 /// The longest key, in bytes. Longer ones make redb's branch pages wide; a transfer holds one in memory.

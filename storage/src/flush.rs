@@ -19,11 +19,11 @@ use bytes::Bytes;
 use crate::delta::{Delta, Entry, Frozen};
 use crate::error::Error;
 use crate::ground::{Ground, GroundView};
+use crate::inner::Inner;
 use crate::key::KeyRange;
 use crate::pace::{Plan, Stopwatch};
 use crate::progress::{MAX_REACHES, Progress};
 use crate::space::Space;
-use crate::store::Inner;
 
 /// More commits make each one's burst of writes shorter, and write shared pages and redb's own tables more often.
 const MAX_COMMITS: usize = 16;

@@ -10,7 +10,7 @@
 //! - `Store::durable`: up to where the log may be purged; `persist` waits for it; `over_limit` asks proposals to wait;
 //! - `Store::{send_snapshot, receive_snapshot, install}`: the whole state as checked chunks, installed whole or not at all.
 //!
-//! Where to read: `store` has the whole and its invariants; `progress` why replay after a crash is exact, though a flush leaves the
+//! Where to read: `store` has the whole and its invariants; `inner` the rules of its view; `progress` why replay after a crash is exact, though a flush leaves the
 //! file at mixed points; `flush` and `buffered` how a flush stays out of the log's way; `table` and `key` every key; `value`
 //! the checksums; `transfer` the chunks; `scan` how layers merge.
 //!
@@ -27,6 +27,7 @@ mod error;
 mod flush;
 mod ground;
 mod health;
+mod inner;
 pub mod key;
 mod pace;
 mod progress;

@@ -42,11 +42,10 @@ fn shown<T: Table + PartialEq + std::fmt::Debug>(key: T) -> (u8, String, String)
     (T::TAG, hex, encoded.to_string())
 }
 
-#[test]
-fn the_bytes_and_the_text_of_every_key_never_change() {
-    let (space, id, hash) = (SPACE, ID, HASH);
-    let scope = ID;
-    let all = [
+/// One key of every table: its tag, its bytes in hexadecimal, its text.
+fn every_key() -> Vec<(u8, String, String)> {
+    let (space, id, hash, scope) = (SPACE, ID, HASH, ID);
+    vec![
         shown(SpaceHeader { space }),
         shown(CollectionSchema { space, collection: 3 }),
         shown(CollectionName {
@@ -104,15 +103,13 @@ fn the_bytes_and_the_text_of_every_key_never_change() {
         shown(OperatorToken { space, hash }),
         shown(DirectoryCell { space, cell: 12 }),
         shown(Level { space }),
-    ];
-    let tags: Vec<u8> = all.iter().map(|(tag, ..)| *tag).collect();
-    assert_eq!(
-        tags,
-        TABLES.iter().map(|info| info.tag).collect::<Vec<u8>>(),
-        "every table is here"
-    );
-    let (head, a, b) = ("0000000000000102", "a1".repeat(16), "b2".repeat(32));
-    let bytes = [
+    ]
+}
+
+/// The bytes of each of them after the space.
+fn golden_bytes() -> Vec<String> {
+    let (a, b) = ("a1".repeat(16), "b2".repeat(32));
+    vec![
         "01".to_owned(),
         "0200000003".to_owned(),
         "037461736b730000".to_owned(),
@@ -133,8 +130,12 @@ fn the_bytes_and_the_text_of_every_key_never_change() {
         format!("52{b}"),
         "53000000000000000c".to_owned(),
         "58".to_owned(),
-    ];
-    let texts = [
+    ]
+}
+
+fn golden_texts() -> Vec<String> {
+    let (a, b) = ("a1".repeat(16), "b2".repeat(32));
+    vec![
         "space_header space=258".to_owned(),
         "collection_schema space=258 collection=3".to_owned(),
         "collection_name space=258 name=\"tasks\"".to_owned(),
@@ -158,9 +159,20 @@ fn the_bytes_and_the_text_of_every_key_never_change() {
         format!("operator_token space=258 hash={b}"),
         "directory_cell space=258 cell=12".to_owned(),
         "level space=258".to_owned(),
-    ];
-    for ((_, hex, text), (golden, printed)) in all.iter().zip(bytes.iter().zip(&texts)) {
-        assert_eq!(hex, &format!("{head}{golden}"), "{text}");
+    ]
+}
+
+#[test]
+fn the_bytes_and_the_text_of_every_key_never_change() {
+    let all = every_key();
+    let tags: Vec<u8> = all.iter().map(|(tag, ..)| *tag).collect();
+    assert_eq!(
+        tags,
+        TABLES.iter().map(|info| info.tag).collect::<Vec<u8>>(),
+        "every table is here"
+    );
+    for ((_, hex, text), (golden, printed)) in all.iter().zip(golden_bytes().iter().zip(&golden_texts())) {
+        assert_eq!(hex, &format!("0000000000000102{golden}"), "{text}");
         assert_eq!(text, printed);
     }
 }

@@ -1,8 +1,8 @@
 //! What batches, snapshots and flushes look like from outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -309,12 +309,11 @@ fn persist_waits_for_an_open_batch_of_another_thread() {
     let store = open(&SimDisk::default());
     write(&store, 1, 1, &[(1, Some("x"))]);
     let batch = store.begin_batch().unwrap();
-    let waiting = store.clone();
-    let (done, result) = mpsc::channel();
-    let thread = thread::spawn(move || done.send(waiting.persist().unwrap()).unwrap());
-    batch.commit(mark(2)).unwrap();
-    assert!(result.recv_timeout(Duration::from_secs(60)).unwrap().index >= 1);
-    thread.join().unwrap();
+    thread::scope(|scope| {
+        let persisted = scope.spawn(|| store.persist().unwrap());
+        batch.commit(mark(2)).unwrap();
+        assert!(persisted.join().unwrap().index >= 1);
+    });
 }
 
 #[test]
