@@ -67,7 +67,6 @@ impl NodeCommand {
             started = Node::start(settings) => started.with_context(|| format!("start the node {}", entry.name))?,
             _ = stop.asked() => return Ok(()),
         };
-        tracing::info!(target: "cloudnest", node = %entry.name, region = %entry.region, api = %entry.api, "the node serves");
         until_asked(node, &mut stop).await
     }
 }

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use api::client::{Balance, Client, ClientError};
 use clap::Args;
 
+use super::secret::is_operator_token;
 use super::{Failure, Result};
 
 /// The URL of a server started by `cloudnest dev`.
@@ -81,8 +82,9 @@ impl Remote {
         let hint = match (problem.code.as_str(), self.token()) {
             ("unauthenticated", None) => "this needs a token: give one with --token or CLOUDNEST_TOKEN".to_owned(),
             ("unauthenticated", Some(_)) => "the server refused the token: check --token or CLOUDNEST_TOKEN".to_owned(),
-            ("forbidden", _) => "the token's role may not do this".to_owned(),
-            ("not_found", _) => "a wrong name and a token of another tenant look the same".to_owned(),
+            ("not_found", token) if !token.is_some_and(is_operator_token) => {
+                "a wrong name and a token of another tenant look the same".to_owned()
+            }
             ("wrong_region", _) => match (&problem.region, &problem.endpoint) {
                 (Some(region), Some(endpoint)) => format!("it is served in {region}: use --url {endpoint}"),
                 _ => "use --url with a server of its region".to_owned(),

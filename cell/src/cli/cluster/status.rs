@@ -16,6 +16,8 @@ use super::super::remote::Remote;
 use super::super::{Failure, Result, files, node};
 use crate::config::Config;
 
+/// The kind of the control group: it comes first.
+const DIRECTORY: &str = "directory";
 /// Log entries that a replica may be behind before the table warns.
 const LAG_WARNING: u64 = 1_000;
 
@@ -154,6 +156,7 @@ async fn region_status(remote: &Remote) -> std::result::Result<(Vec<Cell>, Vec<N
             }
         }
     }
+    cells.sort_by_key(|cell| (cell.kind != DIRECTORY, cell.name.clone()));
     Ok((cells, nodes))
 }
 

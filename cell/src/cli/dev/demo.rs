@@ -127,10 +127,10 @@ fn operations() -> Result<Vec<BatchOperation>> {
         json!({ "key": "DEMO", "name": "Launch", "description": "A project to look around in.", "lead": "ada" }),
     )?];
     let tasks = [
-        json!({ "title": "Write the announcement", "assignee": "ada", "labels": ["docs"], "points": 3 }),
-        json!({ "title": "Invite the first customers", "assignee": "grace", "labels": ["customers"], "points": 2 }),
+        json!({ "title": "Write the announcement", "assignee": "ada", "labels": ["docs"], "points": 3, "status": "in_progress", "priority": "high" }),
+        json!({ "title": "Invite the first customers", "assignee": "grace", "labels": ["customers"], "points": 2, "status": "todo" }),
         json!({ "title": "Measure the sign-up page", "assignee": "ada", "labels": ["growth", "web"], "points": 5 }),
-        json!({ "title": "Answer the security questionnaire", "assignee": "alan", "labels": ["security"], "points": 8 }),
+        json!({ "title": "Answer the security questionnaire", "assignee": "alan", "labels": ["security"], "points": 8, "status": "done", "priority": "urgent" }),
         json!({ "title": "Plan the second release", "description": "After the first week of feedback.", "points": 1 }),
     ];
     let mut first_task = None;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use api::service::{Operator, Service};
 use clap::Args;
 
@@ -84,8 +84,8 @@ impl Dev {
                 Ok(node) => return Ok((node, entry.endpoint)),
                 Err(error) if self.port == 0 && attempt < PORT_ATTEMPTS && place::is_port_in_use(&error) => attempt += 1,
                 Err(error) if place::is_port_in_use(&error) => {
-                    let hint = "start with --port 0 to use any port that is free";
-                    return Err(error.context(format!("start the node ({hint})")).into());
+                    let hint = "--port 0 takes any port that is free";
+                    return Err(anyhow!("start the node: {error:#}; {hint}").into());
                 }
                 Err(error) => return Err(error.context("start the node").into()),
             }

@@ -80,8 +80,11 @@ fn free_port(taken: &[u16]) -> Result<u16> {
 
 /// Whether a start failed because a port is in use.
 pub(super) fn is_port_in_use(error: &anyhow::Error) -> bool {
-    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::AddrInUse))
+    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(error) => error.kind() == io::ErrorKind::AddrInUse,
+        // The node puts it into words that name the port.
+        None => cause.to_string().contains(" is in use on "),
+    })
 }
 
 fn render(port: u16, peer: u16) -> String {
@@ -183,6 +186,9 @@ mod tests {
     fn a_port_in_use_is_found_behind_other_words() {
         let error = anyhow::Error::new(io::Error::from(io::ErrorKind::AddrInUse)).context("bind 127.0.0.1:7400");
         assert!(is_port_in_use(&error));
+        assert!(is_port_in_use(
+            &anyhow!("port 7400 for the API is in use on 127.0.0.1: stop what listens there").context("start")
+        ));
         assert!(!is_port_in_use(&anyhow!("another")));
     }
 }

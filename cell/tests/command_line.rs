@@ -1,0 +1,16 @@
+//! The built binary as its users see it: what commands print, write and answer, and how they end.
+//!
+//! Every test starts processes of its own on ports that the system chose, waits on conditions with a deadline, and ends what
+//! it started: [`process::Running`] kills on drop, and the kernel kills when the test process itself is killed.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "command_line/cluster.rs"]
+mod cluster;
+#[path = "command_line/dev.rs"]
+mod dev;
+#[path = "command_line/import.rs"]
+mod import;
+#[path = "command_line/process.rs"]
+mod process;
+#[path = "command_line/usage.rs"]
+mod usage;
