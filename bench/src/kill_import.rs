@@ -76,7 +76,7 @@ pub fn run(cluster: &Cluster, plan: &Plan) -> Result<Survived> {
         // The killer owns the sender of the kills: when it fails, nobody waits for the next one.
         let kill = move || {
             kill_until(cluster, plan.seed, plan.kills, &stopped, |count| {
-                drop(kills.send_replace(count))
+                kills.send_replace(count);
             })
         };
         let killer = scope.spawn(kill);

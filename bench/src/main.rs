@@ -17,6 +17,8 @@ use bench::{bulk, compare, data, idle, kill_import, run};
 use clap::{Parser, Subcommand};
 use rig::cluster::Cluster;
 
+/// Where this program was built: the commit that a report names is the one that is checked out there.
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// Set in the process that runs under SCHED_RR already.
 const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
 
@@ -309,8 +311,8 @@ fn repeat() -> String {
 }
 
 fn commit() -> String {
-    let hash = said(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
-    let changed = said(Command::new("git").args(["status", "--porcelain", "--untracked-files=no"]));
+    let hash = said(Command::new("git").args(["-C", REPOSITORY, "rev-parse", "--short=12", "HEAD"]));
+    let changed = said(Command::new("git").args(["-C", REPOSITORY, "status", "--porcelain", "--untracked-files=no"]));
     if changed.is_empty() { hash } else { format!("{hash}-dirty") }
 }
 

@@ -43,7 +43,7 @@ pub struct Options {
     pub ready_within: Duration,
     /// Where the data goes; `None`: a temporary directory that goes away with the cluster.
     pub data: Option<PathBuf>,
-    /// The value of `RUST_LOG` for the nodes; `None`: as it is.
+    /// The value of `CLOUDNEST_LOG` for the nodes; `None`: as it is.
     pub log: Option<String>,
 }
 
@@ -173,7 +173,7 @@ impl Cluster {
             .with_context(|| format!("open {}", log.display()))?;
         command.stderr(log);
         if let Some(filter) = &self.options.log {
-            command.env("RUST_LOG", filter);
+            command.env("CLOUDNEST_LOG", filter);
         }
         let mut child = nursery::spawn(command)?;
         let stdout = child.stdout.take().context("take the child's output")?;
