@@ -2,13 +2,14 @@
 //!
 //! serde_json alone is lenient where two readers could disagree: of two equal keys it takes the last. So a body is read twice.
 //! The first pass walks it and refuses duplicate keys, deep nesting, bad UTF-8 and trailing bytes; the second reads the type.
-//! When the second fails, the JSON pointer is found from the place of the error, by a third walk that good bodies never pay.
+//! When one of them fails, a further walk finds the JSON pointer of the place: good bodies never pay for it.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_path_to_error::Segment;
 
 use crate::error::{Code, Error, FieldError};
 use crate::limits::JSON_DEPTH;
@@ -32,16 +33,39 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     if let Err(error) = walked {
         return Err(malformed(pointer_at(body, offset_of(body, &error)), plain(&error)));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        let pointer = pointer_at(body, offset_of(body, &error));
-        match error.classify() {
-            serde_json::error::Category::Data => Error::fields(vec![FieldError {
+    serde_json::from_slice(body).map_err(|_| misfit::<T>(body))
+}
+
+/// Why well-formed JSON is not a `T`, with the place. Reads it again, minding the way: only bad bodies pay for that.
+fn misfit<T: DeserializeOwned>(body: &[u8]) -> Error {
+    match serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(body)) {
+        Ok(_) => Error::new(Code::Internal, "a body was refused and then taken"),
+        Err(error) => {
+            let pointer = pointer_of(error.path());
+            Error::fields(vec![FieldError {
                 pointer,
-                message: plain(&error),
-            }]),
-            _ => malformed(pointer, plain(&error)),
+                message: plain(error.inner()),
+            }])
         }
-    })
+    }
+}
+
+/// The JSON pointer of a path.
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => push_key(&mut pointer, key),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+fn push_key(pointer: &mut String, key: &str) {
+    pointer.push('/');
+    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
 }
 
 fn malformed(pointer: String, message: String) -> Error {
@@ -234,10 +258,7 @@ fn pointer_at(body: &[u8], offset: usize) -> String {
         match level {
             Level::Array(index) => pointer.push_str(&format!("/{index}")),
             Level::Object(key) if key.is_empty() => {}
-            Level::Object(key) => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
+            Level::Object(key) => push_key(&mut pointer, key),
         }
     }
     pointer

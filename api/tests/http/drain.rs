@@ -1,0 +1,85 @@
+//! The end of a server.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use api::body::record::{Fields, NewRecord};
+use api::client::EventsFrom;
+use api::server::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{LONG, Running, read_all, until};
+
+fn new_record() -> NewRecord {
+    NewRecord {
+        id: None,
+        fields: Fields::new(),
+    }
+}
+
+#[tokio::test]
+async fn readiness_goes_first_and_what_is_in_flight_is_finished() {
+    let node = Running::with(ServerConfig {
+        drain_notice: Duration::from_millis(300),
+        ..ServerConfig::default()
+    })
+    .await;
+    let client = node.client("cnt_member");
+    client.readyz().await.expect("ready");
+    node.service.held.store(true, Ordering::SeqCst);
+    let write = tokio::spawn({
+        let client = client.clone();
+        async move { client.record_create("acme", "tasks", &new_record(), None).await }
+    });
+    until("the write is in flight", || node.service.count("record_create") == 1).await;
+    let draining = tokio::spawn({
+        let server = node.server.clone();
+        async move { server.drain(LONG).await }
+    });
+    until("draining has begun", || node.server.is_draining()).await;
+    assert_eq!(client.readyz().await.expect_err("not ready").status(), Some(503));
+    client.livez().await.expect("still served");
+    let refused = async {
+        while TcpStream::connect(node.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, refused)
+        .await
+        .expect("connections are refused in time");
+    node.service.release();
+    let made = write.await.expect("a task").expect("finished");
+    assert_eq!(made.headers["connection"], "close");
+    assert_eq!(draining.await.expect("a task"), 0);
+}
+
+#[tokio::test]
+async fn followers_are_let_go_and_idle_connections_closed() {
+    let node = Running::start().await;
+    let mut idle = TcpStream::connect(node.address).await.expect("a connection");
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+    let mut buffer = [0; 1_024];
+    assert!(idle.read(&mut buffer).await.expect("a reply") > 0);
+    let follow = EventsFrom {
+        follow: true,
+        ..Default::default()
+    };
+    let mut stream = node.client("cnt_guest").events("acme", follow).await.expect("events");
+    assert_eq!(node.server.drain(LONG).await, 0);
+    assert!(stream.next().await.expect("an end, not a break").is_none());
+    assert_eq!(read_all(&mut idle).await, "");
+}
+
+#[tokio::test]
+async fn what_is_not_finished_at_the_deadline_is_cut() {
+    let node = Running::start().await;
+    node.service.held.store(true, Ordering::SeqCst);
+    let client = node.client("cnt_member");
+    let write = tokio::spawn(async move { client.record_create("acme", "tasks", &new_record(), None).await });
+    until("the write is in flight", || node.service.count("record_create") == 1).await;
+    assert_eq!(node.server.drain(Duration::from_millis(50)).await, 1);
+    let error = write.await.expect("a task").expect_err("cut");
+    assert_eq!(error.outcome(), api::error::Outcome::Unknown);
+    node.service.release();
+}

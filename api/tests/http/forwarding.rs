@@ -1,0 +1,283 @@
+//! Requests that are for another node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::body::record::{Fields, NewRecord};
+use api::client::{Call, ClientError, ImportOptions};
+use api::error::{Code, Error, Outcome};
+use api::ids::NodeNumber;
+use api::server::ServerConfig;
+use api::service::{Consistency, Location};
+use bytes::Bytes;
+use http::Method;
+
+use crate::memory::{Peer, placement};
+use crate::support::{JSON, Running, problem, until};
+
+const TWO: Location = Location::Node(NodeNumber(2));
+
+/// An ingress that sends everything to node 2, and node 2.
+async fn pair(config: ServerConfig) -> (Running, Running) {
+    let (ingress, leader) = (Running::with(config.clone()).await, Running::with(config).await);
+    ingress.service.locate_by(|_| TWO);
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    (ingress, leader)
+}
+
+fn new_record() -> NewRecord {
+    NewRecord {
+        id: None,
+        fields: Fields::new(),
+    }
+}
+
+fn not_leader(leader: Option<u64>) -> Error {
+    Error {
+        leader: leader.map(NodeNumber),
+        ..Error::new(Code::NotLeader, "inside")
+    }
+}
+
+#[tokio::test]
+async fn a_request_goes_to_the_node_that_serves_it_and_comes_back_whole() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    let call = Call::new(Method::POST, "/v1/tenants/acme/records/tasks")
+        .body(JSON, "{\"fields\":{\"a\":1}}")
+        .header("x-request-id", "mine")
+        .header("cloudnest-leader", "9");
+    let made = client.call(call).await.expect("an answer");
+    assert_eq!(
+        (made.status.as_u16(), made.request_id(), made.position()),
+        (201, Some("mine"), Some(1))
+    );
+    assert!(made.headers.contains_key("location") && made.version() == Some(1));
+    assert!(!made.headers.contains_key("cloudnest-leader"));
+    let read = client.me("acme").await.expect("a read");
+    assert_eq!(read.body.tenant, "acme");
+    let head = client
+        .call(Call::new(Method::HEAD, "/v1/tenants/acme/me"))
+        .await
+        .expect("a head");
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    let refused = ingress
+        .client("cnt_guest")
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect_err("a guest");
+    assert_eq!(refused.status(), Some(403));
+    assert_eq!(
+        (leader.service.count("record_create"), ingress.service.count("record_create")),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn large_replies_and_many_requests_pass_through() {
+    let (ingress, _leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    let big = Fields::from_iter([("text".to_owned(), "x".repeat(400_000).into())]);
+    let made = client
+        .record_create("acme", "tasks", &NewRecord { id: None, fields: big }, None)
+        .await
+        .expect("created");
+    let tasks: Vec<_> = (0..32)
+        .map(|_| {
+            let client = client.clone();
+            let id = made.body.id;
+            tokio::spawn(async move { client.record("acme", "tasks", id, Consistency::Strong).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(task.await.expect("a task").expect("a record").body.fields.get().len() > 400_000);
+    }
+}
+
+#[tokio::test]
+async fn a_forwarded_request_is_never_sent_on() {
+    let (ingress, second) = pair(ServerConfig {
+        leader_wait: Duration::from_millis(200),
+        ..ServerConfig::default()
+    })
+    .await;
+    // Each thinks that the other one serves it.
+    second.service.locate_by(|_| Location::Node(NodeNumber(1)));
+    second.service.peer(1, Peer::Serves(ingress.server.clone()));
+    let failed = ingress.client("cnt_member").me("acme").await.expect_err("nobody serves it");
+    assert_eq!(
+        (failed.status(), failed.code(), failed.outcome()),
+        (Some(503), Some("unavailable"), Outcome::NotApplied)
+    );
+    assert!(ingress.service.hints().contains(&Some(NodeNumber(1))));
+    assert_eq!(second.service.hints(), []);
+}
+
+#[tokio::test]
+async fn another_nodes_not_leader_moves_the_request_to_the_new_place() {
+    let (ingress, old) = pair(ServerConfig::default()).await;
+    let new = Running::start().await;
+    old.service.fail_next(not_leader(Some(3)));
+    ingress.service.peer(3, Peer::Serves(new.server.clone()));
+    let watched = ingress.service.clone();
+    let moved = ingress.service.clone();
+    let write = tokio::spawn({
+        let client = ingress.client("cnt_member");
+        async move { client.record_create("acme", "tasks", &new_record(), None).await }
+    });
+    until("the hint arrives", || !watched.hints().is_empty()).await;
+    moved.locate_by(|_| Location::Node(NodeNumber(3)));
+    write
+        .await
+        .expect("a task")
+        .expect("created at the new leader, or at the old one again");
+    assert_eq!(ingress.service.hints(), [Some(NodeNumber(3))]);
+    assert_eq!(old.service.count("record_create") + new.service.count("record_create"), 2);
+}
+
+#[tokio::test]
+async fn not_leader_on_this_node_is_tried_again_and_never_shown() {
+    let node = Running::with(ServerConfig {
+        leader_wait: Duration::from_millis(300),
+        ..ServerConfig::default()
+    })
+    .await;
+    node.service.fail_next(not_leader(None));
+    node.client("cnt_member")
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect("the second attempt");
+    assert_eq!(node.service.count("record_create"), 2);
+    for _ in 0..1_000 {
+        node.service.fail_next(not_leader(None));
+    }
+    let failed = node
+        .client("cnt_member")
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect_err("no leader");
+    assert_eq!((failed.code(), failed.outcome()), (Some("unavailable"), Outcome::NotApplied));
+    assert!(failed.retry_after().is_some());
+}
+
+#[tokio::test]
+async fn a_leadership_lost_under_way_leaves_the_outcome_unknown_without_a_key() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    leader.service.fail_next(not_leader(None).unknown());
+    let failed = client
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect_err("unknown");
+    assert_eq!((failed.code(), failed.outcome()), (Some("unavailable"), Outcome::Unknown));
+    leader.service.fail_next(not_leader(None).unknown());
+    client
+        .record_create("acme", "tasks", &new_record(), Some("k"))
+        .await
+        .expect("the key makes it safe");
+}
+
+#[tokio::test]
+async fn a_node_that_refuses_is_waited_for() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    ingress.service.peer(2, Peer::Refuses);
+    let write = tokio::spawn({
+        let client = ingress.client("cnt_member");
+        async move { client.record_create("acme", "tasks", &new_record(), None).await }
+    });
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    write.await.expect("a task").expect("created");
+}
+
+#[tokio::test]
+async fn without_a_leader_requests_wait_and_then_fail_unapplied() {
+    let node = Running::with(ServerConfig {
+        leader_wait: Duration::from_millis(100),
+        ..ServerConfig::default()
+    })
+    .await;
+    node.service.locate_by(|_| Location::NoLeader);
+    let failed = node.client("cnt_member").me("acme").await.expect_err("no leader");
+    assert_eq!((failed.code(), failed.outcome()), (Some("unavailable"), Outcome::NotApplied));
+    let patient = Running::start().await;
+    patient.service.locate_by(|_| Location::NoLeader);
+    let waiting = tokio::spawn({
+        let client = patient.client("cnt_member");
+        async move { client.me("acme").await }
+    });
+    patient.service.locate_by(|slug| Location::Here(placement(slug)));
+    waiting.await.expect("a task").expect("served once there is a leader");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_sending_is_unknown_unless_a_second_effect_is_impossible() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    let breaks = |times| {
+        let left = Arc::new(AtomicU64::new(times));
+        ingress.service.peer(2, Peer::Breaks(left.clone(), leader.server.clone()));
+        left
+    };
+    breaks(1);
+    let failed = client
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect_err("a bare write");
+    assert_eq!(
+        (failed.status(), failed.code(), failed.outcome()),
+        (Some(503), Some("unavailable"), Outcome::Unknown)
+    );
+    let left = breaks(2);
+    client
+        .record_create("acme", "tasks", &new_record(), Some("k"))
+        .await
+        .expect("a write with a key");
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    assert_eq!(leader.service.count("record_create"), 1);
+    drop(client);
+    // A new pair of nodes: no connection is kept.
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    ingress
+        .service
+        .peer(2, Peer::Breaks(Arc::new(AtomicU64::new(1)), leader.server.clone()));
+    ingress.client("cnt_member").me("acme").await.expect("a read");
+}
+
+#[tokio::test]
+async fn an_import_streams_both_ways_through_ingress() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(1);
+    sender.send(Ok(Bytes::from_static(b"{\"a\":1}\n"))).await.expect("sent");
+    let mut sender = Some(sender);
+    let source = futures_util::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    });
+    // The body ends only after its first line has been answered: nothing on the way may wait for the whole.
+    let summary = client
+        .import("acme", "tasks", &ImportOptions::default(), source, |_| drop(sender.take()))
+        .await
+        .expect("a summary");
+    assert_eq!((summary.imported, leader.service.count("import")), (1, 1));
+}
+
+#[tokio::test]
+async fn another_region_is_not_sent_there() {
+    let node = Running::start().await;
+    let elsewhere = api::error::Elsewhere {
+        region: "eu".into(),
+        endpoint: "http://eu".into(),
+    };
+    node.service.locate_by(move |_| Location::Region(elsewhere.clone()));
+    let error = node.client("cnt_member").me("acme").await.expect_err("another region");
+    let ClientError::Problem(found) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (found.status, found.region.as_deref(), found.endpoint.as_deref()),
+        (421, Some("eu"), Some("http://eu"))
+    );
+    let answer = node.ask(Method::GET, "me", None).await;
+    assert_eq!(problem(&answer).code, "wrong_region");
+}

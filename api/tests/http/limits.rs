@@ -1,0 +1,103 @@
+//! Clients that are slow, greedy or many.
+
+use std::time::Duration;
+
+use api::server::ServerConfig;
+use http::Method;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::support::{JSON, Running, problem, read_all};
+
+fn impatient() -> ServerConfig {
+    let short = Duration::from_millis(150);
+    ServerConfig {
+        head: short,
+        body: short,
+        stream_idle: short,
+        request: short,
+        ..ServerConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn a_slow_head_loses_its_connection() {
+    let node = Running::with(impatient()).await;
+    let mut stream = TcpStream::connect(node.address).await.expect("a connection");
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: ")
+        .await
+        .expect("sent");
+    assert_eq!(read_all(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_answered_408_and_closed() {
+    let node = Running::with(impatient()).await;
+    let request = "POST /v1/tenants/acme/records/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer cnt_member\r\n\
+                   content-type: application/json\r\ncontent-length: 20\r\n\r\n{\"fields\"";
+    let reply = node.raw(request.as_bytes()).await;
+    assert!(
+        reply.starts_with("HTTP/1.1 408 ") && reply.contains("\"request_timeout\""),
+        "{reply}"
+    );
+    assert_eq!(node.service.count("record_create"), 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_is_ended_with_a_problem() {
+    let node = Running::with(impatient()).await;
+    let request = "POST /v1/tenants/acme/records/tasks/import HTTP/1.1\r\nhost: x\r\nauthorization: Bearer cnt_member\r\n\
+                   content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n9\r\n{\"a\":1}\n\n\r\n";
+    let reply = node.raw(request.as_bytes()).await;
+    assert!(
+        reply.contains("{\"stored\":1}") && reply.contains("\"request_timeout\""),
+        "{reply}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_says_whether_it_may_have_had_an_effect() {
+    let node = Running::with(impatient()).await;
+    node.service.held.store(true, std::sync::atomic::Ordering::SeqCst);
+    let write = problem(&node.ask(Method::POST, "records/tasks", Some((JSON, "{\"fields\":{}}"))).await);
+    assert_eq!((write.status, write.outcome), (504, api::error::Outcome::Unknown));
+    let read = problem(&node.ask(Method::GET, "records/tasks", None).await);
+    assert_eq!((read.status, read.outcome), (504, api::error::Outcome::NotApplied));
+    node.service.release();
+}
+
+#[tokio::test]
+async fn too_many_or_too_large_headers_are_refused() {
+    let node = Running::start().await;
+    let many: String = (0..80).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let reply = node
+        .raw(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+        .await;
+    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+    let large = "x".repeat(api::limits::HEAD_BYTES);
+    let reply = node
+        .raw(format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-large: {large}\r\n\r\n").as_bytes())
+        .await;
+    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+    let reply = node.raw(b"not http at all\r\n\r\n").await;
+    assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_told_so() {
+    let node = Running::with(ServerConfig {
+        connections: 1,
+        ..ServerConfig::default()
+    })
+    .await;
+    let client = node.client("");
+    client.livez().await.expect("the first connection");
+    let mut second = TcpStream::connect(node.address).await.expect("a connection");
+    let reply = read_all(&mut second).await;
+    assert!(
+        reply.starts_with("HTTP/1.1 503 ") && reply.contains("retry-after: 1"),
+        "{reply}"
+    );
+    client.livez().await.expect("the first connection still works");
+}

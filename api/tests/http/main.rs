@@ -1,0 +1,15 @@
+//! The contract, seen from outside: a real server on a port, in front of a service in memory.
+
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod client;
+mod document;
+mod drain;
+mod forwarding;
+mod limits;
+mod memory;
+mod resources;
+mod routing;
+mod streams;
+mod support;

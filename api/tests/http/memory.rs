@@ -1,0 +1,716 @@
+//! A service in memory: enough of a platform for the front to be tested against.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use api::body::collection::{Collection, CollectionSchema};
+use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch, TenantStatus};
+use api::body::event::Event;
+use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record};
+use api::body::token::{Me, NewToken, Role, Token};
+use api::error::{Code, Error, Result};
+use api::ids::{Id, Name, NodeNumber, Slug};
+use api::server::Server;
+use api::service::{
+    BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
+    RequestContext, Service, Stage, Stored, Timing,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+const TIME: &str = "2026-11-22T10:00:00Z";
+
+/// What a dialled node does.
+#[derive(Clone)]
+pub(crate) enum Peer {
+    /// It serves.
+    Serves(Server),
+    /// It refuses the connection.
+    Refuses,
+    /// It reads a request and then breaks the connection, the given number of times; then it serves.
+    Breaks(Arc<AtomicU64>, Server),
+}
+
+type Locate = Box<dyn Fn(&Slug) -> Location + Send>;
+
+#[derive(Default)]
+struct State {
+    records: BTreeMap<(String, Id), Record>,
+    collections: BTreeMap<String, Collection>,
+    events: Vec<Event>,
+    replies: HashMap<[u8; 32], ([u8; 32], Record)>,
+    principals: HashMap<String, Principal>,
+    calls: Vec<String>,
+    failures: Vec<Error>,
+    peers: HashMap<NodeNumber, Peer>,
+    hints: Vec<Option<NodeNumber>>,
+    locate: Option<Locate>,
+    next_query: Option<ListQuery>,
+}
+
+/// The service.
+#[derive(Default)]
+pub(crate) struct Memory {
+    state: Mutex<State>,
+    changed: Notify,
+    leaders: Notify,
+    pub(crate) unready: AtomicBool,
+    /// Whether writes wait until [`Memory::release`].
+    pub(crate) held: AtomicBool,
+    released: Notify,
+}
+
+pub(crate) fn placement(slug: &Slug) -> Placement {
+    Placement {
+        slug: slug.clone(),
+        uid: 7,
+        cell: 1,
+        epoch: 1,
+    }
+}
+
+fn new_id() -> Id {
+    Id(uuid::Uuid::now_v7())
+}
+
+fn principal(role: Role, scopes: Option<&[&str]>) -> Principal {
+    let scopes = scopes.map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().into());
+    Principal {
+        token: new_id(),
+        version: 1,
+        name: "test".into(),
+        role,
+        scopes,
+        expires_at: None,
+    }
+}
+
+impl Memory {
+    /// A service with one token a role (`cnt_owner` and so on), one for tasks only, and the collections `tasks` and `notes`.
+    pub(crate) fn new() -> Arc<Self> {
+        let memory = Self::default();
+        {
+            let mut state = memory.state();
+            for (name, role) in [
+                ("owner", Role::Owner),
+                ("admin", Role::Admin),
+                ("member", Role::Member),
+                ("guest", Role::Guest),
+            ] {
+                state.principals.insert(format!("cnt_{name}"), principal(role, None));
+            }
+            state
+                .principals
+                .insert("cnt_tasks".into(), principal(Role::Admin, Some(&["tasks"])));
+            for name in ["tasks", "notes"] {
+                let schema = CollectionSchema {
+                    fields: BTreeMap::new(),
+                    indexes: BTreeMap::new(),
+                    search: vec![],
+                };
+                state.collections.insert(
+                    name.into(),
+                    Collection {
+                        name: name.into(),
+                        version: 1,
+                        schema,
+                    },
+                );
+            }
+        }
+        Arc::new(memory)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn locate_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
+        self.state().locate = Some(Box::new(locate));
+        self.leaders.notify_waiters();
+    }
+
+    pub(crate) fn peer(&self, node: u64, peer: Peer) {
+        self.state().peers.insert(NodeNumber(node), peer);
+    }
+
+    /// The next write fails with this.
+    pub(crate) fn fail_next(&self, error: Error) {
+        self.state().failures.push(error);
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.state().calls.clone()
+    }
+
+    pub(crate) fn count(&self, call: &str) -> usize {
+        self.state().calls.iter().filter(|known| *known == call).count()
+    }
+
+    pub(crate) fn hints(&self) -> Vec<Option<NodeNumber>> {
+        self.state().hints.clone()
+    }
+
+    pub(crate) fn last_query(&self) -> ListQuery {
+        self.state().next_query.clone().expect("a list was asked for")
+    }
+
+    pub(crate) fn revoke(&self, secret: &str) {
+        self.state().principals.remove(secret);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn release(&self) {
+        self.held.store(false, Ordering::SeqCst);
+        self.released.notify_waiters();
+    }
+
+    async fn begin(&self, call: &str) -> Result<()> {
+        let failure = {
+            let mut state = self.state();
+            state.calls.push(call.to_owned());
+            state.failures.pop()
+        };
+        while self.held.load(Ordering::SeqCst) {
+            let released = self.released.notified();
+            if self.held.load(Ordering::SeqCst) {
+                released.await;
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn event(state: &mut State, kind: &str, collection: Option<&str>) -> u64 {
+        let position = state.events.len() as u64 + 1;
+        state.events.push(Event {
+            specversion: "1.0".into(),
+            id: format!("acme/{position}"),
+            source: "/v1/tenants/acme".into(),
+            kind: kind.into(),
+            subject: None,
+            time: TIME.into(),
+            position,
+            actor: "token:test".into(),
+            collection: collection.map(str::to_owned),
+            record: None,
+            version: Some(1),
+        });
+        position
+    }
+
+    fn position(&self) -> u64 {
+        self.state().events.len() as u64
+    }
+
+    fn put(&self, collection: &Name, id: Id, fields: &Fields, if_match: Option<u64>) -> Result<Reply<Stored<Record>>> {
+        let mut state = self.state();
+        let place = (collection.to_string(), id);
+        let before = state.records.get(&place).map(|record| record.version);
+        if if_match.is_some() && if_match != before {
+            return Err(Error::new(Code::VersionMismatch, "the record has another version"));
+        }
+        let record = Record {
+            id,
+            collection: collection.to_string(),
+            version: before.unwrap_or(0) + 1,
+            created_at: TIME.into(),
+            updated_at: TIME.into(),
+            created_by: "token:test".into(),
+            fields: RawValue::from_string(Value::Object(fields.clone()).to_string()).expect("JSON"),
+        };
+        state.records.insert(place, record.clone());
+        let position = Self::event(&mut state, "record.changed", Some(collection.as_str()));
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(Reply {
+            body: Stored {
+                body: record,
+                created: before.is_none(),
+            },
+            position,
+        })
+    }
+
+    fn get(&self, collection: &Name, id: Id) -> Result<Record> {
+        let found = self.state().records.get(&(collection.to_string(), id)).cloned();
+        found.ok_or_else(|| Error::new(Code::NotFound, "there is no such record"))
+    }
+}
+
+fn tenant_body(slug: &Slug) -> Tenant {
+    Tenant {
+        id: new_id(),
+        slug: slug.clone(),
+        region: "here".into(),
+        cell: "c1".into(),
+        endpoint: "http://here".into(),
+        plan: "free".into(),
+        status: TenantStatus::Active,
+        created_at: TIME.into(),
+        admin_token: None,
+    }
+}
+
+fn token_body(new: NewToken) -> Token {
+    let NewToken {
+        name,
+        role,
+        scopes,
+        expires_at,
+    } = new;
+    Token {
+        id: new_id(),
+        name,
+        role,
+        scopes,
+        created_at: TIME.into(),
+        expires_at,
+        secret: Some("cnt_new".into()),
+    }
+}
+
+fn operation_body(id: Id) -> Operation {
+    Operation {
+        id,
+        kind: "tenant.delete".into(),
+        tenant: "acme".into(),
+        status: "running".into(),
+        progress: 1,
+        created_at: TIME.into(),
+        updated_at: TIME.into(),
+        error: None,
+    }
+}
+
+#[async_trait]
+impl Service for Memory {
+    fn locate(&self, slug: &Slug, _reach: Reach) -> Location {
+        match &self.state().locate {
+            Some(locate) => locate(slug),
+            None if slug.as_str() == "acme" => Location::Here(placement(slug)),
+            None => Location::Nowhere,
+        }
+    }
+
+    fn locate_control(&self) -> Location {
+        let slug = "directory".parse().expect("a slug");
+        match &self.state().locate {
+            Some(locate) => locate(&slug),
+            None => Location::Here(placement(&slug)),
+        }
+    }
+
+    async fn leader_change(&self) {
+        self.leaders.notified().await;
+    }
+
+    fn leader_hint(&self, _slug: Option<&Slug>, leader: Option<NodeNumber>) {
+        self.state().hints.push(leader);
+    }
+
+    async fn dial(&self, node: NodeNumber) -> io::Result<BoxStream> {
+        let peer = self.state().peers.get(&node).cloned();
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        match peer {
+            Some(Peer::Serves(server)) => {
+                tokio::spawn(async move { server.serve_forwarded(Box::new(far)).await });
+            }
+            Some(Peer::Breaks(left, server)) => {
+                let breaks = left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                    .is_ok();
+                tokio::spawn(async move {
+                    if breaks {
+                        use tokio::io::AsyncReadExt;
+                        let mut buffer = [0; 1024];
+                        let _ = far.read(&mut buffer).await;
+                    } else {
+                        server.serve_forwarded(Box::new(far)).await;
+                    }
+                });
+            }
+            Some(Peer::Refuses) | None => return Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+        Ok(Box::new(near))
+    }
+
+    async fn authenticate(&self, _placement: &Placement, secret: &str, _timing: &Timing) -> Result<Principal> {
+        let mut state = self.state();
+        state.calls.push("authenticate".into());
+        if secret == "cnt_foreign" {
+            return Err(Error::new(Code::NotFound, "a token of tenant other"));
+        }
+        let principal = state.principals.get(secret).cloned();
+        principal.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not known"))
+    }
+
+    async fn authenticate_operator(&self, secret: &str) -> Result<Operator> {
+        match secret {
+            "cno_op" => Ok(Operator { name: "op".into() }),
+            _ => Err(Error::new(Code::Unauthenticated, "the token is not known")),
+        }
+    }
+
+    async fn barrier(&self, _placement: &Placement, consistency: Consistency, timing: &Timing) -> Result<()> {
+        self.state().calls.push(format!("barrier {consistency:?}"));
+        timing.add(Stage::Barrier, Duration::from_micros(5));
+        Ok(())
+    }
+
+    async fn me(&self, ctx: &RequestContext) -> Result<Reply<Me>> {
+        self.begin("me").await?;
+        let body = Me {
+            tenant: ctx.placement.slug.to_string(),
+            principal: format!("token:{}", ctx.principal.token),
+            name: ctx.principal.name.to_string(),
+            role: ctx.principal.role,
+            scopes: None,
+            expires_at: None,
+        };
+        Ok(Reply {
+            body,
+            position: self.position(),
+        })
+    }
+
+    async fn tokens(&self, _ctx: &RequestContext) -> Result<Reply<Vec<Token>>> {
+        Ok(Reply {
+            body: Vec::new(),
+            position: self.position(),
+        })
+    }
+
+    async fn token_create(&self, _ctx: &RequestContext, new: NewToken, _key: Option<Idempotency>) -> Result<Reply<Token>> {
+        self.begin("token_create").await?;
+        Ok(Reply {
+            body: token_body(new),
+            position: self.position(),
+        })
+    }
+
+    async fn token_delete(&self, _ctx: &RequestContext, _id: Id) -> Result<Reply<()>> {
+        Ok(Reply {
+            body: (),
+            position: self.position(),
+        })
+    }
+
+    async fn collections(&self, _ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
+        let body = self.state().collections.values().cloned().collect();
+        Ok(Reply { body, position: self.position() })
+    }
+
+    async fn collection(&self, _ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
+        let found = self.state().collections.get(name.as_str()).cloned();
+        let body = found.ok_or_else(|| Error::new(Code::NotFound, "there is no such collection"))?;
+        Ok(Reply {
+            body,
+            position: self.position(),
+        })
+    }
+
+    async fn collection_put(
+        &self,
+        _ctx: &RequestContext,
+        name: &Name,
+        schema: CollectionSchema,
+        _if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Collection>>> {
+        let body = Collection {
+            name: name.to_string(),
+            version: 1,
+            schema,
+        };
+        let created = self.state().collections.insert(name.to_string(), body.clone()).is_none();
+        Ok(Reply {
+            body: Stored { body, created },
+            position: self.position(),
+        })
+    }
+
+    async fn collection_delete(&self, _ctx: &RequestContext, name: &Name, _if_match: Option<u64>) -> Result<Reply<()>> {
+        self.state().collections.remove(name.as_str());
+        Ok(Reply {
+            body: (),
+            position: self.position(),
+        })
+    }
+
+    async fn record_create(
+        &self,
+        _ctx: &RequestContext,
+        collection: &Name,
+        new: NewRecord,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Record>> {
+        self.begin("record_create").await?;
+        if let Some(key) = key
+            && let Some((body, record)) = self.state().replies.get(&key.scope)
+        {
+            return match *body == key.body {
+                true => Ok(Reply {
+                    body: record.clone(),
+                    position: 1,
+                }),
+                false => Err(Error::new(Code::IdempotencyMismatch, "the key was used with another body")),
+            };
+        }
+        let stored = self.put(collection, new.id.unwrap_or_else(new_id), &new.fields, None)?;
+        if let Some(key) = key {
+            self.state().replies.insert(key.scope, (key.body, stored.body.body.clone()));
+        }
+        Ok(Reply {
+            body: stored.body.body,
+            position: stored.position,
+        })
+    }
+
+    async fn record(&self, _ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
+        self.begin("record").await?;
+        Ok(Reply {
+            body: self.get(collection, id)?,
+            position: self.position(),
+        })
+    }
+
+    async fn record_put(
+        &self,
+        _ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        fields: Fields,
+        if_match: Option<u64>,
+    ) -> Result<Reply<Stored<Record>>> {
+        self.begin("record_put").await?;
+        self.put(collection, id, &fields, if_match)
+    }
+
+    async fn record_patch(
+        &self,
+        _ctx: &RequestContext,
+        collection: &Name,
+        id: Id,
+        patch: Fields,
+        if_match: Option<u64>,
+        _key: Option<Idempotency>,
+    ) -> Result<Reply<Record>> {
+        self.begin("record_patch").await?;
+        let before = self.get(collection, id)?;
+        let mut fields: Fields = serde_json::from_str(before.fields.get()).expect("an object");
+        fields.extend(patch);
+        let stored = self.put(collection, id, &fields, if_match)?;
+        Ok(Reply {
+            body: stored.body.body,
+            position: stored.position,
+        })
+    }
+
+    async fn record_delete(&self, _ctx: &RequestContext, collection: &Name, id: Id, _if_match: Option<u64>) -> Result<Reply<()>> {
+        self.begin("record_delete").await?;
+        self.get(collection, id)?;
+        self.state().records.remove(&(collection.to_string(), id));
+        Ok(Reply {
+            body: (),
+            position: self.position(),
+        })
+    }
+
+    async fn records(&self, _ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+        self.begin("records").await?;
+        let mut state = self.state();
+        let of = state.records.iter().filter(|((name, _), _)| name == collection.as_str());
+        let items: Vec<Record> = of.map(|(_, record)| record.clone()).take(query.limit).collect();
+        if query.cursor.as_deref().is_some_and(|cursor| cursor != "good") {
+            return Err(Error::new(Code::InvalidCursor, "the cursor is not one of this list"));
+        }
+        state.next_query = Some(query);
+        Ok(Reply {
+            body: Page {
+                items,
+                next_cursor: None,
+                count: None,
+            },
+            position: state.events.len() as u64,
+        })
+    }
+
+    async fn batch(&self, _ctx: &RequestContext, batch: Batch, _key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
+        self.begin("batch").await?;
+        let result = |operation: &api::body::record::BatchOperation| BatchResult {
+            op: operation.op,
+            id: operation.id.unwrap_or_else(new_id),
+            record: None,
+        };
+        let results = batch.operations.iter().map(result).collect();
+        Ok(Reply {
+            body: BatchReply { results },
+            position: self.position(),
+        })
+    }
+
+    async fn import(
+        &self,
+        _ctx: &RequestContext,
+        collection: &Name,
+        import: Option<String>,
+        mut lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        self.begin("import").await?;
+        if import.as_deref() == Some("refused") {
+            return Err(Error::new(Code::InvalidParameter, "this import is refused"));
+        }
+        let (mut imported, mut failed) = (0, 0);
+        while let Some((number, line)) = lines.next().await? {
+            let fields = line.and_then(|line| {
+                serde_json::from_slice::<Fields>(&line).map_err(|_| Error::new(Code::MalformedBody, "the line is not an object"))
+            });
+            let answer = match fields {
+                Ok(fields) => {
+                    self.put(collection, new_id(), &fields, None)?;
+                    imported += 1;
+                    json!({ "stored": number })
+                }
+                Err(error) => {
+                    failed += 1;
+                    json!({ "line": number, "code": error.code.name(), "message": error.detail })
+                }
+            };
+            if out.send(Ok(Bytes::from(answer.to_string()))).await.is_err() {
+                return Ok(());
+            }
+        }
+        let summary = json!({ "imported": imported, "failed": failed, "position": self.position() });
+        let _ = out.send(Ok(Bytes::from(summary.to_string()))).await;
+        Ok(())
+    }
+
+    async fn export(&self, _ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {
+        self.begin("export").await?;
+        let records: Vec<Record> = self.state().records.values().cloned().collect();
+        let position = self.position();
+        let mut lines = vec![json!({ "kind": "header", "format": 1, "tenant": "acme", "position": position }).to_string()];
+        let count = records.len();
+        for record in records {
+            let text = serde_json::to_string(&record).expect("JSON");
+            lines.push(format!("{{\"kind\":\"record\",{}", &text[1..]));
+        }
+        lines.push(json!({ "kind": "trailer", "records": count }).to_string());
+        for line in lines {
+            if out.send(Ok(Bytes::from(line))).await.is_err() {
+                break;
+            }
+        }
+        Ok(Reply { body: (), position })
+    }
+
+    async fn events(&self, _ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
+        let until = tokio::time::Instant::now() + wait;
+        loop {
+            let changed = self.changed.notified();
+            let (body, position): (Vec<Event>, u64) = {
+                let state = self.state();
+                let later = state.events.iter().filter(|event| event.position > after);
+                (later.take(limit).cloned().collect(), state.events.len() as u64)
+            };
+            if !body.is_empty() || tokio::time::timeout_at(until, changed).await.is_err() {
+                return Ok(Reply { body, position });
+            }
+        }
+    }
+
+    async fn tenant_create(&self, _operator: &Operator, new: NewTenant, _key: Option<Idempotency>) -> Result<Tenant> {
+        self.begin("tenant_create").await?;
+        Ok(Tenant {
+            admin_token: Some("cnt_first".into()),
+            ..tenant_body(&new.slug)
+        })
+    }
+
+    async fn tenants(&self, _operator: &Operator, _limit: usize, _cursor: Option<String>) -> Result<Page<Tenant>> {
+        Ok(Page {
+            items: vec![tenant_body(&"acme".parse().expect("a slug"))],
+            next_cursor: None,
+            count: None,
+        })
+    }
+
+    async fn tenant(&self, _operator: &Operator, slug: &Slug) -> Result<Tenant> {
+        Ok(tenant_body(slug))
+    }
+
+    async fn tenant_patch(&self, _operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant> {
+        Ok(Tenant {
+            plan: patch.plan.unwrap_or_default(),
+            ..tenant_body(slug)
+        })
+    }
+
+    async fn tenant_delete(&self, _operator: &Operator, _slug: &Slug) -> Result<Operation> {
+        Ok(operation_body(new_id()))
+    }
+
+    async fn tenant_token(&self, _operator: &Operator, _placement: &Placement, new: NewToken) -> Result<Token> {
+        self.begin("tenant_token").await?;
+        Ok(token_body(new))
+    }
+
+    async fn operation(&self, _operator: &Operator, id: Id) -> Result<Operation> {
+        Ok(operation_body(id))
+    }
+
+    async fn regions(&self, _operator: &Operator) -> Result<Vec<Region>> {
+        let region = |name: &str| Region {
+            name: name.into(),
+            endpoint: "http://x".into(),
+            nodes: vec![],
+            cells: vec![],
+        };
+        Ok(vec![region("there"), region("here")])
+    }
+
+    async fn cells(&self, _operator: &Operator) -> Result<Vec<Cell>> {
+        Ok(Vec::new())
+    }
+
+    async fn cell_hash(&self, _operator: &Operator, cell: &str) -> Result<CellHash> {
+        Ok(CellHash {
+            cell: cell.into(),
+            node: "n1".into(),
+            applied: 1,
+            hash: "00".into(),
+            keys: 0,
+        })
+    }
+
+    async fn nodes(&self, _operator: &Operator) -> Result<Vec<Node>> {
+        Ok(Vec::new())
+    }
+
+    async fn initialize(&self, _operator: &Operator) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.unready.load(Ordering::SeqCst) {
+            Err("no leader is known".into())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn metrics(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        writeln!(out, "cloudnest_test 1")
+    }
+
+    fn identity(&self) -> (String, String) {
+        ("n1".into(), "here".into())
+    }
+}

@@ -1,0 +1,108 @@
+//! Starting a server, and talking to it with more freedom than a client has.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::client::{Answer, Call, Client};
+use api::problem::Problem;
+use api::server::{Server, ServerConfig};
+use bytes::Bytes;
+use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::memory::Memory;
+
+pub(crate) const JSON: &str = "application/json";
+/// After this a test has failed: far above what anything takes.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
+/// A server on a port of its own.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: Server,
+    pub(crate) service: Arc<Memory>,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        Self::with(ServerConfig::default()).await
+    }
+
+    pub(crate) async fn with(config: ServerConfig) -> Self {
+        let service = Memory::new();
+        let server = Server::new(service.clone(), config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let accepting = server.clone();
+        let accepting = tokio::spawn(async move { accepting.serve(listener).await.expect("an accept loop") });
+        Self {
+            address,
+            server,
+            service,
+            accepting,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn client(&self, token: &str) -> Client {
+        Client::new(&self.url(), token).expect("a client").with_timeout(LONG)
+    }
+
+    /// Sends bytes and reads until the server closes.
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        stream.write_all(bytes).await.expect("sent");
+        read_all(&mut stream).await
+    }
+
+    /// Makes a call as a member of `acme`; `path` is inside the tenant.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<(&'static str, &str)>) -> Answer<Bytes> {
+        let mut call = Call::new(method, format!("/v1/tenants/acme/{path}"));
+        if let Some((media_type, body)) = body {
+            call = call.body(media_type, body.to_owned());
+        }
+        self.client("cnt_member").call(call).await.expect("an answer")
+    }
+}
+
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    // An error ends the reading as an end does: the server may reset a connection whose bytes it did not want.
+    let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut text))
+        .await
+        .expect("the server closes in time");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+pub(crate) fn problem(answer: &Answer<Bytes>) -> Problem {
+    assert_eq!(
+        answer.headers["content-type"], "application/problem+json",
+        "{:?}",
+        answer.body
+    );
+    let problem: Problem = serde_json::from_slice(&answer.body).expect("a problem");
+    assert_eq!(problem.status, answer.status.as_u16());
+    problem
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + LONG;
+    while !condition() {
+        assert!(tokio::time::Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
