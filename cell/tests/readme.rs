@@ -2,6 +2,7 @@
 //!
 //! Each `sh` block is run by one shell per chapter, so that variables live on. Ports and the binary are replaced by those of
 //! this test; nothing else is.
+#![allow(clippy::print_stdout, reason = "a test that could not run says so")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -20,7 +21,10 @@ struct Step {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 /// The steps of all blocks that open with a fence: text up to and with each line that has an expectation.
@@ -35,15 +39,23 @@ fn steps(fence: &str) -> Vec<Step> {
         } else if line == fence {
             inside = true;
         } else if inside {
-            let (code, expected) = line.split_once("#=>").map_or((line, None), |(code, text)| (code, Some(text.trim())));
+            let (code, expected) = line
+                .split_once("#=>")
+                .map_or((line, None), |(code, text)| (code, Some(text.trim())));
             script.push_str(code.trim_end());
             script.push('\n');
             if let Some(expected) = expected {
-                steps.push(Step { script: std::mem::take(&mut script), expected: expected.to_owned() });
+                steps.push(Step {
+                    script: std::mem::take(&mut script),
+                    expected: expected.to_owned(),
+                });
             }
         }
     }
-    assert!(!steps.is_empty() && script.trim().is_empty(), "every block ends with a promise: {script}");
+    assert!(
+        !steps.is_empty() && script.trim().is_empty(),
+        "every block ends with a promise: {script}"
+    );
     steps
 }
 
@@ -76,8 +88,17 @@ fn place() -> tempfile::TempDir {
 }
 
 fn run(dir: &Path, script: &str) -> String {
-    let output = Command::new("bash").arg("-c").arg(script).current_dir(dir).output().expect("bash");
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(script)
+        .current_dir(dir)
+        .output()
+        .expect("bash");
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// Runs steps one after the other. Each sees the assignments of those before it, and none of their output.
@@ -86,7 +107,11 @@ fn follow(dir: &Path, steps: &[Step], replace: impl Fn(&str) -> String) {
     for step in steps {
         let script = replace(&step.script);
         let output = run(dir, &format!("{before}{script}"));
-        assert!(output.contains(&step.expected), "after\n{script}\nthe output must contain {:?}:\n{output}", step.expected);
+        assert!(
+            output.contains(&step.expected),
+            "after\n{script}\nthe output must contain {:?}:\n{output}",
+            step.expected
+        );
         for line in script.lines().filter(|line| is_assignment(line)) {
             before.push_str(line);
             before.push('\n');
@@ -112,8 +137,13 @@ fn start(dir: &Path, arguments: &[&str], ready: &str) -> (Ended, String) {
         .expect("the binary");
     let output = child.stdout.take().expect("its output");
     let child = Ended(child);
-    let (sender, lines) = std::sync::mpsc::channel();
-    std::thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let (sender, lines) = std::sync::mpsc::sync_channel(1_024);
+    std::thread::spawn(move || {
+        BufReader::new(output)
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| sender.send(line))
+    });
     let deadline = Instant::now() + READY;
     let mut seen = String::new();
     while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -127,7 +157,11 @@ fn start(dir: &Path, arguments: &[&str], ready: &str) -> (Ended, String) {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port()
+    TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("its address")
+        .port()
 }
 
 fn has_curl() -> bool {
@@ -146,10 +180,25 @@ fn five_minutes_work_as_they_are_written() {
     }
     let dir = place();
     let (_server, said) = start(dir.path(), &["dev", "--port", "0"], "curl ");
-    let url = said.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-    let line = said.lines().find(|line| line.trim_start().starts_with("curl ")).expect("a curl line");
-    assert!(run(dir.path(), &line.replace("curl ", "curl -s ")).contains("\"items\":"), "the printed line works: {line}");
-    let replace = |script: &str| format!("export CLOUDNEST_URL={url}\n{}", script.replace("http://127.0.0.1:7400", &url));
+    let url = said
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"))
+        .expect("a URL")
+        .to_owned();
+    let line = said
+        .lines()
+        .find(|line| line.trim_start().starts_with("curl "))
+        .expect("a curl line");
+    assert!(
+        run(dir.path(), &line.replace("curl ", "curl -s ")).contains("\"items\":"),
+        "the printed line works: {line}"
+    );
+    let replace = |script: &str| {
+        format!(
+            "export CLOUDNEST_URL={url}\n{}",
+            script.replace("http://127.0.0.1:7400", &url)
+        )
+    };
     follow(dir.path(), &steps("```sh"), replace);
 }
 
@@ -160,8 +209,10 @@ fn a_cluster_works_as_it_is_written() {
     }
     let dir = place();
     let mut config = fs::read_to_string(root().join("cluster.toml")).expect("cluster.toml");
-    let ports: Vec<(String, String)> =
-        ["7411", "7412", "7413"].iter().map(|port| ((*port).to_owned(), free_port().to_string())).collect();
+    let ports: Vec<(String, String)> = ["7411", "7412", "7413"]
+        .iter()
+        .map(|port| ((*port).to_owned(), free_port().to_string()))
+        .collect();
     for (port, free) in &ports {
         config = config.replace(&format!("\"127.0.0.1:1{port}\""), &format!("\"127.0.0.1:{}\"", free_port()));
         config = config.replace(&format!("\"127.0.0.1:{port}\""), &format!("\"127.0.0.1:{free}\""));
@@ -173,7 +224,9 @@ fn a_cluster_works_as_it_is_written() {
     let arguments: Vec<&str> = up.script.trim().trim_end_matches('&').split_whitespace().skip(1).collect();
     let (_cluster, _) = start(dir.path(), &arguments, &up.expected);
     let replace = |script: &str| {
-        ports.iter().fold(script.to_owned(), |script, (port, free)| script.replace(&format!(":{port}"), &format!(":{free}")))
+        ports.iter().fold(script.to_owned(), |script, (port, free)| {
+            script.replace(&format!(":{port}"), &format!(":{free}"))
+        })
     };
     follow(dir.path(), &steps, replace);
 }

@@ -14,15 +14,32 @@ use crate::machine::reader::Reader;
 use crate::machine::refusal::Fault;
 use crate::machine::rows::Header;
 
-/// The principal of a tenant's secret; none: no such token, or it has expired.
-pub(crate) fn principal(snapshot: &Snapshot, space: Space, header: &Header, text: &str, now: u64) -> Result<Option<Principal>, Fault> {
-    let key = TokenSecret { space, hash: secret::hash(text) };
-    let Some(id) = snapshot.row::<_, Uuid>(&key)? else { return Ok(None) };
-    let Some(row) = token_row::read(snapshot, space, id)? else { return Ok(None) };
+/// Whose a secret is.
+pub(crate) enum Identity {
+    /// This principal's.
+    Known(Principal),
+    /// It was a token of this tenant, and is no longer: revoked or expired.
+    Ended,
+    /// None of this tenant's: somebody else's, or nobody's.
+    Foreign,
+}
+
+/// Whose a tenant's secret is.
+pub(crate) fn identity(snapshot: &Snapshot, space: Space, header: &Header, text: &str, now: u64) -> Result<Identity, Fault> {
+    let key = TokenSecret {
+        space,
+        hash: secret::hash(text),
+    };
+    let Some(id) = snapshot.row::<_, Uuid>(&key)? else {
+        return Ok(Identity::Foreign);
+    };
+    let Some(row) = token_row::read(snapshot, space, id)? else {
+        return Ok(Identity::Ended);
+    };
     if row.expires.is_some_and(|expires| expires <= now) {
-        return Ok(None);
+        return Ok(Identity::Ended);
     }
-    Ok(Some(Principal {
+    Ok(Identity::Known(Principal {
         token: Id(row.id),
         version: header.access,
         name: Arc::from(row.name),

@@ -21,12 +21,29 @@ pub(crate) fn generate(prefix: &str) -> Result<String, getrandom::Error> {
     for _ in 0..BODY_CHARS {
         text.push(char::from(ALPHABET[usize::from(divide(&mut number))]));
     }
-    let mut check = crc32c::crc32c(text.as_bytes());
-    for _ in 0..CHECK_CHARS {
-        text.push(char::from(ALPHABET[(check % 62) as usize]));
-        check /= 62;
-    }
+    let check = check(&text);
+    text.push_str(&check);
     Ok(text)
+}
+
+/// Whether a text has the form of a secret, its check included: anything else was never one.
+pub(crate) fn is_well_formed(text: &str, prefix: &str) -> bool {
+    let right = text.is_ascii() && text.len() == prefix.len() + BODY_CHARS + CHECK_CHARS && text.starts_with(prefix);
+    right
+        && text
+            .split_at_checked(text.len() - CHECK_CHARS)
+            .is_some_and(|(body, end)| check(body) == end)
+}
+
+/// The characters that check the others.
+fn check(text: &str) -> String {
+    let mut rest = crc32c::crc32c(text.as_bytes());
+    let next = |_| {
+        let character = char::from(ALPHABET[(rest % 62) as usize]);
+        rest /= 62;
+        character
+    };
+    (0..CHECK_CHARS).map(next).collect()
 }
 
 /// Divides a big-endian number by 62; returns the remainder.
@@ -55,7 +72,17 @@ mod tests {
         let other = generate(TENANT).expect("randomness");
         assert_ne!(one, other);
         assert_eq!(one.len(), TENANT.len() + BODY_CHARS + CHECK_CHARS);
-        assert!(one.strip_prefix(TENANT).expect("prefix").bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        assert!(
+            one.strip_prefix(TENANT)
+                .expect("prefix")
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric())
+        );
         assert_ne!(hash(&one), hash(&other));
+        assert!(is_well_formed(&one, TENANT) && !is_well_formed(&one, OPERATOR));
+        let typo = one.replace(|c: char| c == one.chars().nth(9).expect("a character"), "_");
+        for wrong in ["", "cnt_", "nonsense", "cnt_é", typo.as_str()] {
+            assert!(!is_well_formed(wrong, TENANT), "{wrong:?}");
+        }
     }
 }

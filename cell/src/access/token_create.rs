@@ -30,14 +30,23 @@ impl Command for TokenCreate {
         world.live()?;
         let created = world.stamp;
         token_row::write(world, self.row.clone())?;
-        Ok(TokenRow { created, hash: [0; 32], ..self.row })
+        Ok(TokenRow {
+            created,
+            hash: [0; 32],
+            ..self.row
+        })
     }
 }
 
 /// Decides a new token with its secret.
 pub(crate) fn decide(catalog: &Catalog, new: &NewToken, id: Uuid, text: &str, now: u64) -> Result<TokenCreate, Error> {
     let mut errors = Vec::new();
-    let mut wrong = |pointer: &str, message: String| errors.push(FieldError { pointer: pointer.to_owned(), message });
+    let mut wrong = |pointer: &str, message: String| {
+        errors.push(FieldError {
+            pointer: pointer.to_owned(),
+            message,
+        })
+    };
     let chars = new.name.chars().count();
     if chars == 0 || chars > NAME_CHARS {
         wrong("/name", format!("is {chars} characters long, 1 to {NAME_CHARS} are allowed"));
@@ -47,7 +56,10 @@ pub(crate) fn decide(catalog: &Catalog, new: &NewToken, id: Uuid, text: &str, no
             wrong(&format!("/scopes/{at}"), format!("there is no collection {scope:?}"));
         }
     }
-    let expires = new.expires_at.as_deref().map(|text| time::parse_timestamp(text).and_then(|micros| u64::try_from(micros).ok()));
+    let expires = new
+        .expires_at
+        .as_deref()
+        .map(|text| time::parse_timestamp(text).and_then(|micros| u64::try_from(micros).ok()));
     match expires {
         Some(None) => wrong("/expires_at", "must be a time such as \"2026-11-22T21:17:00Z\"".to_owned()),
         Some(Some(at)) if at <= now => wrong("/expires_at", "is in the past".to_owned()),

@@ -1,7 +1,8 @@
-//! The command that revokes an API key.
+//! The command that revokes an API key. The hash of its secret stays: who still uses it is told that it has ended, as only the
+//! tenant's own tokens are.
 
 use serde::{Deserialize, Serialize};
-use storage::table::{Token, TokenSecret};
+use storage::table::Token;
 use uuid::Uuid;
 
 use super::token_row::{self, StoredRole};
@@ -26,7 +27,9 @@ impl Command for TokenDelete {
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
         world.live()?;
         let space = world.space;
-        let missing = || Refusal::NotFound { what: format!("token {}", self.id) };
+        let missing = || Refusal::NotFound {
+            what: format!("token {}", self.id),
+        };
         let row = token_row::read(world, space, self.id)?.ok_or_else(missing)?;
         if row.role == StoredRole::Owner && !self.owner {
             return Err(missing().into());
@@ -34,8 +37,10 @@ impl Command for TokenDelete {
         let header = world.header_mut()?;
         header.access = header.access.saturating_add(1);
         world.event(EventKind::TokenRevoked, Subject::Token(self.id))?;
-        world.delete(&TokenSecret { space, hash: row.hash });
-        world.delete(&Token { space, id: self.id.into_bytes() });
+        world.delete(&Token {
+            space,
+            id: self.id.into_bytes(),
+        });
         Ok(())
     }
 }

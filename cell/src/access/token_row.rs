@@ -80,13 +80,24 @@ pub(crate) fn write(world: &mut World<'_>, mut row: TokenRow) -> Result<(), Refu
     header.access = header.access.saturating_add(1);
     world.event(EventKind::TokenCreated, Subject::Token(row.id))?;
     world.put(&TokenSecret { space, hash: row.hash }, &row.id);
-    world.put(&Token { space, id: row.id.into_bytes() }, &TokenVersion::V1(row));
+    world.put(
+        &Token {
+            space,
+            id: row.id.into_bytes(),
+        },
+        &TokenVersion::V1(row),
+    );
     Ok(())
 }
 
 /// Reads a token.
 pub(crate) fn read(reader: &impl Reader, space: Space, id: Uuid) -> Result<Option<TokenRow>, Fault> {
-    Ok(reader.row(&Token { space, id: id.into_bytes() })?.map(|TokenVersion::V1(row)| row))
+    Ok(reader
+        .row(&Token {
+            space,
+            id: id.into_bytes(),
+        })?
+        .map(|TokenVersion::V1(row)| row))
 }
 
 /// All tokens of a tenant, without secrets.

@@ -15,7 +15,7 @@ use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
-use crate::directory::{operator_put::OperatorPut, operation_update::OperationUpdate, tenant_delete::TenantDelete};
+use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_delete::TenantDelete};
 use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
 use crate::records::{collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, write::RecordsWrite};
@@ -99,7 +99,9 @@ payloads!(
 pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Catalogs) -> Result<Option<Bytes>, Fault> {
     let stamped: Stamped = open(payload).map_err(|error| Fault::Row(format!("log entry {index}"), error))?;
     let space = Space(stamped.space);
-    let Some(command) = batch.command(index, space) else { return Ok(None) };
+    let Some(command) = batch.command(index, space) else {
+        return Ok(None);
+    };
     let world = World::new(command, space, stamped.stamp, stamped.actor)?;
     if let Err(refusal) = decided_on(&world, stamped.schema, stamped.access) {
         return Ok(Some(refuse(&world, refusal).into()));
@@ -112,7 +114,10 @@ pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Ca
             Err(Stop::Fault(fault)) => return Err(fault),
         }
     }
-    stamped.payload.apply(world, stamped.idempotency, catalogs).map(|answer| Some(answer.into()))
+    stamped
+        .payload
+        .apply(world, stamped.idempotency, catalogs)
+        .map(|answer| Some(answer.into()))
 }
 
 /// Whether what decide had read still holds.
@@ -129,19 +134,20 @@ fn decided_on(world: &World<'_>, schema: Option<u64>, access: Option<u64>) -> Re
 }
 
 /// Runs one command and encodes its answer.
-fn run<C: Command>(
-    command: C,
-    mut world: World<'_>,
-    key: Option<IdempotencyKey>,
-    catalogs: &Catalogs,
-) -> Result<Vec<u8>, Fault> {
-    let result = command.apply(&mut world, catalogs).and_then(|reply| world.check_size().map(|()| reply).map_err(Stop::from));
+fn run<C: Command>(command: C, mut world: World<'_>, key: Option<IdempotencyKey>, catalogs: &Catalogs) -> Result<Vec<u8>, Fault> {
+    let result = command
+        .apply(&mut world, catalogs)
+        .and_then(|reply| world.check_size().map(|()| reply).map_err(Stop::from));
     let reply = match result {
         Ok(reply) => reply,
         Err(Stop::Refused(refusal)) => return Ok(refuse(&world, refusal)),
         Err(Stop::Fault(fault)) => return Err(fault),
     };
-    let answer = seal(&Answer { position: world.position(), stamp: world.stamp, result: Ok(reply) });
+    let answer = seal(&Answer {
+        position: world.position(),
+        stamp: world.stamp,
+        result: Ok(reply),
+    });
     if let Some(key) = key {
         idempotency::store(&mut world, &key, &answer)?;
     }
@@ -152,7 +158,11 @@ fn run<C: Command>(
 /// The answer of a command without effect.
 fn refuse(world: &World<'_>, refusal: Refusal) -> Vec<u8> {
     let position = world.position();
-    seal(&Answer::<()> { position, stamp: world.stamp, result: Err(refusal) })
+    seal(&Answer::<()> {
+        position,
+        stamp: world.stamp,
+        result: Err(refusal),
+    })
 }
 
 /// Decodes the answer of a command.

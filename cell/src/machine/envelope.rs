@@ -54,12 +54,22 @@ pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError
         [FORMAT, PLAIN, body @ ..] => body,
         [FORMAT, key, ..] => return Err(EnvelopeError::Key(*key)),
         [format, ..] => return Err(EnvelopeError::Format(*format)),
-        [] => return Err(EnvelopeError::Body { what, why: "it is empty".to_owned() }),
+        [] => {
+            return Err(EnvelopeError::Body {
+                what,
+                why: "it is empty".to_owned(),
+            });
+        }
     };
-    let (value, used) = bincode::serde::decode_from_slice(body, config())
-        .map_err(|error| EnvelopeError::Body { what, why: error.to_string() })?;
+    let (value, used) = bincode::serde::decode_from_slice(body, config()).map_err(|error| EnvelopeError::Body {
+        what,
+        why: error.to_string(),
+    })?;
     if used != body.len() {
-        return Err(EnvelopeError::Body { what, why: format!("{} bytes are left over", body.len() - used) });
+        return Err(EnvelopeError::Body {
+            what,
+            why: format!("{} bytes are left over", body.len() - used),
+        });
     }
     Ok(value)
 }

@@ -32,7 +32,9 @@ enum IdempotencyRow {
 
 /// The stored answer of a key, if the request was answered before.
 pub(crate) fn stored(reader: &impl Reader, space: Space, key: &IdempotencyKey) -> Result<Option<Bytes>, Stop> {
-    let Some(row) = reader.row(&Idempotency { space, scope: key.scope })? else { return Ok(None) };
+    let Some(row) = reader.row(&Idempotency { space, scope: key.scope })? else {
+        return Ok(None);
+    };
     let IdempotencyRow::V1 { body, answer, .. } = row;
     if body != key.body {
         return Err(Refusal::IdempotencyMismatch.into());
@@ -44,9 +46,17 @@ pub(crate) fn stored(reader: &impl Reader, space: Space, key: &IdempotencyKey) -
 pub(crate) fn store(world: &mut World<'_>, key: &IdempotencyKey, answer: &[u8]) -> Result<(), Fault> {
     let (space, stamp) = (world.space, world.stamp);
     sweep(world)?;
-    let row = IdempotencyRow::V1 { body: key.body, stamp, answer: answer.to_vec() };
+    let row = IdempotencyRow::V1 {
+        body: key.body,
+        stamp,
+        answer: answer.to_vec(),
+    };
     world.put(&Idempotency { space, scope: key.scope }, &row);
-    world.put_key(&IdempotencyExpiry { space, stamp, scope: key.scope });
+    world.put_key(&IdempotencyExpiry {
+        space,
+        stamp,
+        scope: key.scope,
+    });
     Ok(())
 }
 
@@ -60,7 +70,10 @@ fn sweep(world: &mut World<'_>) -> Result<(), Fault> {
         .collect::<Result<_, _>>()?;
     for (key, _) in expired {
         let expiry = IdempotencyExpiry::parse(key.as_bytes()).map_err(|error| bad_key(&key, &error))?;
-        world.delete(&Idempotency { space, scope: expiry.scope });
+        world.delete(&Idempotency {
+            space,
+            scope: expiry.scope,
+        });
         world.delete_raw(key);
     }
     Ok(())
@@ -68,5 +81,11 @@ fn sweep(world: &mut World<'_>) -> Result<(), Fault> {
 
 /// A key that its own table cannot read.
 pub(crate) fn bad_key(key: &storage::Key, error: &storage::KeyError) -> Fault {
-    Fault::Row(key.to_string(), EnvelopeError::Body { what: "key", why: error.to_string() })
+    Fault::Row(
+        key.to_string(),
+        EnvelopeError::Body {
+            what: "key",
+            why: error.to_string(),
+        },
+    )
 }

@@ -83,7 +83,11 @@ impl raft::StateMachine for Machine {
 
     fn receive(&self) -> io::Result<Box<dyn raft::SnapshotSink>> {
         let writer = self.store.receive_snapshot().map_err(io::Error::other)?;
-        Ok(Box::new(Sink { writer, store: self.store.clone(), catalogs: Arc::clone(&self.catalogs) }))
+        Ok(Box::new(Sink {
+            writer,
+            store: self.store.clone(),
+            catalogs: Arc::clone(&self.catalogs),
+        }))
     }
 }
 
@@ -122,9 +126,15 @@ impl raft::SnapshotSink for Sink {
 }
 
 fn to_store(mark: raft::Mark) -> storage::Mark {
-    storage::Mark { index: mark.index, state: mark.state }
+    storage::Mark {
+        index: mark.index,
+        state: mark.state,
+    }
 }
 
 fn to_log(mark: storage::Mark) -> raft::Mark {
-    raft::Mark { index: mark.index, state: mark.state }
+    raft::Mark {
+        index: mark.index,
+        state: mark.state,
+    }
 }

@@ -28,7 +28,13 @@ impl Stage {
     pub(crate) fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path(), Options::default()).expect("a store");
-        Self { store, catalogs: Catalogs::default(), index: 0, stamp: 1_000_000, _dir: dir }
+        Self {
+            store,
+            catalogs: Catalogs::default(),
+            index: 0,
+            stamp: 1_000_000,
+            _dir: dir,
+        }
     }
 
     /// A store with a space made from a template.
@@ -76,7 +82,12 @@ impl Stage {
     fn apply_bytes<R: serde::de::DeserializeOwned>(&mut self, entry: &[u8]) -> Option<Answer<R>> {
         let mut batch = self.store.begin_batch().expect("a batch");
         let reply = dispatch::apply(&mut batch, self.index, entry, &self.catalogs).expect("no fault");
-        batch.commit(storage::Mark { index: self.index, state: Vec::new() }).expect("a commit");
+        batch
+            .commit(storage::Mark {
+                index: self.index,
+                state: Vec::new(),
+            })
+            .expect("a commit");
         reply.map(|bytes| answer(&bytes).expect("a reply of the command's type"))
     }
 
@@ -97,7 +108,9 @@ impl Stage {
 
     /// The catalog of the space.
     pub(crate) fn catalog(&self) -> std::sync::Arc<Catalog> {
-        self.catalogs.get(&self.snapshot(), SPACE, self.header().schema).expect("a catalog")
+        self.catalogs
+            .get(&self.snapshot(), SPACE, self.header().schema)
+            .expect("a catalog")
     }
 
     /// All keys of the space as text, without the header.

@@ -8,7 +8,7 @@ use storage::{Direction, KeyRange, Space, Table};
 use super::envelope::seal;
 use super::limits::APPLY_KEYS;
 use super::reader::{Reader, Rows};
-use super::refusal::{Fault, Refusal, Stop};
+use super::refusal::{Fault, Refusal};
 use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, SpaceStatus, Subject};
 
 /// One command's world. Changes become visible, all at once, when the frame accepts them.
@@ -28,8 +28,17 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(command: storage::Command<'a>, space: Space, stamp: u64, actor: Actor) -> Result<Self, Fault> {
         let header = command.header(space)?;
-        let stamp = header.as_ref().map_or(stamp, |header| stamp.max(header.stamp.saturating_add(1)));
-        Ok(Self { command, space, header, header_changed: false, stamp, actor })
+        let stamp = header
+            .as_ref()
+            .map_or(stamp, |header| stamp.max(header.stamp.saturating_add(1)));
+        Ok(Self {
+            command,
+            space,
+            header,
+            header_changed: false,
+            stamp,
+            actor,
+        })
     }
 
     /// The header of a space that is served.
@@ -101,7 +110,15 @@ impl<'a> World<'a> {
         let header = self.header_mut()?;
         header.position = header.position.saturating_add(1);
         let position = header.position;
-        self.put(&table::Event { space, position }, &EventRow::V1(Event { stamp, actor, kind, subject }));
+        self.put(
+            &table::Event { space, position },
+            &EventRow::V1(Event {
+                stamp,
+                actor,
+                kind,
+                subject,
+            }),
+        );
         Ok(())
     }
 
@@ -110,14 +127,19 @@ impl<'a> World<'a> {
         if self.command.touched() <= APPLY_KEYS {
             return Ok(());
         }
-        Err(Refusal::TooLarge { what: format!("the change touches more than {APPLY_KEYS} keys: split it") })
+        Err(Refusal::TooLarge {
+            what: format!("the change touches more than {APPLY_KEYS} keys: split it"),
+        })
     }
 
     /// Writes the header and makes everything visible with the batch.
     pub(crate) fn accept(mut self) {
-        if self.header_changed && let Some(mut header) = self.header.take() {
+        if self.header_changed
+            && let Some(mut header) = self.header.take()
+        {
             header.stamp = self.stamp;
-            self.command.put(&SpaceHeader { space: self.space }, seal(&HeaderRow::V1(header)));
+            self.command
+                .put(&SpaceHeader { space: self.space }, seal(&HeaderRow::V1(header)));
         }
         self.command.accept();
     }
@@ -132,6 +154,3 @@ impl Reader for World<'_> {
         Reader::scan(&self.command, range, direction)
     }
 }
-
-/// A shorthand for what apply returns.
-pub(crate) type Applied<R> = Result<R, Stop>;

@@ -35,7 +35,12 @@ impl Data {
     pub(crate) fn open(root: &Path, cluster: &str, node: &str, number: u64) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("create the data directory {}", root.display()))?;
         let path = root.join(FILE);
-        let owner = Owner { format: FORMAT, cluster: cluster.to_owned(), node: node.to_owned(), number };
+        let owner = Owner {
+            format: FORMAT,
+            cluster: cluster.to_owned(),
+            node: node.to_owned(),
+            number,
+        };
         match fs::read_to_string(&path) {
             Ok(text) => check(&path, &text, &owner)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => write(root, &path, &owner)?,
@@ -58,15 +63,26 @@ impl Data {
 fn check(path: &Path, text: &str, owner: &Owner) -> anyhow::Result<()> {
     let found: Owner = match toml::from_str(text) {
         Ok(found) => found,
-        Err(error) => match text.parse::<toml::Table>().ok().and_then(|table| table.get("format")?.as_integer()) {
+        Err(error) => match text
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|table| table.get("format")?.as_integer())
+        {
             Some(format) if format > i64::from(FORMAT) => {
-                bail!("{} has format {format}, this version knows up to {FORMAT}: use a newer cloudnest", path.display())
+                bail!(
+                    "{} has format {format}, this version knows up to {FORMAT}: use a newer cloudnest",
+                    path.display()
+                )
             }
             _ => bail!("{} cannot be read: {error}", path.display()),
         },
     };
     if found.format > FORMAT {
-        bail!("{} has format {}, this version knows up to {FORMAT}: use a newer cloudnest", path.display(), found.format);
+        bail!(
+            "{} has format {}, this version knows up to {FORMAT}: use a newer cloudnest",
+            path.display(),
+            found.format
+        );
     }
     if (&found.cluster, &found.node, found.number) != (&owner.cluster, &owner.node, owner.number) {
         bail!(
@@ -85,18 +101,25 @@ fn check(path: &Path, text: &str, owner: &Owner) -> anyhow::Result<()> {
 }
 
 fn write(root: &Path, path: &Path, owner: &Owner) -> anyhow::Result<()> {
-    let in_use = fs::read_dir(root).with_context(|| format!("read {}", root.display()))?.any(|entry| {
-        entry.is_ok_and(|entry| entry.file_name() == "log" || entry.file_name() == "store")
-    });
+    let in_use = fs::read_dir(root)
+        .with_context(|| format!("read {}", root.display()))?
+        .any(|entry| entry.is_ok_and(|entry| entry.file_name() == "log" || entry.file_name() == "store"));
     if in_use {
-        bail!("{} has data in it but no {FILE}: it is damaged, or not a data directory of cloudnest", root.display());
+        bail!(
+            "{} has data in it but no {FILE}: it is damaged, or not a data directory of cloudnest",
+            root.display()
+        );
     }
     let staged = root.join("node.toml.new");
     let text = toml::to_string(owner).context("encode the owner of the data directory")?;
     let mut file = fs::File::create(&staged).with_context(|| format!("create {}", staged.display()))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("write {}", staged.display()))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| format!("write {}", staged.display()))?;
     fs::rename(&staged, path).with_context(|| format!("rename {}", staged.display()))?;
-    fs::File::open(root).and_then(|dir| dir.sync_all()).with_context(|| format!("sync {}", root.display()))
+    fs::File::open(root)
+        .and_then(|dir| dir.sync_all())
+        .with_context(|| format!("sync {}", root.display()))
 }
 
 #[cfg(test)]
@@ -109,7 +132,10 @@ mod tests {
         Data::open(dir.path(), "c", "a", 1).expect("the first start");
         Data::open(dir.path(), "c", "a", 1).expect("the second start");
         let error = Data::open(dir.path(), "c", "b", 2).map(|_| ()).expect_err("another node");
-        assert!(error.to_string().contains("belongs to node a (number 1) of cluster c"), "{error}");
+        assert!(
+            error.to_string().contains("belongs to node a (number 1) of cluster c"),
+            "{error}"
+        );
     }
 
     #[test]

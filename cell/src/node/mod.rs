@@ -84,7 +84,10 @@ impl Node {
     /// Binds the ports, opens the data and starts to serve.
     pub async fn start(settings: Settings) -> anyhow::Result<Node> {
         let config = Arc::clone(&settings.config);
-        let me = config.node(&settings.name).with_context(|| unknown_node(&config, &settings.name))?.clone();
+        let me = config
+            .node(&settings.name)
+            .with_context(|| unknown_node(&config, &settings.name))?
+            .clone();
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
         let peer_listener = bind(me.peer, "the other nodes")?;
@@ -96,8 +99,18 @@ impl Node {
         let operator = settings.operator_secret.as_deref().map(secret::hash);
         let platform = Arc::new(Platform::new(config, me, host, directory, cells, operator));
         let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
-        let server = Server::new(Arc::clone(&service), ServerConfig { open_cors: settings.dev, ..ServerConfig::default() });
-        let open = Inbound { platform: Arc::clone(&platform), server: server.clone(), places: Arc::new(Semaphore::new(STREAMS)) };
+        let server = Server::new(
+            Arc::clone(&service),
+            ServerConfig {
+                open_cors: settings.dev,
+                ..ServerConfig::default()
+            },
+        );
+        let open = Inbound {
+            platform: Arc::clone(&platform),
+            server: server.clone(),
+            places: Arc::new(Semaphore::new(STREAMS)),
+        };
         inbound.set(open).map_err(|_| anyhow!("the node was started twice"))?;
 
         api_listener.set_nonblocking(true).context("set up the API's port")?;
@@ -112,7 +125,13 @@ impl Node {
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
         ];
         tracing::info!(node = platform.me.name, %api, "serving");
-        Ok(Node { platform, service, server, tasks, api })
+        Ok(Node {
+            platform,
+            service,
+            server,
+            tasks,
+            api,
+        })
     }
 
     /// The platform, for calls inside the process.
@@ -159,7 +178,9 @@ impl Node {
         for replica in self.platform.replicas() {
             let store = replica.store.clone();
             let name = Arc::clone(&replica.name);
-            tokio::task::spawn_blocking(move || store.close()).await?.with_context(|| format!("close the store of {name}"))?;
+            tokio::task::spawn_blocking(move || store.close())
+                .await?
+                .with_context(|| format!("close the store of {name}"))?;
         }
         Ok(())
     }
@@ -188,7 +209,10 @@ fn start_host(
             runtime.spawn(accept(Arc::clone(&inbound), offer));
         }
     };
-    let others = config.region_nodes(&me.region).into_iter().filter(|node| node.number != me.number);
+    let others = config
+        .region_nodes(&me.region)
+        .into_iter()
+        .filter(|node| node.number != me.number);
     let timing = raft::Timing {
         heartbeat_ms: config.timing.heartbeat_ms,
         election_min_ms: config.timing.election_min_ms,
@@ -215,12 +239,19 @@ async fn open_replicas(
     host: &Host,
     data: Data,
 ) -> anyhow::Result<(Replica, BTreeMap<u64, Replica>)> {
-    let cells: Vec<_> =
-        config.region_cells(&me.region).into_iter().filter(|cell| cell.nodes.contains(&me.name)).cloned().collect();
+    let cells: Vec<_> = config
+        .region_cells(&me.region)
+        .into_iter()
+        .filter(|cell| cell.nodes.contains(&me.name))
+        .cloned()
+        .collect();
     let host = host.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let cache_bytes = CACHE_BYTES / (cells.len() + 1);
-        let options = || Options { cache_bytes, ..Options::default() };
+        let options = || Options {
+            cache_bytes,
+            ..Options::default()
+        };
         let directory = Replica::open(&host, GROUP, "directory", &data.store(GROUP), options())?;
         let mut replicas = BTreeMap::new();
         for cell in cells {
@@ -260,7 +291,11 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
 fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            anyhow!("port {} for {what} is in use on {}: stop what listens there, or choose another", address.port(), address.ip())
+            anyhow!(
+                "port {} for {what} is in use on {}: stop what listens there, or choose another",
+                address.port(),
+                address.ip()
+            )
         }
         _ => anyhow!("cannot listen on {address} for {what}: {error}"),
     })

@@ -44,7 +44,16 @@ impl Platform {
         operator: Option<[u8; 32]>,
     ) -> Self {
         let hints = Mutex::default();
-        Self { config, me, host, directory, cells, operator, draining: AtomicBool::new(false), hints }
+        Self {
+            config,
+            me,
+            host,
+            directory,
+            cells,
+            operator,
+            draining: AtomicBool::new(false),
+            hints,
+        }
     }
 
     /// The cells of this node's region.
@@ -70,26 +79,40 @@ impl Platform {
 
     /// The replica that a placement names.
     pub(crate) fn replica(&self, placement: &Placement) -> Result<&Replica, Error> {
-        self.cells.get(&placement.cell).ok_or_else(|| Error::new(Code::NotLeader, "this node has no replica of the tenant's cell"))
+        self.cells
+            .get(&placement.cell)
+            .ok_or_else(|| Error::new(Code::NotLeader, "this node has no replica of the tenant's cell"))
     }
 
     /// Where another region is served: its first node.
     pub(crate) fn elsewhere(&self, region: &str) -> Option<Elsewhere> {
         let node = self.config.region_nodes(region).into_iter().next()?;
-        Some(Elsewhere { region: region.to_owned(), endpoint: node.endpoint.clone() })
+        Some(Elsewhere {
+            region: region.to_owned(),
+            endpoint: node.endpoint.clone(),
+        })
     }
 
     /// Where a tenant is served.
     pub(crate) fn locate(&self, slug: &Slug, reach: Reach) -> Location {
-        let Ok(Some(tenant)) = self.tenant(slug.as_str()) else { return Location::Nowhere };
+        let Ok(Some(tenant)) = self.tenant(slug.as_str()) else {
+            return Location::Nowhere;
+        };
         if tenant.status == Status::Deleting {
             return Location::Nowhere;
         }
         if tenant.region != self.me.region {
             return self.elsewhere(&tenant.region).map_or(Location::Nowhere, Location::Region);
         }
-        let placement = Placement { slug: slug.clone(), uid: tenant.uid, cell: tenant.cell, epoch: tenant.epoch };
-        let Some(replica) = self.cells.get(&tenant.cell) else { return self.far(tenant.cell) };
+        let placement = Placement {
+            slug: slug.clone(),
+            uid: tenant.uid,
+            cell: tenant.cell,
+            epoch: tenant.epoch,
+        };
+        let Some(replica) = self.cells.get(&tenant.cell) else {
+            return self.far(tenant.cell);
+        };
         match reach {
             Reach::Replica if replica.group.stopped().is_none() => Location::Here(placement),
             _ => self.leader(replica, placement),
@@ -102,7 +125,15 @@ impl Platform {
             Ok(slug) => slug,
             Err(_) => return Location::Nowhere,
         };
-        self.leader(&self.directory, Placement { slug, uid: 0, cell: 0, epoch: 0 })
+        self.leader(
+            &self.directory,
+            Placement {
+                slug,
+                uid: 0,
+                cell: 0,
+                epoch: 0,
+            },
+        )
     }
 
     fn leader(&self, replica: &Replica, placement: Placement) -> Location {
@@ -131,7 +162,9 @@ impl Platform {
     /// Remembers who leads the cell of a tenant.
     pub(crate) fn leader_hint(&self, slug: Option<&Slug>, leader: Option<NodeNumber>) {
         let Some(slug) = slug else { return };
-        let Ok(Some(tenant)) = self.tenant(slug.as_str()) else { return };
+        let Ok(Some(tenant)) = self.tenant(slug.as_str()) else {
+            return;
+        };
         if self.cells.contains_key(&tenant.cell) {
             return;
         }

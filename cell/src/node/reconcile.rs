@@ -65,10 +65,17 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
     if platform.directory.group.is_leader() {
         admit_operator(platform).await?;
     }
-    let led: BTreeSet<u64> =
-        platform.cells.values().filter(|replica| replica.group.is_leader()).map(|replica| replica.number).collect();
+    let led: BTreeSet<u64> = platform
+        .cells
+        .values()
+        .filter(|replica| replica.group.is_leader())
+        .map(|replica| replica.number)
+        .collect();
     let snapshot = platform.directory.store.begin_read();
-    let position = snapshot.header(Space::SYSTEM).map_err(|fault| internal(&fault))?.map(|header| header.position);
+    let position = snapshot
+        .header(Space::SYSTEM)
+        .map_err(|fault| internal(&fault))?
+        .map(|header| header.position);
     if led.is_empty() || (led == seen.led && position == seen.position) {
         return Ok(());
     }
@@ -77,7 +84,9 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
     loop {
         let (tenants, more) = query::tenants(&snapshot, after.as_deref(), PAGE).map_err(|fault| internal(&fault))?;
         for tenant in tenants.iter().filter(|tenant| led.contains(&tenant.cell)) {
-            let Some(replica) = platform.cells.get(&tenant.cell) else { continue };
+            let Some(replica) = platform.cells.get(&tenant.cell) else {
+                continue;
+            };
             match tenant.status {
                 Status::Active => waiting |= !make(replica, tenant, &mut seen.made).await?,
                 Status::Deleting => erase(platform, replica, tenant).await?,
@@ -96,13 +105,33 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
 /// Enters the token that this node was started with, where the directory does not have it.
 async fn admit_operator(platform: &Platform) -> Result<(), Error> {
     let Some(hash) = platform.operator else { return Ok(()) };
-    let key = OperatorToken { space: Space::SYSTEM, hash };
-    if platform.directory.store.begin_read().get(&key).map_err(|error| internal(&error))?.is_some() {
+    let key = OperatorToken {
+        space: Space::SYSTEM,
+        hash,
+    };
+    if platform
+        .directory
+        .store
+        .begin_read()
+        .get(&key)
+        .map_err(|error| internal(&error))?
+        .is_some()
+    {
         return Ok(());
     }
-    let command = OperatorPut { hash, name: "bootstrap".to_owned() };
-    let proposal = Proposal { command, schema: None, access: None };
-    platform.directory.propose(Space::SYSTEM, Actor::System, None, proposal, &Timing::default()).await?;
+    let command = OperatorPut {
+        hash,
+        name: "bootstrap".to_owned(),
+    };
+    let proposal = Proposal {
+        command,
+        schema: None,
+        access: None,
+    };
+    platform
+        .directory
+        .propose(Space::SYSTEM, Actor::System, None, proposal, &Timing::default())
+        .await?;
     Ok(())
 }
 
@@ -112,7 +141,13 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         return Ok(true);
     }
     let space = Space(tenant.uid);
-    if replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?.is_some() {
+    if replica
+        .store
+        .begin_read()
+        .header(space)
+        .map_err(|fault| internal(&fault))?
+        .is_some()
+    {
         made.insert(tenant.uid);
         return Ok(true);
     }
@@ -120,10 +155,21 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         return Ok(false);
     }
     let collections = tenant.template.as_deref().map_or(Ok(Vec::new()), template::collections)?;
-    let command =
-        SpaceCreate { tenant: tenant.id, slug: tenant.slug.clone(), name: tenant.slug.clone(), collections, token: None };
-    let proposal = Proposal { command, schema: None, access: None };
-    replica.propose(space, Actor::System, None, proposal, &Timing::default()).await?;
+    let command = SpaceCreate {
+        tenant: tenant.id,
+        slug: tenant.slug.clone(),
+        name: tenant.slug.clone(),
+        collections,
+        token: None,
+    };
+    let proposal = Proposal {
+        command,
+        schema: None,
+        access: None,
+    };
+    replica
+        .propose(space, Actor::System, None, proposal, &Timing::default())
+        .await?;
     tracing::info!(tenant = tenant.slug, "made a space whose creation had been interrupted");
     Ok(true)
 }
@@ -137,8 +183,14 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Resul
         if header.is_some_and(|header| header.status == SpaceStatus::Erased) {
             break;
         }
-        let proposal = Proposal { command: SpaceErase { tenant: tenant.id }, schema: None, access: None };
-        let bytes = replica.propose(space, Actor::System, None, proposal, &Timing::default()).await?;
+        let proposal = Proposal {
+            command: SpaceErase { tenant: tenant.id },
+            schema: None,
+            access: None,
+        };
+        let bytes = replica
+            .propose(space, Actor::System, None, proposal, &Timing::default())
+            .await?;
         let step = answer::<Erased>(&bytes).map_err(|fault| internal(&fault))?.result;
         keys += step.map_or(0, |step| step.keys);
         steps += 1;
@@ -155,8 +207,15 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Resul
 
 /// Proposes a command of the platform itself at the directory's leader.
 async fn at_directory<C: crate::machine::dispatch::Command>(platform: &Platform, command: C) -> Result<(), Error> {
-    let proposal = Proposal { command, schema: None, access: None };
-    platform.propose_at_leader(GROUP, stamped(Space::SYSTEM, Actor::System, None, proposal)).await.map(|_| ())
+    let proposal = Proposal {
+        command,
+        schema: None,
+        access: None,
+    };
+    platform
+        .propose_at_leader(GROUP, stamped(Space::SYSTEM, Actor::System, None, proposal))
+        .await
+        .map(|_| ())
 }
 
 impl Platform {
@@ -179,12 +238,23 @@ impl Platform {
     /// Gives a group with a replica here its first members, once.
     pub(crate) async fn initialize_group(&self, replica: &Replica) -> Result<bool, Error> {
         let numbers = |names: &[String]| {
-            names.iter().filter_map(|name| self.config.node(name)).map(|node| NodeId(node.number)).collect::<BTreeSet<_>>()
+            names
+                .iter()
+                .filter_map(|name| self.config.node(name))
+                .map(|node| NodeId(node.number))
+                .collect::<BTreeSet<_>>()
         };
         let members = if replica.number == GROUP {
-            super::directory_nodes(&self.config, &self.me.region).iter().map(|node| NodeId(node.number)).collect()
+            super::directory_nodes(&self.config, &self.me.region)
+                .iter()
+                .map(|node| NodeId(node.number))
+                .collect()
         } else {
-            self.region_cells().iter().find(|cell| cell.number == replica.number).map(|cell| numbers(&cell.nodes)).unwrap_or_default()
+            self.region_cells()
+                .iter()
+                .find(|cell| cell.number == replica.number)
+                .map(|cell| numbers(&cell.nodes))
+                .unwrap_or_default()
         };
         replica.group.initialize(&members).await.map_err(|error| internal(&error))
     }

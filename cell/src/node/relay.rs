@@ -81,7 +81,11 @@ impl Platform {
             return replica.group.leader().map(|node| node.0);
         }
         let entry = self.config.cells.iter().find(|cell| cell.number == group)?;
-        let mut nodes = entry.nodes.iter().filter_map(|name| self.config.node(name)).map(|node| node.number);
+        let mut nodes = entry
+            .nodes
+            .iter()
+            .filter_map(|name| self.config.node(name))
+            .map(|node| node.number);
         nodes.find(|number| self.host.reachable(NodeId(*number)))
     }
 
@@ -118,7 +122,10 @@ impl Platform {
         let group = stream.read_u64().await?;
         let payload = read_block(&mut stream).await?;
         let (status, bytes) = match self.group(group) {
-            None => (status::NOT_APPLIED, Bytes::from_static(b"the node has no replica of the group")),
+            None => (
+                status::NOT_APPLIED,
+                Bytes::from_static(b"the node has no replica of the group"),
+            ),
             Some(replica) if what == What::Propose as u8 => match replica.propose_bytes(payload, &Timing::default()).await {
                 Ok(reply) => (status::DONE, reply),
                 Err(ProposeError::Unknown(reason) | ProposeError::Stopped(reason)) => (status::UNKNOWN, reason.into()),
@@ -128,7 +135,10 @@ impl Platform {
                 Ok(_) => (status::DONE, Bytes::new()),
                 Err(error) => (status::NOT_APPLIED, error.detail.into()),
             },
-            Some(_) => (status::NOT_APPLIED, Bytes::from_static(b"a newer version asks for what this one does not know")),
+            Some(_) => (
+                status::NOT_APPLIED,
+                Bytes::from_static(b"a newer version asks for what this one does not know"),
+            ),
         };
         stream.write_u8(status).await?;
         stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;

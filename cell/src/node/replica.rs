@@ -66,8 +66,16 @@ impl Replica {
         let store = Store::open(dir, options).with_context(|| format!("open the store of {name} in {}", dir.display()))?;
         let catalogs = Arc::new(Catalogs::default());
         let machine = Arc::new(Machine::new(store.clone(), Arc::clone(&catalogs)));
-        let group = host.open_group(GroupId(number), machine).with_context(|| format!("open the group of {name}"))?;
-        Ok(Self { number, name: Arc::from(name), store, group, catalogs })
+        let group = host
+            .open_group(GroupId(number), machine)
+            .with_context(|| format!("open the group of {name}"))?;
+        Ok(Self {
+            number,
+            name: Arc::from(name),
+            store,
+            group,
+            catalogs,
+        })
     }
 
     /// The decoded catalogs of this group.
@@ -79,14 +87,22 @@ impl Replica {
     pub(crate) fn moment(&self, space: Space) -> Result<Moment, Error> {
         let snapshot = self.store.begin_read();
         let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-        let header = header.filter(|header| header.status == SpaceStatus::Live).ok_or_else(error::no_space)?;
-        let catalog = self.catalogs.get(&snapshot, space, header.schema).map_err(|fault| internal(&fault))?;
-        Ok(Moment { snapshot, header, catalog })
+        let header = header
+            .filter(|header| header.status == SpaceStatus::Live)
+            .ok_or_else(error::no_space)?;
+        let catalog = self
+            .catalogs
+            .get(&snapshot, space, header.schema)
+            .map_err(|fault| internal(&fault))?;
+        Ok(Moment {
+            snapshot,
+            header,
+            catalog,
+        })
     }
 
     /// Makes what follows see what was answered before it began, or what else is asked for.
-    pub(crate) async fn barrier(&self, space: Space, consistency: Consistency, timing: &Timing) -> Result<(), Error> {
-        let start = Instant::now();
+    pub(crate) async fn barrier(&self, space: Space, consistency: Consistency) -> Result<(), Error> {
         match consistency {
             Consistency::Local => {}
             Consistency::Strong => {
@@ -94,7 +110,6 @@ impl Replica {
             }
             Consistency::AtLeast(position) => self.wait_position(space, position).await?,
         }
-        timing.add(Stage::Barrier, start.elapsed());
         Ok(())
     }
 
@@ -108,7 +123,10 @@ impl Replica {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || !self.group.wait_applied(snapshot.mark().index + 1, left).await {
-                return Err(Error::new(Code::Timeout, format!("this replica has not reached position {position} yet")));
+                return Err(Error::new(
+                    Code::Timeout,
+                    format!("this replica has not reached position {position} yet"),
+                ));
             }
         }
     }
@@ -191,7 +209,10 @@ impl Replica {
     ) -> Result<Bytes, Error> {
         let bytes = stamped(space, actor, key, proposal);
         if bytes.len() > COMMAND_BYTES {
-            let detail = format!("the change is {} bytes, at most {COMMAND_BYTES} are allowed: split it", bytes.len());
+            let detail = format!(
+                "the change is {} bytes, at most {COMMAND_BYTES} are allowed: split it",
+                bytes.len()
+            );
             return Err(Error::new(Code::TooLarge, detail));
         }
         self.propose_bytes(bytes, timing).await.map_err(error::proposal)
@@ -220,6 +241,14 @@ enum Decision<C> {
 /// A command as it goes into the log, stamped with this node's clock.
 pub(crate) fn stamped<C: Command>(space: Space, actor: Actor, key: Option<IdempotencyKey>, proposal: Proposal<C>) -> Bytes {
     let Proposal { command, schema, access } = proposal;
-    let stamped = Stamped { stamp: now_micros(), space: space.0, actor, schema, access, idempotency: key, payload: command.into() };
+    let stamped = Stamped {
+        stamp: now_micros(),
+        space: space.0,
+        actor,
+        schema,
+        access,
+        idempotency: key,
+        payload: command.into(),
+    };
     seal(&stamped).into()
 }

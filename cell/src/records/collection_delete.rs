@@ -31,12 +31,26 @@ impl Command for CollectionDelete {
         let found = catalog.numbered(self.number).filter(|collection| !collection.dropped);
         let collection = found.ok_or(Refusal::Stale)?;
         if self.if_match.is_some_and(|wanted| wanted != collection.version) {
-            return Err(Refusal::VersionMismatch { current: collection.version }.into());
+            return Err(Refusal::VersionMismatch {
+                current: collection.version,
+            }
+            .into());
         }
-        if world.scan(table::Record::range(space, self.number), Direction::Forward).next().transpose()?.is_some() {
-            return Err(Refusal::NotEmpty { collection: collection.name.clone() }.into());
+        if world
+            .scan(table::Record::range(space, self.number), Direction::Forward)
+            .next()
+            .transpose()?
+            .is_some()
+        {
+            return Err(Refusal::NotEmpty {
+                collection: collection.name.clone(),
+            }
+            .into());
         }
-        if let Some(other) = catalog.iter().find(|other| other.number != self.number && refers(other, self.number)) {
+        if let Some(other) = catalog
+            .iter()
+            .find(|other| other.number != self.number && refers(other, self.number))
+        {
             let what = format!("the schema of {}, which refers to {}", other.name, collection.name);
             return Err(Refusal::AlreadyExists { what }.into());
         }
@@ -54,12 +68,21 @@ impl Command for CollectionDelete {
             ..Collection::clone(collection)
         };
         world.delete(&CollectionName { space, name });
-        world.put(&table::CollectionSchema { space, collection: self.number }, &CollectionRow::V1(gone));
+        world.put(
+            &table::CollectionSchema {
+                space,
+                collection: self.number,
+            },
+            &CollectionRow::V1(gone),
+        );
         Ok(())
     }
 }
 
 /// Whether a field of a collection refers to another.
 fn refers(collection: &Collection, number: u32) -> bool {
-    collection.fields.iter().any(|field| matches!(&field.kind, Kind::Reference { collection, .. } if *collection == number))
+    collection
+        .fields
+        .iter()
+        .any(|field| matches!(&field.kind, Kind::Reference { collection, .. } if *collection == number))
 }

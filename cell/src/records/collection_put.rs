@@ -29,8 +29,17 @@ impl Command for CollectionPut {
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
         world.live()?;
         let (space, number) = (world.space, self.collection.number);
-        if self.needs_empty && world.scan(table::Record::range(space, number), Direction::Forward).next().transpose()?.is_some() {
-            return Err(Refusal::NotEmpty { collection: self.collection.name }.into());
+        if self.needs_empty
+            && world
+                .scan(table::Record::range(space, number), Direction::Forward)
+                .next()
+                .transpose()?
+                .is_some()
+        {
+            return Err(Refusal::NotEmpty {
+                collection: self.collection.name,
+            }
+            .into());
         }
         write(world, self.collection, self.created)?;
         Ok(())
@@ -43,9 +52,25 @@ pub(crate) fn write(world: &mut World<'_>, collection: Collection, created: bool
     let header = world.header_mut()?;
     header.schema = header.schema.saturating_add(1);
     header.next = header.next.max(u64::from(number).saturating_add(1));
-    let kind = if created { EventKind::CollectionCreated } else { EventKind::CollectionUpdated };
+    let kind = if created {
+        EventKind::CollectionCreated
+    } else {
+        EventKind::CollectionUpdated
+    };
     world.event(kind, Subject::Collection(collection.name.clone(), collection.version))?;
-    world.put(&CollectionName { space, name: collection.name.clone() }, &number);
-    world.put(&table::CollectionSchema { space, collection: number }, &CollectionRow::V1(collection));
+    world.put(
+        &CollectionName {
+            space,
+            name: collection.name.clone(),
+        },
+        &number,
+    );
+    world.put(
+        &table::CollectionSchema {
+            space,
+            collection: number,
+        },
+        &CollectionRow::V1(collection),
+    );
     Ok(())
 }

@@ -30,7 +30,13 @@ pub(crate) enum Mode {
 }
 
 /// Turns fields into a document. `base` is what a patch merges into.
-pub(crate) fn document(collection: &Collection, fields: &Fields, base: Doc, mode: Mode, at: &str) -> Result<Doc, Vec<FieldError>> {
+pub(crate) fn document(
+    collection: &Collection,
+    fields: &Fields,
+    base: Doc,
+    mode: Mode,
+    at: &str,
+) -> Result<Doc, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut doc = base.clone();
     for (name, json) in fields {
@@ -48,7 +54,12 @@ pub(crate) fn document(collection: &Collection, fields: &Fields, base: Doc, mode
             doc.set(field.number, default_value(field));
         }
         let missing = doc.get(field.number).is_none() && !matches!(field.kind, Kind::Sequence { .. });
-        if field.required && missing && !errors.iter().any(|error| error.pointer.ends_with(&format!("/{}", escape(&field.name)))) {
+        if field.required
+            && missing
+            && !errors
+                .iter()
+                .any(|error| error.pointer.ends_with(&format!("/{}", escape(&field.name))))
+        {
             errors.push(error(at, &field.name, "is required".to_owned()));
         }
     }
@@ -118,8 +129,14 @@ fn text(json: &Json, most: usize) -> Result<String, String> {
 fn integer(field: &FieldSpec, json: &Json) -> Result<i64, String> {
     let whole = json.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15);
     #[allow(clippy::cast_possible_truncation, reason = "a whole number below 9e15 is exact")]
-    let integer = json.as_i64().or(whole.map(|number| number as i64)).ok_or_else(|| expected("an integer of 64 bits", json))?;
-    #[allow(clippy::cast_precision_loss, reason = "limits are doubles; the comparison is as exact as they are")]
+    let integer = json
+        .as_i64()
+        .or(whole.map(|number| number as i64))
+        .ok_or_else(|| expected("an integer of 64 bits", json))?;
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "limits are doubles; the comparison is as exact as they are"
+    )]
     range(field, integer as f64)?;
     if matches!(field.kind, Kind::Sequence { .. }) && integer < 1 {
         return Err("must be at least 1".to_owned());
@@ -128,7 +145,10 @@ fn integer(field: &FieldSpec, json: &Json) -> Result<i64, String> {
 }
 
 fn number(field: &FieldSpec, json: &Json) -> Result<f64, String> {
-    let number = json.as_f64().filter(|number| number.is_finite()).ok_or_else(|| expected("a finite number", json))?;
+    let number = json
+        .as_f64()
+        .filter(|number| number.is_finite())
+        .ok_or_else(|| expected("a finite number", json))?;
     range(field, number)?;
     Ok(number)
 }
@@ -142,7 +162,9 @@ fn range(field: &FieldSpec, number: f64) -> Result<(), String> {
 }
 
 fn date(json: &Json) -> Result<i32, String> {
-    json.as_str().and_then(time::parse_date).ok_or_else(|| expected("a date such as \"2026-11-22\"", json))
+    json.as_str()
+        .and_then(time::parse_date)
+        .ok_or_else(|| expected("a date such as \"2026-11-22\"", json))
 }
 
 /// RFC 3339, or epoch seconds.
@@ -151,9 +173,9 @@ pub(crate) fn timestamp(json: &Json) -> Result<i64, String> {
         #[allow(clippy::cast_possible_truncation, reason = "bounded by the largest year")]
         return Ok((seconds * 1e6).round() as i64);
     }
-    json.as_str().and_then(time::parse_timestamp).ok_or_else(|| {
-        expected("a time such as \"2026-11-22T21:17:00Z\", or seconds since 1970", json)
-    })
+    json.as_str()
+        .and_then(time::parse_timestamp)
+        .ok_or_else(|| expected("a time such as \"2026-11-22T21:17:00Z\", or seconds since 1970", json))
 }
 
 fn option(options: &[String], json: &Json) -> Result<String, String> {
@@ -226,7 +248,10 @@ fn merge(target: &mut Json, patch: &Json) {
 }
 
 fn unknown_field(collection: &Collection, name: &str) -> String {
-    let near = collection.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name) || field.name.starts_with(name));
+    let near = collection
+        .fields
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case(name) || field.name.starts_with(name));
     let hint = near.map_or(String::new(), |field| format!("; did you mean {:?}?", field.name));
     format!("is not a field of {}{hint}", collection.name)
 }
@@ -245,10 +270,17 @@ fn shorten(json: &Json) -> String {
 }
 
 fn error(at: &str, name: &str, message: String) -> FieldError {
-    FieldError { pointer: format!("{at}/{}", escape(name)), message }
+    FieldError {
+        pointer: format!("{at}/{}", escape(name)),
+        message,
+    }
 }
 
 /// A name inside a JSON pointer (RFC 6901), at most 60 characters of it.
 fn escape(name: &str) -> String {
-    name.chars().take(60).collect::<String>().replace('~', "~0").replace('/', "~1")
+    name.chars()
+        .take(60)
+        .collect::<String>()
+        .replace('~', "~0")
+        .replace('/', "~1")
 }

@@ -33,18 +33,26 @@ type Pending = BTreeMap<(u32, Uuid), Option<Doc>>;
 impl View<'_> {
     /// A collection by its name.
     pub(crate) fn collection(&self, name: &str) -> Result<&Arc<Collection>, Error> {
-        self.catalog.named(name).ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
+        self.catalog
+            .named(name)
+            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
     }
 
     fn place(&self, collection: &Collection, id: Uuid) -> Place {
-        Place { space: self.space, collection: collection.number, id }
+        Place {
+            space: self.space,
+            collection: collection.number,
+            id,
+        }
     }
 }
 
 /// Decides one request about one record. Pointers of errors start at `/fields`.
 pub(crate) fn single(view: &View<'_>, operation: &BatchOperation) -> Result<RecordsWrite, Error> {
     let decided = operate(view, operation, &mut Pending::new(), "/fields")?;
-    Ok(RecordsWrite { operations: vec![decided] })
+    Ok(RecordsWrite {
+        operations: vec![decided],
+    })
 }
 
 /// Decides a batch.
@@ -64,7 +72,9 @@ pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<Re
 fn check_duplicates(operations: &[BatchOperation]) -> Result<(), Error> {
     let mut created: BTreeMap<(&str, Uuid), usize> = BTreeMap::new();
     for (number, operation) in operations.iter().enumerate() {
-        let (BatchVerb::Create, Some(id)) = (operation.op, operation.id) else { continue };
+        let (BatchVerb::Create, Some(id)) = (operation.op, operation.id) else {
+            continue;
+        };
         if let Some(first) = created.insert((operation.collection.as_str(), id.0), number) {
             let pointer = format!("/operations/{number}/id");
             let message = format!("is created by operation {first} of the same batch already");
@@ -74,12 +84,7 @@ fn check_duplicates(operations: &[BatchOperation]) -> Result<(), Error> {
     Ok(())
 }
 
-fn operate(
-    view: &View<'_>,
-    operation: &BatchOperation,
-    pending: &mut Pending,
-    at: &str,
-) -> Result<Operation, Error> {
+fn operate(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, at: &str) -> Result<Operation, Error> {
     let collection = view.collection(operation.collection.as_str())?;
     let no_id = || Error::new(Code::InvalidFields, "the operation needs the id of a record");
     let id = operation.id.ok_or_else(no_id)?.0;
@@ -93,19 +98,39 @@ fn operate(
         BatchVerb::Create | BatchVerb::Put => {
             let doc = whole(collection, fields, at)?;
             pending.insert(key, Some(doc.clone()));
-            Ok(Operation::Store { collection: number, id, expect, doc, created: None })
+            Ok(Operation::Store {
+                collection: number,
+                id,
+                expect,
+                doc,
+                created: None,
+            })
         }
         BatchVerb::Patch => {
             let (base, expect) = base(view, collection, id, operation.if_match, pending)?;
             let doc = convert::document(collection, fields, base, Mode::Patch, at).map_err(Error::fields)?;
             pending.insert(key, Some(doc.clone()));
-            Ok(Operation::Store { collection: number, id, expect, doc, created: None })
+            Ok(Operation::Store {
+                collection: number,
+                id,
+                expect,
+                doc,
+                created: None,
+            })
         }
         BatchVerb::Delete => {
             pending.insert(key, None);
-            Ok(Operation::Delete { collection: number, id, expect })
+            Ok(Operation::Delete {
+                collection: number,
+                id,
+                expect,
+            })
         }
-        BatchVerb::Check => Ok(Operation::Check { collection: number, id, expect }),
+        BatchVerb::Check => Ok(Operation::Check {
+            collection: number,
+            id,
+            expect,
+        }),
     }
 }
 
@@ -135,7 +160,11 @@ fn base(
     if let Some(earlier) = pending.get(&(collection.number, id)) {
         return earlier.clone().map(|doc| (doc, Expect::Present)).ok_or_else(missing);
     }
-    let old = view.place(collection, id).read(view.snapshot).map_err(|fault: Fault| internal(&fault))?.ok_or_else(missing)?;
+    let old = view
+        .place(collection, id)
+        .read(view.snapshot)
+        .map_err(|fault: Fault| internal(&fault))?
+        .ok_or_else(missing)?;
     match if_match {
         Some(version) if version != old.version => Err(Error::new(
             Code::VersionMismatch,
@@ -150,7 +179,10 @@ fn base(
 fn located(error: Error, number: usize) -> Error {
     if error.errors.is_empty() {
         let detail = format!("operation {number}: {}", error.detail);
-        let errors = vec![FieldError { pointer: format!("/operations/{number}"), message: error.detail.clone() }];
+        let errors = vec![FieldError {
+            pointer: format!("/operations/{number}"),
+            message: error.detail.clone(),
+        }];
         return Error { detail, errors, ..error };
     }
     error

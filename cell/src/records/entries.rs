@@ -25,7 +25,11 @@ pub(crate) struct Place {
 impl Place {
     /// The record's key.
     pub(crate) fn key(self) -> storage::table::Record {
-        storage::table::Record { space: self.space, collection: self.collection, id: self.id.into_bytes() }
+        storage::table::Record {
+            space: self.space,
+            collection: self.collection,
+            id: self.id.into_bytes(),
+        }
     }
 
     /// Reads the record.
@@ -36,7 +40,11 @@ impl Place {
 
 /// The entries of the non-unique indexes.
 fn index_entries(collection: &Collection, place: Place, record: &Record) -> Vec<IndexEntry> {
-    let Place { space, collection: number, id } = place;
+    let Place {
+        space,
+        collection: number,
+        id,
+    } = place;
     let plain = collection.indexes.iter().filter(|index| !index.unique);
     plain
         .map(|index| IndexEntry {
@@ -55,16 +63,24 @@ fn unique_entries(collection: &Collection, place: Place, record: &Record) -> Vec
     unique
         .map(|index| (index.number, index.values(record)))
         .filter(|(_, values)| !values.contains(&Element::Null))
-        .map(|(index, values)| UniqueEntry { space: place.space, collection: place.collection, index, values })
+        .map(|(index, values)| UniqueEntry {
+            space: place.space,
+            collection: place.collection,
+            index,
+            values,
+        })
         .collect()
 }
 
 /// The entries at the targets of references.
 fn reference_entries(collection: &Collection, place: Place, record: &Record) -> Vec<ReferenceEntry> {
-    let references = collection.fields.iter().filter_map(|field| match (&field.kind, record.doc.get(field.number)) {
-        (Kind::Reference { collection, .. }, Some(Value::Reference(target))) => Some((*collection, field.number, *target)),
-        _ => None,
-    });
+    let references = collection
+        .fields
+        .iter()
+        .filter_map(|field| match (&field.kind, record.doc.get(field.number)) {
+            (Kind::Reference { collection, .. }, Some(Value::Reference(target))) => Some((*collection, field.number, *target)),
+            _ => None,
+        });
     references
         .map(|(target_collection, field, target)| ReferenceEntry {
             space: place.space,
@@ -94,15 +110,39 @@ pub(crate) fn check(
         }
     }
     for field in &collection.fields {
-        let Kind::Reference { collection: target, name, .. } = &field.kind else { continue };
-        let Some(Value::Reference(id)) = new.doc.get(field.number) else { continue };
+        let Kind::Reference {
+            collection: target,
+            name,
+            ..
+        } = &field.kind
+        else {
+            continue;
+        };
+        let Some(Value::Reference(id)) = new.doc.get(field.number) else {
+            continue;
+        };
         let unchanged = old.is_some_and(|old| old.doc.get(field.number) == new.doc.get(field.number));
         let itself = *target == place.collection && *id == place.id;
         if unchanged || itself {
             continue;
         }
-        if world.get(&Place { space: place.space, collection: *target, id: *id }.key())?.is_none() {
-            return Err(Refusal::ReferenceMissing { field: field.name.clone(), collection: name.clone(), id: *id }.into());
+        if world
+            .get(
+                &Place {
+                    space: place.space,
+                    collection: *target,
+                    id: *id,
+                }
+                .key(),
+            )?
+            .is_none()
+        {
+            return Err(Refusal::ReferenceMissing {
+                field: field.name.clone(),
+                collection: name.clone(),
+                id: *id,
+            }
+            .into());
         }
     }
     Ok(())
@@ -143,7 +183,19 @@ fn holder(entry: &UniqueEntry, bytes: &[u8]) -> Result<Uuid, Fault> {
 }
 
 fn unique_violation(collection: &Collection, index: u32, holder: Uuid) -> Refusal {
-    let parts = collection.indexes.iter().find(|spec| spec.number == index).map(|spec| spec.parts.as_slice());
-    let fields = parts.unwrap_or_default().iter().map(|part| collection.part_name(*part).to_owned()).collect();
-    Refusal::Unique { collection: collection.name.clone(), fields, holder }
+    let parts = collection
+        .indexes
+        .iter()
+        .find(|spec| spec.number == index)
+        .map(|spec| spec.parts.as_slice());
+    let fields = parts
+        .unwrap_or_default()
+        .iter()
+        .map(|part| collection.part_name(*part).to_owned())
+        .collect();
+    Refusal::Unique {
+        collection: collection.name.clone(),
+        fields,
+        holder,
+    }
 }

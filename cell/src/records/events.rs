@@ -12,9 +12,19 @@ use crate::machine::rows::{Event, EventRow, Subject};
 use crate::service::error::internal;
 
 /// Events after a position, at most `limit`.
-pub(crate) fn after(snapshot: &Snapshot, space: Space, catalog: &Catalog, slug: &str, after: u64, limit: usize) -> Result<Vec<Body>, Error> {
+pub(crate) fn after(
+    snapshot: &Snapshot,
+    space: Space,
+    catalog: &Catalog,
+    slug: &str,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Body>, Error> {
     let mut events = Vec::new();
-    for row in snapshot.scan(table::Event::range_after(space, after), Direction::Forward).take(limit) {
+    for row in snapshot
+        .scan(table::Event::range_after(space, after), Direction::Forward)
+        .take(limit)
+    {
         let (raw, bytes) = row.map_err(|error| internal(&error))?;
         let key = table::Event::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
         let EventRow::V1(event) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;
@@ -27,9 +37,11 @@ pub(crate) fn after(snapshot: &Snapshot, space: Space, catalog: &Catalog, slug: 
 fn show(catalog: &Catalog, slug: &str, position: u64, event: Event) -> Body {
     let (collection, record, version) = match event.subject {
         Subject::Tenant => (None, None, None),
-        Subject::Record(number, id, version) => {
-            (catalog.numbered(number).map(|collection| collection.name.clone()), Some(id.to_string()), Some(version))
-        }
+        Subject::Record(number, id, version) => (
+            catalog.numbered(number).map(|collection| collection.name.clone()),
+            Some(id.to_string()),
+            Some(version),
+        ),
         Subject::Collection(name, version) => (Some(name), None, Some(version)),
         Subject::Token(id) => (None, Some(id.to_string()), None),
     };

@@ -27,8 +27,16 @@ pub(crate) fn write(
     position: u64,
     send: impl FnMut(Bytes) -> bool,
 ) -> Result<(), Error> {
-    let mut out = Lines { buffer: Vec::with_capacity(CHUNK_BYTES + 4096), send, gone: false };
-    out.line(&ExportLine::Header { format: FORMAT, tenant: slug.to_owned(), position })?;
+    let mut out = Lines {
+        buffer: Vec::with_capacity(CHUNK_BYTES + 4096),
+        send,
+        gone: false,
+    };
+    out.line(&ExportLine::Header {
+        format: FORMAT,
+        tenant: slug.to_owned(),
+        position,
+    })?;
     for collection in catalog.iter() {
         out.line(&ExportLine::Collection(collection.to_api()))?;
     }

@@ -88,7 +88,9 @@ pub(crate) struct Imported {
 
 /// Where an import is.
 pub(crate) fn checkpoint(reader: &impl Reader, key: &Import) -> Result<Checkpoint, Stop> {
-    Ok(reader.row(key)?.map_or_else(Checkpoint::default, |ImportRowVersion::V1(checkpoint)| checkpoint))
+    Ok(reader
+        .row(key)?
+        .map_or_else(Checkpoint::default, |ImportRowVersion::V1(checkpoint)| checkpoint))
 }
 
 impl Command for ImportChunk {
@@ -98,18 +100,31 @@ impl Command for ImportChunk {
         let version = world.live()?.schema;
         let space = world.space;
         let catalog = catalogs.get(world, space, version)?;
-        let collection = catalog.numbered(self.collection).filter(|found| !found.dropped).ok_or(Refusal::Stale)?;
-        let key = Import { space, import: self.import };
+        let collection = catalog
+            .numbered(self.collection)
+            .filter(|found| !found.dropped)
+            .ok_or(Refusal::Stale)?;
+        let key = Import {
+            space,
+            import: self.import,
+        };
         let mut checkpoint = checkpoint(world, &key)?;
         if checkpoint.last >= self.last {
-            return Ok(Imported { checkpoint, refused: Vec::new() });
+            return Ok(Imported {
+                checkpoint,
+                refused: Vec::new(),
+            });
         }
         if checkpoint.last != self.after {
             return Err(Refusal::Stale.into());
         }
         let mut refused = Vec::new();
         for row in self.rows {
-            let place = Place { space, collection: collection.number, id: row.id };
+            let place = Place {
+                space,
+                collection: collection.number,
+                id: row.id,
+            };
             match store(world, collection, place, Expect::Absent, row.doc, row.created) {
                 Ok(_) => checkpoint.imported = checkpoint.imported.saturating_add(1),
                 Err(Stop::Refused(refusal)) => refused.push((row.line, refusal)),
@@ -117,7 +132,10 @@ impl Command for ImportChunk {
             }
         }
         checkpoint.last = self.last;
-        checkpoint.failed = checkpoint.failed.saturating_add(self.refused).saturating_add(refused.len() as u64);
+        checkpoint.failed = checkpoint
+            .failed
+            .saturating_add(self.refused)
+            .saturating_add(refused.len() as u64);
         world.put(&key, &ImportRowVersion::V1(checkpoint));
         Ok(Imported { checkpoint, refused })
     }
@@ -144,7 +162,12 @@ pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh
         }
     };
     let doc = whole(collection, &fields, "")?;
-    Ok(ImportRow { line: number, id, created, doc })
+    Ok(ImportRow {
+        line: number,
+        id,
+        created,
+        doc,
+    })
 }
 
 /// The digest of an import's name. Names are a tenant's own, so that the collection is part of it.

@@ -25,6 +25,5 @@ pub(crate) mod time;
 pub(crate) mod value;
 pub(crate) mod write;
 
-
 #[cfg(test)]
 mod tests;

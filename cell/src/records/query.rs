@@ -36,10 +36,18 @@ struct Plan {
 }
 
 /// One page of a list.
-pub(crate) fn list(snapshot: &Snapshot, space: Space, collection: &Arc<Collection>, query: &ListQuery) -> Result<Page<Body>, Error> {
+pub(crate) fn list(
+    snapshot: &Snapshot,
+    space: Space,
+    collection: &Arc<Collection>,
+    query: &ListQuery,
+) -> Result<Page<Body>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
-        return Err(Error::new(Code::InvalidParameter, format!("fields: {unknown:?} is not a field of {}", collection.name)));
+        return Err(Error::new(
+            Code::InvalidParameter,
+            format!("fields: {unknown:?} is not a field of {}", collection.name),
+        ));
     }
     let plan = plan(space, collection, query)?;
     let digest = digest(space, collection, query, &plan);
@@ -61,7 +69,11 @@ pub(crate) fn list(snapshot: &Snapshot, space: Space, collection: &Arc<Collectio
         last = Some(key);
     }
     let next_cursor = last.filter(|_| more).map(|key| encode(digest, &key));
-    Ok(Page { items, next_cursor, count })
+    Ok(Page {
+        items,
+        next_cursor,
+        count,
+    })
 }
 
 /// The record behind one key of a list.
@@ -77,7 +89,11 @@ fn item(
     let bad = |error: storage::KeyError| internal(&crate::machine::idempotency::bad_key(key, &error));
     let (id, record) = if index.is_some() {
         let id = Uuid::from_bytes(IndexEntry::parse(key.as_bytes()).map_err(bad)?.id);
-        let place = Place { space, collection: collection.number, id };
+        let place = Place {
+            space,
+            collection: collection.number,
+            id,
+        };
         let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
         (id, record.ok_or_else(|| internal(&format!("{key} has no record")))?)
     } else {
@@ -97,7 +113,11 @@ fn plan(space: Space, collection: &Collection, query: &ListQuery) -> Result<Plan
         equals.push(equality(collection, name, text)?);
     }
     if equals.is_empty() && order.is_empty() {
-        return Ok(Plan { index: None, range: RecordKey::range(space, collection.number), direction });
+        return Ok(Plan {
+            index: None,
+            range: RecordKey::range(space, collection.number),
+            direction,
+        });
     }
     let fits = |parts: &[Part]| {
         let (first, rest) = parts.split_at(equals.len().min(parts.len()));
@@ -107,20 +127,34 @@ fn plan(space: Space, collection: &Collection, query: &ListQuery) -> Result<Plan
     let Some(index) = collection.indexes.iter().find(|index| !index.unique && fits(&index.parts)) else {
         return Err(no_index(collection, &equals, &order));
     };
-    let value = |part: &Part| equals.iter().find(|(other, _)| other == part).map(|(_, element)| element.clone());
+    let value = |part: &Part| {
+        equals
+            .iter()
+            .find(|(other, _)| other == part)
+            .map(|(_, element)| element.clone())
+    };
     let prefix: Vec<Element> = index.parts.iter().take(equals.len()).filter_map(value).collect();
     let range = IndexEntry::range(space, collection.number, index.number, &prefix);
-    Ok(Plan { index: Some(index.number), range, direction })
+    Ok(Plan {
+        index: Some(index.number),
+        range,
+        direction,
+    })
 }
 
 fn equality(collection: &Collection, name: &str, text: &str) -> Result<(Part, Element), Error> {
     let wrong = |message: String| Error::new(Code::InvalidParameter, format!("{name}: {message}"));
-    let field = collection.field(name).ok_or_else(|| wrong(format!("is neither a parameter nor a field of {}", collection.name)))?;
+    let field = collection
+        .field(name)
+        .ok_or_else(|| wrong(format!("is neither a parameter nor a field of {}", collection.name)))?;
     if !field.kind.indexable() {
         return Err(wrong("is a list or json and cannot be filtered by".to_owned()));
     }
     let value = query_value(field, text).map_err(wrong)?;
-    Ok((Part::Field(field.number), value.map_or(Element::Null, |value| value.element())))
+    Ok((
+        Part::Field(field.number),
+        value.map_or(Element::Null, |value| value.element()),
+    ))
 }
 
 /// The parts of an order and its direction.
@@ -129,7 +163,9 @@ fn order(collection: &Collection, order: Option<&str>) -> Result<(Vec<Part>, Dir
     let mut parts = Vec::new();
     let mut direction = None;
     for name in order.unwrap_or("").split(',').filter(|name| !name.is_empty()) {
-        let (name, this) = name.strip_prefix('-').map_or((name, Direction::Forward), |name| (name, Direction::Backward));
+        let (name, this) = name
+            .strip_prefix('-')
+            .map_or((name, Direction::Forward), |name| (name, Direction::Backward));
         if *direction.get_or_insert(this) != this {
             return Err(wrong("all of its fields must have the same direction".to_owned()));
         }
@@ -148,7 +184,11 @@ fn order(collection: &Collection, order: Option<&str>) -> Result<(Vec<Part>, Dir
 fn no_index(collection: &Collection, equals: &[(Part, Element)], order: &[Part]) -> Error {
     let parts = equals.iter().map(|(part, _)| part).chain(order);
     let names: Vec<_> = parts.map(|part| collection.part_name(*part)).collect();
-    let detail = format!("no index of {} serves this list; an index over [{}] would", collection.name, names.join(", "));
+    let detail = format!(
+        "no index of {} serves this list; an index over [{}] would",
+        collection.name,
+        names.join(", ")
+    );
     Error::new(Code::InvalidParameter, detail)
 }
 
@@ -176,7 +216,12 @@ fn encode(digest: [u8; DIGEST_BYTES], key: &Key) -> String {
 
 /// The rest of a list after a cursor.
 fn resume(range: KeyRange, direction: Direction, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<KeyRange, Error> {
-    let wrong = || Error::new(Code::InvalidCursor, "the cursor is not one that this list gave: start again without it");
+    let wrong = || {
+        Error::new(
+            Code::InvalidCursor,
+            "the cursor is not one that this list gave: start again without it",
+        )
+    };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
     let (head, key) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(wrong)?;
     if head != digest || !range.contains(key) {
@@ -191,7 +236,11 @@ fn resume(range: KeyRange, direction: Direction, cursor: &str, digest: [u8; DIGE
 
 /// One record.
 pub(crate) fn get(snapshot: &Snapshot, space: Space, collection: &Arc<Collection>, id: Id) -> Result<Body, Error> {
-    let place = Place { space, collection: collection.number, id: id.0 };
+    let place = Place {
+        space,
+        collection: collection.number,
+        id: id.0,
+    };
     let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
     let record = record.ok_or_else(|| Error::new(Code::NotFound, format!("there is no record {}/{id}", collection.name)))?;
     render::record(collection, id.0, &record, None).map_err(|error| internal(&error))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::body::record::Record as Body;
 use api::ids::Id;
-use serde::ser::{SerializeMap, Serializer};
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
@@ -73,7 +73,12 @@ fn number<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// A record as it is answered.
-pub(crate) fn record(collection: &Arc<Collection>, id: Uuid, record: &Record, wanted: Wanted<'_>) -> Result<Body, serde_json::Error> {
+pub(crate) fn record(
+    collection: &Arc<Collection>,
+    id: Uuid,
+    record: &Record,
+    wanted: Wanted<'_>,
+) -> Result<Body, serde_json::Error> {
     Ok(Body {
         id: Id(id),
         collection: collection.name.clone(),
@@ -81,6 +86,10 @@ pub(crate) fn record(collection: &Arc<Collection>, id: Uuid, record: &Record, wa
         created_at: format_stamp(record.created),
         updated_at: format_stamp(record.updated),
         created_by: record.by.to_string(),
-        fields: to_raw_value(&Shown { collection, record, wanted })?,
+        fields: to_raw_value(&Shown {
+            collection,
+            record,
+            wanted,
+        })?,
     })
 }

@@ -147,17 +147,39 @@ impl Collection {
     /// The schema as users see it.
     pub(crate) fn to_api(&self) -> api::body::collection::Collection {
         let name = |number: &u16| self.field_numbered(*number).and_then(|field| field.name.parse().ok());
-        let fields = self.fields.iter().filter_map(|field| Some((field.name.parse().ok()?, self.field_to_api(field)))).collect();
+        let fields = self
+            .fields
+            .iter()
+            .filter_map(|field| Some((field.name.parse().ok()?, self.field_to_api(field))))
+            .collect();
         let indexes: BTreeMap<_, _> = self
             .indexes
             .iter()
             .filter_map(|index| {
-                let parts = index.parts.iter().filter_map(|part| self.part_name(*part).parse().ok()).collect();
-                Some((index.name.as_ref()?.parse().ok()?, IndexSchema { fields: parts, unique: index.unique }))
+                let parts = index
+                    .parts
+                    .iter()
+                    .filter_map(|part| self.part_name(*part).parse().ok())
+                    .collect();
+                Some((
+                    index.name.as_ref()?.parse().ok()?,
+                    IndexSchema {
+                        fields: parts,
+                        unique: index.unique,
+                    },
+                ))
             })
             .collect();
-        let schema = CollectionSchema { fields, indexes, search: self.search.iter().filter_map(name).collect() };
-        api::body::collection::Collection { name: self.name.clone(), version: self.version, schema }
+        let schema = CollectionSchema {
+            fields,
+            indexes,
+            search: self.search.iter().filter_map(name).collect(),
+        };
+        api::body::collection::Collection {
+            name: self.name.clone(),
+            version: self.version,
+            schema,
+        }
     }
 
     fn field_to_api(&self, field: &FieldSpec) -> Field {
@@ -165,7 +187,9 @@ impl Collection {
             Kind::Select(options) | Kind::MultiSelect(options) => (options.clone(), None, None, None),
             Kind::Reference { name, on_delete, .. } => (Vec::new(), name.parse().ok(), Some(on_delete.to_api()), None),
             Kind::Sequence { per } => {
-                let per = per.and_then(|number| self.field_numbered(number)).and_then(|field| field.name.parse().ok());
+                let per = per
+                    .and_then(|number| self.field_numbered(number))
+                    .and_then(|field| field.name.parse().ok());
                 (Vec::new(), None, None, per)
             }
             _ => (Vec::new(), None, None, None),

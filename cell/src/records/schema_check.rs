@@ -22,7 +22,17 @@ const OPTIONS: usize = 500;
 /// Names that records have of themselves.
 const RESERVED: [&str; 6] = ["id", "collection", "version", "created_at", "updated_at", "created_by"];
 /// Names that parameters of lists have.
-const PARAMETERS: [&str; 9] = ["limit", "cursor", "order", "fields", "count", "consistency", "filter", "expand", "q"];
+const PARAMETERS: [&str; 9] = [
+    "limit",
+    "cursor",
+    "order",
+    "fields",
+    "count",
+    "consistency",
+    "filter",
+    "expand",
+    "q",
+];
 
 /// A checked schema.
 pub(crate) struct Checked {
@@ -33,10 +43,19 @@ pub(crate) struct Checked {
 }
 
 /// Checks a schema against the rules and against what is stored.
-pub(crate) fn check(name: &Name, schema: &CollectionSchema, old: Option<&Collection>, catalog: &Catalog, number: u32) -> Result<Checked, Error> {
+pub(crate) fn check(
+    name: &Name,
+    schema: &CollectionSchema,
+    old: Option<&Collection>,
+    catalog: &Catalog,
+    number: u32,
+) -> Result<Checked, Error> {
     let mut errors = Errors(Vec::new());
     if schema.fields.len() > FIELDS {
-        errors.add("/fields", format!("has {} fields, at most {FIELDS} are allowed", schema.fields.len()));
+        errors.add(
+            "/fields",
+            format!("has {} fields, at most {FIELDS} are allowed", schema.fields.len()),
+        );
     }
     let mut collection = Collection {
         number,
@@ -51,7 +70,10 @@ pub(crate) fn check(name: &Name, schema: &CollectionSchema, old: Option<&Collect
     };
     for (name, field) in &schema.fields {
         let number = kept(old, name).unwrap_or_else(|| take_field(&mut collection));
-        collection.fields.push(FieldSpec { number, ..plain(name, field) });
+        collection.fields.push(FieldSpec {
+            number,
+            ..plain(name, field)
+        });
     }
     for (name, field) in &schema.fields {
         complete(&mut collection, name, field, catalog, &mut errors);
@@ -61,7 +83,10 @@ pub(crate) fn check(name: &Name, schema: &CollectionSchema, old: Option<&Collect
         add_index(&mut collection, name, index, old, &mut errors);
     }
     if collection.indexes.len() > INDEXES {
-        let message = format!("has {} indexes with those of unique fields, at most {INDEXES} are allowed", collection.indexes.len());
+        let message = format!(
+            "has {} indexes with those of unique fields, at most {INDEXES} are allowed",
+            collection.indexes.len()
+        );
         errors.add("/indexes", message);
     }
     for (at, name) in schema.search.iter().enumerate() {
@@ -83,7 +108,10 @@ struct Errors(Vec<FieldError>);
 
 impl Errors {
     fn add(&mut self, pointer: &str, message: String) {
-        self.0.push(FieldError { pointer: pointer.to_owned(), message });
+        self.0.push(FieldError {
+            pointer: pointer.to_owned(),
+            message,
+        });
     }
 }
 
@@ -126,7 +154,12 @@ fn complete(collection: &mut Collection, name: &Name, field: &Field, catalog: &C
     let mut seen = field.options.clone();
     seen.sort_unstable();
     seen.dedup();
-    if seen.len() != field.options.len() || field.options.iter().any(|option| option.is_empty() || option.chars().count() > 200) {
+    if seen.len() != field.options.len()
+        || field
+            .options
+            .iter()
+            .any(|option| option.is_empty() || option.chars().count() > 200)
+    {
         wrong("/options", "must be different texts of 1 to 200 characters");
     }
     if !selects && !field.options.is_empty() {
@@ -150,12 +183,17 @@ fn complete(collection: &mut Collection, name: &Name, field: &Field, catalog: &C
         Ok(kind) => kind,
         Err((what, message)) => return errors.add(&format!("{at}{what}"), message),
     };
-    let Some(spec) = collection.fields.iter_mut().find(|spec| spec.name == name.as_str()) else { return };
+    let Some(spec) = collection.fields.iter_mut().find(|spec| spec.name == name.as_str()) else {
+        return;
+    };
     spec.kind = kind;
     if let Some(default) = &field.default {
         let no_default = matches!(spec.kind, Kind::Sequence { .. } | Kind::Reference { .. }) || field.unique;
         match convert::check_default(spec, default) {
-            _ if no_default => errors.add(&format!("{at}/default"), "a sequence, reference or unique field has none".to_owned()),
+            _ if no_default => errors.add(
+                &format!("{at}/default"),
+                "a sequence, reference or unique field has none".to_owned(),
+            ),
             Ok(()) => spec.default = Some(default.to_string()),
             Err(message) => errors.add(&format!("{at}/default"), message),
         }
@@ -190,15 +228,26 @@ fn kind(collection: &Collection, field: &Field, catalog: &Catalog) -> Result<Kin
             if on_delete == Deletion::SetNull && field.required {
                 return Err(("/on_delete", "set_null does not go with required".to_owned()));
             }
-            Kind::Reference { collection: number.ok_or_else(missing)?, name: target.as_str().to_owned(), on_delete }
+            Kind::Reference {
+                collection: number.ok_or_else(missing)?,
+                name: target.as_str().to_owned(),
+                on_delete,
+            }
         }
         FieldType::Sequence => {
             if field.required || field.unique {
-                return Err(("", "a sequence is always there; it takes neither required nor unique".to_owned()));
+                return Err((
+                    "",
+                    "a sequence is always there; it takes neither required nor unique".to_owned(),
+                ));
             }
-            let Some(per) = &field.per else { return Ok(Kind::Sequence { per: None }) };
+            let Some(per) = &field.per else {
+                return Ok(Kind::Sequence { per: None });
+            };
             // The fields are completed in order of their names; the type is taken from what the user sent.
-            let spec = collection.field(per.as_str()).ok_or_else(|| ("/per", format!("there is no field {:?}", per.as_str())))?;
+            let spec = collection
+                .field(per.as_str())
+                .ok_or_else(|| ("/per", format!("there is no field {:?}", per.as_str())))?;
             Kind::Sequence { per: Some(spec.number) }
         }
     })
@@ -208,14 +257,22 @@ fn kind(collection: &Collection, field: &Field, catalog: &Catalog) -> Result<Kin
 fn unique_fields(collection: &mut Collection, schema: &CollectionSchema, old: Option<&Collection>) {
     for at in 0..collection.fields.len() {
         let (name, number) = (collection.fields[at].name.clone(), collection.fields[at].number);
-        let unique = schema.fields.iter().any(|(other, field)| other.as_str() == name && field.unique);
+        let unique = schema
+            .fields
+            .iter()
+            .any(|(other, field)| other.as_str() == name && field.unique);
         if !unique {
             continue;
         }
         let kept = old.and_then(|old| old.field(&name)).and_then(|field| field.unique);
         let index = kept.unwrap_or_else(|| take_index(collection));
         collection.fields[at].unique = Some(index);
-        collection.indexes.push(IndexSpec { number: index, name: None, parts: vec![Part::Field(number)], unique: true });
+        collection.indexes.push(IndexSpec {
+            number: index,
+            name: None,
+            parts: vec![Part::Field(number)],
+            unique: true,
+        });
     }
 }
 
@@ -243,7 +300,12 @@ fn add_index(collection: &mut Collection, name: &Name, index: &IndexSchema, old:
     let same = |old: &&IndexSpec| old.name.as_deref() == Some(name.as_str()) && old.parts == parts && old.unique == index.unique;
     let number = old.and_then(|old| old.indexes.iter().find(same)).map(|old| old.number);
     let number = number.unwrap_or_else(|| take_index(collection));
-    collection.indexes.push(IndexSpec { number, name: Some(name.as_str().to_owned()), parts, unique: index.unique });
+    collection.indexes.push(IndexSpec {
+        number,
+        name: Some(name.as_str().to_owned()),
+        parts,
+        unique: index.unique,
+    });
 }
 
 /// Why a change of the schema does not fit records that are there.
@@ -259,12 +321,20 @@ fn incompatible(old: &Collection, new: &Collection) -> Option<String> {
         }
     }
     for field in &old.fields {
-        let Some(now) = new.field_numbered(field.number) else { return Some(format!("the field {:?} is dropped", field.name)) };
+        let Some(now) = new.field_numbered(field.number) else {
+            return Some(format!("the field {:?} is dropped", field.name));
+        };
         if narrows(field, now) {
-            return Some(format!("the field {:?} allows less than before, or has another type", field.name));
+            return Some(format!(
+                "the field {:?} allows less than before, or has another type",
+                field.name
+            ));
         }
     }
-    let required = new.fields.iter().find(|field| field.required && old.field_numbered(field.number).is_none());
+    let required = new
+        .fields
+        .iter()
+        .find(|field| field.required && old.field_numbered(field.number).is_none());
     required.map(|field| format!("the field {:?} is new and required", field.name))
 }
 
@@ -275,8 +345,16 @@ fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
             old.iter().any(|option| !new.contains(option))
         }
         (
-            Kind::Reference { collection: old, on_delete: before, .. },
-            Kind::Reference { collection: new, on_delete: after, .. },
+            Kind::Reference {
+                collection: old,
+                on_delete: before,
+                ..
+            },
+            Kind::Reference {
+                collection: new,
+                on_delete: after,
+                ..
+            },
         ) => old != new || (before != after && *after == Deletion::SetNull),
         (old, new) => old != new,
     };
@@ -298,7 +376,12 @@ fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
 }
 
 fn parts(collection: &Collection, index: &IndexSpec) -> String {
-    index.parts.iter().map(|part| collection.part_name(*part)).collect::<Vec<_>>().join(", ")
+    index
+        .parts
+        .iter()
+        .map(|part| collection.part_name(*part))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The answer where a change needs an empty collection that is not empty.

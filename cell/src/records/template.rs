@@ -29,7 +29,12 @@ struct Entry {
 pub(crate) fn collections(template: &str) -> Result<Vec<Collection>, Error> {
     let found = TEMPLATES.iter().find(|(name, _)| *name == template);
     let known = || names().collect::<Vec<_>>().join(", ");
-    let unknown = || Error::new(Code::InvalidFields, format!("/template: {template:?} is not a template; there are: {}", known()));
+    let unknown = || {
+        Error::new(
+            Code::InvalidFields,
+            format!("/template: {template:?} is not a template; there are: {}", known()),
+        )
+    };
     let (_, text) = found.ok_or_else(unknown)?;
     let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| crate::service::error::internal(&error))?;
     let mut catalog = Catalog::default();

@@ -23,7 +23,10 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
 
 /// `2026-11-22` for days since the epoch.
 pub(crate) fn format_date(days: i32) -> String {
-    EPOCH.checked_add(jiff::Span::new().try_days(i64::from(days)).unwrap_or_default()).unwrap_or(EPOCH).to_string()
+    EPOCH
+        .checked_add(jiff::Span::new().try_days(i64::from(days)).unwrap_or_default())
+        .unwrap_or(EPOCH)
+        .to_string()
 }
 
 /// Reads `2026-11-22`: exactly ten characters.

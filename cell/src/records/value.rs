@@ -51,7 +51,10 @@ pub(crate) struct Doc(Vec<(u16, Value)>);
 impl Doc {
     /// The value of a field.
     pub(crate) fn get(&self, field: u16) -> Option<&Value> {
-        self.0.binary_search_by_key(&field, |(number, _)| *number).ok().map(|at| &self.0[at].1)
+        self.0
+            .binary_search_by_key(&field, |(number, _)| *number)
+            .ok()
+            .map(|at| &self.0[at].1)
     }
 
     /// Sets or, with none, removes the value of a field.

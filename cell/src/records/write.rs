@@ -86,7 +86,11 @@ impl Command for RecordsWrite {
             match operate(world, &catalog, operation) {
                 Ok(done) => written.push(done),
                 Err(Stop::Refused(refusal)) if many && refusal != Refusal::Stale => {
-                    return Err(Refusal::At { operation: number, refusal: Box::new(refusal) }.into());
+                    return Err(Refusal::At {
+                        operation: number,
+                        refusal: Box::new(refusal),
+                    }
+                    .into());
                 }
                 Err(stop) => return Err(stop),
             }
@@ -98,30 +102,60 @@ impl Command for RecordsWrite {
 
 fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Result<Written, Stop> {
     match operation {
-        Operation::Store { collection, id, expect, doc, created } => {
+        Operation::Store {
+            collection,
+            id,
+            expect,
+            doc,
+            created,
+        } => {
             let collection = find(catalog, collection)?;
-            let place = Place { space: world.space, collection: collection.number, id };
+            let place = Place {
+                space: world.space,
+                collection: collection.number,
+                id,
+            };
             store(world, &collection, place, expect, doc, created)
         }
         Operation::Delete { collection, id, expect } => {
             let collection = find(catalog, collection)?;
-            let place = Place { space: world.space, collection: collection.number, id };
+            let place = Place {
+                space: world.space,
+                collection: collection.number,
+                id,
+            };
             expected(world, &collection, place, expect)?;
             delete(world, catalog, place, 0)?;
-            Ok(Written { id, created: false, row: None })
+            Ok(Written {
+                id,
+                created: false,
+                row: None,
+            })
         }
         Operation::Check { collection, id, expect } => {
             let collection = find(catalog, collection)?;
-            let place = Place { space: world.space, collection: collection.number, id };
+            let place = Place {
+                space: world.space,
+                collection: collection.number,
+                id,
+            };
             expected(world, &collection, place, expect)?;
-            Ok(Written { id, created: false, row: None })
+            Ok(Written {
+                id,
+                created: false,
+                row: None,
+            })
         }
     }
 }
 
 /// The collection of an operation. Commands are decided on the schema that they are applied to, so it is there.
 fn find(catalog: &Catalog, number: u32) -> Result<Arc<Collection>, Refusal> {
-    catalog.numbered(number).filter(|collection| !collection.dropped).cloned().ok_or(Refusal::Stale)
+    catalog
+        .numbered(number)
+        .filter(|collection| !collection.dropped)
+        .cloned()
+        .ok_or(Refusal::Stale)
 }
 
 /// Reads a record and compares it with what is expected.
@@ -161,12 +195,26 @@ pub(crate) fn store(
         world.put(&key, &last);
     }
     let row = put(world, collection, place, old.as_ref(), new)?;
-    Ok(Written { id: place.id, created: old.is_none(), row: Some(row) })
+    Ok(Written {
+        id: place.id,
+        created: old.is_none(),
+        row: Some(row),
+    })
 }
 
 /// Writes a checked record.
-fn put(world: &mut World<'_>, collection: &Collection, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Refusal> {
-    let kind = if old.is_some() { EventKind::RecordUpdated } else { EventKind::RecordCreated };
+fn put(
+    world: &mut World<'_>,
+    collection: &Collection,
+    place: Place,
+    old: Option<&Record>,
+    new: Record,
+) -> Result<Bytes, Refusal> {
+    let kind = if old.is_some() {
+        EventKind::RecordUpdated
+    } else {
+        EventKind::RecordCreated
+    };
     world.event(kind, Subject::Record(place.collection, place.id, new.version))?;
     entries::replace(world, collection, place, old, Some(&new));
     let row = Bytes::from(seal(&RecordRow::V1(new)));
@@ -196,7 +244,12 @@ fn number(
             Some(Value::Reference(id)) => id.into_bytes(),
             _ => [0; 16],
         };
-        let key = Sequence { space: place.space, collection: place.collection, field: u32::from(field.number), scope };
+        let key = Sequence {
+            space: place.space,
+            collection: place.collection,
+            field: u32::from(field.number),
+            scope,
+        };
         let last: i64 = world.row(&key)?.unwrap_or(0);
         let given = match doc.get(field.number) {
             Some(Value::Integer(given)) => *given,
@@ -221,7 +274,10 @@ fn delete(world: &mut World<'_>, catalog: &Catalog, place: Place, depth: usize) 
     }
     entries::replace(world, &collection, place, Some(&old), None);
     world.delete(&place.key());
-    world.event(EventKind::RecordDeleted, Subject::Record(place.collection, place.id, old.version.saturating_add(1)))?;
+    world.event(
+        EventKind::RecordDeleted,
+        Subject::Record(place.collection, place.id, old.version.saturating_add(1)),
+    )?;
     world.check_size()?;
     for entry in referrers(world, place)? {
         release(world, catalog, &entry, depth)?;
@@ -243,13 +299,23 @@ fn referrers(world: &World<'_>, place: Place) -> Result<Vec<ReferenceEntry>, Sto
 /// Does what one reference says when its target goes.
 fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, depth: usize) -> Result<(), Stop> {
     let collection = find(catalog, entry.source_collection)?;
-    let place = Place { space: entry.space, collection: entry.source_collection, id: Uuid::from_bytes(entry.source) };
+    let place = Place {
+        space: entry.space,
+        collection: entry.source_collection,
+        id: Uuid::from_bytes(entry.source),
+    };
     let field = collection.fields.iter().find(|field| u32::from(field.number) == entry.field);
-    let Some(Kind::Reference { on_delete, .. }) = field.map(|field| &field.kind) else { return Ok(()) };
+    let Some(Kind::Reference { on_delete, .. }) = field.map(|field| &field.kind) else {
+        return Ok(());
+    };
     // The record may be gone already: it was reached through another reference of the same deletion.
     let Some(old) = place.read(world)? else { return Ok(()) };
     match on_delete {
-        Deletion::Restrict => Err(Refusal::Referenced { collection: collection.name.clone(), id: place.id }.into()),
+        Deletion::Restrict => Err(Refusal::Referenced {
+            collection: collection.name.clone(),
+            id: place.id,
+        }
+        .into()),
         Deletion::Cascade => delete(world, catalog, place, depth + 1),
         Deletion::SetNull => {
             let mut new = old.clone();

@@ -22,7 +22,11 @@ impl Front {
                 name: region.name.clone(),
                 endpoint: nodes.first().map(|node| node.endpoint.clone()).unwrap_or_default(),
                 nodes: nodes.iter().map(|node| node.name.clone()).collect(),
-                cells: config.region_cells(&region.name).iter().map(|cell| cell.name.clone()).collect(),
+                cells: config
+                    .region_cells(&region.name)
+                    .iter()
+                    .map(|cell| cell.name.clone())
+                    .collect(),
             }
         };
         config.regions.iter().map(region).collect()
@@ -60,7 +64,12 @@ impl Front {
                 };
                 let own = me.then_some(status.last_log);
                 let matched = status.matched.get(member).copied().or(own);
-                ReplicaBody { node: self.platform.node_name(member.0), number: NodeNumber(member.0), role: role.to_owned(), matched }
+                ReplicaBody {
+                    node: self.platform.node_name(member.0),
+                    number: NodeNumber(member.0),
+                    role: role.to_owned(),
+                    matched,
+                }
             })
             .collect();
         Cell {
@@ -83,7 +92,12 @@ impl Front {
     fn show_far_cell(&self, entry: &crate::config::CellEntry, kind: &str, tenants: u64) -> Cell {
         let replica = |name: &String| {
             let number = self.platform.config.node(name).map_or(0, |node| node.number);
-            ReplicaBody { node: name.clone(), number: NodeNumber(number), role: "follower".to_owned(), matched: None }
+            ReplicaBody {
+                node: name.clone(),
+                number: NodeNumber(number),
+                role: "follower".to_owned(),
+                matched: None,
+            }
         };
         Cell {
             name: entry.name.clone(),
@@ -103,11 +117,15 @@ impl Front {
 
     pub(super) async fn hash_cell(&self, cell: &str) -> Result<CellHash> {
         let replica = self.platform.replicas().find(|replica| replica.name.as_ref() == cell);
-        let replica = replica.ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))?;
+        let replica =
+            replica.ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))?;
         let snapshot = replica.store.begin_read();
         let applied = snapshot.mark().index;
         let hashed = tokio::task::spawn_blocking(move || snapshot.hash(KeyRange::all()));
-        let hashed = hashed.await.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
+        let hashed = hashed
+            .await
+            .map_err(|error| internal(&error))?
+            .map_err(|error| internal(&error))?;
         Ok(CellHash {
             cell: cell.to_owned(),
             node: self.platform.me.name.clone(),

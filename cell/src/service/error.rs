@@ -23,30 +23,41 @@ pub(crate) fn internal(error: &dyn Display) -> Error {
 /// A command that had no effect.
 pub(crate) fn refused(refusal: &Refusal) -> Error {
     match refusal {
-        Refusal::Stale => Error::new(Code::Contention, "others changed the same records at the same time; try again"),
+        Refusal::Stale => Error::new(
+            Code::Contention,
+            "others changed the same records at the same time; try again",
+        ),
         Refusal::NoSpace => no_space(),
         Refusal::NotFound { what } => Error::new(Code::NotFound, format!("there is no {what}")),
         Refusal::AlreadyExists { what } => Error::new(Code::AlreadyExists, format!("there is {what} already")),
-        Refusal::VersionMismatch { current } => {
-            Error::new(Code::VersionMismatch, format!("it has version {current} now; read it and decide again"))
-        }
-        Refusal::Unique { collection, fields, holder } => {
+        Refusal::VersionMismatch { current } => Error::new(
+            Code::VersionMismatch,
+            format!("it has version {current} now; read it and decide again"),
+        ),
+        Refusal::Unique {
+            collection,
+            fields,
+            holder,
+        } => {
             let detail = format!("{collection}/{holder} has the same {} already", fields.join(" and "));
             Error::new(Code::UniqueViolation, detail)
         }
-        Refusal::ReferenceMissing { field, collection, id } => {
-            Error::new(Code::ReferenceViolation, format!("{field} refers to {collection}/{id}, which does not exist"))
-        }
+        Refusal::ReferenceMissing { field, collection, id } => Error::new(
+            Code::ReferenceViolation,
+            format!("{field} refers to {collection}/{id}, which does not exist"),
+        ),
         Refusal::Referenced { collection, id } => {
             Error::new(Code::ReferenceViolation, format!("{collection}/{id} still refers to it"))
         }
         Refusal::TooLarge { what } => Error::new(Code::TooLarge, what.clone()),
-        Refusal::IdempotencyMismatch => {
-            Error::new(Code::IdempotencyMismatch, "the Idempotency-Key was used with another body: use a new key")
-        }
-        Refusal::NotEmpty { collection } => {
-            Error::new(Code::AlreadyExists, format!("{collection} has records; the change needs an empty collection"))
-        }
+        Refusal::IdempotencyMismatch => Error::new(
+            Code::IdempotencyMismatch,
+            "the Idempotency-Key was used with another body: use a new key",
+        ),
+        Refusal::NotEmpty { collection } => Error::new(
+            Code::AlreadyExists,
+            format!("{collection} has records; the change needs an empty collection"),
+        ),
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
     }
 }
@@ -54,8 +65,15 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
 /// An error about one operation of a batch.
 fn at(operation: usize, error: Error) -> Error {
     let pointer = format!("/operations/{operation}");
-    let errors = vec![api::error::FieldError { pointer, message: error.detail.clone() }];
-    Error { detail: format!("operation {operation}: {}", error.detail), errors, ..error }
+    let errors = vec![api::error::FieldError {
+        pointer,
+        message: error.detail.clone(),
+    }];
+    Error {
+        detail: format!("operation {operation}: {}", error.detail),
+        errors,
+        ..error
+    }
 }
 
 /// A tenant whose space is not made yet, or is being erased.
@@ -77,7 +95,10 @@ pub(crate) fn proposal(error: ProposeError) -> Error {
         ProposeError::Unknown(reason) => {
             tracing::info!(reason, "the outcome of a proposal is not known");
             let detail = "the write may or may not be applied; ask again with the same Idempotency-Key";
-            Error { outcome: Outcome::Unknown, ..Error::new(Code::Unavailable, detail) }
+            Error {
+                outcome: Outcome::Unknown,
+                ..Error::new(Code::Unavailable, detail)
+            }
         }
         ProposeError::Stopped(reason) => stopped(&reason).unknown(),
     }
@@ -95,7 +116,10 @@ pub(crate) fn barrier(error: ReadError) -> Error {
 /// A replica that is not the leader.
 pub(crate) fn not_leader(leader: Option<u64>) -> Error {
     let error = Error::new(Code::NotLeader, "this replica is not the leader of the tenant's cell");
-    Error { leader: leader.map(NodeNumber), ..error }
+    Error {
+        leader: leader.map(NodeNumber),
+        ..error
+    }
 }
 
 /// A replica that has stopped.

@@ -1,15 +1,14 @@
 //! Who asks: from secrets to principals and operators.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use api::error::{Code, Error, Result};
-use api::service::{Operator, Placement, Principal, Stage, Timing};
+use api::service::{Operator, Placement, Principal};
 use storage::Space;
 
 use super::Front;
 use super::error::internal;
-use crate::access::authenticate;
+use crate::access::authenticate::{self, Identity};
 use crate::access::secret;
 use crate::directory::query;
 use crate::node::replica::Replica;
@@ -17,24 +16,39 @@ use crate::records::time::now_micros;
 
 impl Front {
     /// The principal of a tenant's secret. A secret that this replica does not know is looked up once more behind a read
-    /// barrier: it may be younger than what the replica has applied.
-    pub(super) async fn tenant_principal(&self, placement: &Placement, text: &str, timing: &Timing) -> Result<Principal> {
+    /// barrier: it may be younger than what the replica has applied. A token of another tenant is answered like a tenant that
+    /// does not exist.
+    pub(super) async fn tenant_principal(&self, placement: &Placement, text: &str) -> Result<Principal> {
+        if !secret::is_well_formed(text, secret::TENANT) {
+            return Err(Error::new(
+                Code::Unauthenticated,
+                "the token is not one: tokens of tenants look like cnt_…, with a check at their end",
+            ));
+        }
         let replica = self.platform.replica(placement)?;
         let space = Space(placement.uid);
-        let start = Instant::now();
         let mut found = look_up(replica, space, text)?;
-        if found.is_none() {
+        if !matches!(found, Identity::Known(_)) {
             replica.group.read_barrier().await.map_err(super::error::barrier)?;
             found = look_up(replica, space, text)?;
         }
-        timing.add(Stage::Gate, start.elapsed());
-        found.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not one of this tenant, has expired or was revoked"))
+        match found {
+            Identity::Known(principal) => Ok(principal),
+            Identity::Ended => Err(Error::new(Code::Unauthenticated, "the token has expired or was revoked")),
+            Identity::Foreign => Err(Error::new(Code::NotFound, "the token is not one of this tenant")),
+        }
     }
 
     /// The operator behind a secret: the one that this node was started with, or one of the directory.
     pub(super) async fn operator(&self, text: &str) -> Result<Operator> {
-        if self.platform.operator.is_some_and(|own| blake3::Hash::from(own) == blake3::Hash::from(secret::hash(text))) {
-            return Ok(Operator { name: Arc::from("bootstrap") });
+        if self
+            .platform
+            .operator
+            .is_some_and(|own| blake3::Hash::from(own) == blake3::Hash::from(secret::hash(text)))
+        {
+            return Ok(Operator {
+                name: Arc::from("bootstrap"),
+            });
         }
         let directory = &self.platform.directory;
         let look_up = || query::operator(&directory.store.begin_read(), text).map_err(|fault| internal(&fault));
@@ -44,16 +58,18 @@ impl Front {
             found = look_up()?;
         }
         let found = found.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not one of an operator"))?;
-        Ok(Operator { name: Arc::from(found.name) })
+        Ok(Operator {
+            name: Arc::from(found.name),
+        })
     }
 }
 
-fn look_up(replica: &Replica, space: Space, text: &str) -> Result<Option<Principal>> {
+fn look_up(replica: &Replica, space: Space, text: &str) -> Result<Identity> {
     let moment = match replica.moment(space) {
         Ok(moment) => moment,
         // A space that is not applied here yet is looked for behind the barrier; one that is not there at all says so then.
-        Err(error) if error.code == Code::Unavailable => return Ok(None),
+        Err(error) if error.code == Code::Unavailable => return Ok(Identity::Foreign),
         Err(error) => return Err(error),
     };
-    authenticate::principal(&moment.snapshot, space, &moment.header, text, now_micros()).map_err(|fault| internal(&fault))
+    authenticate::identity(&moment.snapshot, space, &moment.header, text, now_micros()).map_err(|fault| internal(&fault))
 }

@@ -67,10 +67,22 @@ impl Front {
 const CELL_METRICS: [(&str, &str, &str); 9] = [
     ("cloudnest_cell_leader", "gauge", "1 where this node leads the cell."),
     ("cloudnest_cell_term", "gauge", "The Raft term."),
-    ("cloudnest_cell_apply_lag", "gauge", "Entries of the log that are not applied yet."),
+    (
+        "cloudnest_cell_apply_lag",
+        "gauge",
+        "Entries of the log that are not applied yet.",
+    ),
     ("cloudnest_cell_applied", "counter", "The last applied log position."),
-    ("cloudnest_cell_durable", "counter", "The log position that is durable in the store."),
-    ("cloudnest_cell_delta_bytes", "gauge", "Bytes in memory in front of the store."),
+    (
+        "cloudnest_cell_durable",
+        "counter",
+        "The log position that is durable in the store.",
+    ),
+    (
+        "cloudnest_cell_delta_bytes",
+        "gauge",
+        "Bytes in memory in front of the store.",
+    ),
     ("cloudnest_cell_flushes_total", "counter", "Finished flushes."),
     ("cloudnest_cell_file_bytes", "gauge", "Size of the store's file."),
     ("cloudnest_cell_stopped", "gauge", "1 where the replica has stopped."),

@@ -81,9 +81,23 @@ impl Front {
         let access = current_access(ctx, &moment.snapshot, &moment.header)?;
         let (schema, position) = (moment.header.schema, moment.header.position);
         drop(moment);
-        let mut run =
-            Run { replica, ctx, collection, key, schema, access, sent: done.last, under_way: VecDeque::new(), out, done, position };
-        let mut chunk = Chunk { last: done.last, ..Chunk::default() };
+        let mut run = Run {
+            replica,
+            ctx,
+            collection,
+            key,
+            schema,
+            access,
+            sent: done.last,
+            under_way: VecDeque::new(),
+            out,
+            done,
+            position,
+        };
+        let mut chunk = Chunk {
+            last: done.last,
+            ..Chunk::default()
+        };
         while let Some((number, text)) = lines.next().await? {
             if number <= done.last {
                 continue;
@@ -136,7 +150,11 @@ impl Run<'_> {
         };
         self.sent = chunk.last;
         let (replica, ctx, failures) = (self.replica, self.ctx, chunk.failures);
-        let proposal = Proposal { command, schema: Some(self.schema), access: Some(self.access) };
+        let proposal = Proposal {
+            command,
+            schema: Some(self.schema),
+            access: Some(self.access),
+        };
         let (space, actor) = (Space(ctx.placement.uid), Actor::Token(ctx.principal.token.0));
         let mut sending = async move { (failures, replica.propose(space, actor, None, proposal, &ctx.timing).await) }.boxed();
         // The first poll hands it to the log: the order of the commands is the order of the lines.
@@ -149,16 +167,24 @@ impl Run<'_> {
 
     /// Waits for the oldest command and tells what it did.
     async fn settle(&mut self) -> Result<()> {
-        let Some(oldest) = self.under_way.pop_front() else { return Ok(()) };
+        let Some(oldest) = self.under_way.pop_front() else {
+            return Ok(());
+        };
         let (mut failures, bytes) = oldest.await;
         let answer: Answer<Imported> = answer(&bytes?).map_err(|fault| internal(&fault))?;
         let imported = answer.result.map_err(|refusal| match refusal {
-            crate::machine::refusal::Refusal::Stale => {
-                Error::new(Code::Unavailable, "the schema or the tokens changed during the import: send it again with the same Import-Id")
-            }
+            crate::machine::refusal::Refusal::Stale => Error::new(
+                Code::Unavailable,
+                "the schema or the tokens changed during the import: send it again with the same Import-Id",
+            ),
             other => refused(&other),
         })?;
-        failures.extend(imported.refused.iter().map(|(number, refusal)| failure(*number, &refused(refusal))));
+        failures.extend(
+            imported
+                .refused
+                .iter()
+                .map(|(number, refusal)| failure(*number, &refused(refusal))),
+        );
         failures.sort_unstable_by_key(|failure| failure.line);
         self.done = imported.checkpoint;
         self.position = answer.position;
@@ -176,7 +202,14 @@ impl Run<'_> {
         }
         let Checkpoint { imported, failed, .. } = self.done;
         let mut text = Vec::with_capacity(64);
-        append(&mut text, &ImportLine::Summary(ImportSummary { imported, failed, position: self.position }))?;
+        append(
+            &mut text,
+            &ImportLine::Summary(ImportSummary {
+                imported,
+                failed,
+                position: self.position,
+            }),
+        )?;
         tell(&self.out, text).await
     }
 }
@@ -196,7 +229,16 @@ fn failure(line: u64, error: &Error) -> ImportFailure {
     let message = if error.errors.is_empty() {
         error.detail.clone()
     } else {
-        error.errors.iter().map(|wrong| format!("{}: {}", wrong.pointer, wrong.message)).collect::<Vec<_>>().join("; ")
+        error
+            .errors
+            .iter()
+            .map(|wrong| format!("{}: {}", wrong.pointer, wrong.message))
+            .collect::<Vec<_>>()
+            .join("; ")
     };
-    ImportFailure { line, code: error.code.name().to_owned(), message: message.chars().take(MESSAGE_CHARS).collect() }
+    ImportFailure {
+        line,
+        code: error.code.name().to_owned(),
+        message: message.chars().take(MESSAGE_CHARS).collect(),
+    }
 }

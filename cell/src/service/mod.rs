@@ -48,7 +48,13 @@ impl Front {
 
 /// One operation on one record.
 fn one(op: BatchVerb, collection: &Name, id: Option<Id>, if_match: Option<u64>, fields: Option<Fields>) -> BatchOperation {
-    BatchOperation { op, collection: collection.clone(), id, if_match, fields }
+    BatchOperation {
+        op,
+        collection: collection.clone(),
+        id,
+        if_match,
+        fields,
+    }
 }
 
 #[async_trait]
@@ -75,16 +81,19 @@ impl Service for Front {
         Ok(Box::new(stream))
     }
 
-    async fn authenticate(&self, placement: &Placement, secret: &str, timing: &Timing) -> Result<Principal> {
-        self.tenant_principal(placement, secret, timing).await
+    async fn authenticate(&self, placement: &Placement, secret: &str, _: &Timing) -> Result<Principal> {
+        self.tenant_principal(placement, secret).await
     }
 
     async fn authenticate_operator(&self, secret: &str) -> Result<Operator> {
         self.operator(secret).await
     }
 
-    async fn barrier(&self, placement: &Placement, consistency: Consistency, timing: &Timing) -> Result<()> {
-        self.platform.replica(placement)?.barrier(storage::Space(placement.uid), consistency, timing).await
+    async fn barrier(&self, placement: &Placement, consistency: Consistency, _: &Timing) -> Result<()> {
+        self.platform
+            .replica(placement)?
+            .barrier(storage::Space(placement.uid), consistency)
+            .await
     }
 
     async fn me(&self, ctx: &RequestContext) -> Result<Reply<Me>> {
@@ -132,8 +141,13 @@ impl Service for Front {
         new: NewRecord,
         key: Option<Idempotency>,
     ) -> Result<Reply<Record>> {
-        let stored = self.write_record(ctx, one(BatchVerb::Create, collection, new.id, None, Some(new.fields)), key).await?;
-        Ok(Reply { body: stored.body.body, position: stored.position })
+        let stored = self
+            .write_record(ctx, one(BatchVerb::Create, collection, new.id, None, Some(new.fields)), key)
+            .await?;
+        Ok(Reply {
+            body: stored.body.body,
+            position: stored.position,
+        })
     }
 
     async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
@@ -148,7 +162,8 @@ impl Service for Front {
         fields: Fields,
         if_match: Option<u64>,
     ) -> Result<Reply<Stored<Record>>> {
-        self.write_record(ctx, one(BatchVerb::Put, collection, Some(id), if_match, Some(fields)), None).await
+        self.write_record(ctx, one(BatchVerb::Put, collection, Some(id), if_match, Some(fields)), None)
+            .await
     }
 
     async fn record_patch(
@@ -160,12 +175,18 @@ impl Service for Front {
         if_match: Option<u64>,
         key: Option<Idempotency>,
     ) -> Result<Reply<Record>> {
-        let stored = self.write_record(ctx, one(BatchVerb::Patch, collection, Some(id), if_match, Some(patch)), key).await?;
-        Ok(Reply { body: stored.body.body, position: stored.position })
+        let stored = self
+            .write_record(ctx, one(BatchVerb::Patch, collection, Some(id), if_match, Some(patch)), key)
+            .await?;
+        Ok(Reply {
+            body: stored.body.body,
+            position: stored.position,
+        })
     }
 
     async fn record_delete(&self, ctx: &RequestContext, collection: &Name, id: Id, if_match: Option<u64>) -> Result<Reply<()>> {
-        self.delete_record(ctx, one(BatchVerb::Delete, collection, Some(id), if_match, None)).await
+        self.delete_record(ctx, one(BatchVerb::Delete, collection, Some(id), if_match, None))
+            .await
     }
 
     async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {

@@ -45,14 +45,23 @@ impl Front {
             return Err(wrong("/name", format!("must be 1 to {NAME_CHARS} characters long")));
         }
         let id = Uuid::now_v7();
-        let key = key.map(|key| IdempotencyKey { scope: key.scope, body: key.body });
+        let key = key.map(|key| IdempotencyKey {
+            scope: key.scope,
+            body: key.body,
+        });
         let actor = Actor::Operator(operator.name.to_string());
         let answer = self
             .platform
             .directory
             .write(Space::SYSTEM, actor.clone(), key, &Timing::default(), |snapshot, _| {
-                if rows::tenant(snapshot, new.slug.as_str()).map_err(|fault| internal(&fault))?.is_some() {
-                    return Err(Error::new(Code::AlreadyExists, format!("there is a tenant {:?} already", new.slug.as_str())));
+                if rows::tenant(snapshot, new.slug.as_str())
+                    .map_err(|fault| internal(&fault))?
+                    .is_some()
+                {
+                    return Err(Error::new(
+                        Code::AlreadyExists,
+                        format!("there is a tenant {:?} already", new.slug.as_str()),
+                    ));
                 }
                 let command = TenantReserve {
                     id,
@@ -63,7 +72,11 @@ impl Front {
                     plan: plan.clone(),
                     template: new.template.clone(),
                 };
-                Ok(Proposal { command, schema: None, access: None })
+                Ok(Proposal {
+                    command,
+                    schema: None,
+                    access: None,
+                })
             })
             .await?;
         let tenant = answer.result.map_err(|refusal| refused(&refusal))?;
@@ -94,20 +107,36 @@ impl Front {
             created: 0,
             expires: None,
         };
-        let command =
-            SpaceCreate { tenant: tenant.id, slug: tenant.slug.clone(), name, collections, token: Some(token.clone()) };
+        let command = SpaceCreate {
+            tenant: tenant.id,
+            slug: tenant.slug.clone(),
+            name,
+            collections,
+            token: Some(token.clone()),
+        };
         match self.at_cell(tenant, actor.clone(), command).await? {
             Ok(()) => Ok(()),
             // Somebody has gone on with the creation in the meantime, but had no token to give.
-            Err(Refusal::AlreadyExists { .. }) => {
-                self.at_cell(tenant, actor, TokenCreate { row: token }).await?.map(|_| ()).map_err(|refusal| refused(&refusal))
-            }
+            Err(Refusal::AlreadyExists { .. }) => self
+                .at_cell(tenant, actor, TokenCreate { row: token })
+                .await?
+                .map(|_| ())
+                .map_err(|refusal| refused(&refusal)),
             Err(refusal) => Err(refused(&refusal)),
         }
     }
 
-    async fn at_cell<C: Command>(&self, tenant: &Tenant, actor: Actor, command: C) -> Result<std::result::Result<C::Reply, Refusal>> {
-        let proposal = Proposal { command, schema: None, access: None };
+    async fn at_cell<C: Command>(
+        &self,
+        tenant: &Tenant,
+        actor: Actor,
+        command: C,
+    ) -> Result<std::result::Result<C::Reply, Refusal>> {
+        let proposal = Proposal {
+            command,
+            schema: None,
+            access: None,
+        };
         let bytes: Bytes = stamped(Space(tenant.uid), actor, None, proposal);
         let reply = self.platform.propose_at_leader(tenant.cell, bytes).await?;
         Ok(answer::<C::Reply>(&reply).map_err(|fault| internal(&fault))?.result)
@@ -125,7 +154,11 @@ impl Front {
             }
         }
         let none = || {
-            let what = if dedicated { "dedicated cell of this region is free" } else { "shared cell is in this region" };
+            let what = if dedicated {
+                "dedicated cell of this region is free"
+            } else {
+                "shared cell is in this region"
+            };
             Error::new(Code::Unavailable, format!("no {what}: add one to the configuration"))
         };
         best.map(|(_, cell)| cell).ok_or_else(none)
@@ -135,11 +168,23 @@ impl Front {
         match self.platform.elsewhere(region) {
             Some(elsewhere) => {
                 let detail = format!("tenants of {region} are made at {}", elsewhere.endpoint);
-                Error { elsewhere: Some(elsewhere), ..Error::new(Code::WrongRegion, detail) }
+                Error {
+                    elsewhere: Some(elsewhere),
+                    ..Error::new(Code::WrongRegion, detail)
+                }
             }
             None => {
-                let names: Vec<_> = self.platform.config.regions.iter().map(|region| region.name.as_str()).collect();
-                wrong("/region", format!("{region:?} is not a region; there are: {}", names.join(", ")))
+                let names: Vec<_> = self
+                    .platform
+                    .config
+                    .regions
+                    .iter()
+                    .map(|region| region.name.as_str())
+                    .collect();
+                wrong(
+                    "/region",
+                    format!("{region:?} is not a region; there are: {}", names.join(", ")),
+                )
             }
         }
     }
@@ -151,20 +196,32 @@ impl Front {
             Some(name) => plans.iter().find(|plan| plan.name == name),
         };
         let names = || plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ");
-        found.map(|plan| plan.name.clone()).ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
+        found
+            .map(|plan| plan.name.clone())
+            .ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
     }
 
     pub(super) fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
         if let Some(cursor) = &cursor
             && cursor.parse::<Slug>().is_err()
         {
-            return Err(Error::new(Code::InvalidCursor, "the cursor is not one that this list gave: start again without it"));
+            return Err(Error::new(
+                Code::InvalidCursor,
+                "the cursor is not one that this list gave: start again without it",
+            ));
         }
         let snapshot = self.platform.directory.store.begin_read();
         let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
         let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
-        let items = tenants.iter().map(|tenant| self.show_tenant(tenant, None)).collect::<Result<_>>()?;
-        Ok(Page { items, next_cursor, count: None })
+        let items = tenants
+            .iter()
+            .map(|tenant| self.show_tenant(tenant, None))
+            .collect::<Result<_>>()?;
+        Ok(Page {
+            items,
+            next_cursor,
+            count: None,
+        })
     }
 
     pub(super) fn get_tenant(&self, slug: &Slug) -> Result<Body> {
@@ -178,30 +235,47 @@ impl Front {
             return self.get_tenant(slug);
         }
         let actor = Actor::Operator(operator.name.to_string());
-        let command = TenantPlan { slug: slug.to_string(), plan };
+        let command = TenantPlan {
+            slug: slug.to_string(),
+            plan,
+        };
         let tenant = self.at_directory(actor, command).await?;
         self.show_tenant(&tenant, None)
     }
 
     pub(super) async fn delete_tenant(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
         let actor = Actor::Operator(operator.name.to_string());
-        let command = TenantDelete { slug: slug.to_string(), operation: Uuid::now_v7() };
+        let command = TenantDelete {
+            slug: slug.to_string(),
+            operation: Uuid::now_v7(),
+        };
         Ok(show_operation(&self.at_directory(actor, command).await?))
     }
 
     /// A command of the directory, which this node leads.
     async fn at_directory<C: Command + Clone + Sync>(&self, actor: Actor, command: C) -> Result<C::Reply> {
         let decide = |_: &storage::Snapshot, _: Option<&crate::machine::rows::Header>| {
-            Ok(Proposal { command: command.clone(), schema: None, access: None })
+            Ok(Proposal {
+                command: command.clone(),
+                schema: None,
+                access: None,
+            })
         };
-        let answer = self.platform.directory.write(Space::SYSTEM, actor, None, &Timing::default(), decide).await?;
+        let answer = self
+            .platform
+            .directory
+            .write(Space::SYSTEM, actor, None, &Timing::default(), decide)
+            .await?;
         answer.result.map_err(|refusal| refused(&refusal))
     }
 
     pub(super) fn get_operation(&self, id: Id) -> Result<Operation> {
         let snapshot = self.platform.directory.store.begin_read();
         let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
-        operation.as_ref().map(show_operation).ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
+        operation
+            .as_ref()
+            .map(show_operation)
+            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
     }
 
     fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
@@ -225,12 +299,18 @@ impl Front {
 
     /// Whether the tenant's space is there, as far as this node can tell.
     fn is_made(&self, tenant: &Tenant) -> bool {
-        self.platform.cells.get(&tenant.cell).is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
+        self.platform
+            .cells
+            .get(&tenant.cell)
+            .is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
     }
 }
 
 fn wrong(pointer: &str, message: String) -> Error {
-    Error::fields(vec![FieldError { pointer: pointer.to_owned(), message }])
+    Error::fields(vec![FieldError {
+        pointer: pointer.to_owned(),
+        message,
+    }])
 }
 
 fn show_operation(operation: &rows::Operation) -> Operation {

@@ -28,36 +28,63 @@ impl Front {
             scopes: ctx.principal.scopes.as_ref().map(|scopes| scopes.to_vec()),
             expires_at: ctx.principal.expires_at.map(format_stamp),
         };
-        Ok(Reply { body, position: moment.header.position })
+        Ok(Reply {
+            body,
+            position: moment.header.position,
+        })
     }
 
     pub(super) fn list_tokens(&self, ctx: &RequestContext) -> Result<Reply<Vec<Token>>> {
         let moment = self.moment(ctx)?;
         let body = token_row::list(&moment.snapshot, Space(ctx.placement.uid))?;
-        Ok(Reply { body, position: moment.header.position })
+        Ok(Reply {
+            body,
+            position: moment.header.position,
+        })
     }
 
-    pub(super) async fn create_token(&self, ctx: &RequestContext, new: NewToken, key: Option<Idempotency>) -> Result<Reply<Token>> {
+    pub(super) async fn create_token(
+        &self,
+        ctx: &RequestContext,
+        new: NewToken,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<Token>> {
         if new.role == Role::Owner && ctx.principal.role != Role::Owner {
             return Err(Error::new(Code::Forbidden, "only an owner may make a token of an owner"));
         }
         let replica = self.platform.replica(&ctx.placement)?;
         let space = Space(ctx.placement.uid);
-        let (id, text) = (Uuid::now_v7(), secret::generate(secret::TENANT).map_err(|error| internal(&error))?);
+        let (id, text) = (
+            Uuid::now_v7(),
+            secret::generate(secret::TENANT).map_err(|error| internal(&error))?,
+        );
         let key = key.map(|key| scoped(ctx, key));
         let answer = replica
-            .write(space, Actor::Token(ctx.principal.token.0), key, &ctx.timing, |snapshot, header| {
-                let header = header.ok_or_else(no_space)?;
-                let access = current_access(ctx, snapshot, header)?;
-                let catalog = replica.catalog(snapshot, space, header)?;
-                let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
-                Ok(Proposal { command, schema: Some(header.schema), access: Some(access) })
-            })
+            .write(
+                space,
+                Actor::Token(ctx.principal.token.0),
+                key,
+                &ctx.timing,
+                |snapshot, header| {
+                    let header = header.ok_or_else(no_space)?;
+                    let access = current_access(ctx, snapshot, header)?;
+                    let catalog = replica.catalog(snapshot, space, header)?;
+                    let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
+                    Ok(Proposal {
+                        command,
+                        schema: Some(header.schema),
+                        access: Some(access),
+                    })
+                },
+            )
             .await?;
         let row = answer.result.map_err(|refusal| refused(&refusal))?;
         // The reply of an earlier attempt has no secret: it was shown once.
         let secret = (row.id == id).then_some(text);
-        Ok(Reply { body: token_row::show(&row, secret), position: answer.position })
+        Ok(Reply {
+            body: token_row::show(&row, secret),
+            position: answer.position,
+        })
     }
 
     pub(super) async fn delete_token(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>> {
@@ -65,26 +92,52 @@ impl Front {
         let space = Space(ctx.placement.uid);
         let owner = ctx.principal.role == Role::Owner;
         let answer = replica
-            .write(space, Actor::Token(ctx.principal.token.0), None, &ctx.timing, |snapshot, header| {
-                let access = current_access(ctx, snapshot, header.ok_or_else(no_space)?)?;
-                Ok(Proposal { command: TokenDelete { id: id.0, owner }, schema: None, access: Some(access) })
-            })
+            .write(
+                space,
+                Actor::Token(ctx.principal.token.0),
+                None,
+                &ctx.timing,
+                |snapshot, header| {
+                    let access = current_access(ctx, snapshot, header.ok_or_else(no_space)?)?;
+                    Ok(Proposal {
+                        command: TokenDelete { id: id.0, owner },
+                        schema: None,
+                        access: Some(access),
+                    })
+                },
+            )
             .await?;
-        Ok(Reply { body: (), position: answer.position })
+        Ok(Reply {
+            body: (),
+            position: answer.position,
+        })
     }
 
     /// A token that an operator mints; the tenant sees it in its events.
     pub(super) async fn mint_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token> {
         let replica = self.platform.replica(placement)?;
         let space = Space(placement.uid);
-        let (id, text) = (Uuid::now_v7(), secret::generate(secret::TENANT).map_err(|error| internal(&error))?);
+        let (id, text) = (
+            Uuid::now_v7(),
+            secret::generate(secret::TENANT).map_err(|error| internal(&error))?,
+        );
         let answer = replica
-            .write(space, Actor::Operator(operator.name.to_string()), None, &Timing::default(), |snapshot, header| {
-                let header = header.ok_or_else(no_space)?;
-                let catalog = replica.catalog(snapshot, space, header)?;
-                let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
-                Ok(Proposal { command, schema: Some(header.schema), access: None })
-            })
+            .write(
+                space,
+                Actor::Operator(operator.name.to_string()),
+                None,
+                &Timing::default(),
+                |snapshot, header| {
+                    let header = header.ok_or_else(no_space)?;
+                    let catalog = replica.catalog(snapshot, space, header)?;
+                    let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
+                    Ok(Proposal {
+                        command,
+                        schema: Some(header.schema),
+                        access: None,
+                    })
+                },
+            )
             .await?;
         let row = answer.result.map_err(|refusal| refused(&refusal))?;
         Ok(token_row::show(&row, Some(text)))

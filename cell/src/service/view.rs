@@ -30,10 +30,18 @@ impl Front {
         let found = named(&moment, collection)?;
         let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id)?;
         ctx.timing.add(Stage::Query, start.elapsed());
-        Ok(Reply { body, position: moment.header.position })
+        Ok(Reply {
+            body,
+            position: moment.header.position,
+        })
     }
 
-    pub(super) async fn list_records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+    pub(super) async fn list_records(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        query: ListQuery,
+    ) -> Result<Reply<Page<Record>>> {
         let start = Instant::now();
         let moment = self.moment(ctx)?;
         let found = std::sync::Arc::clone(named(&moment, collection)?);
@@ -50,18 +58,35 @@ impl Front {
 
     pub(super) fn list_collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
         let moment = self.moment(ctx)?;
-        let body = moment.catalog.iter().filter(|found| in_scope(ctx, &found.name)).map(|found| found.to_api()).collect();
-        Ok(Reply { body, position: moment.header.position })
+        let body = moment
+            .catalog
+            .iter()
+            .filter(|found| in_scope(ctx, &found.name))
+            .map(|found| found.to_api())
+            .collect();
+        Ok(Reply {
+            body,
+            position: moment.header.position,
+        })
     }
 
     pub(super) fn get_collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
         let moment = self.moment(ctx)?;
         let body = named(&moment, name)?.to_api();
-        Ok(Reply { body, position: moment.header.position })
+        Ok(Reply {
+            body,
+            position: moment.header.position,
+        })
     }
 
     /// Events after a position; waits for the first one where there is none yet.
-    pub(super) async fn events_after(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
+    pub(super) async fn events_after(
+        &self,
+        ctx: &RequestContext,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Reply<Vec<Event>>> {
         let replica = self.platform.replica(&ctx.placement)?;
         let space = Space(ctx.placement.uid);
         let deadline = Instant::now() + wait;
@@ -69,8 +94,18 @@ impl Front {
             let moment = replica.moment(space)?;
             let position = moment.header.position;
             if after < position {
-                let read = events::after(&moment.snapshot, space, &moment.catalog, ctx.placement.slug.as_str(), after, limit)?;
-                let body = read.into_iter().filter(|event| event.collection.as_deref().is_none_or(|name| in_scope(ctx, name))).collect();
+                let read = events::after(
+                    &moment.snapshot,
+                    space,
+                    &moment.catalog,
+                    ctx.placement.slug.as_str(),
+                    after,
+                    limit,
+                )?;
+                let body = read
+                    .into_iter()
+                    .filter(|event| event.collection.as_deref().is_none_or(|name| in_scope(ctx, name)))
+                    .collect();
                 return Ok(Reply { body, position });
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -78,7 +113,10 @@ impl Front {
             // Nothing is pinned while it waits.
             drop(moment);
             if left.is_zero() || !replica.group.wait_applied(applied + 1, left).await {
-                return Ok(Reply { body: Vec::new(), position });
+                return Ok(Reply {
+                    body: Vec::new(),
+                    position,
+                });
             }
         }
     }
@@ -86,10 +124,16 @@ impl Front {
 
 /// Whether a token may see a collection.
 pub(super) fn in_scope(ctx: &RequestContext, collection: &str) -> bool {
-    ctx.principal.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| scope == collection))
+    ctx.principal
+        .scopes
+        .as_ref()
+        .is_none_or(|scopes| scopes.iter().any(|scope| scope == collection))
 }
 
 /// A collection by its name.
 pub(super) fn named<'m>(moment: &'m Moment, name: &Name) -> Result<&'m std::sync::Arc<crate::records::schema::Collection>> {
-    moment.catalog.named(name.as_str()).ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {:?}", name.as_str())))
+    moment
+        .catalog
+        .named(name.as_str())
+        .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {:?}", name.as_str())))
 }

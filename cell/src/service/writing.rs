@@ -38,17 +38,31 @@ impl Front {
         let row = written.row.ok_or_else(|| internal(&"a stored record has no row"))?;
         let collection = self.shown_in(ctx, operation.collection.as_str())?;
         let body = self.shown(&collection, written.id, &row)?;
-        Ok(Reply { body: Stored { body, created: written.created }, position: answer.position })
+        Ok(Reply {
+            body: Stored {
+                body,
+                created: written.created,
+            },
+            position: answer.position,
+        })
     }
 
     /// Deletes a record.
     pub(super) async fn delete_record(&self, ctx: &RequestContext, operation: BatchOperation) -> Result<Reply<()>> {
         let answer = self.write_records(ctx, None, |view| decide::single(view, &operation)).await?;
-        Ok(Reply { body: (), position: answer.position })
+        Ok(Reply {
+            body: (),
+            position: answer.position,
+        })
     }
 
     /// Several operations, all or none.
-    pub(super) async fn write_batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
+    pub(super) async fn write_batch(
+        &self,
+        ctx: &RequestContext,
+        batch: Batch,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<BatchReply>> {
         let mut operations = batch.operations;
         for operation in operations.iter_mut().filter(|operation| operation.op == BatchVerb::Create) {
             operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
@@ -59,9 +73,16 @@ impl Front {
         for (operation, written) in operations.iter().zip(written) {
             let collection = self.shown_in(ctx, operation.collection.as_str())?;
             let record = written.row.map(|row| self.shown(&collection, written.id, &row)).transpose()?;
-            results.push(BatchResult { op: operation.op, id: Id(written.id), record });
+            results.push(BatchResult {
+                op: operation.op,
+                id: Id(written.id),
+                record,
+            });
         }
-        Ok(Reply { body: BatchReply { results }, position: answer.position })
+        Ok(Reply {
+            body: BatchReply { results },
+            position: answer.position,
+        })
     }
 
     async fn write_records(
@@ -74,21 +95,39 @@ impl Front {
         let space = Space(ctx.placement.uid);
         let key = key.map(|key| scoped(ctx, key));
         replica
-            .write(space, Actor::Token(ctx.principal.token.0), key, &ctx.timing, |snapshot, header| {
-                let header = header.ok_or_else(no_space)?;
-                let access = current_access(ctx, snapshot, header)?;
-                let catalog = replica.catalog(snapshot, space, header)?;
-                let view = View { snapshot, catalog: &catalog, space };
-                let command = decide(&view)?;
-                Ok(Proposal { command, schema: Some(header.schema), access: Some(access) })
-            })
+            .write(
+                space,
+                Actor::Token(ctx.principal.token.0),
+                key,
+                &ctx.timing,
+                |snapshot, header| {
+                    let header = header.ok_or_else(no_space)?;
+                    let access = current_access(ctx, snapshot, header)?;
+                    let catalog = replica.catalog(snapshot, space, header)?;
+                    let view = View {
+                        snapshot,
+                        catalog: &catalog,
+                        space,
+                    };
+                    let command = decide(&view)?;
+                    Ok(Proposal {
+                        command,
+                        schema: Some(header.schema),
+                        access: Some(access),
+                    })
+                },
+            )
             .await
     }
 
     /// The collection that a reply shows records of.
     fn shown_in(&self, ctx: &RequestContext, name: &str) -> Result<Arc<Collection>> {
         let moment = self.moment(ctx)?;
-        moment.catalog.named(name).cloned().ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
+        moment
+            .catalog
+            .named(name)
+            .cloned()
+            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
     }
 
     fn shown(&self, collection: &Arc<Collection>, id: Uuid, row: &Bytes) -> Result<Record> {
@@ -99,8 +138,15 @@ impl Front {
 
 impl Replica {
     /// The catalog at a snapshot.
-    pub(crate) fn catalog(&self, snapshot: &Snapshot, space: Space, header: &Header) -> Result<Arc<crate::machine::catalog::Catalog>> {
-        self.catalogs().get(snapshot, space, header.schema).map_err(|fault| internal(&fault))
+    pub(crate) fn catalog(
+        &self,
+        snapshot: &Snapshot,
+        space: Space,
+        header: &Header,
+    ) -> Result<Arc<crate::machine::catalog::Catalog>> {
+        self.catalogs()
+            .get(snapshot, space, header.schema)
+            .map_err(|fault| internal(&fault))
     }
 }
 
@@ -119,11 +165,17 @@ pub(super) fn scoped(ctx: &RequestContext, key: Idempotency) -> IdempotencyKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(ctx.principal.token.0.as_bytes());
     hasher.update(&key.scope);
-    IdempotencyKey { scope: *hasher.finalize().as_bytes(), body: key.body }
+    IdempotencyKey {
+        scope: *hasher.finalize().as_bytes(),
+        body: key.body,
+    }
 }
 
 /// The one result of a command with one operation.
 fn first(result: std::result::Result<Vec<Written>, crate::machine::refusal::Refusal>) -> Result<Written> {
     let written = result.map_err(|refusal| super::error::refused(&refusal))?;
-    written.into_iter().next().ok_or_else(|| internal(&"a command with one operation has no result"))
+    written
+        .into_iter()
+        .next()
+        .ok_or_else(|| internal(&"a command with one operation has no result"))
 }

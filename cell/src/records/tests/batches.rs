@@ -4,10 +4,14 @@ use crate::machine::refusal::Refusal;
 #[test]
 fn a_batch_is_all_or_nothing_and_says_which_operation_failed() {
     let mut stage = Stage::with_template("workspace");
-    run(&mut stage, &[create("projects", 1, json!({"name": "a", "key": "A"}))]).result.expect("stored");
+    run(&mut stage, &[create("projects", 1, json!({"name": "a", "key": "A"}))])
+        .result
+        .expect("stored");
     let (keys, position) = (stage.keys(), stage.header().position);
     let batch = [task(1, "fine"), create("projects", 2, json!({"name": "b", "key": "A"}))];
-    let Err(Refusal::At { operation: 1, refusal }) = run(&mut stage, &batch).result else { panic!("operation 1 is refused") };
+    let Err(Refusal::At { operation: 1, refusal }) = run(&mut stage, &batch).result else {
+        panic!("operation 1 is refused")
+    };
     assert!(matches!(*refusal, Refusal::Unique { .. }));
     assert_eq!((stage.keys(), stage.header().position), (keys, position));
 }

@@ -46,7 +46,9 @@ fn every_type_takes_its_values_and_gives_them_back() {
 #[test]
 fn a_timestamp_may_be_epoch_seconds() {
     let mut stage = every_type();
-    run(&mut stage, &[create("all", 1, json!({"moment": 1_370_565_812}))]).result.expect("stored");
+    run(&mut stage, &[create("all", 1, json!({"moment": 1_370_565_812}))])
+        .result
+        .expect("stored");
     assert_eq!(shown(&stage, "all", 1)["moment"], "2013-06-07T00:43:32Z");
 }
 
@@ -90,17 +92,32 @@ fn every_wrong_value_is_named_by_its_field() {
 #[test]
 fn all_wrong_fields_are_told_at_once() {
     let stage = Stage::with_template("workspace");
-    let error = decide_all(&stage, &[create("tasks", 1, json!({"points": "x", "status": "gone", "tilte": "x"}))]).expect_err("wrong");
-    let pointers: Vec<_> = error.errors.iter().map(|error| error.pointer.rsplit('/').next().unwrap_or("")).collect();
+    let error = decide_all(
+        &stage,
+        &[create("tasks", 1, json!({"points": "x", "status": "gone", "tilte": "x"}))],
+    )
+    .expect_err("wrong");
+    let pointers: Vec<_> = error
+        .errors
+        .iter()
+        .map(|error| error.pointer.rsplit('/').next().unwrap_or(""))
+        .collect();
     assert_eq!(pointers, ["points", "status", "tilte", "title"], "title is required");
 }
 
 #[test]
 fn a_patch_merges_json_and_null_removes() {
     let mut stage = every_type();
-    run(&mut stage, &[create("all", 1, json!({"anything": {"a": 1, "b": 2}, "text": "x"}))]).result.expect("stored");
+    run(
+        &mut stage,
+        &[create("all", 1, json!({"anything": {"a": 1, "b": 2}, "text": "x"}))],
+    )
+    .result
+    .expect("stored");
     let patch = json!({"anything": {"a": null, "c": 3}, "text": null});
-    run(&mut stage, &[operation(BatchVerb::Patch, "all", 1, patch)]).result.expect("stored");
+    run(&mut stage, &[operation(BatchVerb::Patch, "all", 1, patch)])
+        .result
+        .expect("stored");
     assert_eq!(shown(&stage, "all", 1), json!({"anything": {"b": 2, "c": 3}, "counter": 1}));
 }
 

@@ -28,8 +28,16 @@ fn titles(stage: &Stage, query: &ListQuery) -> Result<(Vec<String>, Option<Strin
 }
 
 fn query(limit: usize, order: Option<&str>, equals: &[(&str, &str)]) -> ListQuery {
-    let equals = equals.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    ListQuery { limit, order: order.map(str::to_owned), equals, ..ListQuery::default() }
+    let equals = equals
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    ListQuery {
+        limit,
+        order: order.map(str::to_owned),
+        equals,
+        ..ListQuery::default()
+    }
 }
 
 #[test]
@@ -68,10 +76,22 @@ fn a_page_stays_right_while_records_come_and_go() {
     let mut stage = some_tasks();
     let first = query(3, Some("created_at"), &[]);
     let (_, cursor) = titles(&stage, &first).expect("a page");
-    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 3, Json::Null)]).result.expect("deleted");
-    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 4, Json::Null)]).result.expect("deleted");
+    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 3, Json::Null)])
+        .result
+        .expect("deleted");
+    run(&mut stage, &[operation(BatchVerb::Delete, "tasks", 4, Json::Null)])
+        .result
+        .expect("deleted");
     run(&mut stage, &[task(10, "t10")]).result.expect("stored");
-    let (found, _) = titles(&stage, &ListQuery { cursor, limit: 50, ..first }).expect("a page");
+    let (found, _) = titles(
+        &stage,
+        &ListQuery {
+            cursor,
+            limit: 50,
+            ..first
+        },
+    )
+    .expect("a page");
     assert_eq!(found.join(" "), "t5 t6 t7 t8 t9 t10");
 }
 
@@ -81,7 +101,11 @@ fn a_list_without_an_index_is_refused_with_the_index_that_would_serve_it() {
     let error = titles(&stage, &query(5, Some("points"), &[("status", "done")])).expect_err("no index");
     assert_eq!(error.code, Code::InvalidParameter);
     assert!(error.detail.contains("[status, points]"), "{}", error.detail);
-    for (order, equals) in [(Some("nothing"), vec![]), (Some("created_at,-status"), vec![]), (None, vec![("labels", "x")])] {
+    for (order, equals) in [
+        (Some("nothing"), vec![]),
+        (Some("created_at,-status"), vec![]),
+        (None, vec![("labels", "x")]),
+    ] {
         let error = titles(&stage, &query(5, order, &equals)).expect_err("a wrong parameter");
         assert_eq!(error.code, Code::InvalidParameter);
     }
@@ -91,8 +115,11 @@ fn a_list_without_an_index_is_refused_with_the_index_that_would_serve_it() {
 fn a_cursor_of_another_list_is_refused() {
     let stage = some_tasks();
     let (_, cursor) = titles(&stage, &query(2, Some("created_at"), &[])).expect("a page");
-    for wrong in [cursor.clone().expect("a cursor"), "!".to_owned(), "AAAA".to_owned(), String::new()] {
-        let other = ListQuery { cursor: Some(wrong), ..query(2, None, &[("status", "done")]) };
+    for wrong in [cursor.expect("a cursor"), "!".to_owned(), "AAAA".to_owned(), String::new()] {
+        let other = ListQuery {
+            cursor: Some(wrong),
+            ..query(2, None, &[("status", "done")])
+        };
         assert_eq!(titles(&stage, &other).expect_err("another list").code, Code::InvalidCursor);
     }
 }
@@ -101,6 +128,12 @@ fn a_cursor_of_another_list_is_refused() {
 fn counting_counts_the_whole_list() {
     let stage = some_tasks();
     let collection = Arc::clone(stage.catalog().named("tasks").expect("tasks"));
-    let counted = ListQuery { count: true, ..query(2, None, &[("status", "todo")]) };
-    assert_eq!(list(&stage.snapshot(), SPACE, &collection, &counted).expect("a page").count, Some(6));
+    let counted = ListQuery {
+        count: true,
+        ..query(2, None, &[("status", "todo")])
+    };
+    assert_eq!(
+        list(&stage.snapshot(), SPACE, &collection, &counted).expect("a page").count,
+        Some(6)
+    );
 }

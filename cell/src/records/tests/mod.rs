@@ -40,7 +40,14 @@ fn create(collection: &str, number: u128, fields: Json) -> BatchOperation {
 
 fn decide_all(stage: &Stage, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
     let (snapshot, catalog) = (stage.snapshot(), stage.catalog());
-    decide::batch(&View { snapshot: &snapshot, catalog: &catalog, space: SPACE }, operations)
+    decide::batch(
+        &View {
+            snapshot: &snapshot,
+            catalog: &catalog,
+            space: SPACE,
+        },
+        operations,
+    )
 }
 
 /// Decides and applies.
@@ -52,7 +59,13 @@ fn run(stage: &mut Stage, operations: &[BatchOperation]) -> Answer<Vec<Written>>
 
 fn read(stage: &Stage, collection: &str, number: u128) -> Option<Record> {
     let collection = stage.catalog().named(collection).expect("a collection").number;
-    Place { space: SPACE, collection, id: id(number) }.read(&stage.snapshot()).expect("no fault")
+    Place {
+        space: SPACE,
+        collection,
+        id: id(number),
+    }
+    .read(&stage.snapshot())
+    .expect("no fault")
 }
 
 /// A record's fields as users see them.

@@ -10,20 +10,36 @@ fn delete(collection: &str, number: u128) -> BatchOperation {
 fn a_reference_to_nothing_is_refused() {
     let mut stage = Stage::with_template("workspace");
     let comment = create("comments", 1, json!({"task": id(9).to_string(), "body": "hello"}));
-    let missing = Refusal::ReferenceMissing { field: "task".into(), collection: "tasks".into(), id: id(9) };
+    let missing = Refusal::ReferenceMissing {
+        field: "task".into(),
+        collection: "tasks".into(),
+        id: id(9),
+    };
     assert_eq!(run(&mut stage, &[comment]).result, Err(missing));
 }
 
 #[test]
 fn restrict_refuses_the_deletion_of_what_is_referred_to() {
     let mut stage = Stage::with_template("workspace");
-    run(&mut stage, &[create("projects", 1, json!({"name": "a"}))]).result.expect("stored");
-    run(&mut stage, &[create("tasks", 2, json!({"title": "t", "project": id(1).to_string()}))]).result.expect("stored");
+    run(&mut stage, &[create("projects", 1, json!({"name": "a"}))])
+        .result
+        .expect("stored");
+    run(
+        &mut stage,
+        &[create("tasks", 2, json!({"title": "t", "project": id(1).to_string()}))],
+    )
+    .result
+    .expect("stored");
     let keys = stage.keys();
-    let referenced = Refusal::Referenced { collection: "tasks".into(), id: id(2) };
+    let referenced = Refusal::Referenced {
+        collection: "tasks".into(),
+        id: id(2),
+    };
     assert_eq!(run(&mut stage, &[delete("projects", 1)]).result, Err(referenced));
     assert_eq!(stage.keys(), keys, "a refused deletion leaves every entry where it was");
-    run(&mut stage, &[delete("tasks", 2), delete("projects", 1)]).result.expect("deleted in order");
+    run(&mut stage, &[delete("tasks", 2), delete("projects", 1)])
+        .result
+        .expect("deleted in order");
 }
 
 #[test]
@@ -39,7 +55,10 @@ fn cascade_deletes_and_set_null_lets_go() {
     let child = read(&stage, "tasks", 2).expect("the child stays");
     assert_eq!((child.version, shown(&stage, "tasks", 2).get("parent").cloned()), (2, None));
     assert_eq!(stage.header().position, position + 3, "each change has its event");
-    assert!(!stage.keys().iter().any(|key| key.to_lowercase().contains("reference")), "no reference entry is left");
+    assert!(
+        !stage.keys().iter().any(|key| key.to_lowercase().contains("reference")),
+        "no reference entry is left"
+    );
 }
 
 #[test]
@@ -51,11 +70,20 @@ fn a_cascade_in_a_circle_ends() {
     .expect("a schema");
     super::schemas::put(&mut stage, "rings", &schema);
     run(&mut stage, &[create("rings", 1, json!({}))]).result.expect("stored");
-    run(&mut stage, &[create("rings", 2, json!({"next": id(1).to_string()}))]).result.expect("stored");
-    run(&mut stage, &[operation(BatchVerb::Patch, "rings", 1, json!({"next": id(2).to_string()}))]).result.expect("stored");
+    run(&mut stage, &[create("rings", 2, json!({"next": id(1).to_string()}))])
+        .result
+        .expect("stored");
+    run(
+        &mut stage,
+        &[operation(BatchVerb::Patch, "rings", 1, json!({"next": id(2).to_string()}))],
+    )
+    .result
+    .expect("stored");
     run(&mut stage, &[delete("rings", 1)]).result.expect("deleted");
     assert_eq!((read(&stage, "rings", 1), read(&stage, "rings", 2)), (None, None));
-    run(&mut stage, &[create("rings", 3, json!({"next": id(3).to_string()}))]).result.expect("it may refer to itself");
+    run(&mut stage, &[create("rings", 3, json!({"next": id(3).to_string()}))])
+        .result
+        .expect("it may refer to itself");
     run(&mut stage, &[delete("rings", 3)]).result.expect("deleted");
 }
 
@@ -70,8 +98,16 @@ fn a_cascade_that_is_too_deep_is_refused_whole() {
     run(&mut stage, &[create("chain", 1, json!({}))]).result.expect("stored");
     let last = CASCADE_DEPTH as u128 + 3;
     for number in 2..=last {
-        run(&mut stage, &[create("chain", number, json!({"next": id(number - 1).to_string()}))]).result.expect("stored");
+        run(
+            &mut stage,
+            &[create("chain", number, json!({"next": id(number - 1).to_string()}))],
+        )
+        .result
+        .expect("stored");
     }
-    assert!(matches!(run(&mut stage, &[delete("chain", 1)]).result, Err(Refusal::TooLarge { .. })));
+    assert!(matches!(
+        run(&mut stage, &[delete("chain", 1)]).result,
+        Err(Refusal::TooLarge { .. })
+    ));
     assert!(read(&stage, "chain", last).is_some());
 }

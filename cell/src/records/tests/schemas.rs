@@ -11,14 +11,24 @@ fn checked(stage: &Stage, name: &str, schema: &CollectionSchema) -> Result<Check
     let catalog = stage.catalog();
     let old = catalog.named(name);
     let number = old.map_or(u32::try_from(stage.header().next).expect("few collections"), |old| old.number);
-    check(&name.parse().expect("a name"), schema, old.map(AsRef::as_ref), &catalog, number)
+    check(
+        &name.parse().expect("a name"),
+        schema,
+        old.map(AsRef::as_ref),
+        &catalog,
+        number,
+    )
 }
 
 /// Stores a schema.
 pub(super) fn put(stage: &mut Stage, name: &str, schema: &CollectionSchema) {
     let done = checked(stage, name, schema).expect("a good schema");
     let created = stage.catalog().named(name).is_none();
-    let command = CollectionPut { collection: done.collection, created, needs_empty: done.needs_empty.is_some() };
+    let command = CollectionPut {
+        collection: done.collection,
+        created,
+        needs_empty: done.needs_empty.is_some(),
+    };
     stage.apply(command).result.expect("stored");
 }
 
@@ -31,10 +41,19 @@ fn every_wrong_schema_is_named_by_its_place() {
     let stage = Stage::with_template("workspace");
     let wrong = [
         (json!({"fields": {"a": {"type": "select"}}}), "/fields/a/options"),
-        (json!({"fields": {"a": {"type": "select", "options": ["x", "x"]}}}), "/fields/a/options"),
-        (json!({"fields": {"a": {"type": "text", "options": ["x"]}}}), "/fields/a/options"),
+        (
+            json!({"fields": {"a": {"type": "select", "options": ["x", "x"]}}}),
+            "/fields/a/options",
+        ),
+        (
+            json!({"fields": {"a": {"type": "text", "options": ["x"]}}}),
+            "/fields/a/options",
+        ),
         (json!({"fields": {"a": {"type": "reference"}}}), "/fields/a/collection"),
-        (json!({"fields": {"a": {"type": "reference", "collection": "nothing"}}}), "/fields/a/collection"),
+        (
+            json!({"fields": {"a": {"type": "reference", "collection": "nothing"}}}),
+            "/fields/a/collection",
+        ),
         (
             json!({"fields": {"a": {"type": "reference", "collection": "tasks", "on_delete": "set_null", "required": true}}}),
             "/fields/a/on_delete",
@@ -42,19 +61,38 @@ fn every_wrong_schema_is_named_by_its_place() {
         (json!({"fields": {"a": {"type": "text", "per": "b"}}}), "/fields/a/per"),
         (json!({"fields": {"a": {"type": "sequence", "per": "b"}}}), "/fields/a/per"),
         (json!({"fields": {"a": {"type": "text", "min": 1}}}), "/fields/a/min"),
-        (json!({"fields": {"a": {"type": "number", "min": 2, "max": 1}}}), "/fields/a/min"),
-        (json!({"fields": {"a": {"type": "integer", "default": "x"}}}), "/fields/a/default"),
+        (
+            json!({"fields": {"a": {"type": "number", "min": 2, "max": 1}}}),
+            "/fields/a/min",
+        ),
+        (
+            json!({"fields": {"a": {"type": "integer", "default": "x"}}}),
+            "/fields/a/default",
+        ),
         (json!({"fields": {"created_at": {"type": "timestamp"}}}), "/fields/created_at"),
         (json!({"fields": {"limit": {"type": "integer"}}}), "/fields/limit"),
-        (json!({"fields": {"a": {"type": "text"}}, "indexes": {"i": {"fields": []}}}), "/indexes/i/fields"),
-        (json!({"fields": {"a": {"type": "tags"}}, "indexes": {"i": {"fields": ["a"]}}}), "/indexes/i/fields"),
-        (json!({"fields": {}, "indexes": {"i": {"fields": ["a"]}}}), "/indexes/i/fields"),
+        (
+            json!({"fields": {"a": {"type": "text"}}, "indexes": {"i": {"fields": []}}}),
+            "/indexes/i/fields",
+        ),
+        (
+            json!({"fields": {"a": {"type": "tags"}}, "indexes": {"i": {"fields": ["a"]}}}),
+            "/indexes/i/fields",
+        ),
+        (
+            json!({"fields": {}, "indexes": {"i": {"fields": ["a"]}}}),
+            "/indexes/i/fields",
+        ),
         (json!({"fields": {"a": {"type": "bool"}}, "search": ["a"]}), "/search/0"),
     ];
     for (json, pointer) in wrong {
         let text = json.to_string();
         let error = checked(&stage, "new", &schema(json)).map(|_| ()).expect_err(&text);
-        assert!(error.errors.iter().any(|error| error.pointer == pointer), "{text}: {:?}", error.errors);
+        assert!(
+            error.errors.iter().any(|error| error.pointer == pointer),
+            "{text}: {:?}",
+            error.errors
+        );
     }
 }
 
@@ -80,9 +118,16 @@ fn a_new_optional_field_goes_with_records_and_a_new_index_does_not() {
     let mut stage = Stage::with_template("workspace");
     let fields = json!({"name": {"type": "text"}});
     put(&mut stage, "things", &schema(json!({ "fields": fields })));
-    run(&mut stage, &[create("things", 1, json!({"name": "a"}))]).result.expect("stored");
+    run(&mut stage, &[create("things", 1, json!({"name": "a"}))])
+        .result
+        .expect("stored");
     let wider = schema(json!({"fields": {"name": {"type": "text"}, "more": {"type": "integer"}}}));
-    assert!(checked(&stage, "things", &wider).expect("a good schema").needs_empty.is_none());
+    assert!(
+        checked(&stage, "things", &wider)
+            .expect("a good schema")
+            .needs_empty
+            .is_none()
+    );
     put(&mut stage, "things", &wider);
     for narrower in [
         json!({"fields": {"name": {"type": "text"}, "more": {"type": "integer"}}, "indexes": {"i": {"fields": ["name"]}}}),
@@ -96,8 +141,18 @@ fn a_new_optional_field_goes_with_records_and_a_new_index_does_not() {
         let text = narrower.to_string();
         let done = checked(&stage, "things", &schema(narrower)).expect(&text);
         assert!(done.needs_empty.is_some(), "{text} needs an empty collection");
-        let command = CollectionPut { collection: done.collection, created: false, needs_empty: true };
-        assert_eq!(stage.apply(command).result, Err(Refusal::NotEmpty { collection: "things".into() }), "{text}");
+        let command = CollectionPut {
+            collection: done.collection,
+            created: false,
+            needs_empty: true,
+        };
+        assert_eq!(
+            stage.apply(command).result,
+            Err(Refusal::NotEmpty {
+                collection: "things".into()
+            }),
+            "{text}"
+        );
     }
     assert_eq!(shown(&stage, "things", 1), json!({"name": "a"}));
 }
@@ -107,15 +162,27 @@ fn a_collection_is_deleted_empty_and_its_number_is_never_used_again() {
     let mut stage = Stage::with_template("workspace");
     put(&mut stage, "things", &schema(json!({"fields": {"name": {"type": "text"}}})));
     let number = stage.catalog().named("things").expect("things").number;
-    run(&mut stage, &[create("things", 1, json!({"name": "a"}))]).result.expect("stored");
+    run(&mut stage, &[create("things", 1, json!({"name": "a"}))])
+        .result
+        .expect("stored");
     let delete = CollectionDelete { number, if_match: None };
     assert!(matches!(stage.apply(delete.clone()).result, Err(Refusal::NotEmpty { .. })));
-    run(&mut stage, &[operation(BatchVerb::Delete, "things", 1, Json::Null)]).result.expect("deleted");
+    run(&mut stage, &[operation(BatchVerb::Delete, "things", 1, Json::Null)])
+        .result
+        .expect("deleted");
     stage.apply(delete).result.expect("deleted");
     assert!(stage.catalog().named("things").is_none());
     put(&mut stage, "things", &schema(json!({"fields": {}})));
     assert!(stage.catalog().named("things").expect("things").number > number);
     let tasks = stage.catalog().named("tasks").expect("tasks").number;
-    let referred = stage.apply(CollectionDelete { number: tasks, if_match: None }).result;
-    assert!(matches!(referred, Err(Refusal::AlreadyExists { .. })), "comments refer to tasks: {referred:?}");
+    let referred = stage
+        .apply(CollectionDelete {
+            number: tasks,
+            if_match: None,
+        })
+        .result;
+    assert!(
+        matches!(referred, Err(Refusal::AlreadyExists { .. })),
+        "comments refer to tasks: {referred:?}"
+    );
 }
