@@ -16,8 +16,9 @@ pub fn find() -> Result<PathBuf> {
     choose(named, &own)
 }
 
-/// Builds the program of the workspace with `cargo build -p cloudnest` in the profile of the current executable and returns
-/// its path; where `CLOUDNEST_BIN` is set, that one, unbuilt. For tests, which cannot know that somebody built it before.
+/// Builds the program in the profile of the current executable and returns its path; where `CLOUDNEST_BIN` is set, that one,
+/// unbuilt. For tests, which cannot know that somebody built it before. The whole workspace is selected, as `cargo test
+/// --workspace` does, so that the features of dependencies are the same and little is built twice.
 pub fn build(cargo: &str) -> Result<PathBuf> {
     if std::env::var_os(BINARY_VARIABLE).is_some() {
         return find();
@@ -25,7 +26,7 @@ pub fn build(cargo: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("find the current executable")?;
     let profile = profile_directory(&own).context("find the build directory of the current executable")?;
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "cloudnest", "--bin", "cloudnest"]);
+    command.args(["build", "--quiet", "--workspace", "--bin", "cloudnest"]);
     if profile.file_name().is_some_and(|name| name == "release") {
         command.arg("--release");
     }
@@ -34,7 +35,7 @@ pub fn build(cargo: &str) -> Result<PathBuf> {
     }
     let status = command.status().context("run cargo build")?;
     if !status.success() {
-        bail!("cargo build -p cloudnest failed with {status}");
+        bail!("cargo build --bin cloudnest failed with {status}");
     }
     choose(None, &own)
 }
