@@ -35,15 +35,15 @@ impl Admission {
     pub(crate) async fn enter(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
         // An empty payload still costs a frame, and a payload never exceeds u32 because it is checked against its own limit before.
         let bytes = u32::try_from(bytes.max(1)).ok()?;
-        if let Ok(one) = self.proposals.try_acquire() {
-            if let Ok(share) = self.bytes.try_acquire_many(bytes) {
-                one.forget();
-                share.forget();
-                return Some(Permit {
-                    admission: Arc::clone(self),
-                    bytes,
-                });
-            }
+        if let Ok(one) = self.proposals.try_acquire()
+            && let Ok(share) = self.bytes.try_acquire_many(bytes)
+        {
+            one.forget();
+            share.forget();
+            return Some(Permit {
+                admission: Arc::clone(self),
+                bytes,
+            });
         }
         timeout(Duration::from_millis(ADMISSION_WAIT_MS), self.enter_slowly(bytes))
             .await

@@ -278,3 +278,107 @@ impl MembershipV1 {
         Membership::new(self.voters, nodes).map_err(|error| unreadable("membership", error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn id(index: u64) -> LogId {
+        LogIdV1 { term: 3, node: 2, index }.into()
+    }
+
+    fn membership() -> Membership {
+        let voters = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];
+        Membership::new(voters, (1..=5).map(|node| (node, EmptyNode {})).collect::<BTreeMap<_, _>>()).unwrap()
+    }
+
+    /// These bytes are on disks and between versions. A test that fails here needs a new version, not new bytes.
+    #[test]
+    fn entries_have_these_bytes() {
+        let golden = [
+            (EntryPayload::Blank, "0100030207"),
+            (
+                EntryPayload::Normal(Payload(Bytes::from_static(b"hello"))),
+                "010103020768656c6c6f",
+            ),
+            (
+                EntryPayload::Membership(membership()),
+                "010203020701020301020303020304050102030405",
+            ),
+        ];
+        for (payload, bytes) in golden {
+            let entry = RaftEntry { log_id: id(7), payload };
+            let encoded = encode_entry(&entry);
+            assert_eq!(hex(&encoded), bytes);
+            assert_eq!(decode_entry(&encoded).unwrap(), entry);
+            assert!(encoded.len() <= entry_size_hint(&entry));
+        }
+    }
+
+    #[test]
+    fn marks_votes_and_ids_have_these_bytes() {
+        let vote = VoteV1 {
+            term: 300,
+            node: 2,
+            committed: true,
+        };
+        assert_eq!(hex(&encode(&vote)), "01fb2c010201");
+        assert_eq!(VoteV1::from(&Vote::from(vote)), vote);
+        assert_eq!(hex(&encode(&LogIdV1::from(id(9)))), "01030209");
+        let stored = StoredMembership::new(Some(id(4)), membership());
+        let mark = mark_of(Some(&id(9)), &stored);
+        assert_eq!(
+            (mark.index, hex(&mark.state)),
+            (9, "010103020901030204020301020303020304050102030405".to_owned())
+        );
+        let read = read_mark(&mark).unwrap();
+        assert_eq!((read.last_log_id, read.last_membership), (Some(id(9)), stored));
+        assert_eq!(read_mark(&Mark::default()).unwrap(), SnapshotMeta::default());
+        assert_eq!(
+            read_mark(&mark_of(None, &StoredMembership::default())).unwrap(),
+            SnapshotMeta::default()
+        );
+    }
+
+    #[test]
+    fn what_is_not_whole_or_not_known_is_refused() {
+        let entry = encode_entry(&RaftEntry {
+            log_id: id(7),
+            payload: EntryPayload::Membership(membership()),
+        });
+        for cut in 0..entry.len() {
+            assert!(decode_entry(&entry.slice(..cut)).is_err(), "cut at {cut}");
+        }
+        let with = |place: usize, byte: u8| {
+            let mut bytes = entry.to_vec();
+            bytes[place] = byte;
+            decode_entry(&bytes.into())
+        };
+        assert!(with(0, 2).is_err(), "a newer version");
+        assert!(with(1, 9).is_err(), "an unknown kind");
+        assert!(decode::<VoteV1>("vote", &[1, 1, 1, 0, 0]).is_err(), "a byte too many");
+        let vote = encode(&VoteV1 {
+            term: 1,
+            node: 1,
+            committed: false,
+        });
+        assert!(
+            read_mark(&Mark {
+                index: 1,
+                state: vote.to_vec()
+            })
+            .is_err()
+        );
+        assert!(
+            read_mark(&Mark {
+                index: 1,
+                state: Vec::new()
+            })
+            .is_err()
+        );
+    }
+}

@@ -93,9 +93,12 @@ pub(crate) struct HostInner {
     wal: Wal,
     config: SharedConfig,
     timing: Timing,
-    stop: Mutex<Option<oneshot::Sender<oneshot::Sender<Result<(), Error>>>>>,
+    stop: Mutex<Option<oneshot::Sender<Stop>>>,
     apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
+
+/// Told to the raft thread: stop, and answer here when all is stopped.
+type Stop = oneshot::Sender<Result<(), Error>>;
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -181,6 +184,11 @@ impl Host {
     /// Whether the node was heard from within the last 2 s. This node always is.
     pub fn reachable(&self, node: NodeId) -> bool {
         self.0.net.reachable(node.0)
+    }
+
+    /// The groups that have anything in this node's log: those that it was a replica of when it was last up.
+    pub fn logged_groups(&self) -> Vec<GroupId> {
+        self.0.wal.groups().into_iter().map(GroupId).collect()
     }
 
     /// What the log did and how it stands.
@@ -291,7 +299,7 @@ struct RaftThread {
     links: Vec<LinkTask>,
     listener: std::net::TcpListener,
     on_stream: OnStream,
-    stopped: oneshot::Receiver<oneshot::Sender<Result<(), Error>>>,
+    stopped: oneshot::Receiver<Stop>,
     apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 

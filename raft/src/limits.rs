@@ -87,8 +87,20 @@ pub(crate) const HANDSHAKES_MAX: usize = 64;
 /// Pause before a connection is tried again, ms: doubles from the first to the second.
 pub(crate) const REDIAL_MS: (u64, u64) = (50, 500);
 
-/// A connection that was idle this long sends a ping, ms; one that hears nothing for four times as long is closed.
+/// Pause before a connection is tried again that the peer, or this node, refused, ms.
+pub(crate) const REFUSED_MS: u64 = 3_000;
+
+/// A connection that was idle this long sends a ping, ms.
 pub(crate) const PING_MS: u64 = 500;
+
+/// A connection that hears nothing for so long is closed by who dialled it, ms. Higher: a peer that vanished without a word is
+/// noticed later. Lower: a pause of a peer costs a handshake.
+pub(crate) const SILENT_MS: u64 = 2_000;
+
+/// The other side waits longer, ms, so that a pause of its own does not look like one of its peer.
+pub(crate) const ABANDONED_MS: u64 = 10_000;
+
+const _: () = assert!(SILENT_MS >= 4 * PING_MS && ABANDONED_MS > SILENT_MS);
 
 /// A node that was not heard from for this long is not `reachable`, ms.
 pub(crate) const REACHABLE_MS: u64 = 2_000;

@@ -25,8 +25,9 @@ use crate::stage::Stages;
 use crate::typ::{LogId, RaftEntry, Types, Vote, index_of};
 use crate::wal::{Done, GroupLog, LogEntry, Synced, WalError};
 
-/// Entries this close to the end are taken to be in memory.
-const TAIL_ENTRIES: u64 = 4_096;
+/// Entries this close to the end, in number and bytes, are taken to be in the log's memory; its own bound is above this one.
+const TAIL_ENTRIES: u64 = 8_192;
+const TAIL_BYTES: u64 = 6 << 20;
 
 /// Entries that `try_get_log_entries` reads in one go from the log.
 const READ_BYTES: usize = 4 << 20;
@@ -59,7 +60,8 @@ impl LogStore {
 
     /// The entries of `from..to` that fit into `bytes`; at least one when there is one.
     async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<RaftEntry>> {
-        let found = if self.size.last.load(Relaxed).saturating_sub(from) < TAIL_ENTRIES {
+        let in_memory = self.size.last().saturating_sub(from) < TAIL_ENTRIES && self.size.bytes_after(from) < TAIL_BYTES;
+        let found = if in_memory {
             self.log.read(from, to, bytes)?
         } else {
             let log = self.log.clone();

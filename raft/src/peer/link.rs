@@ -20,7 +20,7 @@ use tokio_rustls::TlsStream;
 use super::frame::{FrameWriter, Kind, frame, take_frame};
 use super::greeting::{Greeted, call};
 use super::{Lane, Net};
-use crate::limits::{LINK_QUEUE_BYTES_MAX, LINK_QUEUE_FRAMES_MAX, LINK_WRITE_BYTES, PING_MS, REDIAL_MS};
+use crate::limits::{LINK_QUEUE_BYTES_MAX, LINK_QUEUE_FRAMES_MAX, LINK_WRITE_BYTES, PING_MS, REDIAL_MS, REFUSED_MS, SILENT_MS};
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -103,8 +103,11 @@ impl Link {
             return Err(CallError::Full);
         }
         let (answer, receiver) = oneshot::channel();
-        self.queue.try_send(Outgoing { frame, answer }).map_err(|_| CallError::Full)?;
         self.state.queued_bytes.fetch_add(bytes, Relaxed);
+        if self.queue.try_send(Outgoing { frame, answer }).is_err() {
+            self.state.queued_bytes.fetch_sub(bytes, Relaxed);
+            return Err(CallError::Full);
+        }
         Ok(receiver)
     }
 
@@ -144,6 +147,10 @@ impl LinkTask {
                     tracing::debug!(peer = self.node, lane = ?self.lane, ended = ?ended.err(), "disconnected");
                 }
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::PermissionDenied {
+                        // Someone has to change something first.
+                        pause = REFUSED_MS;
+                    }
                     let error = error.to_string();
                     // A peer that is away says the same again and again; once is enough.
                     if error != last_error && self.lane == Lane::Control {
@@ -156,7 +163,7 @@ impl LinkTask {
             self.fail_all();
             sleep(Duration::from_millis(pause)).await;
             self.fail_all();
-            pause = (pause * 2).min(longest);
+            pause = (pause * 2).clamp(shortest, longest);
         }
     }
 
@@ -246,7 +253,7 @@ impl Writer<'_> {
     }
 
     fn is_silent(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > Duration::from_millis(4 * PING_MS)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > Duration::from_millis(SILENT_MS)
     }
 
     fn add(&self, outgoing: Outgoing, next_request: &mut u64, batch: &mut BytesMut) {

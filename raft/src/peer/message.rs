@@ -263,3 +263,96 @@ impl From<TransferReplyV1> for TransferLeaderResponse<Types> {
 pub(crate) fn unreachable(why: impl std::fmt::Display) -> RPCError<Types> {
     RPCError::Unreachable(Unreachable::from_string(why.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::take_frame;
+    use super::*;
+    use crate::codec::encode;
+    use crate::typ::{Payload, RaftEntry};
+    use bytes::BytesMut;
+    use openraft::EntryPayload;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    const ID: LogIdV1 = LogIdV1 {
+        term: 3,
+        node: 2,
+        index: 7,
+    };
+    const VOTE: VoteV1 = VoteV1 {
+        term: 3,
+        node: 2,
+        committed: true,
+    };
+
+    /// These bytes are between versions. A test that fails here needs a new version or kind, not new bytes.
+    #[test]
+    fn messages_have_these_bytes() {
+        assert_eq!(
+            hex(&encode(&VoteRequestV1 {
+                vote: VOTE,
+                last: Some(ID),
+                transfer: true
+            })),
+            "010302010103020701"
+        );
+        assert_eq!(
+            hex(&encode(&VoteReplyV1 {
+                vote: VOTE,
+                granted: true,
+                last: None
+            })),
+            "010302010100"
+        );
+        assert_eq!(
+            hex(&encode(&TransferV1 {
+                from: VOTE,
+                to: 1,
+                last: Some(ID)
+            })),
+            "010302010101030207"
+        );
+        assert_eq!(hex(&encode(&TransferReplyV1::Accepted)), "0100");
+        assert_eq!(hex(&encode(&AppendReplyV1::Matched)), "0100");
+        assert_eq!(hex(&encode(&AppendReplyV1::Partly(Some(ID)))), "010101030207");
+        assert_eq!(hex(&encode(&AppendReplyV1::Conflict)), "0102");
+        assert_eq!(hex(&encode(&AppendReplyV1::HigherVote(VOTE))), "0103030201");
+        assert_eq!(hex(&encode(&ReadReplyV1::Index(9))), "010009");
+        assert_eq!(hex(&encode(&ReadReplyV1::NotLeader)), "0101");
+        assert_eq!(hex(&encode(&SnapshotReplyV1 { vote: VOTE })), "01030201");
+    }
+
+    #[test]
+    fn an_append_request_comes_back_as_it_was() {
+        let entry = |index, payload| RaftEntry {
+            log_id: LogIdV1 { index, ..ID }.into(),
+            payload,
+        };
+        let request = AppendEntriesRequest::<Types> {
+            vote: VOTE.into(),
+            prev_log_id: Some(ID.into()),
+            leader_commit: Some(ID.into()),
+            entries: vec![
+                entry(8, EntryPayload::Blank),
+                entry(9, EntryPayload::Normal(Payload(Bytes::from_static(b"hi")))),
+                entry(10, EntryPayload::Normal(Payload(Bytes::new()))),
+            ],
+        };
+        let mut sealed = BytesMut::from(&write_append(5, &request).seal(1)[..]);
+        let frame = take_frame(&mut sealed).unwrap().unwrap();
+        let golden = "01030201010302070103020703050000000100030208070000000101030209686905000000010103020a";
+        assert_eq!(hex(&frame.payload), golden);
+        let read = read_append(frame.payload.clone()).unwrap();
+        assert_eq!(
+            (read.vote, read.prev_log_id, read.leader_commit),
+            (request.vote, request.prev_log_id, request.leader_commit)
+        );
+        assert_eq!(read.entries, request.entries);
+        for cut in 0..frame.payload.len() {
+            assert!(read_append(frame.payload.slice(..cut)).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, interval, sleep};
 use tokio_rustls::TlsStream;
 
 use super::frame::{Frame, Kind, frame, take_frame};
@@ -24,7 +24,7 @@ use super::greeting::{self, Greeted, answer};
 use super::snapshot::SnapshotInbox;
 use super::stream::StreamOffer;
 use super::{Net, within};
-use crate::limits::{CONNECT_MS, CONNECTION_REQUESTS_MAX, GROUP_REQUESTS_MAX, HANDSHAKES_MAX, LINK_WRITE_BYTES};
+use crate::limits::{ABANDONED_MS, CONNECT_MS, CONNECTION_REQUESTS_MAX, GROUP_REQUESTS_MAX, HANDSHAKES_MAX, LINK_WRITE_BYTES};
 
 /// What is done with byte streams that other nodes open.
 pub(crate) type OnStream = Option<Arc<dyn Fn(StreamOffer) + Send + Sync>>;
@@ -85,6 +85,7 @@ type Answered = (u64, Option<Bytes>);
 type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 async fn serve(net: &Arc<Net>, greeted: Greeted) -> io::Result<()> {
+    tracing::debug!(peer = greeted.node, lane = ?greeted.lane, "a peer connected");
     let (mut reader, writer) = tokio::io::split(greeted.stream);
     let (out, queue) = mpsc::channel::<Bytes>(CONNECTION_REQUESTS_MAX);
     let mut connection = Connection {
@@ -96,6 +97,8 @@ async fn serve(net: &Arc<Net>, greeted: Greeted) -> io::Result<()> {
         snapshots: SnapshotInbox::new(out.clone()),
     };
     let read = async {
+        let mut check = interval(Duration::from_millis(ABANDONED_MS));
+        let mut heard = true;
         loop {
             connection.start_all()?;
             let pause = connection.answering.len() >= CONNECTION_REQUESTS_MAX;
@@ -112,6 +115,12 @@ async fn serve(net: &Arc<Net>, greeted: Greeted) -> io::Result<()> {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                     net.heard(greeted.node);
+                    heard = true;
+                }
+                _ = check.tick() => {
+                    if !std::mem::take(&mut heard) {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent"));
+                    }
                 }
             }
         }

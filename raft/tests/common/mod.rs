@@ -38,6 +38,8 @@ pub struct Counter {
     pub over: AtomicBool,
     /// Becomes durable with every batch.
     pub eager: AtomicBool,
+    /// Apply fails here, and only here.
+    pub broken: AtomicBool,
     /// Apply waits while this is true.
     pub held: AtomicBool,
 }
@@ -51,6 +53,7 @@ impl Counter {
             over: AtomicBool::new(false),
             eager: AtomicBool::new(false),
             held: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +84,9 @@ impl StateMachine for Counter {
     fn apply(&self, entries: Vec<Entry>, mark: Mark) -> io::Result<Vec<Bytes>> {
         while self.held.load(Ordering::Acquire) {
             std::thread::park_timeout(Duration::from_millis(1));
+        }
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(io::Error::other("broken"));
         }
         let mut state = self.state.lock().unwrap_or_else(|held| held.into_inner());
         let mut next = state.clone();
