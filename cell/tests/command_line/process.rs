@@ -30,7 +30,14 @@ pub(crate) struct Running {
 
 /// Lines as they come.
 #[derive(Clone, Default)]
-struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+struct Lines(Arc<(Mutex<Seen>, Condvar)>);
+
+/// What a stream has said so far.
+#[derive(Default)]
+struct Seen {
+    lines: Vec<String>,
+    ended: bool,
+}
 
 impl Lines {
     fn follow(stream: impl Read + Send + 'static) -> Self {
@@ -38,28 +45,38 @@ impl Lines {
         let shared = lines.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                shared.0.0.lock().unwrap().push(line);
+                shared.0.0.lock().unwrap().lines.push(line);
                 shared.0.1.notify_all();
             }
+            shared.0.0.lock().unwrap().ended = true;
+            shared.0.1.notify_all();
         });
         lines
     }
 
     fn all(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().lines.clone()
     }
 
-    /// The first line after `skip` lines that fits, and how many lines to skip to look behind it.
-    fn wait(&self, skip: usize, fits: impl Fn(&str) -> bool) -> Option<(String, usize)> {
-        let until = Instant::now() + DEADLINE;
-        let mut lines = self.0.0.lock().unwrap();
-        loop {
-            if let Some(at) = lines.iter().skip(skip).position(|line| fits(line)) {
-                return Some((lines[skip + at].clone(), skip + at + 1));
-            }
-            let left = until.checked_duration_since(Instant::now())?;
-            lines = self.0.1.wait_timeout(lines, left).unwrap().0;
-        }
+    /// Waits until this holds; false: it did not in time.
+    fn wait(&self, holds: impl Fn(&Seen) -> bool) -> bool {
+        let (seen, changed) = &*self.0;
+        let waited = changed.wait_timeout_while(seen.lock().unwrap(), DEADLINE, |seen| !holds(seen));
+        !waited.unwrap().1.timed_out()
+    }
+
+    /// The first line after `skip` lines that contains `word`, and how many lines to skip to look behind it.
+    fn find(&self, skip: usize, word: &str) -> Option<(String, usize)> {
+        let place = |lines: &[String]| {
+            lines
+                .iter()
+                .skip(skip)
+                .position(|line| line.contains(word))
+                .map(|at| at + skip)
+        };
+        self.wait(|seen| seen.ended || place(&seen.lines).is_some());
+        let lines = self.all();
+        place(&lines).map(|at| (lines[at].clone(), at + 1))
     }
 }
 
@@ -91,8 +108,6 @@ pub(crate) fn run_with(arguments: &[&str], input: &[u8]) -> Said {
     stdin.write_all(input).unwrap();
     drop(stdin);
     let code = running.ended().code().expect("it was not killed");
-    // The readers end with the pipes, which end with the process.
-    running.drained();
     Said {
         code,
         out: running.out.all().join("\n"),
@@ -106,7 +121,7 @@ pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
     let until = Instant::now() + DEADLINE;
     while !holds() {
         assert!(Instant::now() < until, "{what} did not happen");
-        std::thread::sleep(POLL);
+        std::thread::park_timeout(POLL);
     }
 }
 
@@ -156,7 +171,7 @@ impl Running {
     /// A line of standard output that contains `word`, the first after `skip` lines; with the number of lines up to it.
     #[track_caller]
     pub(crate) fn line(&self, skip: usize, word: &str) -> (String, usize) {
-        match self.out.wait(skip, |line| line.contains(word)) {
+        match self.out.find(skip, word) {
             Some(found) => found,
             None => panic!(
                 "no {word:?} in:\n{}\n---\n{}",
@@ -169,23 +184,18 @@ impl Running {
     /// Waits for a line of standard error that contains `word`.
     #[track_caller]
     pub(crate) fn complaint(&self, word: &str) -> String {
-        match self.err.wait(0, |line| line.contains(word)) {
+        match self.err.find(0, word) {
             Some((line, _)) => line,
             None => panic!("no {word:?} in:\n{}", self.err.all().join("\n")),
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its end: that of its output, which ends with it.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let until = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < until, "it did not end:\n{}", self.err.all().join("\n"));
-            std::thread::sleep(POLL);
-        }
+        let ended = self.out.wait(|seen| seen.ended) && self.err.wait(|seen| seen.ended);
+        assert!(ended, "it did not end:\n{}", self.err.all().join("\n"));
+        self.child.wait().unwrap()
     }
 
     /// Asks it to end, and waits until it has.
@@ -193,13 +203,6 @@ impl Running {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         signal("TERM", self.pid());
         self.ended()
-    }
-
-    /// Waits until everything that it wrote has been read.
-    fn drained(&self) {
-        eventually("the end of its output", || {
-            [&self.out, &self.err].iter().all(|lines| Arc::strong_count(&lines.0) == 1)
-        });
     }
 }
 
