@@ -404,7 +404,10 @@ impl Service for Memory {
 
     async fn collections(&self, _ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
         let body = self.state().collections.values().cloned().collect();
-        Ok(Reply { body, position: self.position() })
+        Ok(Reply {
+            body,
+            position: self.position(),
+        })
     }
 
     async fn collection(&self, _ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
