@@ -221,11 +221,11 @@ impl Service for Front {
     }
 
     async fn tenants(&self, _: &Operator, limit: usize, cursor: Option<String>) -> Result<Page<Tenant>> {
-        self.list_tenants(limit, cursor)
+        self.list_tenants(limit, cursor).await
     }
 
     async fn tenant(&self, _: &Operator, slug: &Slug) -> Result<Tenant> {
-        self.get_tenant(slug)
+        self.get_tenant(slug).await
     }
 
     async fn tenant_patch(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant> {
@@ -241,7 +241,7 @@ impl Service for Front {
     }
 
     async fn operation(&self, _: &Operator, id: Id) -> Result<Operation> {
-        self.get_operation(id)
+        self.get_operation(id).await
     }
 
     async fn regions(&self, _: &Operator) -> Result<Vec<Region>> {

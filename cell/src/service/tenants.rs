@@ -201,7 +201,15 @@ impl Front {
             .ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
     }
 
-    pub(super) fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
+    /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
+    /// copy has: placement is readable for as long as the directory is gone.
+    async fn freshen_directory(&self) {
+        if let Err(error) = self.platform.directory.group.read_barrier().await {
+            tracing::debug!(%error, "a read of the directory is answered from this node's copy");
+        }
+    }
+
+    pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
         if let Some(cursor) = &cursor
             && cursor.parse::<Slug>().is_err()
         {
@@ -210,6 +218,7 @@ impl Front {
                 "the cursor is not one that this list gave: start again without it",
             ));
         }
+        self.freshen_directory().await;
         let snapshot = self.platform.directory.store.begin_read();
         let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
         let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
@@ -224,7 +233,8 @@ impl Front {
         })
     }
 
-    pub(super) fn get_tenant(&self, slug: &Slug) -> Result<Body> {
+    pub(super) async fn get_tenant(&self, slug: &Slug) -> Result<Body> {
+        self.freshen_directory().await;
         let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(|| no_tenant(slug.as_str()))?;
         self.show_tenant(&tenant, None)
     }
@@ -232,7 +242,7 @@ impl Front {
     pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
         let plan = self.plan(patch.plan.as_deref())?;
         if patch.plan.is_none() {
-            return self.get_tenant(slug);
+            return self.get_tenant(slug).await;
         }
         let actor = Actor::Operator(operator.name.to_string());
         let command = TenantPlan {
@@ -269,7 +279,8 @@ impl Front {
         answer.result.map_err(|refusal| refused(&refusal))
     }
 
-    pub(super) fn get_operation(&self, id: Id) -> Result<Operation> {
+    pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
+        self.freshen_directory().await;
         let snapshot = self.platform.directory.store.begin_read();
         let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         operation
