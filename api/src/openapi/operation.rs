@@ -251,54 +251,64 @@ fn control(endpoint: Endpoint) -> Described {
     }
 }
 
+fn unchanged() -> Answer {
+    answer(304, "It is still the version that the client has.", vec![])
+}
+
+fn gone() -> Vec<Answer> {
+    vec![answer(204, "Deleted.", vec![])]
+}
+
+fn stored(schema: &'static str) -> Vec<Answer> {
+    vec![json_answer(200, "Replaced.", schema), json_answer(201, "Created.", schema)]
+}
+
 fn tenant(endpoint: Endpoint) -> Described {
     use Endpoint as E;
-    let unchanged = || answer(304, "It is still the version that the client has.", vec![]);
-    let gone = || vec![answer(204, "Deleted.", vec![])];
-    let stored = |schema| vec![json_answer(200, "Replaced.", schema), json_answer(201, "Created.", schema)];
+    let ok = |parameters, description, schema, named| (parameters, None, vec![json_answer(200, description, schema)], named);
     match endpoint {
-        E::Me => (vec![], None, vec![json_answer(200, "Who this token is.", "Me")], vec![]),
-        E::Tokens => (listing(), None, vec![json_answer(200, "One page.", "TokenPage")], vec![]),
-        E::TokenCreate => (
-            vec![],
-            Some(body(JSON, "NewToken")),
-            vec![json_answer(201, "Created; `secret` is shown once.", "Token")],
-            vec![],
-        ),
+        E::Me => ok(vec![], "Who this token is.", "Me", vec![]),
+        E::Tokens => ok(listing(), "One page.", "TokenPage", vec![]),
+        E::TokenCreate => {
+            let made = json_answer(201, "Created; `secret` is shown once.", "Token");
+            (vec![], Some(body(JSON, "NewToken")), vec![made], vec![])
+        }
         E::TokenDelete => (vec![], None, gone(), vec![]),
-        E::Collections => (listing(), None, vec![json_answer(200, "One page.", "CollectionPage")], vec![]),
-        E::Collection => (
-            vec![if_none_match()],
-            None,
-            vec![json_answer(200, "The collection.", "Collection"), unchanged()],
-            vec!["ETag"],
-        ),
+        E::Collections => ok(listing(), "One page.", "CollectionPage", vec![]),
+        E::Collection => {
+            let found = json_answer(200, "The collection.", "Collection");
+            (vec![if_none_match()], None, vec![found, unchanged()], vec!["ETag"])
+        }
         E::CollectionPut => (
             vec![if_match()],
             Some(body(JSON, "CollectionSchema")),
             stored("Collection"),
             vec!["ETag", "Location"],
         ),
-        E::CollectionDelete | E::RecordDelete => (vec![if_match()], None, gone(), vec![]),
+        E::CollectionDelete => (vec![if_match()], None, gone(), vec![]),
+        _ => records(endpoint),
+    }
+}
+
+fn records(endpoint: Endpoint) -> Described {
+    use Endpoint as E;
+    match endpoint {
         E::Records => (record_list(), None, vec![json_answer(200, "One page.", "RecordPage")], vec![]),
-        E::RecordCreate => (
-            vec![],
-            Some(body(JSON, "NewRecord")),
-            vec![json_answer(201, "Created.", "Record")],
-            vec!["ETag", "Location"],
-        ),
+        E::RecordCreate => {
+            let made = json_answer(201, "Created.", "Record");
+            (vec![], Some(body(JSON, "NewRecord")), vec![made], vec!["ETag", "Location"])
+        }
         E::RecordPut => (
             vec![if_match()],
             Some(body(JSON, "FieldsBody")),
             stored("Record"),
             vec!["ETag", "Location"],
         ),
-        E::RecordPatch => (
-            vec![if_match()],
-            Some(body(JSON, "FieldsBody")),
-            vec![json_answer(200, "Merged.", "Record")],
-            vec!["ETag"],
-        ),
+        E::RecordPatch => {
+            let merged = json_answer(200, "Merged.", "Record");
+            (vec![if_match()], Some(body(JSON, "FieldsBody")), vec![merged], vec!["ETag"])
+        }
+        E::RecordDelete => (vec![if_match()], None, gone(), vec![]),
         E::Batch => (
             vec![],
             Some(body(JSON, "Batch")),

@@ -1,248 +1,26 @@
-//! A service in memory: enough of a platform for the front to be tested against.
+//! The trait, over the maps of [`Memory`].
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::collection::{Collection, CollectionSchema};
 use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch, TenantStatus};
 use api::body::event::Event;
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record};
-use api::body::token::{Me, NewToken, Role, Token};
+use api::body::token::{Me, NewToken, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
-use api::server::Server;
 use api::service::{
     BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
     RequestContext, Service, Stage, Stored, Timing,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use tokio::sync::Notify;
+use serde_json::json;
 
-const TIME: &str = "2026-11-22T10:00:00Z";
-
-/// What a dialled node does.
-#[derive(Clone)]
-pub(crate) enum Peer {
-    /// It serves.
-    Serves(Server),
-    /// It refuses the connection.
-    Refuses,
-    /// It reads a request and then breaks the connection, the given number of times; then it serves.
-    Breaks(Arc<AtomicU64>, Server),
-}
-
-type Locate = Box<dyn Fn(&Slug) -> Location + Send>;
-
-#[derive(Default)]
-struct State {
-    records: BTreeMap<(String, Id), Record>,
-    collections: BTreeMap<String, Collection>,
-    events: Vec<Event>,
-    replies: HashMap<[u8; 32], ([u8; 32], Record)>,
-    principals: HashMap<String, Principal>,
-    calls: Vec<String>,
-    failures: Vec<Error>,
-    peers: HashMap<NodeNumber, Peer>,
-    hints: Vec<Option<NodeNumber>>,
-    locate: Option<Locate>,
-    next_query: Option<ListQuery>,
-}
-
-/// The service.
-#[derive(Default)]
-pub(crate) struct Memory {
-    state: Mutex<State>,
-    changed: Notify,
-    leaders: Notify,
-    pub(crate) unready: AtomicBool,
-    /// Whether writes wait until [`Memory::release`].
-    pub(crate) held: AtomicBool,
-    released: Notify,
-}
-
-pub(crate) fn placement(slug: &Slug) -> Placement {
-    Placement {
-        slug: slug.clone(),
-        uid: 7,
-        cell: 1,
-        epoch: 1,
-    }
-}
-
-fn new_id() -> Id {
-    Id(uuid::Uuid::now_v7())
-}
-
-fn principal(role: Role, scopes: Option<&[&str]>) -> Principal {
-    let scopes = scopes.map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().into());
-    Principal {
-        token: new_id(),
-        version: 1,
-        name: "test".into(),
-        role,
-        scopes,
-        expires_at: None,
-    }
-}
-
-impl Memory {
-    /// A service with one token a role (`cnt_owner` and so on), one for tasks only, and the collections `tasks` and `notes`.
-    pub(crate) fn new() -> Arc<Self> {
-        let memory = Self::default();
-        {
-            let mut state = memory.state();
-            for (name, role) in [
-                ("owner", Role::Owner),
-                ("admin", Role::Admin),
-                ("member", Role::Member),
-                ("guest", Role::Guest),
-            ] {
-                state.principals.insert(format!("cnt_{name}"), principal(role, None));
-            }
-            state
-                .principals
-                .insert("cnt_tasks".into(), principal(Role::Admin, Some(&["tasks"])));
-            for name in ["tasks", "notes"] {
-                let schema = CollectionSchema {
-                    fields: BTreeMap::new(),
-                    indexes: BTreeMap::new(),
-                    search: vec![],
-                };
-                state.collections.insert(
-                    name.into(),
-                    Collection {
-                        name: name.into(),
-                        version: 1,
-                        schema,
-                    },
-                );
-            }
-        }
-        Arc::new(memory)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn locate_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
-        self.state().locate = Some(Box::new(locate));
-        self.leaders.notify_waiters();
-    }
-
-    pub(crate) fn peer(&self, node: u64, peer: Peer) {
-        self.state().peers.insert(NodeNumber(node), peer);
-    }
-
-    /// The next write fails with this.
-    pub(crate) fn fail_next(&self, error: Error) {
-        self.state().failures.push(error);
-    }
-
-    pub(crate) fn calls(&self) -> Vec<String> {
-        self.state().calls.clone()
-    }
-
-    pub(crate) fn count(&self, call: &str) -> usize {
-        self.state().calls.iter().filter(|known| *known == call).count()
-    }
-
-    pub(crate) fn hints(&self) -> Vec<Option<NodeNumber>> {
-        self.state().hints.clone()
-    }
-
-    pub(crate) fn last_query(&self) -> ListQuery {
-        self.state().next_query.clone().expect("a list was asked for")
-    }
-
-    pub(crate) fn revoke(&self, secret: &str) {
-        self.state().principals.remove(secret);
-        self.changed.notify_waiters();
-    }
-
-    pub(crate) fn release(&self) {
-        self.held.store(false, Ordering::SeqCst);
-        self.released.notify_waiters();
-    }
-
-    async fn begin(&self, call: &str) -> Result<()> {
-        let failure = {
-            let mut state = self.state();
-            state.calls.push(call.to_owned());
-            state.failures.pop()
-        };
-        while self.held.load(Ordering::SeqCst) {
-            let released = self.released.notified();
-            if self.held.load(Ordering::SeqCst) {
-                released.await;
-            }
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn event(state: &mut State, kind: &str, collection: Option<&str>) -> u64 {
-        let position = state.events.len() as u64 + 1;
-        state.events.push(Event {
-            specversion: "1.0".into(),
-            id: format!("acme/{position}"),
-            source: "/v1/tenants/acme".into(),
-            kind: kind.into(),
-            subject: None,
-            time: TIME.into(),
-            position,
-            actor: "token:test".into(),
-            collection: collection.map(str::to_owned),
-            record: None,
-            version: Some(1),
-        });
-        position
-    }
-
-    fn position(&self) -> u64 {
-        self.state().events.len() as u64
-    }
-
-    fn put(&self, collection: &Name, id: Id, fields: &Fields, if_match: Option<u64>) -> Result<Reply<Stored<Record>>> {
-        let mut state = self.state();
-        let place = (collection.to_string(), id);
-        let before = state.records.get(&place).map(|record| record.version);
-        if if_match.is_some() && if_match != before {
-            return Err(Error::new(Code::VersionMismatch, "the record has another version"));
-        }
-        let record = Record {
-            id,
-            collection: collection.to_string(),
-            version: before.unwrap_or(0) + 1,
-            created_at: TIME.into(),
-            updated_at: TIME.into(),
-            created_by: "token:test".into(),
-            fields: RawValue::from_string(Value::Object(fields.clone()).to_string()).expect("JSON"),
-        };
-        state.records.insert(place, record.clone());
-        let position = Self::event(&mut state, "record.changed", Some(collection.as_str()));
-        drop(state);
-        self.changed.notify_waiters();
-        Ok(Reply {
-            body: Stored {
-                body: record,
-                created: before.is_none(),
-            },
-            position,
-        })
-    }
-
-    fn get(&self, collection: &Name, id: Id) -> Result<Record> {
-        let found = self.state().records.get(&(collection.to_string(), id)).cloned();
-        found.ok_or_else(|| Error::new(Code::NotFound, "there is no such record"))
-    }
-}
+use super::{Memory, Peer, TIME, new_id, placement};
 
 fn tenant_body(slug: &Slug) -> Tenant {
     Tenant {
