@@ -6,7 +6,9 @@
     reason = "a command-line program talks to its user"
 )]
 
-use std::path::{Path, PathBuf};
+mod cli;
+
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -14,129 +16,14 @@ use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
 use bench::{bulk, compare, data, idle, kill_import, run};
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
 
 /// Where this program was built: the commit that a report names is the one that is checked out there.
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// Set in the process that runs under SCHED_RR already.
 const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
-
-/// Measure the built cloudnest binary with three replicas on this machine.
-#[derive(Parser)]
-#[command(
-    name = "cloudnest-bench",
-    version,
-    after_help = "Example:\n  cloudnest-bench run --workload w1,w2 --seconds 5 --runs 5 --clients 1,16,64,256 --out bench-out"
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Action,
-}
-
-#[derive(Subcommand)]
-enum Action {
-    /// Workloads W1 to W5 with several numbers of clients
-    #[command(after_help = "Example:\n  cloudnest-bench run --workload w1,w5 --seconds 5 --runs 5 --clients 1,16,64,256")]
-    Run {
-        /// w1 create, w2 point reads, w3 90/10, w4 list of 50, w5 bulk import
-        #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5")]
-        workload: Vec<String>,
-        /// Seconds of a run
-        #[arg(long, default_value_t = 5)]
-        seconds: u64,
-        /// Runs of each row
-        #[arg(long, default_value_t = 5)]
-        runs: usize,
-        /// Numbers of keep-alive connections
-        #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
-        clients: Vec<usize>,
-        #[command(flatten)]
-        bulk: BulkArgs,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Creates at a fixed rate over a full store: p99.9 and the longest gap
-    #[command(after_help = "Example:\n  cloudnest-bench stall --records 1000000 --rate 5000 --seconds 120")]
-    Stall {
-        /// Creates a second, open loop
-        #[arg(long, default_value_t = 5_000.0)]
-        rate: f64,
-        /// Seconds
-        #[arg(long, default_value_t = 120)]
-        seconds: u64,
-        /// Connections: bounds what is outstanding
-        #[arg(long, default_value_t = 256)]
-        outstanding: usize,
-        #[command(flatten)]
-        bulk: BulkArgs,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Many empty tenants: time to create, memory, disk, processor time at rest
-    #[command(after_help = "Example:\n  cloudnest-bench idle --tenants 1000")]
-    Idle {
-        /// How many
-        #[arg(long, default_value_t = 1_000)]
-        tenants: usize,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// Import every *.jsonl.gz of a directory, each into a tenant of its own, and verify it
-    #[command(after_help = "Example:\n  cloudnest-bench data --data-dir DIR")]
-    Data {
-        /// The directory
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
-        #[command(flatten)]
-        common: Common,
-    },
-    /// The same while random nodes are killed with SIGKILL; then compare all replicas
-    #[command(after_help = "Example:\n  cloudnest-bench kill-import --data-dir DIR --seed 7 --kills 20")]
-    KillImport {
-        /// The directory
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
-        /// The same seed kills the same nodes in the same order
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// At least so many kills
-        #[arg(long, default_value_t = 20)]
-        kills: usize,
-        /// Imports that each file is cut into
-        #[arg(long, default_value_t = 8)]
-        pieces: usize,
-        #[command(flatten)]
-        cluster: ClusterArgs,
-    },
-    /// Ratios of two reports
-    #[command(after_help = "Example:\n  cloudnest-bench compare before/report.json after/report.json")]
-    Compare {
-        /// The first report.json
-        a: PathBuf,
-        /// The second report.json
-        b: PathBuf,
-    },
-}
-
-#[derive(Clone, clap::Args)]
-struct BulkArgs {
-    /// Records of the bulk import
-    #[arg(long, default_value_t = 1_000_000)]
-    records: u64,
-    /// Connections of the bulk import
-    #[arg(long, default_value_t = 4)]
-    import_connections: u64,
-}
-
-#[derive(Clone, clap::Args)]
-struct Common {
-    #[command(flatten)]
-    cluster: ClusterArgs,
-    /// Where the report goes
-    #[arg(long, default_value = "bench-out", value_name = "DIR")]
-    out: PathBuf,
-}
 
 fn main() -> Result<()> {
     let cli = Cli::parse();

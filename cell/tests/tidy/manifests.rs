@@ -22,7 +22,7 @@ const STAR: [(&str, &[&str], &[&str]); 7] = [
 ];
 
 /// Crates with a home: nobody else may have them. A name that ends with `*` stands for all that begin with it.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 18] = [
     ("openraft*", &["cloudnest-raft"]),
     ("tokio-rustls", &["cloudnest-raft", "cloudnest-api"]),
     ("rustls", &["cloudnest-raft", "cloudnest-api"]),
@@ -40,7 +40,6 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("http-body*", &["cloudnest-api", "cloudnest-rig"]),
     ("cel*", &["cloudnest"]),
     ("clap*", &["cloudnest", "cloudnest-bench", "cloudnest-chaos"]),
-    ("mimalloc", &["cloudnest"]),
     ("hdrhistogram", &["cloudnest-rig", "cloudnest-bench", "cloudnest-chaos"]),
 ];
 

@@ -187,6 +187,45 @@ fn body(code: &str, from: usize) -> Option<usize> {
     None
 }
 
+/// What a place stands in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Surrounding<'a> {
+    /// A loop, inside its function.
+    Loop,
+    /// A function of this name, in no loop.
+    Function(&'a str),
+    /// Neither.
+    Nothing,
+}
+
+/// The innermost loop or function around a place.
+pub(crate) fn surrounding(code: &str, at: usize) -> Surrounding<'_> {
+    let mut depth = 0_usize;
+    for (place, byte) in code.bytes().enumerate().take(at).collect::<Vec<_>>().into_iter().rev() {
+        match byte {
+            b'}' => depth += 1,
+            b'{' if depth > 0 => depth -= 1,
+            b'{' => {
+                // The words since the statement's begin say what the block is.
+                let start = code[..place].rfind(['{', '}', ';']).map_or(0, |found| found + 1);
+                let head: Vec<_> = words(&code[start..place]).map(|(_, word)| word).collect();
+                if let Some(name) = head
+                    .iter()
+                    .position(|word| *word == "fn")
+                    .and_then(|found| head.get(found + 1))
+                {
+                    return Surrounding::Function(name);
+                }
+                if head.iter().any(|word| ["loop", "while", "for"].contains(word)) {
+                    return Surrounding::Loop;
+                }
+            }
+            _ => {}
+        }
+    }
+    Surrounding::Nothing
+}
+
 /// The number, from 1, of the line that holds a place.
 pub(crate) fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
@@ -223,5 +262,14 @@ mod tests {
             ["b", "d"]
         );
         assert_eq!(line_of(text, text.find("fn d").unwrap()), 10);
+    }
+
+    #[test]
+    fn a_place_is_in_a_loop_or_in_a_function() {
+        let code = "fn a() { while b().is_ok() { if c { HERE } } THERE } ELSEWHERE";
+        let at = |word: &str| surrounding(code, code.find(word).unwrap());
+        assert_eq!(at("HERE"), Surrounding::Loop);
+        assert_eq!(surrounding(code, code.find("THERE }").unwrap()), Surrounding::Function("a"));
+        assert_eq!(at("ELSEWHERE"), Surrounding::Nothing);
     }
 }

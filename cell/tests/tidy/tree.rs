@@ -19,19 +19,21 @@ impl Tree {
     /// The repository that this test belongs to.
     pub(crate) fn of_repository() -> Self {
         static TREE: OnceLock<Tree> = OnceLock::new();
-        let read = || {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .parent()
-                .expect("the crate has a parent directory");
-            let mut tree = Self::default();
-            tree.read(root, "");
-            assert!(
-                tree.files.contains_key("Cargo.lock"),
-                "the root of the repository has a lock file"
-            );
-            tree
-        };
-        TREE.get_or_init(read).clone()
+        TREE.get_or_init(Self::read_now).clone()
+    }
+
+    /// The same, read again.
+    pub(crate) fn read_now() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .expect("the crate has a parent directory");
+        let mut tree = Self::default();
+        tree.read(root, "");
+        assert!(
+            tree.files.contains_key("Cargo.lock"),
+            "the root of the repository has a lock file"
+        );
+        tree
     }
 
     fn read(&mut self, directory: &Path, prefix: &str) {

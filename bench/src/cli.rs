@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use bench::setup::ClusterArgs;
+use clap::{Parser, Subcommand};
+
+/// Measure the built cloudnest binary with three replicas on this machine.
+#[derive(Parser)]
+#[command(
+    name = "cloudnest-bench",
+    version,
+    after_help = "Example:\n  cloudnest-bench run --workload w1,w2 --seconds 5 --runs 5 --clients 1,16,64,256 --out bench-out"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Action,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// Workloads W1 to W5 with several numbers of clients
+    #[command(after_help = "Example:\n  cloudnest-bench run --workload w1,w5 --seconds 5 --runs 5 --clients 1,16,64,256")]
+    Run {
+        /// w1 create, w2 point reads, w3 90/10, w4 list of 50, w5 bulk import
+        #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5")]
+        workload: Vec<String>,
+        /// Seconds of a run
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Runs of each row
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Numbers of keep-alive connections
+        #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+        clients: Vec<usize>,
+        #[command(flatten)]
+        bulk: BulkArgs,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Creates at a fixed rate over a full store: p99.9 and the longest gap
+    #[command(after_help = "Example:\n  cloudnest-bench stall --records 1000000 --rate 5000 --seconds 120")]
+    Stall {
+        /// Creates a second, open loop
+        #[arg(long, default_value_t = 5_000.0)]
+        rate: f64,
+        /// Seconds
+        #[arg(long, default_value_t = 120)]
+        seconds: u64,
+        /// Connections: bounds what is outstanding
+        #[arg(long, default_value_t = 256)]
+        outstanding: usize,
+        #[command(flatten)]
+        bulk: BulkArgs,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Many empty tenants: time to create, memory, disk, processor time at rest
+    #[command(after_help = "Example:\n  cloudnest-bench idle --tenants 1000")]
+    Idle {
+        /// How many
+        #[arg(long, default_value_t = 1_000)]
+        tenants: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Import every *.jsonl.gz of a directory, each into a tenant of its own, and verify it
+    #[command(after_help = "Example:\n  cloudnest-bench data --data-dir DIR")]
+    Data {
+        /// The directory
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The same while random nodes are killed with SIGKILL; then compare all replicas
+    #[command(after_help = "Example:\n  cloudnest-bench kill-import --data-dir DIR --seed 7 --kills 20")]
+    KillImport {
+        /// The directory
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        /// The same seed kills the same nodes in the same order
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// At least so many kills
+        #[arg(long, default_value_t = 20)]
+        kills: usize,
+        /// Imports that each file is cut into
+        #[arg(long, default_value_t = 8)]
+        pieces: usize,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
+    /// Ratios of two reports
+    #[command(after_help = "Example:\n  cloudnest-bench compare before/report.json after/report.json")]
+    Compare {
+        /// The first report.json
+        a: PathBuf,
+        /// The second report.json
+        b: PathBuf,
+    },
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct BulkArgs {
+    /// Records of the bulk import
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) records: u64,
+    /// Connections of the bulk import
+    #[arg(long, default_value_t = 4)]
+    pub(crate) import_connections: u64,
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Where the report goes
+    #[arg(long, default_value = "bench-out", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
