@@ -121,4 +121,3 @@ fn take_bytes(bytes: &mut &[u8]) -> Option<Bytes> {
     let length = take(bytes, 4).map(|bytes| u32_at(bytes, 0))?;
     take(bytes, length as usize).map(Bytes::copy_from_slice)
 }
-

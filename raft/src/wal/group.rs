@@ -45,12 +45,23 @@ struct Slot {
 
 impl GroupCell {
     pub(crate) fn new(id: u64) -> GroupCell {
-        GroupCell { id, inner: Mutex::default() }
+        GroupCell {
+            id,
+            inner: Mutex::default(),
+        }
     }
 
     /// A group that was read back from the disk.
     pub(crate) fn recovered(id: u64, view: Checkpoint, runs: Runs, last: Option<Bytes>) -> GroupCell {
-        GroupCell { id, inner: Mutex::new(GroupInner { view, runs, last, ..GroupInner::default() }) }
+        GroupCell {
+            id,
+            inner: Mutex::new(GroupInner {
+                view,
+                runs,
+                last,
+                ..GroupInner::default()
+            }),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, GroupInner> {
@@ -125,14 +136,26 @@ impl GroupLog {
     pub(crate) fn append(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), WalError> {
         let shared = &self.shared.shared;
         let limit = shared.options.entry_max_bytes();
-        if let Some(large) = entries.iter().map(|entry| entry.bytes.len() as u64).find(|bytes| *bytes > limit) {
+        if let Some(large) = entries
+            .iter()
+            .map(|entry| entry.bytes.len() as u64)
+            .find(|bytes| *bytes > limit)
+        {
             return refuse(done, WalError::TooLarge { bytes: large, limit });
         }
         let bytes = entries.iter().map(|entry| frame_bytes(entry.bytes.len())).sum();
         self.submit(bytes, true, done, |inner| {
-            let mut view = Checkpoint { first: inner.view.first, next: inner.view.next, ..Checkpoint::default() };
+            let mut view = Checkpoint {
+                first: inner.view.first,
+                next: inner.view.next,
+                ..Checkpoint::default()
+            };
             for entry in &entries {
-                view.entry(entry.index).map_err(|expected| WalError::OutOfOrder { group: self.cell.id, expected, found: entry.index })?;
+                view.entry(entry.index).map_err(|expected| WalError::OutOfOrder {
+                    group: self.cell.id,
+                    expected,
+                    found: entry.index,
+                })?;
             }
             let kept = entries.clone();
             Ok((Op::Append(entries), move |inner: &mut GroupInner, op| inner.push(kept, op)))
@@ -145,7 +168,9 @@ impl GroupLog {
             return refuse(done, error);
         }
         self.submit(frame_bytes(vote.len()), false, done, |_| {
-            Ok((Op::Vote(vote.clone()), move |inner: &mut GroupInner, _| inner.view.vote = Some(vote)))
+            Ok((Op::Vote(vote.clone()), move |inner: &mut GroupInner, _| {
+                inner.view.vote = Some(vote)
+            }))
         })
     }
 
@@ -164,13 +189,19 @@ impl GroupLog {
         self.submit(frame_bytes(0), false, done, |inner| {
             let from = from.max(inner.view.first);
             if from >= inner.view.next {
-                return Ok((Op::Nothing, Box::new(|_: &mut GroupInner, _| {}) as Box<dyn FnOnce(&mut GroupInner, u64)>));
+                return Ok((
+                    Op::Nothing,
+                    Box::new(|_: &mut GroupInner, _| {}) as Box<dyn FnOnce(&mut GroupInner, u64)>,
+                ));
             }
             let last = match from.checked_sub(1).filter(|last| *last >= inner.view.first) {
                 Some(last) => Some(self.read_one(inner, last)?),
                 None => None,
             };
-            Ok((Op::Truncate(from), Box::new(move |inner: &mut GroupInner, _| inner.truncate(from, last))))
+            Ok((
+                Op::Truncate(from),
+                Box::new(move |inner: &mut GroupInner, _| inner.truncate(from, last)),
+            ))
         })
     }
 
@@ -211,7 +242,10 @@ impl GroupLog {
                         break;
                     }
                     bytes += slot.bytes.len();
-                    found.push(LogEntry { index, bytes: slot.bytes.clone() });
+                    found.push(LogEntry {
+                        index,
+                        bytes: slot.bytes.clone(),
+                    });
                     index += 1;
                 }
                 break;
@@ -255,7 +289,7 @@ impl GroupLog {
         F: FnOnce(&mut GroupInner, u64),
     {
         let shared = &self.shared.shared;
-        if let Err(error) = shared.queue.reserve(bytes, entries) {
+        if let Err(error) = shared.reserve(bytes, entries) {
             return refuse(done, error);
         }
         // Room comes before the group's lock: the sync thread needs that lock to make room.
@@ -284,11 +318,21 @@ impl GroupLog {
     fn check_small(&self, bytes: &Bytes) -> Result<(), WalError> {
         const LIMIT_BYTES: u64 = 4096;
         let bytes = bytes.len() as u64;
-        if bytes > LIMIT_BYTES { Err(WalError::TooLarge { bytes, limit: LIMIT_BYTES }) } else { Ok(()) }
+        if bytes > LIMIT_BYTES {
+            Err(WalError::TooLarge {
+                bytes,
+                limit: LIMIT_BYTES,
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn read_one(&self, inner: &GroupInner, index: u64) -> Result<Bytes, WalError> {
-        if let Some(slot) = index.checked_sub(inner.tail_first()).and_then(|at| inner.tail.get(at as usize)) {
+        if let Some(slot) = index
+            .checked_sub(inner.tail_first())
+            .and_then(|at| inner.tail.get(at as usize))
+        {
             return Ok(slot.bytes.clone());
         }
         let (segment, place) = self.find(inner, index)?;
@@ -297,8 +341,17 @@ impl GroupLog {
 
     fn find(&self, inner: &GroupInner, index: u64) -> Result<(Arc<super::segment::Segment>, super::runs::Place), WalError> {
         let shared: &Shared = &self.shared.shared;
-        let found = inner.runs.get(index).and_then(|(sequence, place)| Some((shared.segment(sequence)?, place)));
-        found.ok_or_else(|| WalError::damaged(&shared.dir, 0, format!("entry {index} of group {} is in no segment", self.cell.id)))
+        let found = inner
+            .runs
+            .get(index)
+            .and_then(|(sequence, place)| Some((shared.segment(sequence)?, place)));
+        found.ok_or_else(|| {
+            WalError::damaged(
+                &shared.dir,
+                0,
+                format!("entry {index} of group {} is in no segment", self.cell.id),
+            )
+        })
     }
 }
 

@@ -40,12 +40,22 @@ pub(crate) fn read_identity(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, 
     if lines.next() != Some("cloudnest log") {
         return Err(damaged("it does not say that this is a log"));
     }
-    let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse::<u32>().ok());
-    let found = format.filter(|format| *format > 0).ok_or_else(|| damaged("it names no format"))?;
+    let format = lines
+        .next()
+        .and_then(|line| line.strip_prefix("format ")?.parse::<u32>().ok());
+    let found = format
+        .filter(|format| *format > 0)
+        .ok_or_else(|| damaged("it names no format"))?;
     if found > LOG_FORMAT {
-        return Err(WalError::NewerFormat { file: path, found, supported: LOG_FORMAT });
+        return Err(WalError::NewerFormat {
+            file: path,
+            found,
+            supported: LOG_FORMAT,
+        });
     }
-    let id = lines.next().and_then(|line| u64::from_str_radix(line.strip_prefix("id ")?, 16).ok());
+    let id = lines
+        .next()
+        .and_then(|line| u64::from_str_radix(line.strip_prefix("id ")?, 16).ok());
     id.map(Some).ok_or_else(|| damaged("it names no identity"))
 }
 
@@ -54,7 +64,8 @@ pub(crate) fn write_identity(disk: &dyn Disk, dir: &Path, id: u64) -> Result<(),
     let (draft, path) = (dir.join(FORMAT_DRAFT_NAME), dir.join(FORMAT_NAME));
     let text = format!("cloudnest log\nformat {LOG_FORMAT}\nid {id:016x}\n");
     let file = disk.create(&draft).map_err(|error| failed("create", &draft, error))?;
-    file.write_at(text.as_bytes(), 0).map_err(|error| failed("write", &draft, error))?;
+    file.write_at(text.as_bytes(), 0)
+        .map_err(|error| failed("write", &draft, error))?;
     file.sync_data().map_err(|error| failed("fsync", &draft, error))?;
     disk.rename(&draft, &path).map_err(|error| failed("rename", &draft, error))?;
     disk.sync_dir(dir).map_err(|error| failed("fsync", dir, error))

@@ -14,8 +14,9 @@
 //! The log's bound, or the disk. There is no reserve file that would have to be deleted first: the reserve is the last
 //! `headroom_bytes` of what is prewritten already. Entries are refused before they come near it (`WalError::Full`, nothing
 //! changes, and they are taken again once there is space); votes, truncations and purges may use it, and purges are what
-//! makes space. Only when the headroom is used up as well, or when what was accepted before the disk was found full does
-//! not fit, does the log stop. One segment beyond the bound may be made for copying forward, which frees more than it takes.
+//! makes space. Only when the headroom is used up as well does the log stop, or when a single append is larger than a
+//! quarter of a segment and meets the end. One segment beyond the bound may be made for copying forward, which frees more
+//! than it takes; entries wait until that is done.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::atomic::Ordering;
 use super::error::WalError;
 use super::frame::{SegmentHeader, Stamp};
 use super::options::{COPY_STEP_BYTES, FULL_RETRY, PREWRITE_AHEAD_BYTES};
-use super::queue::{CopyForward, Full};
+use super::queue::CopyForward;
 use super::segment::{Segment, failed, spare_name};
 use super::shared::Shared;
 
@@ -37,14 +38,21 @@ pub(crate) struct Keeper {
     /// Out of the table, but perhaps still being read. The oldest first.
     retired: Vec<Arc<Segment>>,
     /// What was found missing in this pass.
-    full: Option<Full>,
+    full: Option<String>,
     /// Copying met damage; what is damaged stays where it is.
     no_copies: bool,
 }
 
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>, next_sequence: u64, next_spare: u64) -> Keeper {
-        Keeper { shared, next_sequence, next_spare, retired: Vec::new(), full: None, no_copies: false }
+        Keeper {
+            shared,
+            next_sequence,
+            next_spare,
+            retired: Vec::new(),
+            full: None,
+            no_copies: false,
+        }
     }
 
     /// Works until the log ends.
@@ -68,6 +76,12 @@ impl Keeper {
 
     /// Does one thing. `false`: there was nothing to do, or no space to do it.
     fn pass(&mut self) -> Result<bool, WalError> {
+        let prepared = usize::from(self.shared.yard().next.is_some());
+        let crowded = self.shared.table().len() + prepared > self.shared.options.max_segments();
+        self.shared.queue.set_crowded(crowded);
+        if crowded && self.shared.queue.may_copy() {
+            self.full = Some(self.at_bound());
+        }
         Ok(self.extend_active()? || self.release()? || self.prepare_next()? || self.extend_next()? || self.copy_forward()?)
     }
 
@@ -76,7 +90,7 @@ impl Keeper {
         yard.answered = seen;
         if yard.full != self.full {
             match &self.full {
-                Some(full) => tracing::warn!(reason = full.reason, "the log has no space left"),
+                Some(reason) => tracing::warn!(reason, "the log has no space left"),
                 None => tracing::info!("the log has space again"),
             }
             yard.full = self.full.clone();
@@ -101,17 +115,19 @@ impl Keeper {
             let yard = self.shared.yard();
             (yard.active.clone(), yard.wanted.max(yard.tail + PREWRITE_AHEAD_BYTES))
         };
-        if active.prewritten() >= end.min(active.header.capacity) {
+        let enough = active.prewritten() >= end && !self.shared.queue.is_short();
+        if enough || active.prewritten() >= active.header.capacity {
             return Ok(false);
         }
         self.extend(&active)
     }
 
     fn extend_next(&mut self) -> Result<bool, WalError> {
+        let short = self.shared.queue.is_short();
         let next = {
             let yard = self.shared.yard();
             let half = yard.tail > yard.active.header.capacity / 2;
-            yard.next.clone().filter(|_| half)
+            yard.next.clone().filter(|_| half || short)
         };
         match next {
             Some(next) if next.prewritten() < next.header.capacity => self.extend(&next),
@@ -124,8 +140,13 @@ impl Keeper {
         if self.without_space(extended)?.is_none() {
             return Ok(false);
         }
+        self.shared.queue.more_space(None);
         self.shared.yard_changed.notify_all();
         Ok(true)
+    }
+
+    fn at_bound(&self) -> String {
+        format!("it has reached its bound of {} bytes", self.shared.options.max_bytes)
     }
 
     /// `None`: there is no space, which is noted; any other error is passed on.
@@ -133,7 +154,7 @@ impl Keeper {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_no_space() => {
-                self.full = Some(Full { reason: format!("no space on the disk ({error})"), disk: true });
+                self.full = Some(format!("no space on the disk ({error})"));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -141,9 +162,10 @@ impl Keeper {
     }
 
     fn prepare_next(&mut self) -> Result<bool, WalError> {
+        let short = self.shared.queue.is_short();
         let spare = {
             let mut yard = self.shared.yard();
-            let wanted = yard.need_next || yard.tail > yard.active.header.capacity / 2;
+            let wanted = short || yard.need_next || yard.tail > yard.active.header.capacity / 2;
             if yard.next.is_some() || !wanted {
                 return Ok(false);
             }
@@ -151,17 +173,26 @@ impl Keeper {
         };
         let (segments, max) = (self.shared.table().len(), self.shared.options.max_segments());
         if segments >= max && !(segments == max && self.worth_copying().is_some()) {
-            self.full = Some(Full { reason: format!("it has reached its bound of {} bytes", self.shared.options.max_bytes), disk: false });
+            self.full = Some(self.at_bound());
             self.shared.yard().spares.extend(spare);
             return Ok(false);
         }
         let spare = spare.unwrap_or_else(|| self.new_spare());
-        let stamp = Stamp { sequence: self.next_sequence, salt: self.shared.disk.random() };
-        let header = SegmentHeader { log: self.shared.log, stamp, capacity: self.shared.options.segment_bytes };
+        let stamp = Stamp {
+            sequence: self.next_sequence,
+            salt: self.shared.disk.random(),
+        };
+        let header = SegmentHeader {
+            log: self.shared.log,
+            stamp,
+            capacity: self.shared.options.segment_bytes,
+        };
         let made = Segment::make(&*self.shared.disk, &self.shared.dir, &spare, header);
         match self.without_space(made)? {
             Some(segment) => {
                 self.next_sequence += 1;
+                // The queue first: it must not hear of a segment that the sync thread has taken already.
+                self.shared.queue.more_space(Some(segment.clone()));
                 self.shared.yard().next = Some(segment);
                 self.shared.yard_changed.notify_all();
                 Ok(true)
@@ -215,7 +246,8 @@ impl Keeper {
             disk.remove(path).map_err(|error| failed("remove", path, error))?;
         }
         // The old name must be gone for good before the file gets a new header.
-        disk.sync_dir(&self.shared.dir).map_err(|error| failed("fsync", &self.shared.dir, error))?;
+        disk.sync_dir(&self.shared.dir)
+            .map_err(|error| failed("fsync", &self.shared.dir, error))?;
         if wanted {
             self.shared.yard().spares.push(spare);
         }
@@ -234,8 +266,9 @@ impl Keeper {
         }
         let oldest = table.first_key_value().filter(|(sequence, _)| **sequence < checkpointed)?.1;
         let live = |segment: &Segment| segment.live.load(Ordering::Acquire);
-        let (all_live, all): (u64, u64) =
-            table.values().fold((0, 0), |(sum, all), segment| (sum + live(segment), all + segment.header.capacity));
+        let (all_live, all): (u64, u64) = table.values().fold((0, 0), |(sum, all), segment| {
+            (sum + live(segment), all + segment.header.capacity)
+        });
         (live(oldest) * 4 <= oldest.header.capacity || all_live * 2 <= all).then(|| oldest.clone())
     }
 
@@ -243,16 +276,25 @@ impl Keeper {
         if !self.shared.queue.may_copy() {
             return Ok(false);
         }
-        let Some(oldest) = self.worth_copying() else { return Ok(false) };
+        let Some(oldest) = self.worth_copying() else {
+            return Ok(false);
+        };
+        let step = COPY_STEP_BYTES.min(self.shared.options.segment_bytes / 16);
         let mut copies = Vec::new();
         let mut bytes = 0;
         for cell in self.shared.cells() {
-            let found = cell.lock().runs.in_segment(oldest.sequence(), COPY_STEP_BYTES.saturating_sub(bytes));
+            let found = cell.lock().runs.in_segment(oldest.sequence(), step.saturating_sub(bytes));
             for (index, place) in found {
                 match oldest.read_entry(place, cell.id, index) {
                     Ok(entry) => {
                         bytes += u64::from(place.bytes);
-                        copies.push(CopyForward { cell: cell.clone(), index, segment: oldest.sequence(), place, bytes: entry });
+                        copies.push(CopyForward {
+                            cell: cell.clone(),
+                            index,
+                            segment: oldest.sequence(),
+                            place,
+                            bytes: entry,
+                        });
                     }
                     Err(error) => {
                         tracing::error!(%error, "an entry cannot be copied forward; its segment stays");
@@ -265,7 +307,6 @@ impl Keeper {
         if copies.is_empty() {
             return Ok(false);
         }
-        self.shared.queue.push_copies(copies);
-        Ok(true)
+        Ok(self.shared.queue.push_copies(copies))
     }
 }

@@ -109,12 +109,21 @@ impl Wal {
 
     /// The part of this group, which begins empty.
     pub(crate) fn group(&self, id: u64) -> GroupLog {
-        GroupLog { cell: self.owner.shared.cell(id), shared: self.owner.clone() }
+        GroupLog {
+            cell: self.owner.shared.cell(id),
+            shared: self.owner.clone(),
+        }
     }
 
     /// Every group that has anything in the log.
     pub(crate) fn groups(&self) -> Vec<u64> {
-        self.owner.shared.cells().iter().filter(|cell| !cell.lock().view.is_blank()).map(|cell| cell.id).collect()
+        self.owner
+            .shared
+            .cells()
+            .iter()
+            .filter(|cell| !cell.lock().view.is_blank())
+            .map(|cell| cell.id)
+            .collect()
     }
 
     /// What was done and how it stands.
@@ -140,7 +149,12 @@ fn start_threads(
     lock: Box<dyn Send + Sync>,
     found: recover::Found,
 ) -> Result<Owner, WalError> {
-    let active = found.table.values().next_back().cloned().ok_or_else(|| WalError::Stopped("there is no segment".into()))?;
+    let active = found
+        .table
+        .values()
+        .next_back()
+        .cloned()
+        .ok_or_else(|| WalError::Stopped("there is no segment".into()))?;
     let newest = found.next.as_ref().unwrap_or(&active).sequence();
     let states: BTreeMap<_, _> = found.groups.iter().map(|(id, group)| (*id, group.state.clone())).collect();
     let cells = found
@@ -152,7 +166,7 @@ fn start_threads(
         dir: dir.to_path_buf(),
         disk,
         log: found.log,
-        queue: Queue::new(options.queue_bytes),
+        queue: Queue::new(&options, found.next.clone()),
         options,
         table: Mutex::new(found.table),
         groups: Mutex::new(cells),
@@ -160,7 +174,11 @@ fn start_threads(
             active: active.clone(),
             tail: found.tail,
             next: found.next,
-            spares: found.spares.iter().map(|number| dir.join(segment::spare_name(*number))).collect(),
+            spares: found
+                .spares
+                .iter()
+                .map(|number| dir.join(segment::spare_name(*number)))
+                .collect(),
             wanted: 0,
             need_next: false,
             news: 0,
@@ -169,7 +187,11 @@ fn start_threads(
             stop: false,
         }),
         yard_changed: Condvar::new(),
-        checkpointed: AtomicU64::new(if found.fresh { active.sequence() - 1 } else { active.sequence() }),
+        checkpointed: AtomicU64::new(if found.fresh {
+            active.sequence() - 1
+        } else {
+            active.sequence()
+        }),
         counters: Counters::default(),
         _lock: lock,
     });

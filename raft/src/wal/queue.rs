@@ -1,5 +1,8 @@
 //! The one ordered queue of the log: votes, entries, truncations and purges of all groups, bounded by bytes.
 //!
+//! Entries are only accepted when all that is accepted fits into what is prewritten: into the rest of the active segment,
+//! or all of it into the next one. So a disk that fills up, and the log's bound, show here and not after a promise.
+//!
 //! Invariant: `done` of everything that was pushed is called exactly once: by the sync thread after the fdatasync, or with
 //! the reason once the log has stopped. Nothing is pushed after a stop.
 
@@ -11,9 +14,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::error::WalError;
+use super::frame::{SEGMENT_HEADER_BYTES, frame_bytes};
 use super::group::GroupCell;
-use super::options::{BATCH_BYTES, Done, LAZY_FLUSH, LogEntry};
+use super::options::{BATCH_BYTES, Done, LAZY_FLUSH, LogEntry, LogOptions};
 use super::runs::Place;
+use super::segment::Segment;
 
 /// What is to be written for a group.
 pub(crate) enum Op {
@@ -57,19 +62,19 @@ pub(crate) struct Batch {
     pub last: bool,
 }
 
-/// Why there is no next segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Full {
-    pub reason: String,
-    /// The disk is full, so that only what is prewritten can be used; otherwise the log's own bound is reached.
-    pub disk: bool,
+/// How far the sync thread is.
+pub(crate) struct Position {
+    pub active: Arc<Segment>,
+    pub tail: u64,
+    /// What the next checkpoint takes.
+    pub checkpoint_bytes: u64,
 }
 
-/// How much of the active segment is left, in bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Room {
-    pub prewritten: u64,
-    pub capacity: u64,
+/// The answer to a reservation.
+pub(crate) enum Room {
+    Reserved,
+    /// It does not fit into what is prewritten: the keeper has to be told.
+    Short,
 }
 
 #[derive(Default)]
@@ -82,8 +87,13 @@ struct Inner {
     next_number: u64,
     /// Reserved, waiting or being written.
     bytes: u64,
-    room: Room,
-    full: Option<Full>,
+    position: Option<Position>,
+    next: Option<Arc<Segment>>,
+    /// More segments than the bound allows: the last one is for copying only.
+    crowded: bool,
+    /// Entries that wait for the keeper, in bytes.
+    want: u64,
+    full: Option<String>,
     closing: bool,
     stopped: Option<WalError>,
 }
@@ -94,31 +104,70 @@ pub(crate) struct Queue {
     work: Condvar,
     space: Condvar,
     limit_bytes: u64,
+    /// Kept free at the end of a segment: for votes and the like while the log is full, and for the seal.
+    headroom_bytes: u64,
+    /// What may be asked to be prewritten at once. One append that is larger goes ahead when so much fits.
+    chunk_bytes: u64,
 }
 
 impl Queue {
-    pub(crate) fn new(limit_bytes: u64) -> Queue {
-        Queue { inner: Mutex::default(), work: Condvar::new(), space: Condvar::new(), limit_bytes }
+    pub(crate) fn new(options: &LogOptions, next: Option<Arc<Segment>>) -> Queue {
+        Queue {
+            inner: Mutex::new(Inner {
+                next,
+                ..Inner::default()
+            }),
+            work: Condvar::new(),
+            space: Condvar::new(),
+            limit_bytes: options.queue_bytes,
+            headroom_bytes: options.headroom_bytes() + frame_bytes(0),
+            chunk_bytes: options.segment_bytes / 4,
+        }
     }
 
     /// Waits until so many bytes fit; whoever gets them pushes or gives them back. One that is larger than the bound fits
-    /// when it is alone. Entries are refused while the log is full; the rest may use the headroom.
-    pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<(), WalError> {
+    /// when it is alone. Entries are refused while the log is full; the rest may use the headroom. `Short` is answered
+    /// once for each shortage.
+    pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<Room, WalError> {
         let mut inner = self.lock();
         loop {
             inner.check_open()?;
-            if entries && let Some(full) = &inner.full {
-                let room = if full.disk { inner.room.prewritten } else { inner.room.capacity };
-                if inner.bytes + bytes > room {
-                    return Err(WalError::Full(full.reason.clone()));
-                }
-            }
             if inner.bytes == 0 || inner.bytes + bytes <= self.limit_bytes {
-                inner.bytes += bytes;
-                return Ok(());
+                if !entries || self.fits(&inner, bytes) {
+                    inner.bytes += bytes;
+                    if entries {
+                        inner.want = 0;
+                    }
+                    return Ok(Room::Reserved);
+                }
+                if let Some(full) = &inner.full {
+                    return Err(WalError::Full(full.clone()));
+                }
+                if inner.want < bytes {
+                    inner.want = bytes;
+                    return Ok(Room::Short);
+                }
             }
             inner = self.space.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Does all that waits, and so much more, fit into what is prewritten?
+    fn fits(&self, inner: &Inner, bytes: u64) -> bool {
+        let Some(position) = &inner.position else { return true };
+        let waiting = inner.bytes + bytes.min(self.chunk_bytes);
+        let left = |segment: &Segment, used: u64| segment.prewritten().saturating_sub(used + self.headroom_bytes);
+        let next = inner
+            .next
+            .as_ref()
+            .map_or(0, |next| left(next, SEGMENT_HEADER_BYTES + position.checkpoint_bytes));
+        !inner.crowded && (waiting <= left(&position.active, position.tail) || waiting <= next)
+    }
+
+    /// Do entries wait for more to be prewritten?
+    pub(crate) fn is_short(&self) -> bool {
+        let inner = self.lock();
+        inner.want > 0 && !self.fits(&inner, inner.want)
     }
 
     pub(crate) fn give_back(&self, bytes: u64) {
@@ -135,7 +184,13 @@ impl Queue {
         }
         inner.next_number += 1;
         let number = inner.next_number;
-        inner.ops.push_back(Queued { number, cell, op, done, bytes });
+        inner.ops.push_back(Queued {
+            number,
+            cell,
+            op,
+            done,
+            bytes,
+        });
         drop(inner);
         self.work.notify_one();
         Ok(number)
@@ -154,13 +209,26 @@ impl Queue {
         Ok(())
     }
 
-    /// Hands entries to be copied to the sync thread; only while `may_copy`.
-    pub(crate) fn push_copies(&self, copies: Vec<CopyForward>) {
+    /// Hands entries to be copied to the sync thread, if they fit; only while `may_copy`. `false`: nothing has changed.
+    pub(crate) fn push_copies(&self, copies: Vec<CopyForward>) -> bool {
+        let bytes = copies.iter().map(|copy| u64::from(copy.place.bytes)).sum();
         let mut inner = self.lock();
+        // The segment beyond the bound is there for them.
+        let crowded = std::mem::take(&mut inner.crowded);
+        let fits = self.fits(&inner, bytes);
+        inner.crowded = crowded;
+        if !fits {
+            // `true` once: the keeper is to look again, with this in mind.
+            let news = inner.want < bytes;
+            inner.want = inner.want.max(bytes);
+            return news;
+        }
+        inner.bytes += bytes;
         inner.copies = copies;
         inner.copying = true;
         drop(inner);
         self.work.notify_one();
+        true
     }
 
     /// Are the copies that were handed over done with?
@@ -188,10 +256,17 @@ impl Queue {
     }
 
     /// A batch is done with.
-    pub(crate) fn finished(&self, bytes: u64, copied: bool, room: Room) {
+    pub(crate) fn finished(&self, bytes: u64, copied: bool, position: Position) {
         let mut inner = self.lock();
         inner.bytes -= bytes;
-        inner.room = room;
+        if inner
+            .next
+            .as_ref()
+            .is_some_and(|next| next.sequence() <= position.active.sequence())
+        {
+            inner.next = None;
+        }
+        inner.position = Some(position);
         if copied {
             inner.copying = false;
         }
@@ -199,15 +274,29 @@ impl Queue {
         self.space.notify_all();
     }
 
-    pub(crate) fn set_room(&self, room: Room) {
-        self.lock().room = room;
+    /// The keeper has prewritten something, or prepared the next segment.
+    pub(crate) fn more_space(&self, next: Option<Arc<Segment>>) {
+        let mut inner = self.lock();
+        if next.is_some() {
+            inner.next = next;
+        }
+        drop(inner);
+        self.space.notify_all();
     }
 
-    pub(crate) fn set_full(&self, full: Option<Full>) {
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        if std::mem::replace(&mut self.lock().crowded, crowded) != crowded {
+            self.space.notify_all();
+        }
+    }
+
+    /// The keeper's verdict: what does not fit now is refused. `None`: it is worth waiting.
+    pub(crate) fn set_full(&self, full: Option<String>) {
         self.lock().full = full;
+        self.space.notify_all();
     }
 
-    pub(crate) fn full(&self) -> Option<Full> {
+    pub(crate) fn full(&self) -> Option<String> {
         self.lock().full.clone()
     }
 
@@ -262,7 +351,10 @@ impl Inner {
     }
 
     fn take_batch(&mut self) -> Batch {
-        let mut batch = Batch { copies: std::mem::take(&mut self.copies), ..Batch::default() };
+        let mut batch = Batch {
+            copies: std::mem::take(&mut self.copies),
+            ..Batch::default()
+        };
         let mut bytes = 0;
         while let Some(next) = self.ops.front() {
             bytes += next.bytes;

@@ -73,7 +73,11 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Resu
     for (sequence, expected) in sequences.iter().zip(sequences[0]..) {
         let path = dir.join(super::segment::segment_name(expected));
         if *sequence != expected {
-            return Err(WalError::damaged(&path, 0, format!("the file is missing, but segment {sequence} is there")));
+            return Err(WalError::damaged(
+                &path,
+                0,
+                format!("the file is missing, but segment {sequence} is there"),
+            ));
         }
         segments.push(Arc::new(Segment::open(disk, path, expected, log)?));
     }
@@ -92,7 +96,10 @@ fn keep_spares(
     let mut kept = Vec::new();
     for number in numbers {
         let path = dir.join(spare_name(number));
-        let length = disk.open(&path).and_then(|file| file.len()).map_err(|error| failed("measure", &path, error))?;
+        let length = disk
+            .open(&path)
+            .and_then(|file| file.len())
+            .map_err(|error| failed("measure", &path, error))?;
         if length == options.segment_bytes && kept.len() < options.recycle {
             kept.push(number);
         } else {
@@ -107,7 +114,11 @@ fn begin(disk: &dyn Disk, dir: &Path, options: &LogOptions, sequences: &[u64], s
     // A beginning that was interrupted leaves the first segment at most, without a frame in it.
     let path = dir.join(super::segment::segment_name(1));
     if !matches!(sequences, [] | [1]) {
-        return Err(WalError::damaged(&dir.join(super::identity::FORMAT_NAME), 0, "the file is missing, but segments are there"));
+        return Err(WalError::damaged(
+            &dir.join(super::identity::FORMAT_NAME),
+            0,
+            "the file is missing, but segments are there",
+        ));
     }
     if sequences == [1] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
@@ -115,14 +126,25 @@ fn begin(disk: &dyn Disk, dir: &Path, options: &LogOptions, sequences: &[u64], s
         let count = file.read_at(&mut bytes, 0).map_err(|error| failed("read", &path, error))?;
         if let Ok(header) = SegmentHeader::decode(&bytes[..count]) {
             let segment = Segment::open(disk, path, 1, header.log)?;
-            if scan(&segment, |_, _, _, _| Ok(()))? != (End::Open { at: SEGMENT_HEADER_BYTES }) {
+            if scan(&segment, |_, _, _, _| Ok(()))?
+                != (End::Open {
+                    at: SEGMENT_HEADER_BYTES,
+                })
+            {
                 let reason = "the file is missing, but the first segment has frames";
                 return Err(WalError::damaged(&dir.join(super::identity::FORMAT_NAME), 0, reason));
             }
         }
     }
     let log = disk.random();
-    let header = SegmentHeader { log, stamp: Stamp { sequence: 1, salt: disk.random() }, capacity: options.segment_bytes };
+    let header = SegmentHeader {
+        log,
+        stamp: Stamp {
+            sequence: 1,
+            salt: disk.random(),
+        },
+        capacity: options.segment_bytes,
+    };
     let draft = dir.join(spare_name(spares.iter().max().map_or(1, |number| number + 1)));
     let segment = Segment::make(disk, dir, &draft, header)?;
     write_identity(disk, dir, log)?;
@@ -134,7 +156,10 @@ fn begin(disk: &dyn Disk, dir: &Path, options: &LogOptions, sequences: &[u64], s
         next: None,
         spares,
         groups: BTreeMap::new(),
-        report: Recovery { segments: 1, ..Recovery::default() },
+        report: Recovery {
+            segments: 1,
+            ..Recovery::default()
+        },
     })
 }
 
@@ -171,12 +196,18 @@ impl Replay {
         }
         // The last segment is sealed and its successor is there, or the loop would have returned: impossible, but not
         // worth a panic.
-        let segment = segments.last().ok_or_else(|| WalError::Stopped("there is no segment".into()))?;
+        let segment = segments
+            .last()
+            .ok_or_else(|| WalError::Stopped("there is no segment".into()))?;
         Err(WalError::damaged(&segment.path, 0, "the last segment is sealed"))
     }
 
     fn read_segment(&mut self, segment: &Segment, oldest: bool) -> Result<End, WalError> {
-        let mut head = Head { oldest, states: BTreeMap::new(), complete: false };
+        let mut head = Head {
+            oldest,
+            states: BTreeMap::new(),
+            complete: false,
+        };
         let end = scan(segment, |offset, header, kind, payload| {
             self.report.frames += 1;
             self.report.bytes += header.frame_bytes();
@@ -210,7 +241,10 @@ impl Replay {
             (_, true) => {}
         }
         let group = || format!("group {}", header.group);
-        let place = Place { offset: offset as u32, bytes: header.frame_bytes() as u32 };
+        let place = Place {
+            offset: offset as u32,
+            bytes: header.frame_bytes() as u32,
+        };
         match kind {
             Kind::Seal | Kind::Closed => return Ok(()),
             _ => {}
@@ -219,7 +253,9 @@ impl Replay {
         match kind {
             Kind::Entry => {
                 let index = header.index;
-                state.entry(index).map_err(|next| format!("{}: entry {index} follows, where {next} should", group()))?;
+                state
+                    .entry(index)
+                    .map_err(|next| format!("{}: entry {index} follows, where {next} should", group()))?;
                 runs.push(index, segment, place);
             }
             Kind::Copy if (state.first..state.next).contains(&header.index) => {
@@ -249,14 +285,32 @@ impl Replay {
         }
         let states = std::mem::take(&mut head.states);
         if head.oldest {
-            self.groups = states.into_iter().map(|(id, state)| (id, Group { state, ..Group::default() })).collect();
+            self.groups = states
+                .into_iter()
+                .map(|(id, state)| {
+                    (
+                        id,
+                        Group {
+                            state,
+                            ..Group::default()
+                        },
+                    )
+                })
+                .collect();
             return Ok(());
         }
-        if let Some((id, _)) = states.iter().find(|(id, state)| self.groups.get(id).map(|group| &group.state) != Some(state)) {
+        if let Some((id, _)) = states
+            .iter()
+            .find(|(id, state)| self.groups.get(id).map(|group| &group.state) != Some(state))
+        {
             return Err(format!("the checkpoint of group {id} is not what the segments before it say"));
         }
         if states.len() != self.groups.len() {
-            return Err(format!("the checkpoint has {} groups, the segments before it {}", states.len(), self.groups.len()));
+            return Err(format!(
+                "the checkpoint has {} groups, the segments before it {}",
+                states.len(),
+                self.groups.len()
+            ));
         }
         Ok(())
     }
@@ -276,10 +330,17 @@ impl Replay {
         let torn_to = behind.torn_to.unwrap_or(end).max(end).min(segment.prewritten());
         if torn_to > self.tail {
             zero(&*segment.file, self.tail, torn_to).map_err(|error| failed("wipe the torn end of", &segment.path, error))?;
-            segment.file.sync_data().map_err(|error| failed("fsync", &segment.path, error))?;
+            segment
+                .file
+                .sync_data()
+                .map_err(|error| failed("fsync", &segment.path, error))?;
         }
         if behind.torn_to.is_some() {
-            self.report.cut = Some(Cut { file: segment.path.clone(), offset: end, bytes: torn_to.saturating_sub(end) });
+            self.report.cut = Some(Cut {
+                file: segment.path.clone(),
+                offset: end,
+                bytes: torn_to.saturating_sub(end),
+            });
         }
         Ok(())
     }
@@ -293,8 +354,11 @@ impl Replay {
         spares: Vec<u64>,
     ) -> Result<Found, WalError> {
         let next = next.and_then(|next| segments.get(next).cloned());
-        let table: BTreeMap<u64, Arc<Segment>> =
-            segments.into_iter().take(active + 1).map(|segment| (segment.sequence(), segment)).collect();
+        let table: BTreeMap<u64, Arc<Segment>> = segments
+            .into_iter()
+            .take(active + 1)
+            .map(|segment| (segment.sequence(), segment))
+            .collect();
         let missing = |id: &u64, index: u64| {
             let file = table.values().next().map(|segment| segment.path.clone()).unwrap_or_default();
             WalError::damaged(&file, 0, format!("entry {index} of group {id} is live, and in no segment"))
@@ -316,7 +380,16 @@ impl Replay {
         }
         self.report.groups = self.groups.len();
         let (tail, fresh) = (self.tail, !self.checkpointed);
-        Ok(Found { log, table, tail, fresh, next, spares, groups: self.groups, report: self.report })
+        Ok(Found {
+            log,
+            table,
+            tail,
+            fresh,
+            next,
+            spares,
+            groups: self.groups,
+            report: self.report,
+        })
     }
 }
 
@@ -331,7 +404,10 @@ struct Head {
 fn must_be_blank(segment: &Segment, tail: u64, after: &Segment, more: usize) -> Result<(), WalError> {
     let behind = look_behind(after, SEGMENT_HEADER_BYTES)?;
     if more > 0 || behind.torn_to.is_some() {
-        let reason = format!("a frame is wrong or missing here, and {} was written after it", after.path.display());
+        let reason = format!(
+            "a frame is wrong or missing here, and {} was written after it",
+            after.path.display()
+        );
         return Err(WalError::damaged(&segment.path, tail, reason));
     }
     Ok(())

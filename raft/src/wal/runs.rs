@@ -44,13 +44,19 @@ impl Runs {
             run.places.push_back(place);
             return;
         }
-        self.0.push_back(Run { segment, first: index, places: VecDeque::from([place]) });
+        self.0.push_back(Run {
+            segment,
+            first: index,
+            places: VecDeque::from([place]),
+        });
     }
 
     /// Where this entry is: segment and place.
     pub(crate) fn get(&self, index: u64) -> Option<(u64, Place)> {
         let run = self.0.get(self.run_of(index)?)?;
-        run.places.get((index - run.first) as usize).map(|place| (run.segment, *place))
+        run.places
+            .get((index - run.first) as usize)
+            .map(|place| (run.segment, *place))
     }
 
     /// Takes away the entries from this index on; reports the bytes that each segment loses.
@@ -60,7 +66,10 @@ impl Runs {
                 return;
             }
             let keep = from.saturating_sub(run.first) as usize;
-            lost(run.segment, run.places.drain(keep..).map(|place| u64::from(place.bytes)).sum());
+            lost(
+                run.segment,
+                run.places.drain(keep..).map(|place| u64::from(place.bytes)).sum(),
+            );
             if keep > 0 {
                 return;
             }
@@ -75,7 +84,10 @@ impl Runs {
                 return;
             }
             let count = ((upto - run.first + 1) as usize).min(run.places.len());
-            lost(run.segment, run.places.drain(..count).map(|place| u64::from(place.bytes)).sum());
+            lost(
+                run.segment,
+                run.places.drain(..count).map(|place| u64::from(place.bytes)).sum(),
+            );
             run.first += count as u64;
             if !run.places.is_empty() {
                 return;
@@ -100,9 +112,19 @@ impl Runs {
             before.places.push_back(place);
             at -= 1;
         } else {
-            self.0.insert(at, Run { segment, first: index, places: VecDeque::from([place]) });
+            self.0.insert(
+                at,
+                Run {
+                    segment,
+                    first: index,
+                    places: VecDeque::from([place]),
+                },
+            );
         }
-        debug_assert!(self.0.get(at + 1).is_none_or(|after| after.first > index), "runs do not overlap");
+        debug_assert!(
+            self.0.get(at + 1).is_none_or(|after| after.first > index),
+            "runs do not overlap"
+        );
         old
     }
 
@@ -136,7 +158,9 @@ impl Runs {
 
     /// Bytes in each segment.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.0.iter().map(|run| (run.segment, run.places.iter().map(|place| u64::from(place.bytes)).sum()))
+        self.0
+            .iter()
+            .map(|run| (run.segment, run.places.iter().map(|place| u64::from(place.bytes)).sum()))
     }
 
     fn run_of(&self, index: u64) -> Option<usize> {
@@ -158,7 +182,14 @@ impl Runs {
             at + 1
         };
         if !behind.is_empty() {
-            self.0.insert(at, Run { segment, first: index + 1, places: behind });
+            self.0.insert(
+                at,
+                Run {
+                    segment,
+                    first: index + 1,
+                    places: behind,
+                },
+            );
         }
         at
     }
@@ -178,7 +209,10 @@ mod tests {
         (10..20).for_each(|index| runs.push(index, 1, place(index as u32)));
         (20..30).for_each(|index| runs.push(index, 2, place(index as u32)));
         for index in 10..20 {
-            assert_eq!(runs.relocate(index, 7, place(100 + index as u32)), Some((1, place(index as u32))));
+            assert_eq!(
+                runs.relocate(index, 7, place(100 + index as u32)),
+                Some((1, place(index as u32)))
+            );
         }
         assert_eq!(runs.0.len(), 2);
         assert_eq!(runs.get(15), Some((7, place(115))));
@@ -191,7 +225,10 @@ mod tests {
         let mut runs = Runs::default();
         (10..20).for_each(|index| runs.push(index, 1, place(index as u32)));
         runs.relocate(15, 2, place(1));
-        assert_eq!((runs.get(14), runs.get(15), runs.get(16)), (Some((1, place(14))), Some((2, place(1))), Some((1, place(16)))));
+        assert_eq!(
+            (runs.get(14), runs.get(15), runs.get(16)),
+            (Some((1, place(14))), Some((2, place(1))), Some((1, place(16))))
+        );
         runs.relocate(22, 2, place(2));
         assert_eq!(runs.first_missing(10, 23), Some(20));
         runs.relocate(21, 2, place(3));

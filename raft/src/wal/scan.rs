@@ -37,7 +37,12 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn new(segment: &'a Segment) -> Window<'a> {
-        Window { file: &*segment.file, limit: segment.prewritten(), bytes: Vec::new(), at: 0 }
+        Window {
+            file: &*segment.file,
+            limit: segment.prewritten(),
+            bytes: Vec::new(),
+            at: 0,
+        }
     }
 
     /// These bytes, or as many of them as there are.
@@ -45,7 +50,7 @@ impl<'a> Window<'a> {
         let count = count.min(self.limit.saturating_sub(offset) as usize);
         let inside = offset >= self.at && offset + count as u64 <= self.at + self.bytes.len() as u64;
         if !inside {
-            let size = WINDOW_BYTES.max(count).min((self.limit - offset) as usize);
+            let size = WINDOW_BYTES.max(count).min(self.limit.saturating_sub(offset) as usize);
             self.bytes.resize(size, 0);
             let filled = self.file.read_at(&mut self.bytes, offset)?;
             self.bytes.truncate(filled);
@@ -66,7 +71,9 @@ pub(crate) fn scan(
     let mut at = SEGMENT_HEADER_BYTES;
     loop {
         let bytes = window.get(at, FRAME_HEADER_BYTES as usize).map_err(read_failed)?;
-        let Some(header) = FrameHeader::decode(bytes, segment.stamp(), at) else { return Ok(End::Open { at }) };
+        let Some(header) = FrameHeader::decode(bytes, segment.stamp(), at) else {
+            return Ok(End::Open { at });
+        };
         if at + header.frame_bytes() > segment.header.capacity {
             return Ok(End::Open { at });
         }
@@ -77,7 +84,10 @@ pub(crate) fn scan(
             return Ok(End::Open { at });
         }
         let Some(kind) = Kind::from_byte(header.kind) else {
-            let reason = format!("a frame of kind {} is good, but this build does not know it: a newer version wrote it", header.kind);
+            let reason = format!(
+                "a frame of kind {} is good, but this build does not know it: a newer version wrote it",
+                header.kind
+            );
             return Err(WalError::damaged(&segment.path, at, reason));
         };
         visit(at, &header, kind, payload)?;
@@ -108,8 +118,12 @@ pub(crate) fn look_behind(segment: &Segment, end: u64) -> Result<Behind, WalErro
             headers.extend(FrameHeader::decode(bytes, segment.stamp(), offset).map(|header| (offset, header)));
         }
         for (offset, header) in headers {
-            found.torn_to = found.torn_to.max(Some((offset + header.frame_bytes()).min(segment.header.capacity)));
-            let payload = payloads.get(offset + FRAME_HEADER_BYTES, header.length as usize).map_err(read_failed)?;
+            found.torn_to = found
+                .torn_to
+                .max(Some((offset + header.frame_bytes()).min(segment.header.capacity)));
+            let payload = payloads
+                .get(offset + FRAME_HEADER_BYTES, header.length as usize)
+                .map_err(read_failed)?;
             if u64::from(header.synced) > end && header.payload_matches(payload) && found.evidence.is_none() {
                 found.evidence = Some(offset);
             }

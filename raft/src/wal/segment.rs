@@ -11,7 +11,9 @@ use bytes::Bytes;
 
 use super::disk::{Disk, DiskFile};
 use super::error::WalError;
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, HeaderError, Kind, SEGMENT_FORMAT, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
+use super::frame::{
+    FRAME_HEADER_BYTES, FrameHeader, HeaderError, Kind, SEGMENT_FORMAT, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp,
+};
 use super::options::PREWRITE_STEP_BYTES;
 use super::runs::Place;
 
@@ -69,13 +71,23 @@ impl Segment {
             }
             Err(error) => return Err(failed("open", spare, error)),
         };
-        file.write_at(&header.encode(), 0).map_err(|error| failed("write the header of", spare, error))?;
+        file.write_at(&header.encode(), 0)
+            .map_err(|error| failed("write the header of", spare, error))?;
         file.sync_data().map_err(|error| failed("fsync", spare, error))?;
         let path = dir.join(segment_name(header.stamp.sequence));
         disk.rename(spare, &path).map_err(|error| failed("rename", spare, error))?;
         disk.sync_dir(dir).map_err(|error| failed("fsync", dir, error))?;
-        let prewritten = file.len().map_err(|error| failed("measure", &path, error))?.min(header.capacity);
-        Ok(Arc::new(Segment { header, path, file, prewritten: AtomicU64::new(prewritten), live: AtomicU64::new(0) }))
+        let prewritten = file
+            .len()
+            .map_err(|error| failed("measure", &path, error))?
+            .min(header.capacity);
+        Ok(Arc::new(Segment {
+            header,
+            path,
+            file,
+            prewritten: AtomicU64::new(prewritten),
+            live: AtomicU64::new(0),
+        }))
     }
 
     /// Opens an existing segment and checks its header against its name and its log.
@@ -84,17 +96,34 @@ impl Segment {
         let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
         let count = file.read_at(&mut bytes, 0).map_err(|error| failed("read", &path, error))?;
         let header = SegmentHeader::decode(&bytes[..count]).map_err(|error| match error {
-            HeaderError::Newer(found) => WalError::NewerFormat { file: path.clone(), found, supported: SEGMENT_FORMAT },
+            HeaderError::Newer(found) => WalError::NewerFormat {
+                file: path.clone(),
+                found,
+                supported: SEGMENT_FORMAT,
+            },
             HeaderError::Damaged(reason) => WalError::damaged(&path, 0, reason),
         })?;
         if header.stamp.sequence != sequence {
-            return Err(WalError::damaged(&path, 24, format!("it is segment {} under another's name", header.stamp.sequence)));
+            return Err(WalError::damaged(
+                &path,
+                24,
+                format!("it is segment {} under another's name", header.stamp.sequence),
+            ));
         }
         if header.log != log {
             return Err(WalError::damaged(&path, 16, "it belongs to another log"));
         }
-        let prewritten = file.len().map_err(|error| failed("measure", &path, error))?.min(header.capacity);
-        Ok(Segment { header, path, file, prewritten: AtomicU64::new(prewritten), live: AtomicU64::new(0) })
+        let prewritten = file
+            .len()
+            .map_err(|error| failed("measure", &path, error))?
+            .min(header.capacity);
+        Ok(Segment {
+            header,
+            path,
+            file,
+            prewritten: AtomicU64::new(prewritten),
+            live: AtomicU64::new(0),
+        })
     }
 
     /// Writes one more step of zeros, durably. It uses a file handle of its own, so that an error of the disk is told to
@@ -113,14 +142,18 @@ impl Segment {
     pub(crate) fn read_entry(&self, place: Place, group: u64, index: u64) -> Result<Bytes, WalError> {
         let offset = u64::from(place.offset);
         let mut bytes = vec![0; place.bytes as usize];
-        let count = self.file.read_at(&mut bytes, offset).map_err(|error| failed("read", &self.path, error))?;
+        let count = self
+            .file
+            .read_at(&mut bytes, offset)
+            .map_err(|error| failed("read", &self.path, error))?;
         let damaged = |reason: &str| WalError::damaged(&self.path, offset, format!("entry {index} of group {group}: {reason}"));
-        if count < bytes.len() {
-            return Err(damaged("the file ends before it"));
-        }
-        let header = FrameHeader::decode(&bytes, self.stamp(), offset).ok_or_else(|| damaged("its header's checksum does not match"))?;
+        let header = FrameHeader::decode(&bytes[..count], self.stamp(), offset)
+            .ok_or_else(|| damaged("its header's checksum does not match"))?;
         let end = FRAME_HEADER_BYTES as usize + header.length as usize;
-        let payload = bytes.get(FRAME_HEADER_BYTES as usize..end).ok_or_else(|| damaged("its length is wrong"))?;
+        // The file may end within the padding.
+        let payload = bytes[..count]
+            .get(FRAME_HEADER_BYTES as usize..end)
+            .ok_or_else(|| damaged("the file ends within it"))?;
         if !header.payload_matches(payload) {
             return Err(damaged("its checksum does not match"));
         }

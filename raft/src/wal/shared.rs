@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::error::WalError;
 use super::group::GroupCell;
 use super::options::{LogOptions, LogStats};
-use super::queue::{Full, Queue};
+use super::queue::{Queue, Room};
 use super::segment::Segment;
 
 /// See the module.
@@ -52,7 +52,7 @@ pub(crate) struct Yard {
     pub news: u64,
     /// The `news` that the keeper's last fruitless look had seen: what was asked for since before it cannot be had.
     pub answered: u64,
-    pub full: Option<Full>,
+    pub full: Option<String>,
     pub stop: bool,
 }
 
@@ -86,7 +86,12 @@ impl Shared {
     }
 
     pub(crate) fn cells(&self) -> Vec<Arc<GroupCell>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn cell(&self, id: u64) -> Arc<GroupCell> {
@@ -99,6 +104,15 @@ impl Shared {
         if let Some(segment) = self.table().get(&sequence) {
             segment.live.fetch_sub(bytes, Ordering::AcqRel);
         }
+    }
+
+    /// Waits for room in the queue and, for entries, in what is prewritten.
+    pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<(), WalError> {
+        while let Room::Short = self.queue.reserve(bytes, entries)? {
+            self.yard().news += 1;
+            self.yard_changed.notify_all();
+        }
+        Ok(())
     }
 
     /// Stops the log for good; whatever waits gets the reason.
@@ -117,7 +131,10 @@ impl Shared {
     pub(crate) fn stats(&self) -> LogStats {
         let (segments, live_bytes) = {
             let table = self.table();
-            (table.len() as u64, table.values().map(|segment| segment.live.load(Ordering::Acquire)).sum())
+            (
+                table.len() as u64,
+                table.values().map(|segment| segment.live.load(Ordering::Acquire)).sum(),
+            )
         };
         let (next, spares) = {
             let yard = self.yard();
@@ -136,7 +153,7 @@ impl Shared {
             queued_bytes: self.queue.bytes(),
             last_fsync_us: read(&self.counters.last_fsync_us),
             max_fsync_us: read(&self.counters.max_fsync_us),
-            full: self.queue.full().map(|full| full.reason),
+            full: self.queue.full(),
             stopped: self.queue.stopped().map(|error| error.to_string()),
         }
     }

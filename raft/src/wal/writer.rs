@@ -22,7 +22,7 @@ use super::error::WalError;
 use super::frame::{Frame, Kind, SEGMENT_HEADER_BYTES, frame_bytes};
 use super::group::GroupCell;
 use super::options::{LogEntry, PREWRITE_AHEAD_BYTES, Synced};
-use super::queue::{Batch, CopyForward, Op, Queued, Room, call};
+use super::queue::{Batch, CopyForward, Op, Position, Queued, call};
 use super::runs::Place;
 use super::segment::{Segment, failed};
 use super::shared::Shared;
@@ -32,10 +32,26 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// What takes effect once the batch is durable.
 enum Effect {
-    Entries { cell: Arc<GroupCell>, segment: u64, first: u64, places: Vec<Place> },
-    Moved { cell: Arc<GroupCell>, index: u64, segment: u64, place: Place },
-    Truncated { cell: Arc<GroupCell>, from: u64 },
-    Purged { cell: Arc<GroupCell>, upto: u64 },
+    Entries {
+        cell: Arc<GroupCell>,
+        segment: u64,
+        first: u64,
+        places: Vec<Place>,
+    },
+    Moved {
+        cell: Arc<GroupCell>,
+        index: u64,
+        segment: u64,
+        place: Place,
+    },
+    Truncated {
+        cell: Arc<GroupCell>,
+        from: u64,
+    },
+    Purged {
+        cell: Arc<GroupCell>,
+        upto: u64,
+    },
 }
 
 /// See the module.
@@ -55,19 +71,42 @@ pub(crate) struct Writer {
     groups: BTreeMap<u64, Checkpoint>,
     effects: Vec<Effect>,
     frames: u64,
+    /// What a checkpoint takes, or a little more.
+    checkpoint_bytes: u64,
     /// The keeper has something to look at.
     news: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, active: Arc<Segment>, tail: u64, fresh: bool, groups: BTreeMap<u64, Checkpoint>) -> Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        active: Arc<Segment>,
+        tail: u64,
+        fresh: bool,
+        groups: BTreeMap<u64, Checkpoint>,
+    ) -> Writer {
         let (written, synced, buffer) = (tail, tail, Vec::with_capacity(BUFFER_BYTES * 2));
-        Writer { shared, active, tail, written, synced, fresh, buffer, groups, effects: Vec::new(), frames: 0, news: false }
+        let mut writer = Writer {
+            shared,
+            active,
+            tail,
+            written,
+            synced,
+            fresh,
+            buffer,
+            groups,
+            effects: Vec::new(),
+            frames: 0,
+            checkpoint_bytes: 0,
+            news: false,
+        };
+        writer.checkpoint_bytes = writer.checkpoint().iter().map(|(_, state)| frame_bytes(state.len())).sum();
+        writer
     }
 
     /// Works until the log is closed or stops.
     pub(crate) fn run(mut self) {
-        self.shared.queue.set_room(self.room());
+        self.shared.queue.finished(0, false, self.position());
         while let Some(batch) = self.shared.queue.take() {
             let last = batch.last;
             if !self.commit(batch) {
@@ -85,11 +124,17 @@ impl Writer {
 
     /// Writes, syncs, shows, calls back. `false`: it failed, and the log has stopped.
     fn commit(&mut self, batch: Batch) -> bool {
-        let Batch { copies, ops, committed, .. } = batch;
+        let Batch {
+            copies, ops, committed, ..
+        } = batch;
         let copied = !copies.is_empty();
         let written = self.lay_out(&copies, &ops, committed).and_then(|()| {
             // A committed position alone waits for company: losing it costs nothing.
-            if ops.is_empty() && !copied { self.flush() } else { self.sync() }
+            if ops.is_empty() && !copied {
+                self.flush()
+            } else {
+                self.sync()
+            }
         });
         let synced = match written {
             Ok(()) => Synced { at: Instant::now() },
@@ -101,14 +146,15 @@ impl Writer {
             }
         };
         self.take_effect(ops.last().map(|queued| queued.number));
-        let bytes = ops.iter().map(|queued| queued.bytes).sum();
+        let bytes: u64 = ops.iter().map(|queued| queued.bytes).sum();
+        let copy_bytes: u64 = copies.iter().map(|copy| u64::from(copy.place.bytes)).sum();
         for queued in ops {
             if matches!(queued.op, Op::Append(_)) {
                 self.shared.counters.appends.fetch_add(1, Ordering::Relaxed);
             }
             call(queued.done, Ok(synced));
         }
-        self.shared.queue.finished(bytes, copied, self.room());
+        self.shared.queue.finished(bytes + copy_bytes, copied, self.position());
         self.news |= copied;
         self.tell_keeper();
         true
@@ -132,12 +178,18 @@ impl Writer {
                 Op::Truncate(from) => {
                     self.put(Kind::Truncate, id, *from, &[])?;
                     self.group(id).truncate(*from);
-                    self.effects.push(Effect::Truncated { cell: queued.cell.clone(), from: *from });
+                    self.effects.push(Effect::Truncated {
+                        cell: queued.cell.clone(),
+                        from: *from,
+                    });
                 }
                 Op::Purge(upto, purged) => {
                     self.put(Kind::Purge, id, *upto, purged)?;
                     self.group(id).purge(*upto, purged.clone());
-                    self.effects.push(Effect::Purged { cell: queued.cell.clone(), upto: *upto });
+                    self.effects.push(Effect::Purged {
+                        cell: queued.cell.clone(),
+                        upto: *upto,
+                    });
                 }
                 Op::Nothing => {}
             }
@@ -153,16 +205,27 @@ impl Writer {
         for LogEntry { index, bytes } in entries {
             let (segment, place) = self.put(Kind::Entry, cell.id, *index, bytes)?;
             if self.group(cell.id).entry(*index).is_err() {
-                return Err(WalError::Stopped(format!("entry {index} of group {} is out of order in the queue", cell.id)));
+                return Err(WalError::Stopped(format!(
+                    "entry {index} of group {} is out of order in the queue",
+                    cell.id
+                )));
             }
             self.active.live.fetch_add(u64::from(place.bytes), Ordering::AcqRel);
             match self.effects.last_mut() {
-                Some(Effect::Entries { cell: same, segment: here, first, places })
-                    if Arc::ptr_eq(same, cell) && *here == segment && *first + places.len() as u64 == *index =>
-                {
+                Some(Effect::Entries {
+                    cell: same,
+                    segment: here,
+                    first,
+                    places,
+                }) if Arc::ptr_eq(same, cell) && *here == segment && *first + places.len() as u64 == *index => {
                     places.push(place);
                 }
-                _ => self.effects.push(Effect::Entries { cell: cell.clone(), segment, first: *index, places: vec![place] }),
+                _ => self.effects.push(Effect::Entries {
+                    cell: cell.clone(),
+                    segment,
+                    first: *index,
+                    places: vec![place],
+                }),
             }
         }
         Ok(())
@@ -176,7 +239,12 @@ impl Writer {
         }
         let (segment, place) = self.put(Kind::Copy, copy.cell.id, copy.index, &copy.bytes)?;
         self.active.live.fetch_add(u64::from(place.bytes), Ordering::AcqRel);
-        self.effects.push(Effect::Moved { cell: copy.cell.clone(), index: copy.index, segment, place });
+        self.effects.push(Effect::Moved {
+            cell: copy.cell.clone(),
+            index: copy.index,
+            segment,
+            place,
+        });
         self.shared.counters.copied.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -191,8 +259,16 @@ impl Writer {
         if self.tail + bytes + frame_bytes(0) > self.active.header.capacity {
             self.rotate()?;
         }
-        let place = Place { offset: self.tail as u32, bytes: bytes as u32 };
-        self.put_here(&Frame { kind, group, index, payload });
+        let place = Place {
+            offset: self.tail as u32,
+            bytes: bytes as u32,
+        };
+        self.put_here(&Frame {
+            kind,
+            group,
+            index,
+            payload,
+        });
         if self.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }
@@ -208,7 +284,12 @@ impl Writer {
     fn rotate(&mut self) -> Result<(), WalError> {
         // First the successor, so that a seal always has one.
         let next = self.take_next()?;
-        self.put_here(&Frame { kind: Kind::Seal, group: 0, index: next.sequence(), payload: &[] });
+        self.put_here(&Frame {
+            kind: Kind::Seal,
+            group: 0,
+            index: next.sequence(),
+            payload: &[],
+        });
         self.sync()?;
         self.shared.table().insert(next.sequence(), next.clone());
         self.active = next.clone();
@@ -225,18 +306,37 @@ impl Writer {
         self.put_checkpoint()
     }
 
+    fn checkpoint(&self) -> Vec<(u64, Vec<u8>)> {
+        self.groups.iter().map(|(id, state)| (*id, state.encode())).collect()
+    }
+
     /// Writes every group's state at the head of the active segment.
     fn put_checkpoint(&mut self) -> Result<(), WalError> {
-        let states: Vec<(u64, Vec<u8>)> = self.groups.iter().map(|(id, state)| (*id, state.encode())).collect();
+        let states = self.checkpoint();
         let bytes: u64 = states.iter().map(|(_, state)| frame_bytes(state.len())).sum();
+        self.checkpoint_bytes = bytes;
         if bytes > self.active.header.capacity / 2 {
-            let reason = format!("the state of {} groups does not fit into a segment of {} bytes", states.len(), self.active.header.capacity);
+            let reason = format!(
+                "the state of {} groups does not fit into a segment of {} bytes",
+                states.len(),
+                self.active.header.capacity
+            );
             return Err(WalError::Stopped(reason));
         }
         for (group, state) in &states {
-            self.put_here(&Frame { kind: Kind::Checkpoint, group: *group, index: 0, payload: state });
+            self.put_here(&Frame {
+                kind: Kind::Checkpoint,
+                group: *group,
+                index: 0,
+                payload: state,
+            });
         }
-        self.put_here(&Frame { kind: Kind::CheckpointEnd, group: 0, index: states.len() as u64, payload: &[] });
+        self.put_here(&Frame {
+            kind: Kind::CheckpointEnd,
+            group: 0,
+            index: states.len() as u64,
+            payload: &[],
+        });
         self.fresh = false;
         Ok(())
     }
@@ -247,9 +347,18 @@ impl Writer {
             return Ok(());
         }
         self.wait_prewritten()?;
-        self.active.file.write_at(&self.buffer, self.written).map_err(|error| failed("write", &self.active.path, error))?;
-        self.shared.counters.frames.fetch_add(std::mem::take(&mut self.frames), Ordering::Relaxed);
-        self.shared.counters.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        self.active
+            .file
+            .write_at(&self.buffer, self.written)
+            .map_err(|error| failed("write", &self.active.path, error))?;
+        self.shared
+            .counters
+            .frames
+            .fetch_add(std::mem::take(&mut self.frames), Ordering::Relaxed);
+        self.shared
+            .counters
+            .bytes
+            .fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
         self.written = self.tail;
         self.buffer.clear();
         Ok(())
@@ -263,7 +372,10 @@ impl Writer {
         }
         if self.shared.options.sync {
             let start = Instant::now();
-            self.active.file.sync_data().map_err(|error| failed("fsync", &self.active.path, error))?;
+            self.active
+                .file
+                .sync_data()
+                .map_err(|error| failed("fsync", &self.active.path, error))?;
             let took = start.elapsed().as_micros() as u64;
             let counters = &self.shared.counters;
             counters.fsyncs.fetch_add(1, Ordering::Relaxed);
@@ -276,16 +388,32 @@ impl Writer {
     }
 
     fn take_effect(&mut self, durable_op: Option<u64>) {
+        let mut grown: Vec<Arc<GroupCell>> = Vec::new();
         for effect in std::mem::take(&mut self.effects) {
             let shared = &self.shared;
             let mut lose = |segment, bytes| shared.lose(segment, bytes);
             match effect {
-                Effect::Entries { cell, segment, first, places } => {
+                Effect::Entries {
+                    cell,
+                    segment,
+                    first,
+                    places,
+                } => {
                     let mut inner = cell.lock();
-                    (first..).zip(places).for_each(|(index, place)| inner.runs.push(index, segment, place));
-                    inner.evict(shared.options.tail_bytes, durable_op.unwrap_or(0));
+                    (first..)
+                        .zip(places)
+                        .for_each(|(index, place)| inner.runs.push(index, segment, place));
+                    drop(inner);
+                    if grown.last().is_none_or(|last| !Arc::ptr_eq(last, &cell)) {
+                        grown.push(cell);
+                    }
                 }
-                Effect::Moved { cell, index, segment, place } => {
+                Effect::Moved {
+                    cell,
+                    index,
+                    segment,
+                    place,
+                } => {
                     if let Some((old, place)) = cell.lock().runs.relocate(index, segment, place) {
                         lose(old, u64::from(place.bytes));
                     }
@@ -301,12 +429,18 @@ impl Writer {
                 }
             }
         }
+        // Only now: what leaves the memory must be found on the disk, whichever effect of this batch says where.
+        for cell in grown {
+            cell.lock().evict(self.shared.options.tail_bytes, durable_op.unwrap_or(0));
+        }
     }
 
-    fn room(&self) -> Room {
-        let taken = self.tail + frame_bytes(0) + self.shared.options.headroom_bytes();
-        let left = |end: u64| end.saturating_sub(taken);
-        Room { prewritten: left(self.active.prewritten()), capacity: left(self.active.header.capacity) }
+    fn position(&self) -> Position {
+        Position {
+            active: self.active.clone(),
+            tail: self.tail,
+            checkpoint_bytes: self.checkpoint_bytes,
+        }
     }
 
     fn tell_keeper(&mut self) {
@@ -338,7 +472,7 @@ impl Writer {
             if yard.answered >= asked
                 && let Some(full) = &yard.full
             {
-                return Err(WalError::Full(full.reason.clone()));
+                return Err(WalError::Full(full.clone()));
             }
             yard = self.shared.wait_yard(yard);
         }
@@ -363,7 +497,7 @@ impl Writer {
             if yard.answered >= asked
                 && let Some(full) = &yard.full
             {
-                return Err(WalError::Full(full.reason.clone()));
+                return Err(WalError::Full(full.clone()));
             }
             yard = self.shared.wait_yard(yard);
         }

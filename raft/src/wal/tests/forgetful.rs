@@ -99,7 +99,11 @@ impl Forgetful {
             Cut::Random(seed) => seed,
         });
         let mut names = inner.durable_names.clone();
-        let kept = if cut == Cut::Clean { 0 } else { random.below(inner.changes.len() as u64 + 1) as usize };
+        let kept = if cut == Cut::Clean {
+            0
+        } else {
+            random.below(inner.changes.len() as u64 + 1) as usize
+        };
         for change in &inner.changes[..kept] {
             match change {
                 NameChange::Set(path, inode) => {
@@ -114,9 +118,22 @@ impl Forgetful {
         let mut inodes = BTreeMap::new();
         for (id, inode) in &inner.inodes {
             let left = inode.left(cut != Cut::Clean, &mut random);
-            inodes.insert(*id, Inode { now: left.clone(), durable: left, dirty: BTreeSet::new() });
+            inodes.insert(
+                *id,
+                Inode {
+                    now: left.clone(),
+                    durable: left,
+                    dirty: BTreeSet::new(),
+                },
+            );
         }
-        let left = Inner { inodes, names: names.clone(), durable_names: names, random: inner.random, ..Inner::default() };
+        let left = Inner {
+            inodes,
+            names: names.clone(),
+            durable_names: names,
+            random: inner.random,
+            ..Inner::default()
+        };
         Forgetful(Arc::new(Mutex::new(left)))
     }
 
@@ -142,7 +159,14 @@ impl Forgetful {
     pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut inner = self.lock();
         let id = inner.names.get(path).copied().unwrap_or_else(|| inner.new_inode());
-        inner.inodes.insert(id, Inode { now: bytes.clone(), durable: bytes, dirty: BTreeSet::new() });
+        inner.inodes.insert(
+            id,
+            Inode {
+                now: bytes.clone(),
+                durable: bytes,
+                dirty: BTreeSet::new(),
+            },
+        );
         inner.names.insert(path.to_path_buf(), id);
         inner.durable_names.insert(path.to_path_buf(), id);
     }
@@ -165,11 +189,18 @@ impl Inode {
             return left;
         }
         // A length that was not synced may be the old or the new one.
-        let length = if random.below(2) == 0 { self.durable.len() } else { self.now.len() };
+        let length = if random.below(2) == 0 {
+            self.durable.len()
+        } else {
+            self.now.len()
+        };
         left.resize(length, 0);
         let odds = 1 + random.below(4);
         for sector in &self.dirty {
-            let (start, end) = (sector * SECTOR_BYTES, ((sector + 1) * SECTOR_BYTES).min(self.now.len()).min(left.len()));
+            let (start, end) = (
+                sector * SECTOR_BYTES,
+                ((sector + 1) * SECTOR_BYTES).min(self.now.len()).min(left.len()),
+            );
             if start < end && random.below(4) < odds {
                 left[start..end].copy_from_slice(&self.now[start..end]);
             }
@@ -190,7 +221,11 @@ impl Inner {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.off { Err(io::Error::other("the power is off")) } else { Ok(()) }
+        if self.off {
+            Err(io::Error::other("the power is off"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts a change, and dies at the chosen one.
@@ -295,14 +330,19 @@ impl Disk for Forgetful {
         let inner = self.lock();
         inner.check()?;
         let inside = inner.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(inside.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect())
+        Ok(inside
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect())
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let inner = self.lock();
         inner.check()?;
         let inode = *inner.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(Handle { disk: self.clone(), inode }))
+        Ok(Box::new(Handle {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -311,7 +351,10 @@ impl Disk for Forgetful {
         let inode = inner.new_inode();
         inner.names.insert(path.to_path_buf(), inode);
         inner.changes.push(NameChange::Set(path.to_path_buf(), inode));
-        Ok(Box::new(Handle { disk: self.clone(), inode }))
+        Ok(Box::new(Handle {
+            disk: self.clone(),
+            inode,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

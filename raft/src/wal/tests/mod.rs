@@ -45,7 +45,13 @@ impl Random {
 }
 
 fn small() -> LogOptions {
-    LogOptions { segment_bytes: 64 << 10, max_bytes: 16 * (64 << 10), tail_bytes: 2 << 10, copy_after_segments: 3, ..LogOptions::default() }
+    LogOptions {
+        segment_bytes: 64 << 10,
+        max_bytes: 16 * (64 << 10),
+        tail_bytes: 2 << 10,
+        copy_after_segments: 3,
+        ..LogOptions::default()
+    }
 }
 
 fn open(disk: &Forgetful) -> (Wal, Recovery) {
@@ -66,7 +72,12 @@ fn segment_path(sequence: u64) -> PathBuf {
 /// A callback and what waits for it.
 fn waiter() -> (Done, Receiver<io::Result<Synced>>) {
     let (sender, receiver) = channel();
-    (Box::new(move |result| drop(sender.send(result))), receiver)
+    (
+        Box::new(move |result| {
+            let _ = sender.send(result);
+        }),
+        receiver,
+    )
 }
 
 fn wait(receiver: &Receiver<io::Result<Synced>>) -> io::Result<Synced> {
@@ -74,7 +85,10 @@ fn wait(receiver: &Receiver<io::Result<Synced>>) -> io::Result<Synced> {
 }
 
 fn entry(index: u64, bytes: &[u8]) -> LogEntry {
-    LogEntry { index, bytes: Bytes::copy_from_slice(bytes) }
+    LogEntry {
+        index,
+        bytes: Bytes::copy_from_slice(bytes),
+    }
 }
 
 /// Appends and waits until it is durable.
