@@ -1,4 +1,4 @@
-//! What was measured, in a form that machines read (JSON) and two that people read ([`markdown`], [`html`]).
+//! What was measured, in a form that machines read (JSON) and two that people read (`markdown`, `html`).
 
 mod html;
 mod markdown;

@@ -218,7 +218,8 @@ fn places<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a 
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let whole = move |at: &usize| {
         let (before, after) = (&code[..*at], &code[at + name.len()..]);
-        !before.ends_with(is_part) && !(name.ends_with(is_part) && after.starts_with(is_part))
+        let inside = before.ends_with(is_part) || (name.ends_with(is_part) && after.starts_with(is_part));
+        !inside
     };
     debug_assert!(words(name).next().is_some());
     code.match_indices(name)
