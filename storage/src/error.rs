@@ -4,7 +4,7 @@
 //! trust its disk must stop serving and be rebuilt from its peers. The others are refusals: nothing was changed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -105,16 +105,15 @@ impl Error {
         }
     }
 
-    /// Translates redb's error. `action` reads as "verb object".
-    pub(crate) fn engine(action: &'static str, error: impl Into<redb::Error>) -> Error {
+    /// Translates redb's error on a store of this directory. `action` reads as "verb object".
+    pub(crate) fn engine(action: &'static str, dir: &Path, error: impl Into<redb::Error>) -> Error {
+        let damaged = |what: String| Error::Damaged {
+            what: format!("{}: {action}: {what}", dir.display()),
+        };
         match error.into() {
-            redb::Error::Io(source) => Error::io(action, "the store's file", source),
-            redb::Error::Corrupted(what) => Error::Damaged {
-                what: format!("{action}: {what}"),
-            },
-            redb::Error::TableTypeMismatch { table, .. } => Error::Damaged {
-                what: format!("{action}: table {table} has another type"),
-            },
+            redb::Error::Io(source) => Error::io(action, dir, source),
+            redb::Error::Corrupted(what) => damaged(what),
+            redb::Error::TableTypeMismatch { table, .. } => damaged(format!("table {table} has another type")),
             redb::Error::PreviousIo => Error::Halted(format!("{action}: an earlier read or write failed")),
             other => Error::Engine {
                 action,

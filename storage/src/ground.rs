@@ -41,6 +41,8 @@ pub(crate) struct Ground {
     database: Database,
     buffered: Arc<Buffered>,
     path: PathBuf,
+    /// The store's directory, for messages about a file that may have been renamed since.
+    dir: PathBuf,
 }
 
 impl Ground {
@@ -88,6 +90,7 @@ impl Ground {
             database: opened?,
             buffered,
             path,
+            dir: disk.path(""),
         }))
     }
 
@@ -96,17 +99,17 @@ impl Ground {
         let transaction = self
             .database
             .begin_read()
-            .map_err(|error| Error::engine("begin read", error))?;
+            .map_err(|error| Error::engine("begin read", &self.dir, error))?;
         let table = transaction
             .open_table(META)
-            .map_err(|error| Error::engine("open table meta", error))?;
+            .map_err(|error| Error::engine("open table meta", &self.dir, error))?;
         let row = |name: &'static [u8]| -> Result<Vec<u8>, Error> {
             let missing = || Error::Damaged {
                 what: format!("{file} has no row {}", String::from_utf8_lossy(name)),
             };
             let found = table
                 .get(name)
-                .map_err(|error| Error::engine("read meta", error))?
+                .map_err(|error| Error::engine("read meta", &self.dir, error))?
                 .ok_or_else(missing)?;
             Ok(value::unwrap(name, found.value())?.to_vec())
         };
@@ -130,13 +133,13 @@ impl Ground {
         let mut transaction = self
             .database
             .begin_write()
-            .map_err(|error| Error::engine("begin write", error))?;
+            .map_err(|error| Error::engine("begin write", &self.dir, error))?;
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
         {
             let mut table = transaction
                 .open_table(DATA)
-                .map_err(|error| Error::engine("open table data", error))?;
+                .map_err(|error| Error::engine("open table data", &self.dir, error))?;
             let mut wrapped = Vec::new();
             for entry in changes {
                 let key = entry.key().as_bytes();
@@ -147,13 +150,13 @@ impl Ground {
                     }
                     None => table.remove(key).map(drop),
                 };
-                done.map_err(|error| Error::engine("write data", error))?;
+                done.map_err(|error| Error::engine("write data", &self.dir, error))?;
             }
         }
         if let Some(progress) = progress {
             let mut table = transaction
                 .open_table(META)
-                .map_err(|error| Error::engine("open table meta", error))?;
+                .map_err(|error| Error::engine("open table meta", &self.dir, error))?;
             for (name, row) in [
                 (FORMAT_ROW, STORE_FORMAT.to_be_bytes().to_vec()),
                 (PROGRESS_ROW, progress.encode()),
@@ -162,10 +165,12 @@ impl Ground {
                 value::wrap(name, &row, &mut wrapped);
                 table
                     .insert(name, wrapped.as_slice())
-                    .map_err(|error| Error::engine("write meta", error))?;
+                    .map_err(|error| Error::engine("write meta", &self.dir, error))?;
             }
         }
-        transaction.commit().map_err(|error| Error::engine("commit", error))
+        transaction
+            .commit()
+            .map_err(|error| Error::engine("commit", &self.dir, error))
     }
 
     /// The file as of its last commit.
@@ -173,10 +178,10 @@ impl Ground {
         let transaction = self
             .database
             .begin_read()
-            .map_err(|error| Error::engine("begin read", error))?;
+            .map_err(|error| Error::engine("begin read", &self.dir, error))?;
         let table = transaction
             .open_table(DATA)
-            .map_err(|error| Error::engine("open table data", error))?;
+            .map_err(|error| Error::engine("open table data", &self.dir, error))?;
         Ok(Arc::new(GroundView {
             table,
             ground: self.clone(),
@@ -202,7 +207,10 @@ impl GroundView {
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         let read = || {
-            let found = self.table.get(key).map_err(|error| Error::engine("read data", error))?;
+            let found = self
+                .table
+                .get(key)
+                .map_err(|error| Error::engine("read data", &self.ground.dir, error))?;
             found
                 .map(|wrapped| value::unwrap(key, wrapped.value()).map(Bytes::copy_from_slice))
                 .transpose()
@@ -214,11 +222,11 @@ impl GroundView {
         let range = guarded("a range", || {
             self.table
                 .range::<&[u8]>(range.bounds())
-                .map_err(|error| Error::engine("read data", error))
+                .map_err(|error| Error::engine("read data", &self.ground.dir, error))
         })?;
         Ok(GroundScan {
             range,
-            _view: self.clone(),
+            view: self.clone(),
         })
     }
 }
@@ -226,18 +234,18 @@ impl GroundView {
 /// Walks over a range of the file.
 pub(crate) struct GroundScan {
     range: redb::Range<'static, Bytewise, Bytewise>,
-    _view: Arc<GroundView>,
+    view: Arc<GroundView>,
 }
 
 impl GroundScan {
     /// The next key, from the front or from the back.
     pub(crate) fn next(&mut self, forward: bool) -> Result<Option<(Key, Bytes)>, Error> {
-        let range = &mut self.range;
+        let (range, dir) = (&mut self.range, &self.view.ground.dir);
         guarded("a range", || {
             let Some(found) = (if forward { range.next() } else { range.next_back() }) else {
                 return Ok(None);
             };
-            let (key, wrapped) = found.map_err(|error| Error::engine("read data", error))?;
+            let (key, wrapped) = found.map_err(|error| Error::engine("read data", dir, error))?;
             let value = Bytes::copy_from_slice(value::unwrap(key.value(), wrapped.value())?);
             Ok(Some((key::trusted(key.value()), value)))
         })

@@ -73,7 +73,9 @@ pub(crate) struct State {
 }
 
 impl Inner {
-    pub(crate) fn open(disk: Arc<dyn Disk>, options: Options) -> Result<Inner, Error> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, mut options: Options) -> Result<Inner, Error> {
+        // Else proposals could wait for a delta to be flushed that is not yet large enough to be frozen.
+        options.freeze_bytes = options.freeze_bytes.min(options.delta_limit_bytes / 2);
         let pace = Arc::new(Pace::default());
         let names = disk
             .list()

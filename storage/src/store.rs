@@ -44,7 +44,7 @@ pub struct Options {
     /// redb's page cache, in bytes. Less costs reads from disk; more costs memory for every group of the node.
     pub cache_bytes: usize,
     /// The active delta is frozen at this size, in bytes of memory. Larger flushes write less a record (MEASUREMENTS.md); smaller
-    /// ones make replay after a crash shorter.
+    /// ones make replay after a crash shorter. At most half of `delta_limit_bytes` counts.
     pub freeze_bytes: usize,
     /// A flush makes at most 16 commits, and none that has less than this many bytes of delta: it would not be worth its two syncs.
     pub commit_bytes: usize,

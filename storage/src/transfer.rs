@@ -38,6 +38,8 @@ const COMMIT_BYTES: usize = 8 << 20;
 const HEAD: u8 = 1;
 const DATA: u8 = 2;
 const END: u8 = 3;
+/// No chunk has this kind; the reader's stage after an error.
+const FAILED: u8 = 0;
 
 /// Reads a snapshot as chunks. Holds the position that it was made at; see the caveat of `snapshot`.
 pub struct SnapshotReader {
@@ -70,9 +72,19 @@ impl SnapshotReader {
         &self.view.mark
     }
 
-    /// The next chunk, at most 1 MiB; `None` after the last.
+    /// The next chunk, at most 1 MiB; `None` after the last. After an error there is only the same refusal: a stream that could not
+    /// be read whole must never get an end.
     pub fn next_chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let chunk = self.read_chunk();
+        if chunk.is_err() {
+            self.stage = FAILED;
+        }
+        chunk
+    }
+
+    fn read_chunk(&mut self) -> Result<Option<Bytes>, Error> {
         match self.stage {
+            FAILED => Err(refuse("it could not be read whole")),
             HEAD => {
                 self.stage = DATA;
                 let ahead = self.view.reaches.iter().filter(|step| step.index > self.view.mark.index);

@@ -113,6 +113,13 @@ fn a_flipped_bit_in_a_value_is_never_served_names_the_key_and_halts() {
     assert!(store.halted().unwrap().contains("event space=7 position=2"));
     assert!(matches!(store.begin_batch(), Err(Error::Halted(_))));
     assert!(matches!(snapshot.hash(KeyRange::all()), Err(Error::Damaged { .. })));
+    let mut reader = store.send_snapshot();
+    assert!(reader.next_chunk().is_ok());
+    assert!(matches!(reader.next_chunk(), Err(Error::Damaged { .. })));
+    assert!(
+        reader.next_chunk().is_err(),
+        "a stream that could not be read whole gets no end"
+    );
 }
 
 /// Flips bits anywhere in the file: whatever happens, no wrong value is served and nothing panics.
