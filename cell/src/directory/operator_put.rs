@@ -25,8 +25,17 @@ impl Command for OperatorPut {
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
         let created = world.stamp;
         rows::touch(world);
-        let row = OperatorRow::V1(Operator { name: self.name, created });
-        world.put(&OperatorToken { space: Space::SYSTEM, hash: self.hash }, &row);
+        let row = OperatorRow::V1(Operator {
+            name: self.name,
+            created,
+        });
+        world.put(
+            &OperatorToken {
+                space: Space::SYSTEM,
+                hash: self.hash,
+            },
+            &row,
+        );
         Ok(())
     }
 }

@@ -14,7 +14,13 @@ pub(crate) fn tenants(snapshot: &Snapshot, after: Option<&str>, limit: usize) ->
     let space = Space::SYSTEM;
     let mut range = DirectoryTenant::range(space);
     if let Some(slug) = after {
-        range = range.after(&DirectoryTenant { space, slug: slug.to_owned() }.key());
+        range = range.after(
+            &DirectoryTenant {
+                space,
+                slug: slug.to_owned(),
+            }
+            .key(),
+        );
     }
     let mut tenants = Vec::new();
     for row in snapshot.scan(range, Direction::Forward) {
@@ -35,7 +41,10 @@ fn parse(raw: &Key, bytes: &[u8]) -> Result<Tenant, Fault> {
 
 /// The operator behind a secret.
 pub(crate) fn operator(snapshot: &Snapshot, text: &str) -> Result<Option<Operator>, Fault> {
-    let key = OperatorToken { space: Space::SYSTEM, hash: secret::hash(text) };
+    let key = OperatorToken {
+        space: Space::SYSTEM,
+        hash: secret::hash(text),
+    };
     Ok(snapshot.row(&key)?.map(|OperatorRow::V1(operator)| operator))
 }
 

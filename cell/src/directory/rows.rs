@@ -111,13 +111,19 @@ pub(crate) enum OperatorRow {
 
 /// Reads a tenant.
 pub(crate) fn tenant(reader: &impl Reader, slug: &str) -> Result<Option<Tenant>, Fault> {
-    let key = DirectoryTenant { space: Space::SYSTEM, slug: slug.to_owned() };
+    let key = DirectoryTenant {
+        space: Space::SYSTEM,
+        slug: slug.to_owned(),
+    };
     Ok(reader.row(&key)?.map(|TenantRow::V1(tenant)| tenant))
 }
 
 /// Reads a tenant by its uid.
 pub(crate) fn tenant_by_uid(reader: &impl Reader, uid: u64) -> Result<Option<Tenant>, Fault> {
-    let slug: Option<String> = reader.row(&DirectoryTenantUid { space: Space::SYSTEM, uid })?;
+    let slug: Option<String> = reader.row(&DirectoryTenantUid {
+        space: Space::SYSTEM,
+        uid,
+    })?;
     slug.map_or(Ok(None), |slug| tenant(reader, &slug))
 }
 
@@ -125,7 +131,13 @@ pub(crate) fn tenant_by_uid(reader: &impl Reader, uid: u64) -> Result<Option<Ten
 pub(crate) fn put_tenant(world: &mut World<'_>, tenant: &Tenant) {
     let space = Space::SYSTEM;
     world.put(&DirectoryTenantUid { space, uid: tenant.uid }, &tenant.slug);
-    world.put(&DirectoryTenant { space, slug: tenant.slug.clone() }, &TenantRow::V1(tenant.clone()));
+    world.put(
+        &DirectoryTenant {
+            space,
+            slug: tenant.slug.clone(),
+        },
+        &TenantRow::V1(tenant.clone()),
+    );
 }
 
 /// The directory's header, made by its first command. Its position counts the changes of the directory.

@@ -25,7 +25,9 @@ impl Command for TenantDelete {
     type Reply = Operation;
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Operation, Stop> {
-        let missing = || Refusal::NotFound { what: format!("the tenant {}", self.slug) };
+        let missing = || Refusal::NotFound {
+            what: format!("the tenant {}", self.slug),
+        };
         let mut tenant = rows::tenant(world, &self.slug)?.ok_or_else(missing)?;
         if let Some(running) = tenant.operation
             && let Some(operation) = read(world, running)?
@@ -52,12 +54,18 @@ impl Command for TenantDelete {
 
 /// Reads an operation.
 pub(crate) fn read(reader: &impl Reader, id: Uuid) -> Result<Option<Operation>, Fault> {
-    let row = reader.row(&table::Operation { space: Space::SYSTEM, id: id.into_bytes() })?;
+    let row = reader.row(&table::Operation {
+        space: Space::SYSTEM,
+        id: id.into_bytes(),
+    })?;
     Ok(row.map(|OperationRow::V1(operation)| operation))
 }
 
 /// Stores an operation.
 pub(crate) fn put(world: &mut World<'_>, operation: &Operation) {
-    let key = table::Operation { space: Space::SYSTEM, id: operation.id.into_bytes() };
+    let key = table::Operation {
+        space: Space::SYSTEM,
+        id: operation.id.into_bytes(),
+    };
     world.put(&key, &OperationRow::V1(operation.clone()));
 }

@@ -25,7 +25,9 @@ impl Command for TenantForget {
     type Reply = ();
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
-        let Some(tenant) = rows::tenant_by_uid(world, self.uid)? else { return Ok(()) };
+        let Some(tenant) = rows::tenant_by_uid(world, self.uid)? else {
+            return Ok(());
+        };
         if tenant.status != Status::Deleting {
             return Ok(());
         }
@@ -33,7 +35,10 @@ impl Command for TenantForget {
         rows::touch(world);
         let tenants = count(world, tenant.cell)?.tenants.saturating_sub(1);
         put_count(world, tenant.cell, CellCount { tenants });
-        world.delete(&DirectoryTenant { space, slug: tenant.slug });
+        world.delete(&DirectoryTenant {
+            space,
+            slug: tenant.slug,
+        });
         world.delete(&DirectoryTenantUid { space, uid: tenant.uid });
         if let Some(id) = tenant.operation
             && let Some(mut operation) = read(world, id)?

@@ -21,7 +21,9 @@ impl Command for TenantPlan {
     type Reply = Tenant;
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Tenant, Stop> {
-        let missing = || Refusal::NotFound { what: format!("the tenant {}", self.slug) };
+        let missing = || Refusal::NotFound {
+            what: format!("the tenant {}", self.slug),
+        };
         let mut tenant = rows::tenant(world, &self.slug)?.ok_or_else(missing)?;
         rows::touch(world);
         tenant.plan = self.plan;

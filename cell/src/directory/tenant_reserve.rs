@@ -36,7 +36,10 @@ impl Command for TenantReserve {
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Tenant, Stop> {
         if rows::tenant(world, &self.slug)?.is_some() {
-            return Err(Refusal::AlreadyExists { what: format!("the tenant {}", self.slug) }.into());
+            return Err(Refusal::AlreadyExists {
+                what: format!("the tenant {}", self.slug),
+            }
+            .into());
         }
         let count = count(world, self.cell)?;
         if self.dedicated && count.tenants > 0 {
@@ -60,18 +63,33 @@ impl Command for TenantReserve {
             operation: None,
         };
         rows::put_tenant(world, &tenant);
-        put_count(world, tenant.cell, CellCount { tenants: count.tenants.saturating_add(1) });
+        put_count(
+            world,
+            tenant.cell,
+            CellCount {
+                tenants: count.tenants.saturating_add(1),
+            },
+        );
         Ok(tenant)
     }
 }
 
 /// What is counted of a cell.
 pub(crate) fn count(reader: &impl Reader, cell: u64) -> Result<CellCount, crate::machine::refusal::Fault> {
-    let row = reader.row(&DirectoryCell { space: Space::SYSTEM, cell })?;
+    let row = reader.row(&DirectoryCell {
+        space: Space::SYSTEM,
+        cell,
+    })?;
     Ok(row.map_or_else(CellCount::default, |CellRow::V1(count)| count))
 }
 
 /// Stores what is counted of a cell.
 pub(crate) fn put_count(world: &mut World<'_>, cell: u64, count: CellCount) {
-    world.put(&DirectoryCell { space: Space::SYSTEM, cell }, &CellRow::V1(count));
+    world.put(
+        &DirectoryCell {
+            space: Space::SYSTEM,
+            cell,
+        },
+        &CellRow::V1(count),
+    );
 }

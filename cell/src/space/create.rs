@@ -32,7 +32,10 @@ impl Command for SpaceCreate {
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
         if world.header().is_some() {
-            return Err(Refusal::AlreadyExists { what: format!("the space of {}", self.slug) }.into());
+            return Err(Refusal::AlreadyExists {
+                what: format!("the space of {}", self.slug),
+            }
+            .into());
         }
         world.create(Header {
             tenant: self.tenant,

@@ -40,7 +40,10 @@ impl Command for SpaceErase {
         let rows = world.scan(range, Direction::Forward).take(ERASE_KEYS);
         let keys: Vec<_> = rows.map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?;
         let done = keys.len() < ERASE_KEYS;
-        let erased = Erased { keys: keys.len() as u64, done };
+        let erased = Erased {
+            keys: keys.len() as u64,
+            done,
+        };
         for key in keys {
             world.delete_raw(key);
         }
