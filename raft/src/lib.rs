@@ -58,6 +58,8 @@ pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
 pub use tls::{Authority, Identity, make_authority};
+#[doc(hidden)]
+pub use wal::bench as wal_bench;
 pub use wal::{LogOptions, LogStats};
 
 #[cfg(test)]

@@ -34,6 +34,7 @@
 //! - An append blocks while `queue_bytes` wait for the disk. A disk that stalls so long stalls the caller.
 //! - Payloads are stored as they are given: encryption, if any, is the caller's.
 
+pub mod bench;
 mod checkpoint;
 mod disk;
 mod error;
@@ -64,7 +65,7 @@ use std::time::Instant;
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use error::WalError;
 pub(crate) use group::GroupLog;
-pub(crate) use options::{Done, LogEntry, LogState, Recovery, Synced};
+pub(crate) use options::{Done, LogEntry, Recovery, Synced};
 pub use options::{LogOptions, LogStats};
 
 use group::GroupCell;

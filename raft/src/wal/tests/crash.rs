@@ -46,7 +46,7 @@ fn recycled() -> (Forgetful, u64, Vec<u8>) {
     // The last frames: an entry, a vote, and an entry over several sectors.
     append(&group, index + 3, b"the first of the last");
     vote(&group, b"a vote among the last");
-    append(&group, index + 4, &[5; 700]);
+    append(&group, index + 4, &[5; 420]);
     let disk = disk.power_cut(Cut::Clean);
     drop((wal, group));
     let last = disk

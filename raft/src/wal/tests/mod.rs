@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::options::{LogEntry, LogOptions, Recovery};
 use super::segment::segment_name;
-use super::{Disk, Done, GroupLog, Synced, Wal, WalError};
+use super::{Done, GroupLog, Synced, Wal, WalError};
 use forgetful::Forgetful;
 
 const DEADLINE: Duration = Duration::from_secs(60);
