@@ -15,7 +15,7 @@ use crate::node::{Node, Settings};
 /// Where the data of nodes is, unless something else is said.
 pub(super) const DATA: &str = "./cloudnest-data";
 /// Longest time for a node to drain. Raised: a node that hangs delays its restart. Lowered: transfers are cut off.
-const DRAIN: Duration = Duration::from_secs(15);
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// Run one node of a cluster
 #[derive(Args, Debug)]

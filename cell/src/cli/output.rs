@@ -8,6 +8,9 @@ use serde::Serialize;
 
 use super::Result;
 
+/// Blanks before and after a cell's text.
+const PADDING: (u16, u16) = (0, 2);
+
 /// The colour of a table's cell, by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -63,10 +66,11 @@ pub(super) fn table(head: &[&str], rows: Vec<Vec<(String, Tone)>>) -> Result {
             Tone::Bad => Cell::new(text).fg(Color::Red),
         }));
     }
-    let text = table.to_string();
-    for printed in text.lines() {
-        // Cells are padded on both sides; at the ends of a line that is only noise.
-        line(printed.strip_prefix(' ').unwrap_or(printed).trim_end())?;
+    for column in table.column_iter_mut() {
+        column.set_padding(PADDING);
+    }
+    for printed in table.to_string().lines() {
+        line(printed.trim_end())?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ const TAIL_BYTES: u64 = 2_048;
 /// How many lines of it.
 const TAIL_LINES: usize = 5;
 /// Longest time for a node to end after SIGTERM. Longer than its own limit for draining.
-const END: Duration = Duration::from_secs(20);
+const END: Duration = Duration::from_secs(35);
 
 /// How to start a node.
 #[derive(Clone, Debug)]

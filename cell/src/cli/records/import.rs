@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -79,7 +78,7 @@ impl Import {
             None => self.content_id()?,
         };
         let source = Source::open(&self.file, self.map.clone())?;
-        let (read, length) = (source.read.clone(), source.length);
+        let length = source.length;
         let mut run = Run {
             import: &self,
             options: ImportOptions { import_id: Some(id) },
@@ -87,11 +86,11 @@ impl Import {
             bar: bar(length),
             reported: BTreeSet::new(),
         };
-        let bar = run.bar.clone();
+        let (bar, window) = (run.bar.clone(), run.window.clone());
         let started = Instant::now();
         let summary = tokio::select! {
             summary = run.until_done() => summary,
-            () = follow(&bar, &read) => Err(Failure::Reported),
+            () = follow(&bar, &window) => Err(Failure::Reported),
         };
         bar.finish_and_clear();
         self.report(&summary?, started.elapsed())
@@ -140,7 +139,8 @@ struct Run<'i> {
 
 impl Run<'_> {
     async fn until_done(&mut self) -> Result<ImportSummary> {
-        let (mut attempt, mut settled, mut since) = (0_u32, 0, Instant::now());
+        let (mut attempt, mut pauses, mut settled, mut since) = (0_u32, 0_u32, 0, Instant::now());
+        let mut said = String::new();
         loop {
             let error = match self.connection(attempt).await {
                 Ok(summary) => return Ok(summary),
@@ -151,16 +151,20 @@ impl Run<'_> {
             }
             let now = self.window.settled();
             if now > settled {
-                (settled, since) = (now, Instant::now());
+                (settled, since, pauses) = (now, Instant::now(), 0);
             }
             // A name that nobody serves, a token that is refused: it would be the same again.
             if !may_pass(&error) || since.elapsed() > PATIENCE || !self.worth_waiting(&error, attempt) {
                 return Err(self.import.remote.failure(&format!("import after line {now}"), error));
             }
-            self.bar
-                .suspend(|| eprintln!("after line {now}: {}; going on", first_line(&error)));
-            tokio::time::sleep(PAUSE.saturating_mul(1 << attempt.min(10)).min(PAUSE_MAX)).await;
-            attempt += 1;
+            let why = format!("after line {now}: {}; going on", first_line(&error));
+            if why != said {
+                self.bar.suspend(|| eprintln!("{why}"));
+                said = why;
+            }
+            tokio::time::sleep(PAUSE.saturating_mul(1 << pauses.min(10)).min(PAUSE_MAX)).await;
+            attempt = attempt.saturating_add(1);
+            pauses += 1;
         }
     }
 
@@ -243,7 +247,7 @@ fn bar(length: Option<u64>) -> ProgressBar {
             ProgressBar::new(length),
             "{bar:30} {percent:>3} %  {msg}  {elapsed} (still {eta})",
         ),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {msg}  {elapsed}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg}  {bytes}  {elapsed}"),
     };
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
@@ -252,9 +256,10 @@ fn bar(length: Option<u64>) -> ProgressBar {
 }
 
 /// Moves the bar; never ends.
-async fn follow(bar: &ProgressBar, read: &std::sync::atomic::AtomicU64) {
+async fn follow(bar: &ProgressBar, window: &Window) {
     loop {
-        bar.set_position(read.load(Ordering::Relaxed));
+        bar.set_position(window.offset());
+        bar.set_message(format!("{} lines", window.settled()));
         tokio::time::sleep(TICK).await;
     }
 }

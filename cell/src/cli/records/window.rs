@@ -46,6 +46,8 @@ struct State {
     bytes: usize,
     /// The last line that is settled.
     settled: u64,
+    /// How far into the file that is, in bytes.
+    offset: u64,
     /// The last line that was read.
     read: u64,
     /// Whether the source has ended.
@@ -76,7 +78,9 @@ impl Window {
         let mut state = self.lock();
         state.settled = state.settled.max(line.min(state.read));
         while let Some(chunk) = state.chunks.front().filter(|chunk| chunk.last() <= state.settled) {
-            state.bytes -= chunk.bytes.len();
+            let (bytes, offset) = (chunk.bytes.len(), chunk.offset);
+            state.bytes -= bytes;
+            state.offset = offset;
             state.chunks.pop_front();
         }
         drop(state);
@@ -86,6 +90,11 @@ impl Window {
     /// How many lines are settled.
     pub(super) fn settled(&self) -> u64 {
         self.lock().settled
+    }
+
+    /// How far into the file the settled lines reach, in bytes.
+    pub(super) fn offset(&self) -> u64 {
+        self.lock().offset
     }
 
     /// Why the source cannot be read on, where it cannot.
@@ -184,6 +193,7 @@ mod tests {
             first,
             lines,
             bytes: text.into(),
+            offset: first + lines,
         })
     }
 
@@ -222,6 +232,7 @@ mod tests {
                 first: 1,
                 lines: 1,
                 bytes: large,
+                offset: 1,
             }))
             .await
             .expect("sent");
