@@ -1,11 +1,17 @@
-//! Kills nodes of a supervised cluster at random, one at a time, each time waiting until it serves again.
+//! Kills nodes of a supervised cluster, one at a time, each time waiting until it serves again.
+//!
+//! Every second victim, the first among them, is the node that leads the first cell at that moment, because that is where
+//! acknowledgements come from; the others are drawn from the seed. So are the pauses.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use api::body::control::Cell;
+use api::body::record::Page;
 
 use crate::cluster::Cluster;
+use crate::http;
 use crate::random::Random;
 
 /// How long a killed node may take to serve again.
@@ -14,6 +20,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE_MIN_MILLIS: u64 = 50;
 /// Longest pause between two kills, in milliseconds.
 const PAUSE_MAX_MILLIS: u64 = 700;
+/// How long a node may take to say who leads.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Kills until the sender of `stop` is used or dropped, and at least `at_least` times. `on_kill` hears how many it were, at
 /// each. Returns the victims in order.
@@ -34,11 +42,31 @@ pub fn kill_until(
         }
         let nodes = cluster.nodes();
         // The remainder of a length fits.
-        let victim = &nodes[random.below(nodes.len() as u64) as usize].name;
-        let old = cluster.kill(victim)?;
+        let drawn = &nodes[random.below(nodes.len() as u64) as usize].name;
+        let leader = if victims.len().is_multiple_of(2) {
+            leader(cluster)
+        } else {
+            None
+        };
+        let victim = leader.unwrap_or_else(|| drawn.clone());
+        let old = cluster.kill(&victim)?;
         victims.push(victim.clone());
         on_kill(victims.len());
-        cluster.wait_restarted(victim, old, BACK_WITHIN)?;
-        cluster.wait_ready(victim, BACK_WITHIN)?;
+        cluster.wait_restarted(&victim, old, BACK_WITHIN)?;
+        cluster.wait_ready(&victim, BACK_WITHIN)?;
     }
+}
+
+/// The node that leads the first cell which holds tenants; `None` where nobody knows.
+fn leader(cluster: &Cluster) -> Option<String> {
+    let asked = cluster.nodes().iter().map(|node| cells(cluster, node.api));
+    let mut known = asked.flatten().flatten().filter(|cell| cell.kind != "directory");
+    let leader = known.find_map(|cell| cell.leader)?;
+    cluster.layout().node(&leader).is_ok().then_some(leader)
+}
+
+fn cells(cluster: &Cluster, address: std::net::SocketAddr) -> Result<Vec<Cell>> {
+    let body = http::get(address, "/v1/cells", cluster.operator_token(), ANSWER_WITHIN)?;
+    let page: Page<Cell> = serde_json::from_slice(&body).context("read the list of cells")?;
+    Ok(page.items)
 }
