@@ -15,7 +15,7 @@ use crate::forward::{self, Attempt};
 use crate::front::{Asked, Front, Origin};
 use crate::gate;
 use crate::ids::{NodeNumber, Slug};
-use crate::reply::Reply;
+use crate::reply::{self, Reply};
 use crate::routes::{self, control};
 use crate::service::{Location, Placement, Reach, Stage};
 
@@ -32,45 +32,39 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> R
         .parse()
         .map_err(|_| gate::unknown_tenant(asked.found.tenant))?;
     let mut waiting = Waiting::new(asked.front);
-    loop {
-        match asked.front.service.locate(&slug, reach) {
+    let result = loop {
+        let attempt = match asked.front.service.locate(&slug, reach) {
             Location::Here(placement) => {
                 asked.clock(Stage::Ingress, asked.started);
                 let result = tenant_here(asked, placement, reach, role).await;
-                match settle(asked, Some(&slug), result)? {
-                    Some(reply) => return Ok(reply),
-                    None => waiting.pause().await?,
-                }
+                settle(asked, Some(&slug), result, &mut waiting).await
             }
-            place => {
-                if let Some(reply) = elsewhere(asked, Some(&slug), place, &mut waiting).await? {
-                    return Ok(reply);
-                }
-            }
+            place => elsewhere(asked, Some(&slug), place, &mut waiting).await,
+        };
+        if let Some(result) = attempt.transpose() {
+            break result;
         }
-    }
+    };
+    waiting.judge(result)
 }
 
 /// Serves a control request that writes, here or elsewhere.
 pub(crate) async fn control(asked: &mut Asked<'_>) -> Result<Reply> {
     let mut waiting = Waiting::new(asked.front);
-    loop {
-        match asked.front.service.locate_control() {
+    let result = loop {
+        let attempt = match asked.front.service.locate_control() {
             Location::Here(_) => {
                 asked.clock(Stage::Ingress, asked.started);
                 let result = control_here(asked).await;
-                match settle(asked, None, result)? {
-                    Some(reply) => return Ok(reply),
-                    None => waiting.pause().await?,
-                }
+                settle(asked, None, result, &mut waiting).await
             }
-            place => {
-                if let Some(reply) = elsewhere(asked, None, place, &mut waiting).await? {
-                    return Ok(reply);
-                }
-            }
+            place => elsewhere(asked, None, place, &mut waiting).await,
+        };
+        if let Some(result) = attempt.transpose() {
+            break result;
         }
-    }
+    };
+    waiting.judge(result)
 }
 
 async fn tenant_here(asked: &mut Asked<'_>, placement: Placement, reach: Reach, role: Role) -> Result<Reply> {
@@ -91,25 +85,35 @@ async fn control_here(asked: &mut Asked<'_>) -> Result<Reply> {
 }
 
 /// What a result of this node means for a client: none, if the request is to be tried again.
-fn settle(asked: &Asked<'_>, slug: Option<&Slug>, result: Result<Reply>) -> Result<Option<Reply>> {
+async fn settle(
+    asked: &Asked<'_>,
+    slug: Option<&Slug>,
+    result: Result<Reply>,
+    waiting: &mut Waiting<'_>,
+) -> Result<Option<Reply>> {
     let error = match result {
         Ok(reply) => return Ok(Some(reply)),
         Err(error) if error.code != Code::NotLeader => return Err(error),
         Err(error) => error,
     };
-    if error.outcome == Outcome::Unknown && !is_repeatable(asked) {
-        return Err(Error::new(Code::Unavailable, "the leader changed while the request was under way").unknown());
+    let unknown = error.outcome == Outcome::Unknown && asked.is_write();
+    if unknown && !is_repeatable(asked) {
+        return Err(unavailable("the leader changed while the request was under way").unknown());
     }
     if asked.origin == Origin::Node {
-        return Err(Error {
-            outcome: Outcome::NotApplied,
-            ..error
-        });
+        return Err(error);
     }
     asked.front.service.leader_hint(slug, error.leader);
+    waiting.doubt |= unknown;
+    again(asked, waiting).await
+}
+
+/// Waits, and lets the request be tried again if it still can be.
+async fn again(asked: &Asked<'_>, waiting: &mut Waiting<'_>) -> Result<Option<Reply>> {
     if !asked.body.is_here() {
         return Err(unavailable("the leader changed; send the request again"));
     }
+    waiting.pause().await?;
     Ok(None)
 }
 
@@ -161,30 +165,20 @@ async fn send_to(
     asked.front.metrics.forwarded();
     let attempt = forward::send(asked, node).await?;
     asked.clock(Stage::Ingress, asked.started);
-    let broken = match attempt {
+    match attempt {
         Attempt::Answered(reply) => return Ok(Some(*reply)),
-        Attempt::NotLeader(leader) => {
+        Attempt::NotLeader { leader, unknown } => {
             asked.front.service.leader_hint(slug, leader);
-            None
+            waiting.doubt |= unknown && asked.is_write();
         }
-        Attempt::Unsent => None,
-        Attempt::Broken => Some(()),
-    };
-    if broken.is_some() && !is_repeatable(asked) {
-        return Err(unavailable("the connection to the tenant's node broke after the request was sent").unknown());
-    }
-    if !asked.body.is_here() {
-        return Err(unavailable("the leader changed; send the request again"));
+        Attempt::Unsent => {}
+        Attempt::Broken if is_repeatable(asked) => waiting.doubt |= asked.is_write(),
+        Attempt::Broken => {
+            return Err(unavailable("the connection to the tenant's node broke after the request was sent").unknown());
+        }
     }
     asked.front.metrics.forwarded_again();
-    waiting.pause().await.map_err(|error| {
-        if broken.is_some() && asked.is_write() {
-            error.unknown()
-        } else {
-            error
-        }
-    })?;
-    Ok(None)
+    again(asked, waiting).await
 }
 
 /// Whether a second attempt of a request cannot have a second effect.
@@ -203,6 +197,8 @@ struct Waiting<'a> {
     front: &'a Front,
     place: Option<(SemaphorePermit<'a>, Instant)>,
     pause: Duration,
+    /// Whether an attempt may have had an effect. A later attempt that had none does not take that back.
+    doubt: bool,
 }
 
 impl<'a> Waiting<'a> {
@@ -211,6 +207,16 @@ impl<'a> Waiting<'a> {
             front,
             place: None,
             pause: PAUSE,
+            doubt: false,
+        }
+    }
+
+    /// The result of the last attempt in the light of those before it.
+    fn judge(&self, result: Result<Reply>) -> Result<Reply> {
+        match result {
+            Err(error) if self.doubt => Err(error.unknown()),
+            Ok(reply) if self.doubt && reply.status().as_u16() >= 400 => Ok(reply::doubted(reply)),
+            settled => settled,
         }
     }
 

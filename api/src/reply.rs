@@ -28,6 +28,8 @@ const PROBLEM: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
 const POSITION: HeaderName = HeaderName::from_static("cloudnest-position");
 /// On replies between nodes: the leader's number, or `none`.
 pub(crate) const LEADER: HeaderName = HeaderName::from_static("cloudnest-leader");
+/// On replies between nodes, beside [`LEADER`]: the request may have had an effect.
+pub(crate) const DOUBT: HeaderName = HeaderName::from_static("cloudnest-doubt");
 
 /// A reply with its head.
 pub(crate) type Reply = Response<ReplyBody>;
@@ -181,7 +183,8 @@ pub(crate) fn problem(error: &Error) -> Reply {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut reply = full(status, PROBLEM, problem.to_json());
     let headers = reply.headers_mut();
-    if let Some(after) = error.retry_after {
+    let crowded = (error.code == Code::TooManyRequests).then_some(std::time::Duration::from_secs(1));
+    if let Some(after) = error.retry_after.or(crowded) {
         // Whole seconds, rounded up: too early would be another refusal.
         headers.insert(
             RETRY_AFTER,
@@ -200,6 +203,9 @@ pub(crate) fn problem(error: &Error) -> Reply {
                 .leader
                 .map_or(HeaderValue::from_static("none"), |leader| HeaderValue::from(leader.0));
             headers.insert(LEADER, leader);
+            if error.outcome == crate::error::Outcome::Unknown {
+                headers.insert(DOUBT, HeaderValue::from_static("1"));
+            }
         }
         _ => {}
     }
@@ -213,6 +219,18 @@ pub(crate) fn problem(error: &Error) -> Reply {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
+    }
+    reply
+}
+
+/// Another node's problem, when an earlier attempt of the same request may have had an effect.
+pub(crate) fn doubted(mut reply: Reply) -> Reply {
+    if let ReplyBody::Full(body) = reply.body()
+        && let Ok(mut problem) = serde_json::from_slice::<Problem>(body)
+    {
+        problem.outcome = crate::error::Outcome::Unknown;
+        reply.headers_mut().remove(http::header::CONTENT_LENGTH);
+        *reply.body_mut() = ReplyBody::Full(problem.to_json().into());
     }
     reply
 }

@@ -38,6 +38,15 @@ impl ClientError {
         }
     }
 
+    /// The same error of a call that had an attempt before, which may have had an effect.
+    pub(super) fn doubted(mut self) -> Self {
+        match &mut self {
+            Self::Problem(problem) => problem.outcome = Outcome::Unknown,
+            Self::Transport { outcome, .. } => *outcome = Outcome::Unknown,
+        }
+        self
+    }
+
     /// Whether the request may have had an effect.
     pub fn outcome(&self) -> Outcome {
         match self {

@@ -20,6 +20,8 @@ impl Client {
     /// Makes a call until it succeeds, fails for good, or the retries are used up.
     pub(super) async fn retrying(&self, call: &Call, checked: bool) -> Result<Answer<Bytes>, ClientError> {
         let mut attempt = 0;
+        // Whether an attempt may have had an effect. A later one that had none does not take that back.
+        let mut doubt = false;
         loop {
             let result = match tokio::time::timeout(self.timeout, self.attempt(call)).await {
                 Ok(result) => result,
@@ -37,8 +39,9 @@ impl Client {
                 Err(error) => error,
             };
             if !self.may_repeat(call, attempt, &error) {
-                return Err(error);
+                return Err(if doubt { error.doubted() } else { error });
             }
+            doubt |= error.outcome() == Outcome::Unknown;
             if error.problem().is_some() {
                 self.fail_over();
             }

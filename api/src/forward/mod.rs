@@ -27,7 +27,9 @@ use crate::error::Result;
 use crate::front::Asked;
 use crate::ids::NodeNumber;
 use crate::read::RequestBody;
-use crate::reply::{LEADER, Reply, ReplyBody};
+use crate::reply::{DOUBT, LEADER, Reply, ReplyBody};
+use crate::routes::table::Endpoint;
+use crate::server::Phase;
 use crate::trace::{REQUEST_ID, TRACEPARENT};
 
 /// Largest reply that is read before it is sent on, in bytes.
@@ -38,8 +40,13 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(crate) enum Attempt {
     /// With its reply.
     Answered(Box<Reply>),
-    /// The node is not the one; it had no effect.
-    NotLeader(Option<NodeNumber>),
+    /// The node is not the one.
+    NotLeader {
+        /// The one that it should be, where the node knows.
+        leader: Option<NodeNumber>,
+        /// The node was the one when it began: the request may have had an effect. It is one that may be repeated.
+        unknown: bool,
+    },
     /// Nothing was sent; it had no effect.
     Unsent,
     /// The connection broke after something was sent.
@@ -89,6 +96,7 @@ async fn received(
 ) -> Attempt {
     let (mut head, incoming) = response.into_parts();
     let leader = head.headers.remove(LEADER);
+    let unknown = head.headers.remove(DOUBT).is_some();
     strip(&mut head.headers);
     let size = incoming.size_hint();
     let mut body = ForwardedBody {
@@ -96,7 +104,12 @@ async fn received(
         node,
         sender: Some(sender),
         pool: Arc::clone(&asked.front.pool),
+        drained: None,
+        at_line_end: true,
     };
+    if asked.found.route.endpoint == Endpoint::Events {
+        body.drained = Some(Box::pin(asked.front.phases.reached(Phase::Draining)));
+    }
     if leader.is_none() && size.exact().is_none_or(|size| size > WHOLE_BYTES) {
         return Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Forwarded(Box::new(body)))));
     }
@@ -109,7 +122,10 @@ async fn received(
     }
     body.release();
     match leader {
-        Some(leader) => Attempt::NotLeader(leader.to_str().ok().and_then(|text| text.parse().ok()).map(NodeNumber)),
+        Some(leader) => {
+            let leader = leader.to_str().ok().and_then(|text| text.parse().ok()).map(NodeNumber);
+            Attempt::NotLeader { leader, unknown }
+        }
         None if asked.head.method == http::Method::HEAD => {
             // The length that GET would have stays; hyper sends no body anyway.
             Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Empty)))
@@ -181,6 +197,10 @@ pub(crate) struct ForwardedBody {
     node: NodeNumber,
     sender: Option<SendRequest<RequestBody>>,
     pool: Arc<Pool>,
+    /// For streams that would not end by themselves: resolves when this node lets them go.
+    drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Whether what was sent so far ends with a line break: only there may the stream end early.
+    at_line_end: bool,
 }
 
 impl ForwardedBody {
@@ -198,6 +218,21 @@ impl Body for ForwardedBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if let Some(drained) = &mut this.drained {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let last = frame.data_ref().and_then(|data| data.last());
+                    this.at_line_end = last.is_none_or(|last| *last == b'\n');
+                }
+                Poll::Pending if this.at_line_end && drained.as_mut().poll(cx).is_ready() => {
+                    // Ended, not broken: the client comes back elsewhere, with its position.
+                    this.drained = None;
+                    this.sender = None;
+                    return Poll::Ready(None);
+                }
+                _ => {}
+            }
+        }
         if matches!(polled, Poll::Ready(None)) || this.incoming.is_end_stream() {
             this.release();
         }

@@ -74,6 +74,24 @@ async fn a_refused_connection_had_no_effect_and_a_broken_one_may_have() {
 }
 
 #[tokio::test]
+async fn an_attempt_in_doubt_is_not_forgotten() {
+    // The first attempt breaks after it was sent, the second is refused: the call as a whole is in doubt.
+    let (broken, count) = scripted("").await;
+    let urls = [broken, nobody().await];
+    let client = Client::new(&urls[0], "cnt_member").expect("a client").with_retries(1);
+    let client = client.with_base_urls(&urls, Balance::Failover).expect("a client");
+    let error = client
+        .record_create("acme", "tasks", &new_record(), Some("k"))
+        .await
+        .expect_err("nobody answers");
+    assert_eq!(
+        (error.outcome(), count.load(Ordering::SeqCst)),
+        (Outcome::Unknown, 1),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn retries_end_when_the_server_recovers() {
     let node = Running::start().await;
     let busy = Error::new(Code::TooManyRequests, "later").retry_after(Duration::from_millis(1));

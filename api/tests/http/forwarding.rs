@@ -176,6 +176,14 @@ async fn a_leadership_lost_under_way_leaves_the_outcome_unknown_without_a_key() 
         .record_create("acme", "tasks", &new_record(), Some("k"))
         .await
         .expect("the key makes it safe");
+    // The doubt of the first attempt outlives the second, which is refused for good.
+    leader.service.fail_next(Error::new(Code::AlreadyExists, "taken"));
+    leader.service.fail_next(not_leader(None).unknown());
+    let failed = client
+        .record_create("acme", "tasks", &new_record(), Some("l"))
+        .await
+        .expect_err("taken");
+    assert_eq!((failed.code(), failed.outcome()), (Some("already_exists"), Outcome::Unknown));
 }
 
 #[tokio::test]
@@ -242,6 +250,58 @@ async fn a_connection_that_breaks_after_sending_is_unknown_unless_a_second_effec
         .service
         .peer(2, Peer::Breaks(Arc::new(AtomicU64::new(1)), leader.server.clone()));
     ingress.client("cnt_member").me("acme").await.expect("a read");
+}
+
+#[tokio::test]
+async fn an_attempt_in_doubt_is_not_forgotten() {
+    let (ingress, leader) = pair(ServerConfig {
+        leader_wait: Duration::from_millis(200),
+        ..ServerConfig::default()
+    })
+    .await;
+    let client = ingress.client("cnt_member");
+    let in_doubt = |peer| {
+        // The first connection breaks after the request was sent; what comes after has no effect.
+        ingress.service.peer(2, Peer::Breaks(Arc::new(AtomicU64::new(1)), peer));
+    };
+    in_doubt(leader.server.clone());
+    for _ in 0..1_000 {
+        leader.service.fail_next(not_leader(None));
+    }
+    let failed = client
+        .record_create("acme", "tasks", &new_record(), Some("k"))
+        .await
+        .expect_err("no leader");
+    assert_eq!((failed.code(), failed.outcome()), (Some("unavailable"), Outcome::Unknown));
+    let other = Running::start().await;
+    other.service.fail_next(Error::new(Code::Contention, "busy"));
+    in_doubt(other.server.clone());
+    // Kept connections still lead to the first leader: they end with it.
+    leader.server.drain(Duration::ZERO).await;
+    let failed = client
+        .record_create("acme", "tasks", &new_record(), Some("k"))
+        .await
+        .expect_err("contention");
+    assert_eq!((failed.code(), failed.outcome()), (Some("contention"), Outcome::Unknown));
+}
+
+#[tokio::test]
+async fn a_draining_ingress_ends_the_streams_that_pass_through_it() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let client = ingress.client("cnt_member");
+    client
+        .record_create("acme", "tasks", &new_record(), None)
+        .await
+        .expect("created");
+    let follow = api::client::EventsFrom {
+        follow: true,
+        ..Default::default()
+    };
+    let mut stream = client.events("acme", follow).await.expect("events");
+    assert!(stream.next().await.expect("an event").is_some());
+    assert_eq!(ingress.server.drain(crate::support::LONG).await, 0);
+    assert!(stream.next().await.expect("an end, not a break").is_none());
+    assert!(!leader.server.is_draining());
 }
 
 #[tokio::test]
