@@ -77,7 +77,7 @@ pub struct Proposed {
     pub apply_us: u32,
 }
 
-/// A replica of one group on this node. Cheap to clone; usable from any runtime.
+/// A replica of one group on this node. Cheap to clone; usable from any tokio runtime that has its timer enabled.
 #[derive(Clone)]
 pub struct Group {
     replica: Arc<Replica>,

@@ -93,6 +93,7 @@ pub(crate) struct HostInner {
     wal: Wal,
     config: SharedConfig,
     timing: Timing,
+    log_bytes_max: u64,
     stop: Mutex<Option<oneshot::Sender<Stop>>>,
     apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -116,6 +117,7 @@ impl Host {
         let raft_config = raft_config(&config)?;
         let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
+        let log_bytes_max = config.log.max_bytes;
         let (wal, recovery) =
             Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
@@ -140,6 +142,7 @@ impl Host {
             wal,
             config: raft_config,
             timing: config.timing,
+            log_bytes_max,
             stop: Mutex::new(Some(stop)),
             apply_threads,
         };
@@ -229,7 +232,10 @@ impl HostInner {
             group: id.0,
         };
         let raft = Raft::new(self.net.node, Arc::clone(&self.config), factory, log, adapter).await;
-        let raft = raft.map_err(|fatal| Error::Log(queue.stopped().unwrap_or_else(|| fatal.to_string())))?;
+        let raft = raft.map_err(|fatal| match queue.stopped() {
+            Some(why) => Error::Stopped { group: id, why },
+            None => Error::Log(fatal.to_string()),
+        })?;
         queue.opened();
         let (barrier, waiting) = Barrier::new();
         let (shortest, longest) = limits::BARRIER_WAIT_MS;
@@ -247,14 +253,13 @@ impl HostInner {
             barrier_wait_ms: (4 * self.timing.election_max_ms).clamp(shortest, longest),
             lead: Lead::new(),
             log_full: false.into(),
-            keeper: tokio::sync::Notify::new(),
         });
         if !self.net.inbox.add(Arc::clone(&replica)) {
             let _ = replica.raft.shutdown().await;
             return Err(Error::AlreadyOpen(id));
         }
         let lease = Duration::from_millis(self.timing.election_max_ms);
-        tokio::spawn(keeper::run(Arc::clone(&replica), self.wal.clone(), lease));
+        tokio::spawn(keeper::run(Arc::clone(&replica), self.wal.clone(), self.log_bytes_max, lease));
         tokio::spawn(barrier::run(Arc::clone(&replica), waiting));
         Ok(replica)
     }

@@ -6,32 +6,38 @@ use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, ServerState};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::limits::{KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
 use crate::replica::Replica;
 use crate::typ::index_of;
 use crate::wal::Wal;
 
+/// Between two looks at whether a new leader's quorum has answered, ms.
+const SETTLE_MS: u64 = 2;
+
 /// What is kept goes in so many steps.
 const PURGE_STEPS: u64 = 32;
 
 /// Runs as long as the group does.
-pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, lease: Duration) {
+pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, log_bytes_max: u64, lease: Duration) {
     let mut changes = replica.raft.server_metrics();
     let mut tick = interval(Duration::from_millis(KEEPER_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut log = LogKeeper::default();
     loop {
-        observe(&replica, lease);
+        let settling = observe(&replica, lease);
         tokio::select! {
             biased;
             () = replica.queue.stop.notified() => break,
             changed = changes.changed() => if changed.is_err() { break },
-            () = replica.keeper.notified() => {}
+            () = sleep(Duration::from_millis(SETTLE_MS)), if settling => {}
             _ = tick.tick() => {
-                replica.log_full.store(wal.stats().full.is_some(), Ordering::Release);
-                log.tend(&replica).await;
+                let stats = wal.stats();
+                replica.log_full.store(stats.full.is_some(), Ordering::Release);
+                // What followers might still want gives way to what must be written.
+                let pressed = stats.full.is_some() || stats.live_bytes > log_bytes_max / 2;
+                log.tend(&replica, pressed).await;
             }
         }
         let failed = replica.raft.metrics().borrow_watched().running_state.clone();
@@ -45,21 +51,23 @@ pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, lease: Duration) {
     replica.queue.fail("the group was shut down".to_owned());
 }
 
-/// Publishes who leads. A leader that its quorum has not answered for a lease does not count as one.
-fn observe(replica: &Replica, lease: Duration) {
-    let (leader, leads) = {
+/// Publishes who leads. A leader that its quorum has not answered for a lease does not count as one. True when this node was just
+/// elected and its quorum's first answer is about to come.
+fn observe(replica: &Replica, lease: Duration) -> bool {
+    let (leader, leads, settling) = {
         let metrics = replica.raft.metrics();
         let metrics = metrics.borrow_watched();
         let own = metrics.current_leader == Some(replica.node) && metrics.state == ServerState::Leader;
         let alone = metrics.membership_config.voter_ids().count() <= 1;
         let acknowledged = metrics.last_quorum_acked.as_ref().is_some_and(|at| at.elapsed() < lease);
         match metrics.current_leader {
-            Some(leader) if leader != replica.node => (Some(leader), false),
-            Some(leader) if own && (alone || acknowledged) => (Some(leader), true),
-            _ => (None, false),
+            Some(leader) if leader != replica.node => (Some(leader), false, false),
+            Some(leader) if own && (alone || acknowledged) => (Some(leader), true, false),
+            _ => (None, false, own && metrics.last_quorum_acked.is_none()),
         }
     };
     replica.lead.set(leader, leads);
+    settling
 }
 
 /// How much log there is beyond what the machine needs.
@@ -71,14 +79,14 @@ struct LogKeeper {
 }
 
 impl LogKeeper {
-    async fn tend(&mut self, replica: &Arc<Replica>) {
+    async fn tend(&mut self, replica: &Arc<Replica>, pressed: bool) {
         let durable = replica.machine.durable().index;
         let applied = *replica.queue.applied().borrow();
-        self.persist(replica, durable, applied);
-        let behind = |from: u64, bound: (u64, u64)| {
-            replica.size.last().saturating_sub(from) >= bound.0 || replica.size.bytes_after(from) >= bound.1
-        };
-        if durable > self.told && behind(self.told, SNAPSHOT_EVERY) {
+        self.persist(replica, durable, applied, pressed);
+        let last = replica.size.last();
+        let behind =
+            last.saturating_sub(self.told) >= SNAPSHOT_EVERY.0 || replica.size.bytes_after(self.told) >= SNAPSHOT_EVERY.1;
+        if durable > self.told && (pressed || behind) {
             self.told = durable;
             if replica.raft.trigger().snapshot().await.is_err() {
                 return;
@@ -89,29 +97,29 @@ impl LogKeeper {
             let metrics = metrics.borrow_watched();
             (index_of(metrics.snapshot.as_ref()), index_of(metrics.purged.as_ref()))
         };
-        let kept_from = replica
-            .size
-            .last()
-            .saturating_sub(KEEP.0)
-            .max(replica.size.index_before_last(KEEP.1));
+        let kept_from = if pressed {
+            last
+        } else {
+            last.saturating_sub(KEEP.0).max(replica.size.index_before_last(KEEP.1))
+        };
         let upto = kept_from.min(snapshot).min(durable);
         // In steps, so that purging is not a log write every tick.
         let bytes = replica
             .size
             .bytes_after(purged)
             .saturating_sub(replica.size.bytes_after(upto));
-        if upto > purged && (upto - purged >= KEEP.0 / PURGE_STEPS || bytes >= KEEP.1 / PURGE_STEPS) {
+        if upto > purged && (pressed || upto - purged >= KEEP.0 / PURGE_STEPS || bytes >= KEEP.1 / PURGE_STEPS) {
             let _ = replica.raft.trigger().purge_log(upto).await;
         }
     }
 
     /// Makes the machine durable when the log grows and it does not become so by itself.
-    fn persist(&mut self, replica: &Arc<Replica>, durable: u64, applied: u64) {
+    fn persist(&mut self, replica: &Arc<Replica>, durable: u64, applied: u64, pressed: bool) {
         if self.persisting.as_ref().is_some_and(|running| !running.is_finished()) {
             return;
         }
         let much = applied.saturating_sub(durable) >= PERSIST_EVERY.0 || replica.size.bytes_after(durable) >= PERSIST_EVERY.1;
-        if applied > durable && much {
+        if applied > durable && (much || pressed) {
             let replica = Arc::clone(replica);
             self.persisting = Some(tokio::task::spawn_blocking(move || {
                 if let Err(error) = replica.machine.persist() {

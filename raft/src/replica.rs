@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
@@ -32,8 +32,6 @@ pub(crate) struct Replica {
     pub(crate) lead: Lead,
     /// Proposals wait because the node's log is nearly full.
     pub(crate) log_full: AtomicBool,
-    /// Wakes the keeper before its time.
-    pub(crate) keeper: Notify,
 }
 
 /// Who leads, as far as this node knows, readable without waiting.

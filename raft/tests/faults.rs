@@ -185,6 +185,32 @@ async fn a_group_that_panics_leaves_the_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poisoned_log_keeps_its_group_closed_and_its_host_open() {
+    let mut cluster = Cluster::started(1, &[1, 2]).await;
+    cluster.propose(2, 1).await;
+    let poisoned = cluster.group(1, 1);
+    eventually("a leader", || poisoned.is_leader().then_some(())).await;
+    assert!(matches!(
+        poisoned.propose(Bytes::from_static(b"panic")).await,
+        Err(ProposeError::Unknown(_))
+    ));
+    drop(poisoned);
+    cluster.stop(1).await;
+    cluster.start(1, &[2]);
+    let host = cluster.nodes[0].host.clone().unwrap();
+    let machine = common::Counter::open(&cluster.node(1).disks[&1]);
+    let refused = host.open_group(GroupId(1), machine);
+    assert!(
+        matches!(&refused, Err(Error::Stopped { why, .. }) if why.contains("asked to")),
+        "{refused:?}"
+    );
+    drop((host, refused));
+    cluster.propose(2, 1).await;
+    assert_eq!(cluster.machine(1, 2).total(), 2);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_machine_fails_is_replaced() {
     let cluster = Cluster::started(3, &[1]).await;
     cluster.propose(1, 1).await;
@@ -192,8 +218,15 @@ async fn a_leader_whose_machine_fails_is_replaced() {
     cluster.machine(old, 1).broken.store(true, Ordering::Relaxed);
     let outcome = cluster.group(old, 1).propose(number_payload(10)).await;
     assert!(matches!(outcome, Err(ProposeError::Unknown(_))), "{outcome:?}");
-    assert!(eventually("the reason", || cluster.group(old, 1).stopped()).await.contains("broken"));
-    let new = eventually("another leader", || (1..=3).find(|id| *id != old && cluster.group(*id, 1).is_leader())).await;
+    assert!(
+        eventually("the reason", || cluster.group(old, 1).stopped())
+            .await
+            .contains("broken")
+    );
+    let new = eventually("another leader", || {
+        (1..=3).find(|id| *id != old && cluster.group(*id, 1).is_leader())
+    })
+    .await;
     cluster.group(new, 1).propose(number_payload(1)).await.unwrap();
     // It was committed, and its outcome was unknown only to the one that asked.
     assert_eq!(cluster.machine(new, 1).total(), 12);
@@ -209,13 +242,13 @@ async fn proposals_wait_while_the_machine_is_over_its_limit() {
     let (group, machine) = (cluster.group(leader, 1), cluster.machine(leader, 1));
     let term = group.status().term;
     machine.over.store(true, Ordering::Relaxed);
+    let before = group.status().last_log;
     assert_eq!(group.propose(number_payload(1)).await, Err(ProposeError::Overloaded));
+    assert_eq!(group.status().last_log, before);
     let waiting = tokio::spawn({
         let group = group.clone();
         async move { group.propose(number_payload(1)).await }
     });
-    pause().await;
-    assert!(!waiting.is_finished());
     machine.over.store(false, Ordering::Relaxed);
     waiting.await.unwrap().unwrap();
     assert_eq!(group.status().term, term, "heartbeats never wait");
