@@ -47,6 +47,32 @@ async fn a_replica_that_was_away_for_long_gets_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_log_makes_machines_durable_instead_of_filling_up() {
+    let mut cluster = Cluster::new(1);
+    cluster.node(1).log.max_bytes = 128 << 20;
+    cluster.start(1, &[1, 2]);
+    for id in [1, 2] {
+        cluster.group(1, id).initialize(&BTreeSet::from([NodeId(1)])).await.unwrap();
+        cluster.leader(id).await;
+    }
+    let payload = Bytes::from([&1u64.to_le_bytes()[..], &vec![0; 1 << 20]].concat());
+    for id in [1, 2] {
+        for _ in 0..160 {
+            cluster.group(1, id).propose(payload.clone()).await.unwrap();
+        }
+        assert_eq!(cluster.machine(1, id).total(), 160);
+    }
+    cluster.stop(1).await;
+    cluster.start(1, &[1, 2]);
+    for id in [1, 2] {
+        cluster.leader(id).await;
+        cluster.group(1, id).read_barrier().await.unwrap();
+        assert_eq!(cluster.machine(1, id).total(), 160);
+    }
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn voters_are_replaced_while_the_group_works() {
     let mut cluster = Cluster::new(4);
     for id in 1..=4 {

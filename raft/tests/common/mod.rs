@@ -205,6 +205,7 @@ pub struct Node {
     pub groups: BTreeMap<u64, Group>,
     pub host: Option<Host>,
     pub on_stream: Option<OnStream>,
+    pub log: LogOptions,
 }
 
 pub struct Cluster {
@@ -231,6 +232,11 @@ impl Cluster {
                 groups: BTreeMap::new(),
                 host: None,
                 on_stream: None,
+                log: LogOptions {
+                    segment_bytes: 32 << 20,
+                    sync: false,
+                    ..LogOptions::default()
+                },
             })
             .collect();
         let addresses = nodes
@@ -347,11 +353,7 @@ impl Node {
             identity: self.identity.clone(),
             timing,
             on_stream: self.on_stream.clone(),
-            log: LogOptions {
-                segment_bytes: 32 << 20,
-                sync: false,
-                ..LogOptions::default()
-            },
+            log: self.log.clone(),
         }
     }
 
