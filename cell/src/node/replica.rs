@@ -215,7 +215,13 @@ impl Replica {
             );
             return Err(Error::new(Code::TooLarge, detail));
         }
-        self.propose_bytes(bytes, timing).await.map_err(error::proposal)
+        match self.propose_bytes(bytes, timing).await {
+            // The leadership was lost on the way. Whoever forwarded it may ask the next leader, if it may be repeated.
+            Err(ProposeError::Unknown(_)) if !self.group.is_leader() => {
+                Err(error::not_leader(self.group.leader().map(|node| node.0)).unknown())
+            }
+            other => other.map_err(error::proposal),
+        }
     }
 
     /// Sends an encoded command through the log.
