@@ -19,24 +19,37 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn start(dir: &Path, region: &str, nodes: usize) -> Self {
+        // A port that was free may be taken before its node binds it: then the whole ends, and is begun anew elsewhere.
+        (1..=5)
+            .find_map(|attempt| Self::attempt(&dir.join(format!("attempt-{attempt}")), region, nodes))
+            .expect("free ports")
+    }
+
+    #[track_caller]
+    fn attempt(dir: &Path, region: &str, nodes: usize) -> Option<Self> {
         let layout = Layout::new(&[(region, nodes)]).unwrap();
         let (config, data) = (dir.join("cluster.toml"), dir.join("data"));
+        std::fs::create_dir_all(dir).unwrap();
         std::fs::write(&config, layout.to_toml()).unwrap();
         let running = Running::start(&arguments(&config, &data));
-        running.line(0, "ready");
+        if !running.says("ready") {
+            assert!(running.has_complained("is in use"), "{}", running.complaint("error:"));
+            return None;
+        }
         let token = std::fs::read_to_string(data.join("operator.token"))
             .unwrap()
             .trim()
             .to_owned();
         let urls = layout.nodes.iter().map(|node| format!("http://{}", node.api)).collect();
-        Self {
+        let nodes = layout.nodes.into_iter().map(|node| node.name).collect();
+        Some(Self {
             running,
             config,
             data,
-            nodes: layout.nodes.into_iter().map(|node| node.name).collect(),
+            nodes,
             urls,
             token,
-        }
+        })
     }
 
     /// The process that a node was started as, the last time.
@@ -128,8 +141,9 @@ fn nodes_die_with_their_supervisor() {
 #[test]
 fn a_node_that_cannot_start_ends_the_whole_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
-    let layout = Layout::new(&[("one", 1)]).unwrap();
-    let taken = std::net::TcpListener::bind(layout.nodes[0].api).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut layout = Layout::new(&[("one", 1)]).unwrap();
+    layout.nodes[0].api = taken.local_addr().unwrap();
     let (config, data) = (dir.path().join("cluster.toml"), dir.path().join("data"));
     std::fs::write(&config, layout.to_toml()).unwrap();
     let said = run(&arguments(&config, &data));

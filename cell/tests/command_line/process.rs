@@ -181,6 +181,16 @@ impl Running {
         }
     }
 
+    /// Waits for a line of standard output that contains `word`, or for the end. False: it ended without.
+    pub(crate) fn says(&self, word: &str) -> bool {
+        self.out.find(0, word).is_some()
+    }
+
+    /// Whether a line of standard error contains `word`, now.
+    pub(crate) fn has_complained(&self, word: &str) -> bool {
+        self.err.all().iter().any(|line| line.contains(word))
+    }
+
     /// Waits for a line of standard error that contains `word`.
     #[track_caller]
     pub(crate) fn complaint(&self, word: &str) -> String {
