@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -50,7 +50,7 @@ pub fn run(dir: &Path, options: LogOptions, load: &Load) -> io::Result<Report> {
     let (wal, _) = Wal::open(dir, options, Arc::new(RealDisk))?;
     let groups: Vec<_> = (0..load.groups.max(1)).map(|id| wal.group(id)).collect();
     let payload = Bytes::from(vec![0xab; load.entry_bytes]);
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(load.appenders as usize);
     let start = Instant::now();
     let append = |appender: u64| -> Result<(), WalError> {
         let group = &groups[(appender % load.groups.max(1)) as usize];

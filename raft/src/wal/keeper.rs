@@ -25,7 +25,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::WalError;
 use super::frame::{SegmentHeader, Stamp};
-use super::options::{COPY_STEP_BYTES, FULL_RETRY, PREWRITE_AHEAD_BYTES};
+use super::options::{COPY_STEP_BYTES, FULL_RETRY, PREWRITE_AHEAD_BYTES, READER_RETRY};
 use super::queue::CopyForward;
 use super::segment::{Segment, failed, spare_name};
 use super::shared::Shared;
@@ -86,28 +86,41 @@ impl Keeper {
     }
 
     fn rest(&mut self, seen: u64) {
+        // What is only waiting for its last reader will be free at once: that is worth waiting for. So are copies that are
+        // on their way, but not for the sync thread, which writes them.
+        let mut full = self.full.take().filter(|_| self.retired.is_empty());
+        let retry = match (&full, self.retired.is_empty()) {
+            (_, false) => Some(READER_RETRY),
+            (Some(_), true) => Some(FULL_RETRY),
+            (None, true) => None,
+        };
+        let for_writer = full.clone();
+        full = full.filter(|_| self.shared.queue.may_copy());
+        self.tell(full);
         let mut yard = self.shared.yard();
+        yard.full = for_writer;
         yard.answered = seen;
-        if yard.full != self.full {
-            match &self.full {
-                Some(reason) => tracing::warn!(reason, "the log has no space left"),
-                None => tracing::info!("the log has space again"),
-            }
-            yard.full = self.full.clone();
-            drop(yard);
-            self.shared.queue.set_full(self.full.clone());
-            yard = self.shared.yard();
-        }
         self.shared.yard_changed.notify_all();
         if yard.stop || yard.news != seen {
             return;
         }
-        if self.full.is_some() || !self.retired.is_empty() {
-            let waited = self.shared.yard_changed.wait_timeout(yard, FULL_RETRY);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
-        } else {
-            drop(self.shared.wait_yard(yard));
+        match retry {
+            Some(time) => {
+                let waited = self.shared.yard_changed.wait_timeout(yard, time);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+            None => drop(self.shared.wait_yard(yard)),
         }
+    }
+
+    /// Tells the queue, and at a change the operator.
+    fn tell(&self, full: Option<String>) {
+        match (&full, self.shared.queue.full()) {
+            (Some(reason), None) => tracing::warn!(reason, "the log has no space left"),
+            (None, Some(_)) => tracing::info!("the log has space again"),
+            _ => {}
+        }
+        self.shared.queue.set_full(full);
     }
 
     fn extend_active(&mut self) -> Result<bool, WalError> {

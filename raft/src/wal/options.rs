@@ -24,6 +24,8 @@ pub(crate) const COPY_STEP_BYTES: u64 = 1 << 20;
 pub(crate) const LAZY_FLUSH: Duration = Duration::from_millis(50);
 /// How soon a log that found no space looks again.
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
+/// How soon a segment that is still being read is looked at again.
+pub(crate) const READER_RETRY: Duration = Duration::from_millis(5);
 
 const _: () = assert!(
     HEADROOM_BYTES < PREWRITE_AHEAD_BYTES,

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -19,6 +19,9 @@ use super::group::GroupCell;
 use super::options::{BATCH_BYTES, Done, LAZY_FLUSH, LogEntry, LogOptions};
 use super::runs::Place;
 use super::segment::Segment;
+
+/// How long to wait for room before the keeper is asked again.
+const SPACE_WAIT: Duration = Duration::from_millis(10);
 
 /// What is to be written for a group.
 pub(crate) enum Op {
@@ -126,9 +129,9 @@ impl Queue {
     }
 
     /// Waits until so many bytes fit; whoever gets them pushes or gives them back. One that is larger than the bound fits
-    /// when it is alone. Entries are refused while the log is full; the rest may use the headroom. `Short` is answered
-    /// once for each shortage.
-    pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<Room, WalError> {
+    /// when it is alone. Entries that do not fit into what is prewritten are `Short`, or refused if the keeper's verdict is
+    /// that the log is full and the caller knows it to be fresh; the rest may use the headroom.
+    pub(crate) fn reserve(&self, bytes: u64, entries: bool, fresh: bool) -> Result<Room, WalError> {
         let mut inner = self.lock();
         loop {
             inner.check_open()?;
@@ -140,21 +143,28 @@ impl Queue {
                     }
                     return Ok(Room::Reserved);
                 }
-                if let Some(full) = &inner.full {
+                if let Some(full) = inner.full.as_ref().filter(|_| fresh) {
                     return Err(WalError::Full(full.clone()));
                 }
-                if inner.want < bytes {
-                    inner.want = bytes;
-                    return Ok(Room::Short);
-                }
+                inner.want = inner.want.max(bytes);
+                return Ok(Room::Short);
             }
             inner = self.space.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
+    /// Waits a moment for anything that makes room.
+    pub(crate) fn wait_for_space(&self) {
+        drop(
+            self.space
+                .wait_timeout(self.lock(), SPACE_WAIT)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
     /// Does all that waits, and so much more, fit into what is prewritten?
     fn fits(&self, inner: &Inner, bytes: u64) -> bool {
-        let Some(position) = &inner.position else { return true };
+        let Some(position) = &inner.position else { return false };
         let waiting = inner.bytes + bytes.min(self.chunk_bytes);
         let left = |segment: &Segment, used: u64| segment.prewritten().saturating_sub(used + self.headroom_bytes);
         let next = inner

@@ -17,7 +17,7 @@ use super::frame::{
 use super::options::PREWRITE_STEP_BYTES;
 use super::runs::Place;
 
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A segment that is in use.
 pub(crate) struct Segment {

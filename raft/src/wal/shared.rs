@@ -108,11 +108,27 @@ impl Shared {
 
     /// Waits for room in the queue and, for entries, in what is prewritten.
     pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<(), WalError> {
-        while let Room::Short = self.queue.reserve(bytes, entries)? {
-            self.yard().news += 1;
-            self.yard_changed.notify_all();
+        let mut asked = false;
+        while let Room::Short = self.queue.reserve(bytes, entries, asked)? {
+            if asked {
+                // The keeper has looked, and it is not full: room is on its way, as soon as something becomes durable.
+                self.queue.wait_for_space();
+            }
+            self.ask_keeper();
+            asked = true;
         }
         Ok(())
+    }
+
+    /// Waits until the keeper has looked and found no more to do.
+    fn ask_keeper(&self) {
+        let mut yard = self.yard();
+        yard.news += 1;
+        let asked = yard.news;
+        self.yard_changed.notify_all();
+        while yard.answered < asked && !yard.stop {
+            yard = self.wait_yard(yard);
+        }
     }
 
     /// Stops the log for good; whatever waits gets the reason.

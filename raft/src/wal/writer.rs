@@ -101,12 +101,13 @@ impl Writer {
             news: false,
         };
         writer.checkpoint_bytes = writer.checkpoint().iter().map(|(_, state)| frame_bytes(state.len())).sum();
+        // Before anyone can append: what is accepted depends on it.
+        writer.shared.queue.finished(0, false, writer.position());
         writer
     }
 
     /// Works until the log is closed or stops.
     pub(crate) fn run(mut self) {
-        self.shared.queue.finished(0, false, self.position());
         while let Some(batch) = self.shared.queue.take() {
             let last = batch.last;
             if !self.commit(batch) {

@@ -11,7 +11,7 @@ mod space;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -71,7 +71,7 @@ fn segment_path(sequence: u64) -> PathBuf {
 
 /// A callback and what waits for it.
 fn waiter() -> (Done, Receiver<io::Result<Synced>>) {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(1);
     (
         Box::new(move |result| {
             let _ = sender.send(result);

@@ -154,7 +154,7 @@ fn a_callback_that_panics_or_drops_the_last_handle_does_not_end_the_log() {
         .save_vote(Bytes::new(), Box::new(|_| panic!("a fault of the caller")))
         .unwrap();
     append(&group, 0, b"still there");
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(1);
     let last = group.clone();
     let done: Done = Box::new(move |_| {
         drop(last);
