@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use api::body::import::{ImportFailure, ImportLine, ImportSummary};
 use api::client::{ClientError, ImportOptions};
+use api::error::Outcome;
 use api::ids::{Name, Slug};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -84,6 +85,7 @@ impl Import {
             options: ImportOptions { import_id: Some(id) },
             window: Window::new(source.chunks),
             bar: bar(length),
+            reached: false,
             reported: BTreeSet::new(),
         };
         let (bar, window) = (run.bar.clone(), run.window.clone());
@@ -133,6 +135,8 @@ struct Run<'i> {
     options: ImportOptions,
     window: std::sync::Arc<Window>,
     bar: ProgressBar,
+    /// Whether any server ever took a connection.
+    reached: bool,
     /// Numbers of refused lines that were printed: a second connection may name them again.
     reported: BTreeSet<u64>,
 }
@@ -169,9 +173,10 @@ impl Run<'_> {
     }
 
     /// A server that was never there is an error of the one who typed; one that went away comes back.
-    fn worth_waiting(&self, error: &ClientError, attempt: u32) -> bool {
-        let never_there = error.problem().is_none() && !self.window.is_owed();
-        !never_there || usize::try_from(attempt).is_ok_and(|attempt| attempt + 1 < self.import.remote.urls().len())
+    fn worth_waiting(&mut self, error: &ClientError, attempt: u32) -> bool {
+        let not_there = error.problem().is_none() && error.outcome() == Outcome::NotApplied;
+        self.reached |= !not_there || self.window.settled() > 0;
+        self.reached || usize::try_from(attempt).is_ok_and(|attempt| attempt + 1 < self.import.remote.urls().len())
     }
 
     /// One connection, up to the summary or its end.
@@ -181,7 +186,7 @@ impl Run<'_> {
         turned.rotate_left(usize::try_from(attempt).unwrap_or_default() % urls.len().max(1));
         let Ok(client) = self.import.remote.client_of(&turned) else {
             return Err(ClientError::Transport {
-                outcome: api::error::Outcome::NotApplied,
+                outcome: Outcome::NotApplied,
                 message: "no usable URL".to_owned(),
             });
         };
@@ -211,7 +216,7 @@ impl Run<'_> {
         tokio::select! {
             result = talk => result,
             () = silence => Err(ClientError::Transport {
-                outcome: api::error::Outcome::Unknown,
+                outcome: Outcome::Unknown,
                 message: format!("the server was silent for {} s", SILENCE.as_secs()),
             }),
         }

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use api::client::ExportStream;
@@ -12,6 +13,11 @@ use clap::Args;
 
 use super::super::Result;
 use super::super::remote::Remote;
+
+/// How long a server that cannot serve just now is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two attempts where the server does not say when.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Write everything that a tenant owns as lines of JSON
 #[derive(Args, Debug)]
@@ -31,8 +37,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) async fn run(self) -> Result {
-        let stream = self.remote.client()?.export(self.slug.as_str()).await;
-        let stream = stream.map_err(|error| self.remote.failure("export the tenant", error))?;
+        let stream = self.open().await?;
         match &self.output {
             None => {
                 self.copy(stream, &mut BufWriter::new(io::stdout().lock())).await?;
@@ -43,6 +48,23 @@ impl Export {
             }
         }
         Ok(())
+    }
+
+    /// Opens the stream; tries again for a while where the cell has no leader just now. Once lines came, it is too late for that.
+    async fn open(&self) -> Result<ExportStream> {
+        let client = self.remote.client()?;
+        let (started, mut silent) = (Instant::now(), 0);
+        loop {
+            match client.export(self.slug.as_str()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if error.problem().is_some() && error.is_transient() && started.elapsed() < PATIENCE => {
+                    tokio::time::sleep(error.retry_after().unwrap_or(PAUSE).min(PATIENCE)).await;
+                }
+                // The client turns to the next URL by itself, but does not repeat what streams.
+                Err(error) if error.problem().is_none() && silent + 1 < self.remote.urls().len() => silent += 1,
+                Err(error) => return Err(self.remote.failure("export the tenant", error)),
+            }
+        }
     }
 
     /// A file appears under its name only when it is whole.
