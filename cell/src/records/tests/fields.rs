@@ -128,3 +128,19 @@ fn a_required_field_cannot_be_patched_away() {
     let error = decide_all(&stage, &[operation(BatchVerb::Patch, "tasks", 1, json!({"title": null}))]).expect_err("required");
     assert_eq!(error.errors[0].message, "is required");
 }
+
+#[test]
+fn a_text_that_is_too_long_for_an_index_is_refused_before_the_log() {
+    let mut stage = Stage::with_template("workspace");
+    let schema = serde_json::from_value(json!({
+        "fields": {"a": {"type": "text"}, "b": {"type": "text"}, "c": {"type": "text"}, "d": {"type": "text", "unique": true}},
+        "indexes": {"all": {"fields": ["a", "b", "c", "d"]}}
+    }))
+    .expect("a schema");
+    super::schemas::put(&mut stage, "wide", &schema);
+    let text = |bytes: usize| "\u{1}".repeat(bytes);
+    let error = decide_all(&stage, &[create("wide", 1, json!({"a": text(1_025), "b": "b"}))]).expect_err("too long");
+    assert_eq!(error.errors[0].pointer, "/operations/0/fields/a");
+    let longest = json!({"a": text(1_024), "b": text(1_024), "c": text(1_024), "d": text(1_024)});
+    run(&mut stage, &[create("wide", 1, longest)]).result.expect("the longest key fits");
+}
