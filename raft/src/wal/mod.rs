@@ -40,6 +40,7 @@ mod disk;
 mod error;
 mod frame;
 mod group;
+mod group_log;
 mod identity;
 mod keeper;
 mod options;
@@ -64,7 +65,7 @@ use std::time::Instant;
 
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use error::WalError;
-pub(crate) use group::GroupLog;
+pub(crate) use group_log::GroupLog;
 pub(crate) use options::{Done, LogEntry, Recovery, Synced};
 pub use options::{LogOptions, LogStats};
 

@@ -121,7 +121,7 @@ impl Shared {
     }
 
     /// Waits until the keeper has looked and found no more to do.
-    fn ask_keeper(&self) {
+    pub(super) fn ask_keeper(&self) {
         let mut yard = self.yard();
         yard.news += 1;
         let asked = yard.news;

@@ -10,6 +10,9 @@
 //! Any failure is final. A failed fdatasync is never tried again, because the kernel may have dropped the bytes and would
 //! then say yes.
 
+mod effect;
+mod tail;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,42 +20,19 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use effect::Effect;
+
 use super::checkpoint::Checkpoint;
 use super::error::WalError;
-use super::frame::{Frame, Kind, SEGMENT_HEADER_BYTES, frame_bytes};
+use super::frame::{Kind, frame_bytes};
 use super::group::GroupCell;
 use super::options::{LogEntry, PREWRITE_AHEAD_BYTES, Synced};
 use super::queue::{Batch, CopyForward, Op, Position, Queued, call};
-use super::runs::Place;
-use super::segment::{Segment, failed};
+use super::segment::Segment;
 use super::shared::Shared;
 
 /// The buffer is written out when it has grown to this.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// What takes effect once the batch is durable.
-enum Effect {
-    Entries {
-        cell: Arc<GroupCell>,
-        segment: u64,
-        first: u64,
-        places: Vec<Place>,
-    },
-    Moved {
-        cell: Arc<GroupCell>,
-        index: u64,
-        segment: u64,
-        place: Place,
-    },
-    Truncated {
-        cell: Arc<GroupCell>,
-        from: u64,
-    },
-    Purged {
-        cell: Arc<GroupCell>,
-        upto: u64,
-    },
-}
 
 /// See the module.
 pub(crate) struct Writer {
@@ -254,188 +234,6 @@ impl Writer {
         self.groups.entry(id).or_default()
     }
 
-    /// Lays out one frame, in the next segment if this one is full.
-    fn put(&mut self, kind: Kind, group: u64, index: u64, payload: &[u8]) -> Result<(u64, Place), WalError> {
-        let bytes = frame_bytes(payload.len());
-        if self.tail + bytes + frame_bytes(0) > self.active.header.capacity {
-            self.rotate()?;
-        }
-        let place = Place {
-            offset: self.tail as u32,
-            bytes: bytes as u32,
-        };
-        self.put_here(&Frame {
-            kind,
-            group,
-            index,
-            payload,
-        });
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()?;
-        }
-        Ok((self.active.sequence(), place))
-    }
-
-    fn put_here(&mut self, frame: &Frame<'_>) {
-        frame.encode(self.active.stamp(), self.tail, self.synced, &mut self.buffer);
-        self.tail = self.written + self.buffer.len() as u64;
-        self.frames += 1;
-    }
-
-    fn rotate(&mut self) -> Result<(), WalError> {
-        // First the successor, so that a seal always has one.
-        let next = self.take_next()?;
-        self.put_here(&Frame {
-            kind: Kind::Seal,
-            group: 0,
-            index: next.sequence(),
-            payload: &[],
-        });
-        self.sync()?;
-        self.shared.table().insert(next.sequence(), next.clone());
-        self.active = next.clone();
-        (self.tail, self.written, self.synced) = (SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES);
-        {
-            let mut yard = self.shared.yard();
-            yard.active = next;
-            yard.next = None;
-            yard.tail = self.tail;
-            yard.wanted = 0;
-            yard.need_next = false;
-        }
-        self.news = true;
-        self.put_checkpoint()
-    }
-
-    fn checkpoint(&self) -> Vec<(u64, Vec<u8>)> {
-        self.groups.iter().map(|(id, state)| (*id, state.encode())).collect()
-    }
-
-    /// Writes every group's state at the head of the active segment.
-    fn put_checkpoint(&mut self) -> Result<(), WalError> {
-        let states = self.checkpoint();
-        let bytes: u64 = states.iter().map(|(_, state)| frame_bytes(state.len())).sum();
-        self.checkpoint_bytes = bytes;
-        if bytes > self.active.header.capacity / 2 {
-            let reason = format!(
-                "the state of {} groups does not fit into a segment of {} bytes",
-                states.len(),
-                self.active.header.capacity
-            );
-            return Err(WalError::Stopped(reason));
-        }
-        for (group, state) in &states {
-            self.put_here(&Frame {
-                kind: Kind::Checkpoint,
-                group: *group,
-                index: 0,
-                payload: state,
-            });
-        }
-        self.put_here(&Frame {
-            kind: Kind::CheckpointEnd,
-            group: 0,
-            index: states.len() as u64,
-            payload: &[],
-        });
-        self.fresh = false;
-        Ok(())
-    }
-
-    /// Writes the buffer, into bytes that exist already.
-    fn flush(&mut self) -> Result<(), WalError> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        self.wait_prewritten()?;
-        self.active
-            .file
-            .write_at(&self.buffer, self.written)
-            .map_err(|error| failed("write", &self.active.path, error))?;
-        self.shared
-            .counters
-            .frames
-            .fetch_add(std::mem::take(&mut self.frames), Ordering::Relaxed);
-        self.shared
-            .counters
-            .bytes
-            .fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-        self.written = self.tail;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Makes everything so far durable. An error is final.
-    fn sync(&mut self) -> Result<(), WalError> {
-        self.flush()?;
-        if self.synced == self.written {
-            return Ok(());
-        }
-        if self.shared.options.sync {
-            let start = Instant::now();
-            self.active
-                .file
-                .sync_data()
-                .map_err(|error| failed("fsync", &self.active.path, error))?;
-            let took = start.elapsed().as_micros() as u64;
-            let counters = &self.shared.counters;
-            counters.fsyncs.fetch_add(1, Ordering::Relaxed);
-            counters.last_fsync_us.store(took, Ordering::Relaxed);
-            counters.max_fsync_us.fetch_max(took, Ordering::Relaxed);
-        }
-        self.synced = self.written;
-        self.shared.checkpointed.store(self.active.sequence(), Ordering::Release);
-        Ok(())
-    }
-
-    fn take_effect(&mut self, durable_op: Option<u64>) {
-        let mut grown: Vec<Arc<GroupCell>> = Vec::new();
-        for effect in std::mem::take(&mut self.effects) {
-            let shared = &self.shared;
-            let mut lose = |segment, bytes| shared.lose(segment, bytes);
-            match effect {
-                Effect::Entries {
-                    cell,
-                    segment,
-                    first,
-                    places,
-                } => {
-                    let mut inner = cell.lock();
-                    (first..)
-                        .zip(places)
-                        .for_each(|(index, place)| inner.runs.push(index, segment, place));
-                    drop(inner);
-                    if grown.last().is_none_or(|last| !Arc::ptr_eq(last, &cell)) {
-                        grown.push(cell);
-                    }
-                }
-                Effect::Moved {
-                    cell,
-                    index,
-                    segment,
-                    place,
-                } => {
-                    if let Some((old, place)) = cell.lock().runs.relocate(index, segment, place) {
-                        lose(old, u64::from(place.bytes));
-                    }
-                    self.news = true;
-                }
-                Effect::Truncated { cell, from } => {
-                    cell.lock().runs.truncate(from, &mut lose);
-                    self.news = true;
-                }
-                Effect::Purged { cell, upto } => {
-                    cell.lock().runs.purge(upto, &mut lose);
-                    self.news = true;
-                }
-            }
-        }
-        // Only now: what leaves the memory must be found on the disk, whichever effect of this batch says where.
-        for cell in grown {
-            cell.lock().evict(self.shared.options.tail_bytes, durable_op.unwrap_or(0));
-        }
-    }
-
     fn position(&self) -> Position {
         Position {
             active: self.active.clone(),
@@ -453,54 +251,6 @@ impl Writer {
         if std::mem::take(&mut self.news) || short || half {
             yard.news += 1;
             self.shared.yard_changed.notify_all();
-        }
-    }
-
-    /// Waits until the keeper has prewritten what the buffer needs.
-    fn wait_prewritten(&self) -> Result<(), WalError> {
-        if self.tail <= self.active.prewritten() {
-            return Ok(());
-        }
-        let mut yard = self.shared.yard();
-        yard.wanted = self.tail;
-        yard.news += 1;
-        let asked = yard.news;
-        self.shared.yard_changed.notify_all();
-        while self.tail > self.active.prewritten() {
-            if yard.stop {
-                return Err(WalError::Stopped("the log was stopped while it waited for space".into()));
-            }
-            if yard.answered >= asked
-                && let Some(full) = &yard.full
-            {
-                return Err(WalError::Full(full.clone()));
-            }
-            yard = self.shared.wait_yard(yard);
-        }
-        Ok(())
-    }
-
-    /// Waits for the next segment.
-    fn take_next(&self) -> Result<Arc<Segment>, WalError> {
-        let mut yard = self.shared.yard();
-        yard.need_next = true;
-        yard.news += 1;
-        let asked = yard.news;
-        self.shared.yard_changed.notify_all();
-        loop {
-            if let Some(next) = &yard.next {
-                // It stays there until it is the active one: there must never be two without frames.
-                return Ok(next.clone());
-            }
-            if yard.stop {
-                return Err(WalError::Stopped("the log was stopped while it waited for a segment".into()));
-            }
-            if yard.answered >= asked
-                && let Some(full) = &yard.full
-            {
-                return Err(WalError::Full(full.clone()));
-            }
-            yard = self.shared.wait_yard(yard);
         }
     }
 

@@ -232,6 +232,82 @@ fn a_failed_fsync_is_final_and_nothing_of_it_is_acknowledged() {
 }
 
 #[test]
+fn nothing_is_released_before_the_next_segments_checkpoint_is_durable() {
+    let disk = Forgetful::default();
+    let (wal, _) = open(&disk);
+    let group = wal.group(1);
+    vote(&group, b"in the first segment only");
+    // Nothing in the first segment is live when the second one begins.
+    let mut index = 0;
+    while !disk.files().contains(&segment_path(2)) {
+        append(&group, index, &[1; 500]);
+        purge(&group, index);
+        index += 1;
+    }
+    disk.hold_sync_of(Some("00000000000000000002.segment"));
+    let mut waiting = Vec::new();
+    while !disk.holds() {
+        let (done, waits) = waiter();
+        group
+            .save_vote(Bytes::from_static(b"in the first segment only"), done)
+            .unwrap();
+        if waits.recv_timeout(Duration::from_millis(200)).is_err() {
+            waiting.push(waits);
+        }
+    }
+    // The sync thread is in the second segment's first fdatasync; the keeper has had its look.
+    wal.owner.shared.ask_keeper();
+    for seed in 0..20 {
+        let left = disk.image_after_power_cut(Cut::Random(seed));
+        let vote = open(&left).0.group(1).state().vote;
+        assert_eq!(vote, Some(Bytes::from_static(b"in the first segment only")), "seed {seed}");
+    }
+    disk.hold_sync_of(None);
+    assert!(waiting.iter().all(|waits| wait(waits).is_ok()));
+    eventually("then it is released", || {
+        wal.owner.shared.ask_keeper();
+        !disk.files().contains(&segment_path(1))
+    });
+}
+
+#[test]
+fn a_segment_whose_checkpoint_was_torn_is_begun_again_and_may_become_the_oldest() {
+    let disk = Forgetful::default();
+    let (wal, _) = open(&disk);
+    (0..5).for_each(|id| vote(&wal.group(id), format!("vote of {id}").as_bytes()));
+    (0..130).for_each(|index| append(&wal.group(1), index, &[9; 600]));
+    drop(wal);
+    let path = segment_path(2);
+    let found = frames(&disk, 2);
+    let last = found
+        .iter()
+        .position(|(_, _, header)| header.kind == crate::wal::frame::Kind::CheckpointEnd as u8)
+        .unwrap();
+    assert_eq!(last, 5);
+    for torn in 0..=last {
+        let image = disk.image();
+        let mut bytes = image.contents(&path);
+        let end = found.last().unwrap().1;
+        bytes[found[torn].0..end].fill(0);
+        image.put(&path, bytes);
+        let (wal, _) = open(&image);
+        let last = wal.group(1).state().last.unwrap();
+        // What was in the first segment is all there; then it goes.
+        purge(&wal.group(1), last);
+        append(&wal.group(1), last + 1, b"on");
+        eventually("the first segment is released", || {
+            wal.owner.shared.ask_keeper();
+            !image.files().contains(&segment_path(1))
+        });
+        drop(wal);
+        let (wal, report) = open(&image.power_cut(Cut::Clean));
+        assert_eq!((report.cut, wal.groups().len()), (None, 5));
+        assert_eq!(wal.group(4).state().vote, Some(Bytes::from_static(b"vote of 4")));
+        assert_eq!(all(&wal.group(1)), vec![entry(last + 1, b"on")]);
+    }
+}
+
+#[test]
 fn only_the_header_of_the_first_segment_is_written_before_it_is_needed() {
     let disk = Forgetful::default();
     drop(open(&disk));

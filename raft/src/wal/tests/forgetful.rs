@@ -34,6 +34,8 @@ struct Inner {
     off: bool,
     space_bytes: Option<u64>,
     fail_sync_of: Option<String>,
+    hold_sync_of: Option<String>,
+    holds: bool,
     failed_syncs: u64,
 }
 
@@ -90,10 +92,25 @@ impl Forgetful {
         self.lock().fail_sync_of = Some(name.into());
     }
 
+    /// fdatasync of files with this in their name does not return until it is released by `None`.
+    pub(crate) fn hold_sync_of(&self, name: Option<&str>) {
+        self.lock().hold_sync_of = name.map(Into::into);
+    }
+
+    /// Is an fdatasync being held?
+    pub(crate) fn holds(&self) -> bool {
+        self.lock().holds
+    }
+
     /// Cuts the power: this disk answers nothing any more; returns what is left of it.
     pub(crate) fn power_cut(&self, cut: Cut) -> Forgetful {
-        let mut inner = self.lock();
-        inner.off = true;
+        self.lock().off = true;
+        self.image_after_power_cut(cut)
+    }
+
+    /// What a power cut would leave now.
+    pub(crate) fn image_after_power_cut(&self, cut: Cut) -> Forgetful {
+        let inner = self.lock();
         let mut random = Random::new(match cut {
             Cut::Clean => 0,
             Cut::Random(seed) => seed,
@@ -285,8 +302,15 @@ impl DiskFile for Handle {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut inner = self.disk.lock();
-        inner.step()?;
         let name = self.name(&inner);
+        while !inner.off && inner.hold_sync_of.as_ref().is_some_and(|part| name.contains(part.as_str())) {
+            inner.holds = true;
+            drop(inner);
+            std::thread::yield_now();
+            inner = self.disk.lock();
+        }
+        inner.holds = false;
+        inner.step()?;
         let fails = inner.fail_sync_of.as_ref().is_some_and(|part| name.contains(part.as_str()));
         if fails {
             inner.fail_sync_of = None;

@@ -1,0 +1,104 @@
+//! Who may enter the queue: its bound in bytes, and what is prewritten.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::super::error::WalError;
+use super::super::frame::SEGMENT_HEADER_BYTES;
+use super::super::segment::Segment;
+use super::{Inner, Queue};
+
+/// How long to wait for room before the keeper is asked again.
+const SPACE_WAIT: Duration = Duration::from_millis(10);
+
+/// The answer to a reservation.
+pub(crate) enum Room {
+    Reserved,
+    /// It does not fit into what is prewritten: the keeper has to be told.
+    Short,
+}
+
+impl Queue {
+    /// Waits until so many bytes fit; whoever gets them pushes or gives them back. One that is larger than the bound fits
+    /// when it is alone. Entries that do not fit into what is prewritten are `Short`, or refused if the keeper's verdict is
+    /// that the log is full and the caller knows it to be fresh; the rest may use the headroom.
+    pub(crate) fn reserve(&self, bytes: u64, entries: bool, fresh: bool) -> Result<Room, WalError> {
+        let mut inner = self.lock();
+        loop {
+            inner.check_open()?;
+            if inner.bytes == 0 || inner.bytes + bytes <= self.limit_bytes {
+                if !entries || self.fits(&inner, bytes) {
+                    inner.bytes += bytes;
+                    if entries {
+                        inner.want = 0;
+                    }
+                    return Ok(Room::Reserved);
+                }
+                if let Some(full) = inner.full.as_ref().filter(|_| fresh) {
+                    return Err(WalError::Full(full.clone()));
+                }
+                inner.want = inner.want.max(bytes);
+                return Ok(Room::Short);
+            }
+            inner = self.space.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits a moment for anything that makes room.
+    pub(crate) fn wait_for_space(&self) {
+        drop(
+            self.space
+                .wait_timeout(self.lock(), SPACE_WAIT)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    /// Does all that waits, and so much more, fit into what is prewritten?
+    pub(super) fn fits(&self, inner: &Inner, bytes: u64) -> bool {
+        let Some(position) = &inner.position else { return false };
+        let waiting = inner.bytes + bytes.min(self.chunk_bytes);
+        let left = |segment: &Segment, used: u64| segment.prewritten().saturating_sub(used + self.headroom_bytes);
+        let next = inner
+            .next
+            .as_ref()
+            .map_or(0, |next| left(next, SEGMENT_HEADER_BYTES + position.checkpoint_bytes));
+        !inner.crowded && (waiting <= left(&position.active, position.tail) || waiting <= next)
+    }
+
+    /// Do entries wait for more to be prewritten?
+    pub(crate) fn is_short(&self) -> bool {
+        let inner = self.lock();
+        inner.want > 0 && !self.fits(&inner, inner.want)
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.lock().bytes -= bytes;
+        self.space.notify_all();
+    }
+
+    /// The keeper has prewritten something, or prepared the next segment.
+    pub(crate) fn more_space(&self, next: Option<Arc<Segment>>) {
+        let mut inner = self.lock();
+        if next.is_some() {
+            inner.next = next;
+        }
+        drop(inner);
+        self.space.notify_all();
+    }
+
+    pub(crate) fn set_crowded(&self, crowded: bool) {
+        if std::mem::replace(&mut self.lock().crowded, crowded) != crowded {
+            self.space.notify_all();
+        }
+    }
+
+    /// The keeper's verdict: what does not fit now is refused. `None`: it is worth waiting.
+    pub(crate) fn set_full(&self, full: Option<String>) {
+        self.lock().full = full;
+        self.space.notify_all();
+    }
+
+    pub(crate) fn full(&self) -> Option<String> {
+        self.lock().full.clone()
+    }
+}
