@@ -9,6 +9,7 @@ use bytes::Bytes;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, InitializeError, RaftError};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostInner;
@@ -77,6 +78,31 @@ pub struct Proposed {
     pub apply_us: u32,
 }
 
+/// A payload that was handed to the log.
+pub struct Submitted {
+    replica: Arc<Replica>,
+    start: u64,
+    outcome: oneshot::Receiver<WriteResult>,
+}
+
+impl Submitted {
+    /// Waits until it is applied.
+    pub async fn outcome(self) -> Result<Proposed, ProposeError> {
+        match timeout(Duration::from_millis(OUTCOME_WAIT_MS), self.outcome).await {
+            Ok(Ok(Ok(written))) => Ok(proposed(written.data, written.log_id.index, self.start)),
+            Ok(Ok(Err(error))) => Err(not_written(error)),
+            Ok(Err(_)) => Err(ProposeError::Unknown(self.replica.why_stopped())),
+            Err(_) => Err(ProposeError::Unknown(format!("no outcome within {OUTCOME_WAIT_MS} ms"))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Submitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submitted").finish_non_exhaustive()
+    }
+}
+
 /// A replica of one group on this node. Cheap to clone; usable from any tokio runtime that has its timer enabled.
 #[derive(Clone)]
 pub struct Group {
@@ -119,6 +145,12 @@ impl Group {
     ///
     /// Every error but `Unknown` means that it was not, and never will be, applied. A caller that stops waiting does not know either.
     pub async fn propose(&self, payload: Bytes) -> Result<Proposed, ProposeError> {
+        self.submit(payload).await?.outcome().await
+    }
+
+    /// The first half of [`Group::propose`]: waits for room and hands the payload to the log. Payloads that are submitted one after
+    /// the other are in the log in that order.
+    pub async fn submit(&self, payload: Bytes) -> Result<Submitted, ProposeError> {
         let replica = &*self.replica;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(ProposeError::NotApplied(format!(
@@ -134,12 +166,8 @@ impl Group {
         if replica.raft.client_write_ff(Payload(payload), Some(slot)).await.is_err() {
             return Err(ProposeError::Stopped(replica.why_stopped()));
         }
-        match timeout(Duration::from_millis(OUTCOME_WAIT_MS), outcome).await {
-            Ok(Ok(Ok(written))) => Ok(proposed(written.data, written.log_id.index, start)),
-            Ok(Ok(Err(error))) => Err(not_written(error)),
-            Ok(Err(_)) => Err(ProposeError::Unknown(replica.why_stopped())),
-            Err(_) => Err(ProposeError::Unknown(format!("no outcome within {OUTCOME_WAIT_MS} ms"))),
-        }
+        let replica = Arc::clone(&self.replica);
+        Ok(Submitted { replica, start, outcome })
     }
 
     fn may_propose(&self) -> Result<(), ProposeError> {

@@ -51,7 +51,7 @@ mod typ;
 mod wal;
 
 pub use error::{Error, ProposeError, ReadError};
-pub use group::{Group, Proposed, Role, Status};
+pub use group::{Group, Proposed, Role, Status, Submitted};
 pub use host::{Host, HostConfig, Timing};
 pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
