@@ -183,9 +183,7 @@ async fn send_to(
 
 /// Whether a second attempt of a request cannot have a second effect.
 fn is_repeatable(asked: &Asked<'_>) -> bool {
-    let keyed = asked.found.route.keyed && asked.head.headers.contains_key("idempotency-key");
-    // A token that an operator mints has no place to keep a key in.
-    !asked.is_write() || (keyed && !routes::is_minting(asked))
+    !asked.is_write() || (asked.found.route.keyed && asked.head.headers.contains_key("idempotency-key"))
 }
 
 fn unavailable(detail: &str) -> Error {

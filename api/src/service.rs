@@ -342,7 +342,13 @@ pub trait Service: Send + Sync + 'static {
     /// Erases a tenant: long work.
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
-    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token>;
+    async fn tenant_token(
+        &self,
+        operator: &Operator,
+        placement: &Placement,
+        new: NewToken,
+        key: Option<Idempotency>,
+    ) -> Result<Token>;
     /// How far an operation is.
     async fn operation(&self, operator: &Operator, id: Id) -> Result<Operation>;
     /// All regions.

@@ -43,8 +43,9 @@ pub(crate) async fn mint(asked: &mut Asked<'_>, operator: &Operator, placement: 
     asked.query.finish()?;
     let new: NewToken = asked.json().await?;
     check(&new)?;
+    let key = gate::idempotency(asked).await?;
     let token = asked
-        .limited(true, asked.front.service.tenant_token(operator, placement, new))
+        .limited(true, asked.front.service.tenant_token(operator, placement, new, key))
         .await?;
     reply::json(StatusCode::CREATED, &token)
 }

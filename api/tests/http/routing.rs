@@ -1,12 +1,16 @@
 //! Where a request goes, and who may make it.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use api::body::token::{NewToken, Role};
 use api::client::Call;
 use api::error::Elsewhere;
+use api::ids::NodeNumber;
 use api::service::Location;
 use http::Method;
 
-use crate::memory::placement;
+use crate::memory::{Peer, placement};
 use crate::support::{JSON, Running, problem};
 
 fn get(path: &str) -> Call {
@@ -118,6 +122,34 @@ async fn nobody_makes_a_token_above_his_own() {
         );
     }
     assert_eq!(node.service.count("tenant_token"), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_an_operator_mints_honours_its_key() {
+    let (ingress, leader) = (Running::start().await, Running::start().await);
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    // The connection breaks after the request was sent: only the key makes it safe to send it again.
+    let breaks = Arc::new(AtomicU64::new(1));
+    ingress.service.peer(2, Peer::Breaks(breaks, leader.server.clone()));
+    let new = |name: &str| NewToken {
+        name: name.into(),
+        role: Role::Member,
+        scopes: None,
+        expires_at: None,
+    };
+    let client = ingress.client("cno_op");
+    let first = client.token_create("acme", &new("n"), Some("k")).await.expect("minted");
+    let again = client
+        .token_create("acme", &new("n"), Some("k"))
+        .await
+        .expect("the same again");
+    assert_eq!(first.body, again.body);
+    let other = client
+        .token_create("acme", &new("o"), Some("k"))
+        .await
+        .expect_err("another body");
+    assert_eq!(other.code(), Some("idempotency_mismatch"));
+    assert_eq!(leader.service.count("tenant_token"), 3);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::body::collection::{Collection, CollectionSchema};
 use api::body::event::Event;
 use api::body::record::{Fields, ListQuery, Record};
-use api::body::token::Role;
+use api::body::token::{Role, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::server::Server;
@@ -39,6 +39,7 @@ struct State {
     collections: BTreeMap<String, Collection>,
     events: Vec<Event>,
     replies: HashMap<[u8; 32], ([u8; 32], Record)>,
+    minted: HashMap<[u8; 32], ([u8; 32], Token)>,
     principals: HashMap<String, Principal>,
     calls: Vec<String>,
     failures: Vec<Error>,

@@ -438,9 +438,21 @@ impl Service for Memory {
         Ok(operation_body(new_id()))
     }
 
-    async fn tenant_token(&self, _operator: &Operator, _placement: &Placement, new: NewToken) -> Result<Token> {
+    async fn tenant_token(
+        &self,
+        _operator: &Operator,
+        _placement: &Placement,
+        new: NewToken,
+        key: Option<Idempotency>,
+    ) -> Result<Token> {
         self.begin("tenant_token").await?;
-        Ok(token_body(new))
+        let Some(key) = key else { return Ok(token_body(new)) };
+        let mut state = self.state();
+        let (body, token) = state.minted.entry(key.scope).or_insert_with(|| (key.body, token_body(new)));
+        match *body == key.body {
+            true => Ok(token.clone()),
+            false => Err(Error::new(Code::IdempotencyMismatch, "the key was used with another body")),
+        }
     }
 
     async fn operation(&self, _operator: &Operator, id: Id) -> Result<Operation> {
