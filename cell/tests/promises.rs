@@ -264,6 +264,28 @@ async fn a_tenant_is_made_from_any_node_and_erased_as_an_operation() {
             );
         }
     }
+    let minted = NewToken {
+        name: "minted".into(),
+        role: Role::Guest,
+        scopes: None,
+        expires_at: None,
+    };
+    let first = operators[0]
+        .token_create("tenant-1", &minted, Some("mint"))
+        .await
+        .expect("a token")
+        .body;
+    let second = operators[1]
+        .token_create("tenant-1", &minted, Some("mint"))
+        .await
+        .expect("the stored reply")
+        .body;
+    assert_eq!(
+        (second.id, second.secret),
+        (first.id, None),
+        "it is minted once, and its secret is shown once"
+    );
+
     let key = Some("made-once");
     let first = operators[0]
         .tenant_create(&new_tenant(&cluster, "keyed"), key)

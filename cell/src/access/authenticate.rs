@@ -8,7 +8,6 @@ use storage::table::TokenSecret;
 use storage::{Snapshot, Space};
 use uuid::Uuid;
 
-use super::secret;
 use super::token_row;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::Fault;
@@ -25,11 +24,8 @@ pub(crate) enum Identity {
 }
 
 /// Whose a tenant's secret is.
-pub(crate) fn identity(snapshot: &Snapshot, space: Space, header: &Header, text: &str, now: u64) -> Result<Identity, Fault> {
-    let key = TokenSecret {
-        space,
-        hash: secret::hash(text),
-    };
+pub(crate) fn identity(snapshot: &Snapshot, space: Space, header: &Header, hash: [u8; 32], now: u64) -> Result<Identity, Fault> {
+    let key = TokenSecret { space, hash };
     let Some(id) = snapshot.row::<_, Uuid>(&key)? else {
         return Ok(Identity::Foreign);
     };

@@ -13,6 +13,10 @@ use crate::machine::refusal::Stop;
 use crate::machine::world::World;
 use crate::records::time;
 
+/// Most collections of a token's scopes.
+const SCOPES: usize = 50;
+/// Most tokens of a tenant.
+pub(crate) const TOKENS: usize = 1_000;
 /// Longest name of a token, in characters.
 const NAME_CHARS: usize = 100;
 
@@ -50,6 +54,9 @@ pub(crate) fn decide(catalog: &Catalog, new: &NewToken, id: Uuid, text: &str, no
     let chars = new.name.chars().count();
     if chars == 0 || chars > NAME_CHARS {
         wrong("/name", format!("is {chars} characters long, 1 to {NAME_CHARS} are allowed"));
+    }
+    if new.scopes.as_ref().is_some_and(|scopes| scopes.len() > SCOPES) {
+        wrong("/scopes", format!("has more than {SCOPES} collections: leave it out for all"));
     }
     for (at, scope) in new.scopes.iter().flatten().enumerate() {
         if catalog.named(scope).is_none() {

@@ -1,7 +1,7 @@
 //! Idempotency keys: the reply of a request is stored by the commit of its effect, so that any retry is answered with it.
 //!
 //! The scope is a digest of principal, method, path and key; a second digest tells whether the body is the same. Keys are
-//! kept for 24 hours of stamped time. Each command that stores one removes up to two that have expired.
+//! kept for 24 hours of stamped time. One in 64 commands that store one removes those that have expired.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use storage::table::{Idempotency, IdempotencyExpiry};
 use storage::{Direction, Space, Table};
 
 use super::envelope::EnvelopeError;
-use super::limits::{IDEMPOTENCY_MICROS, IDEMPOTENCY_SWEEP};
+use super::limits::{IDEMPOTENCY_MICROS, IDEMPOTENCY_SWEEP, IDEMPOTENCY_TURN};
 use super::reader::Reader;
 use super::refusal::{Fault, Refusal, Stop};
 use super::world::World;
@@ -45,7 +45,10 @@ pub(crate) fn stored(reader: &impl Reader, space: Space, key: &IdempotencyKey) -
 /// Stores an answer.
 pub(crate) fn store(world: &mut World<'_>, key: &IdempotencyKey, answer: &[u8]) -> Result<(), Fault> {
     let (space, stamp) = (world.space, world.stamp);
-    sweep(world)?;
+    // The scope is a digest: its first byte is as good as a die, and the same on every replica.
+    if key.scope[0].is_multiple_of(IDEMPOTENCY_TURN) {
+        sweep(world)?;
+    }
     let row = IdempotencyRow::V1 {
         body: key.body,
         stamp,

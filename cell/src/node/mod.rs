@@ -30,8 +30,8 @@ use crate::config::{Config, NodeEntry};
 use crate::directory::GROUP;
 use crate::service::Front;
 
-/// Most nodes of a region's directory that vote.
-const DIRECTORY_VOTERS: usize = 5;
+/// Most nodes of a region: each has a replica of its directory, and votes in it, until regions share one.
+const REGION_NODES: usize = 7;
 /// The first byte of a stream that carries requests of users.
 pub(crate) const REQUESTS: u8 = b'H';
 /// Most streams from other nodes at a time.
@@ -42,6 +42,8 @@ const GREETING: Duration = Duration::from_secs(5);
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
 /// How long requests in flight have when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a draining node that has others beside it still takes requests, so that whoever balances load can turn away.
+const DRAIN_NOTICE: Duration = Duration::from_millis(1_000);
 /// How long a leader has to hand over when the node stops.
 const HAND_OVER: Duration = Duration::from_secs(3);
 
@@ -70,16 +72,6 @@ pub struct Node {
     api: SocketAddr,
 }
 
-/// The nodes of a region's directory: until regions share one, it is a group of each region.
-pub(crate) fn directory_nodes<'c>(config: &'c Config, region: &str) -> Vec<&'c NodeEntry> {
-    let mut nodes = config.region_nodes(region);
-    nodes.truncate(DIRECTORY_VOTERS);
-    if nodes.len().is_multiple_of(2) {
-        nodes.pop();
-    }
-    nodes
-}
-
 impl Node {
     /// Binds the ports, opens the data and starts to serve.
     pub async fn start(settings: Settings) -> anyhow::Result<Node> {
@@ -88,6 +80,13 @@ impl Node {
             .node(&settings.name)
             .with_context(|| unknown_node(&config, &settings.name))?
             .clone();
+        let nodes = config.region_nodes(&me.region).len();
+        if nodes > REGION_NODES {
+            bail!(
+                "the region {} has {nodes} nodes; this version takes at most {REGION_NODES} in a region",
+                me.region
+            );
+        }
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
         let peer_listener = bind(me.peer, "the other nodes")?;
@@ -103,6 +102,7 @@ impl Node {
             Arc::clone(&service),
             ServerConfig {
                 open_cors: settings.dev,
+                drain_notice: if nodes > 1 { DRAIN_NOTICE } else { Duration::ZERO },
                 ..ServerConfig::default()
             },
         );

@@ -146,8 +146,9 @@ impl Platform {
 
     /// A node with a replica of a cell that has none here.
     fn far(&self, cell: u64) -> Location {
-        if let Some(number) = self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(&cell) {
-            return Location::Node(NodeNumber(*number));
+        let hint = self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(&cell).copied();
+        if let Some(number) = hint.filter(|number| self.host.reachable(NodeId(*number))) {
+            return Location::Node(NodeNumber(number));
         }
         let entry = self.config.cells.iter().find(|entry| entry.number == cell);
         let nodes = entry.map(|entry| entry.nodes.as_slice()).unwrap_or_default();

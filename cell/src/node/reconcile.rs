@@ -3,7 +3,7 @@
 //!
 //! All of it can be interrupted anywhere: the state is in the directory and in the cells, and the next leader goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 const GRACE_MICROS: u64 = 10_000_000;
 /// Tenants that are read at a time.
 const PAGE: usize = 1_000;
-/// After how many steps of an erasure the operation says how far it is.
-const STEPS_A_REPORT: u64 = 20;
+/// Steps of an erasure in one look: other tenants wait no longer than that.
+const STEPS: usize = 20;
+
+/// How far the erasure of a space is.
+#[derive(Default)]
+struct Erasing {
+    /// Keys removed so far by this node.
+    keys: u64,
+    /// The last of them.
+    last: Option<Vec<u8>>,
+}
 
 /// What has been looked at already.
 #[derive(Default)]
@@ -45,6 +54,8 @@ struct Seen {
     position: Option<u64>,
     /// Spaces that are there.
     made: BTreeSet<u64>,
+    /// Spaces that are being erased.
+    erasing: BTreeMap<u64, Erasing>,
     /// The cells that were led at the last look.
     led: BTreeSet<u64>,
 }
@@ -87,10 +98,15 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
             let Some(replica) = platform.cells.get(&tenant.cell) else {
                 continue;
             };
-            match tenant.status {
-                Status::Active => waiting |= !make(replica, tenant, &mut seen.made).await?,
-                Status::Deleting => erase(platform, replica, tenant).await?,
-            }
+            let done = match tenant.status {
+                Status::Active => make(replica, tenant, &mut seen.made).await,
+                Status::Deleting => erase(platform, replica, tenant, seen.erasing.entry(tenant.uid).or_default()).await,
+            };
+            // One tenant that cannot be helped now must not keep the others waiting.
+            waiting |= !done.unwrap_or_else(|error| {
+                tracing::debug!(%error, tenant = tenant.slug, "a look at a tenant ended early; the next one goes on");
+                false
+            });
         }
         match tenants.last() {
             Some(last) if more => after = Some(last.slug.clone()),
@@ -174,17 +190,29 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
     Ok(true)
 }
 
-/// Erases the space of a tenant, and then its entry in the directory.
-async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Result<(), Error> {
+/// Erases some of the space of a tenant, and in the end its entry in the directory. True: it is done.
+async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing: &mut Erasing) -> Result<bool, Error> {
     let space = Space(tenant.uid);
-    let (mut keys, mut steps) = (0, 0u64);
-    loop {
+    for _ in 0..STEPS {
         let header = replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?;
         if header.is_some_and(|header| header.status == SpaceStatus::Erased) {
-            break;
+            at_directory(
+                platform,
+                TenantForget {
+                    uid: tenant.uid,
+                    keys: erasing.keys,
+                },
+            )
+            .await?;
+            tracing::info!(tenant = tenant.slug, keys = erasing.keys, "erased a tenant");
+            return Ok(true);
         }
+        let command = SpaceErase {
+            tenant: tenant.id,
+            after: erasing.last.take(),
+        };
         let proposal = Proposal {
-            command: SpaceErase { tenant: tenant.id },
+            command,
             schema: None,
             access: None,
         };
@@ -192,17 +220,22 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Resul
             .propose(space, Actor::System, None, proposal, &Timing::default())
             .await?;
         let step = answer::<Erased>(&bytes).map_err(|fault| internal(&fault))?.result;
-        keys += step.map_or(0, |step| step.keys);
-        steps += 1;
-        if steps.is_multiple_of(STEPS_A_REPORT)
-            && let Some(id) = tenant.operation
-        {
-            at_directory(platform, OperationUpdate { id, progress: keys }).await?;
+        if let Ok(step) = step {
+            erasing.keys += step.keys;
+            erasing.last = step.last;
         }
     }
-    at_directory(platform, TenantForget { uid: tenant.uid, keys }).await?;
-    tracing::info!(tenant = tenant.slug, keys, "erased a tenant");
-    Ok(())
+    if let Some(id) = tenant.operation {
+        at_directory(
+            platform,
+            OperationUpdate {
+                id,
+                progress: erasing.keys,
+            },
+        )
+        .await?;
+    }
+    Ok(false)
 }
 
 /// Proposes a command of the platform itself at the directory's leader.
@@ -245,7 +278,8 @@ impl Platform {
                 .collect::<BTreeSet<_>>()
         };
         let members = if replica.number == GROUP {
-            super::directory_nodes(&self.config, &self.me.region)
+            self.config
+                .region_nodes(&self.me.region)
                 .iter()
                 .map(|node| NodeId(node.number))
                 .collect()

@@ -43,8 +43,8 @@ impl Platform {
     /// Proposes an encoded command at whoever leads the group.
     pub(crate) async fn propose_at_leader(&self, group: u64, command: Bytes) -> Result<Bytes, Error> {
         let deadline = tokio::time::Instant::now() + SEARCH;
-        loop {
-            let failure = match self.leader_of(group) {
+        for attempt in 0.. {
+            let failure = match self.leader_of(group, attempt) {
                 Some(number) if number == self.me.number => match self.group(group) {
                     Some(replica) => match replica.propose_bytes(command.clone(), &Timing::default()).await {
                         Ok(reply) => return Ok(reply),
@@ -64,6 +64,7 @@ impl Platform {
             }
             self.leader_change().await;
         }
+        Err(error::not_leader(None))
     }
 
     /// Asks a node to give a group its first members.
@@ -75,18 +76,18 @@ impl Platform {
         self.replicas().find(|replica| replica.number == number)
     }
 
-    /// Who leads a group; for one without a replica here, some node that has one.
-    fn leader_of(&self, group: u64) -> Option<u64> {
+    /// Who leads a group; for one without a replica here, each node that has one in turn.
+    fn leader_of(&self, group: u64, attempt: usize) -> Option<u64> {
         if let Some(replica) = self.group(group) {
             return replica.group.leader().map(|node| node.0);
         }
         let entry = self.config.cells.iter().find(|cell| cell.number == group)?;
-        let mut nodes = entry
-            .nodes
-            .iter()
-            .filter_map(|name| self.config.node(name))
-            .map(|node| node.number);
-        nodes.find(|number| self.host.reachable(NodeId(*number)))
+        let nodes = entry.nodes.iter().filter_map(|name| self.config.node(name));
+        let reachable: Vec<u64> = nodes
+            .map(|node| node.number)
+            .filter(|number| self.host.reachable(NodeId(*number)))
+            .collect();
+        reachable.get(attempt % reachable.len().max(1)).copied()
     }
 
     async fn ask(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<Bytes, Error> {
@@ -128,7 +129,7 @@ impl Platform {
             ),
             Some(replica) if what == What::Propose as u8 => match replica.propose_bytes(payload, &Timing::default()).await {
                 Ok(reply) => (status::DONE, reply),
-                Err(ProposeError::Unknown(reason) | ProposeError::Stopped(reason)) => (status::UNKNOWN, reason.into()),
+                Err(ProposeError::Unknown(reason)) => (status::UNKNOWN, reason.into()),
                 Err(other) => (status::NOT_APPLIED, format!("{other}").into()),
             },
             Some(replica) if what == What::Initialize as u8 => match self.initialize_group(replica).await {

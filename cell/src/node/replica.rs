@@ -11,6 +11,7 @@ use bytes::Bytes;
 use raft::{Group, GroupId, Host, ProposeError};
 use storage::{Options, Snapshot, Space, Store};
 
+use crate::access::cache::Principals;
 use crate::machine::Machine;
 use crate::machine::catalog::{Catalog, Catalogs};
 use crate::machine::dispatch::{Answer, Command, Stamped, answer};
@@ -38,6 +39,8 @@ pub(crate) struct Replica {
     /// Its place in the log.
     pub(crate) group: Group,
     catalogs: Arc<Catalogs>,
+    /// Principals that were looked up before.
+    pub(crate) principals: Arc<Principals>,
 }
 
 /// A tenant at one moment.
@@ -75,6 +78,7 @@ impl Replica {
             store,
             group,
             catalogs,
+            principals: Arc::default(),
         })
     }
 

@@ -24,9 +24,9 @@ pub(crate) struct CollectionPut {
 }
 
 impl Command for CollectionPut {
-    type Reply = ();
+    type Reply = Collection;
 
-    fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
+    fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Collection, Stop> {
         world.live()?;
         let (space, number) = (world.space, self.collection.number);
         if self.needs_empty
@@ -41,8 +41,8 @@ impl Command for CollectionPut {
             }
             .into());
         }
-        write(world, self.collection, self.created)?;
-        Ok(())
+        write(world, self.collection.clone(), self.created)?;
+        Ok(self.collection)
     }
 }
 

@@ -19,6 +19,8 @@ const SHORT_CHARS: usize = 200;
 const TAGS: usize = 100;
 /// Longest JSON value where the schema names no limit, in bytes.
 const JSON_BYTES: usize = 65_536;
+/// Largest number that a request may give to a sequence: the counter goes on from there and must never reach its end.
+const SEQUENCE_MAX: i64 = 1 << 53;
 /// Integers beyond this are not exact in every JSON reader; epoch seconds beyond it are no time.
 const EPOCH_SECONDS_MAX: f64 = 253_402_300_799.0;
 
@@ -74,12 +76,19 @@ fn check_indexed(collection: &Collection, doc: &Doc, at: &str, errors: &mut Vec<
     for part in collection.indexes.iter().flat_map(|index| &index.parts) {
         let Part::Field(number) = part else { continue };
         let Some(Value::Text(text)) = doc.get(*number) else { continue };
-        let known = |errors: &[FieldError], name: &str| errors.iter().any(|error| error.pointer.ends_with(&format!("/{}", escape(name))));
+        let known = |errors: &[FieldError], name: &str| {
+            errors
+                .iter()
+                .any(|error| error.pointer.ends_with(&format!("/{}", escape(name))))
+        };
         if text.len() > INDEXED_BYTES
             && let Some(field) = collection.field_numbered(*number)
             && !known(errors, &field.name)
         {
-            let message = format!("is {} bytes long and in an index: at most {INDEXED_BYTES} are allowed there", text.len());
+            let message = format!(
+                "is {} bytes long and in an index: at most {INDEXED_BYTES} are allowed there",
+                text.len()
+            );
             errors.push(error(at, &field.name, message));
         }
     }
@@ -157,8 +166,8 @@ fn integer(field: &FieldSpec, json: &Json) -> Result<i64, String> {
         reason = "limits are doubles; the comparison is as exact as they are"
     )]
     range(field, integer as f64)?;
-    if matches!(field.kind, Kind::Sequence { .. }) && integer < 1 {
-        return Err("must be at least 1".to_owned());
+    if matches!(field.kind, Kind::Sequence { .. }) && !(1..=SEQUENCE_MAX).contains(&integer) {
+        return Err(format!("must be 1 to {SEQUENCE_MAX}"));
     }
     Ok(integer)
 }

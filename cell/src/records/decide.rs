@@ -17,6 +17,7 @@ use super::schema::Collection;
 use super::value::Doc;
 use super::write::{Expect, Operation, RecordsWrite};
 use crate::machine::catalog::Catalog;
+use crate::machine::limits::COMMAND_BYTES;
 use crate::machine::refusal::Fault;
 use crate::service::error::internal;
 
@@ -60,9 +61,17 @@ pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<Re
     let mut pending = Pending::new();
     let mut decided = Vec::with_capacity(operations.len());
     check_duplicates(operations)?;
+    let mut bytes = 0;
     for (number, operation) in operations.iter().enumerate() {
         let at = format!("/operations/{number}/fields");
         let done = operate(view, operation, &mut pending, &at).map_err(|error| located(error, number))?;
+        if let Operation::Store { doc, .. } = &done {
+            bytes += doc.bytes();
+        }
+        if bytes > COMMAND_BYTES {
+            let detail = format!("the batch stores more than {COMMAND_BYTES} bytes of documents: split it at operation {number}");
+            return Err(Error::new(Code::TooLarge, detail));
+        }
         decided.push(done);
     }
     Ok(RecordsWrite { operations: decided })
@@ -90,7 +99,11 @@ fn operate(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, a
     let id = operation.id.ok_or_else(no_id)?.0;
     let key = (collection.number, id);
     let earlier = pending.contains_key(&key);
-    let expect = expectation(operation.op, operation.if_match, earlier);
+    if earlier && operation.if_match.is_some() {
+        let detail = "if_match is compared with the record before the batch: give it to the first operation on the record";
+        return Err(Error::new(Code::InvalidFields, detail));
+    }
+    let expect = expectation(operation.op, operation.if_match);
     let none = Fields::new();
     let fields = operation.fields.as_ref().unwrap_or(&none);
     let number = collection.number;
@@ -139,9 +152,9 @@ pub(crate) fn whole(collection: &Collection, fields: &Fields, at: &str) -> Resul
     convert::document(collection, fields, Doc::default(), Mode::Whole, at).map_err(Error::fields)
 }
 
-fn expectation(verb: BatchVerb, if_match: Option<u64>, earlier: bool) -> Expect {
+fn expectation(verb: BatchVerb, if_match: Option<u64>) -> Expect {
     match (verb, if_match) {
-        (_, Some(version)) if !earlier => Expect::Match(version),
+        (_, Some(version)) => Expect::Match(version),
         (BatchVerb::Create, _) => Expect::Absent,
         (BatchVerb::Put, _) => Expect::Any,
         (BatchVerb::Patch | BatchVerb::Delete | BatchVerb::Check, _) => Expect::Present,

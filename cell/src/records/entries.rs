@@ -14,6 +14,9 @@ use crate::machine::reader::Reader;
 use crate::machine::refusal::{Fault, Refusal, Stop};
 use crate::machine::world::World;
 
+/// Longest key of an entry, in bytes; the store takes keys up to 16 KiB.
+const KEY_BYTES: usize = 12 * 1024;
+
 /// Where a record is: its collection and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -101,6 +104,17 @@ pub(crate) fn check(
     old: Option<&Record>,
     new: &Record,
 ) -> Result<(), Stop> {
+    for key in index_entries(collection, place, new)
+        .iter()
+        .map(Table::key)
+        .chain(unique_entries(collection, place, new).iter().map(Table::key))
+    {
+        // Decide bounds the texts of an index; what the log holds must not stop a replica even where it did not.
+        if key.as_bytes().len() > KEY_BYTES {
+            let what = format!("the indexed values of the record make a key of more than {KEY_BYTES} bytes: shorten them");
+            return Err(Refusal::TooLarge { what }.into());
+        }
+    }
     for entry in unique_entries(collection, place, new) {
         if let Some(bytes) = world.get(&entry)? {
             let holder = holder(&entry, &bytes)?;

@@ -5,6 +5,7 @@
 //! would. Cursors name the list they belong to and the key they stopped at, so that they stay right while records change.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::body::record::{ListQuery, Page, Record as Body};
 use api::error::{Code, Error};
@@ -21,6 +22,12 @@ use super::render;
 use super::schema::{Collection, Part};
 use crate::service::error::internal;
 
+/// A page ends early when its fields are this long, in bytes; the cursor goes on from there.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
+const COUNT_TIME: Duration = Duration::from_secs(5);
+/// How many keys are counted between two looks at the time.
+const COUNT_STEP: u64 = 4_096;
 /// Bytes of the digest that ties a cursor to its list.
 const DIGEST_BYTES: usize = 8;
 
@@ -58,6 +65,7 @@ pub(crate) fn list(
     };
     let mut items = Vec::with_capacity(query.limit.min(api::limits::LIST_MAX));
     let mut last: Option<Key> = None;
+    let mut bytes = 0;
     let mut more = false;
     for row in snapshot.scan(range, plan.direction) {
         let (key, value) = row.map_err(|error| internal(&error))?;
@@ -65,8 +73,14 @@ pub(crate) fn list(
             more = true;
             break;
         }
-        items.push(item(snapshot, space, collection, plan.index, &key, &value, wanted)?);
+        let shown = item(snapshot, space, collection, plan.index, &key, &value, wanted)?;
+        bytes += shown.fields.get().len();
+        items.push(shown);
         last = Some(key);
+        if bytes > PAGE_BYTES {
+            more = true;
+            break;
+        }
     }
     let next_cursor = last.filter(|_| more).map(|key| encode(digest, &key));
     Ok(Page {
@@ -193,10 +207,17 @@ fn no_index(collection: &Collection, equals: &[(Part, Element)], order: &[Part])
 }
 
 fn count(snapshot: &Snapshot, range: &KeyRange) -> Result<u64, Error> {
-    let mut count = 0;
+    let start = Instant::now();
+    let mut count = 0u64;
     for row in snapshot.scan(range.clone(), Direction::Forward) {
         row.map_err(|error| internal(&error))?;
         count += 1;
+        if count.is_multiple_of(COUNT_STEP) && start.elapsed() > COUNT_TIME {
+            return Err(Error::new(
+                Code::Timeout,
+                format!("the list has more than {count} records: too many to count"),
+            ));
+        }
     }
     Ok(count)
 }

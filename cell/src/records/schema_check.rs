@@ -10,7 +10,12 @@ use api::ids::Name;
 use super::convert;
 use super::schema::{Collection, Deletion, FieldSpec, IndexSpec, Kind, Part};
 use crate::machine::catalog::Catalog;
+use crate::machine::envelope::seal;
 
+/// Largest schema, in bytes as it is stored. With [`COLLECTIONS`] of them a catalog stays small enough to be decoded in a write.
+const SCHEMA_BYTES: usize = 16 * 1024;
+/// Most collections of a tenant.
+pub(crate) const COLLECTIONS: usize = 200;
 /// Most fields of a collection.
 const FIELDS: usize = 200;
 /// Most indexes of a collection, those of unique fields included.
@@ -68,6 +73,12 @@ pub(crate) fn check(
         next_field: old.map_or(1, |old| old.next_field),
         next_index: old.map_or(1, |old| old.next_index),
     };
+    if usize::from(u16::MAX - collection.next_field) <= schema.fields.len() {
+        errors.add(
+            "/fields",
+            "the collection has used up its field numbers: make a new one".to_owned(),
+        );
+    }
     for (name, field) in &schema.fields {
         let number = kept(old, name).unwrap_or_else(|| take_field(&mut collection));
         collection.fields.push(FieldSpec {
@@ -95,6 +106,13 @@ pub(crate) fn check(
             Some(_) => errors.add(&format!("/search/{at}"), "must be a field of texts".to_owned()),
             None => errors.add(&format!("/search/{at}"), format!("there is no field {:?}", name.as_str())),
         }
+    }
+    let bytes = seal(&collection).len();
+    if bytes > SCHEMA_BYTES {
+        errors.add(
+            "",
+            format!("is {bytes} bytes as it is stored, at most {SCHEMA_BYTES} are allowed"),
+        );
     }
     if !errors.0.is_empty() {
         return Err(Error::fields(errors.0));

@@ -57,6 +57,17 @@ impl Doc {
             .map(|at| &self.0[at].1)
     }
 
+    /// About how many bytes it takes when it is stored.
+    pub(crate) fn bytes(&self) -> usize {
+        let value = |value: &Value| match value {
+            Value::Text(text) | Value::Json(text) => text.len() + 3,
+            Value::List(items) => items.iter().map(|item| item.len() + 2).sum::<usize>() + 2,
+            Value::Reference(_) => 17,
+            _ => 9,
+        };
+        self.0.iter().map(|(_, stored)| value(stored) + 3).sum()
+    }
+
     /// Sets or, with none, removes the value of a field.
     pub(crate) fn set(&mut self, field: u16, value: Option<Value>) {
         match (self.0.binary_search_by_key(&field, |(number, _)| *number), value) {

@@ -166,6 +166,11 @@ fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Ex
         (Expect::Any, _) | (Expect::Absent, None) | (Expect::Present, Some(_)) => Ok(old),
         (Expect::Absent, Some(_)) => Err(Refusal::AlreadyExists { what: what() }.into()),
         (Expect::Match(wanted), Some(current)) if wanted != current => Err(Refusal::VersionMismatch { current }.into()),
+        // An earlier operation of this very command changed it (a deletion that lets go of references): deciding again would
+        // end the same way.
+        (Expect::Read(read), Some(current)) if current != read && old.as_ref().is_some_and(|old| old.updated == world.stamp) => {
+            Err(Refusal::VersionMismatch { current }.into())
+        }
         (Expect::Read(read), current) if current != Some(read) => Err(Refusal::Stale.into()),
         (Expect::Present | Expect::Match(_), None) => Err(Refusal::NotFound { what: what() }.into()),
         (Expect::Match(_) | Expect::Read(_), _) => Ok(old),

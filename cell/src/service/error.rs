@@ -100,7 +100,7 @@ pub(crate) fn proposal(error: ProposeError) -> Error {
                 ..Error::new(Code::Unavailable, detail)
             }
         }
-        ProposeError::Stopped(reason) => stopped(&reason).unknown(),
+        ProposeError::Stopped(reason) => stopped(&reason),
     }
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn not_leader(leader: Option<u64>) -> Error {
 }
 
 /// A replica that has stopped.
-fn stopped(reason: &str) -> Error {
+pub(crate) fn stopped(reason: &str) -> Error {
     tracing::error!(reason, "a request met a stopped replica");
     if reason.to_ascii_lowercase().contains("no space left") {
         return Error::new(Code::StorageFull, "the disk of this replica is full").retry_after(BUSY);

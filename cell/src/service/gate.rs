@@ -11,6 +11,8 @@ use super::error::internal;
 use crate::access::authenticate::{self, Identity};
 use crate::access::secret;
 use crate::directory::query;
+use crate::machine::reader::Reader;
+use crate::machine::rows::SpaceStatus;
 use crate::node::replica::Replica;
 use crate::records::time::now_micros;
 
@@ -65,11 +67,19 @@ impl Front {
 }
 
 fn look_up(replica: &Replica, space: Space, text: &str) -> Result<Identity> {
-    let moment = match replica.moment(space) {
-        Ok(moment) => moment,
-        // A space that is not applied here yet is looked for behind the barrier; one that is not there at all says so then.
-        Err(error) if error.code == Code::Unavailable => return Ok(Identity::Foreign),
-        Err(error) => return Err(error),
+    let (hash, now) = (secret::hash(text), now_micros());
+    let snapshot = replica.store.begin_read();
+    let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+    // A space that is not applied here yet is looked for behind the barrier.
+    let Some(header) = header.filter(|header| header.status == SpaceStatus::Live) else {
+        return Ok(Identity::Foreign);
     };
-    authenticate::identity(&moment.snapshot, space, &moment.header, text, now_micros()).map_err(|fault| internal(&fault))
+    if let Some(known) = replica.principals.get(space, hash, header.access, now) {
+        return Ok(Identity::Known(known));
+    }
+    let found = authenticate::identity(&snapshot, space, &header, hash, now).map_err(|fault| internal(&fault))?;
+    if let Identity::Known(principal) = &found {
+        replica.principals.put(space, hash, principal.clone());
+    }
+    Ok(found)
 }

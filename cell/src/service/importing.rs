@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::body::import::{ImportFailure, ImportLine, ImportProgress, ImportSummary};
 use api::error::{Code, Error, Result};
 use api::ids::Name;
 use api::service::{LineSender, LineSource, RequestContext};
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use raft::{ProposeError, Submitted};
 use storage::{Space, table};
 use uuid::Uuid;
 
@@ -21,13 +21,18 @@ use super::error::{internal, refused};
 use super::view::named;
 use super::writing::current_access;
 use crate::machine::dispatch::{Answer, answer};
+use crate::machine::limits::APPLY_KEYS;
 use crate::machine::rows::Actor;
-use crate::node::replica::{Proposal, Replica};
+use crate::node::replica::{Proposal, Replica, stamped};
 use crate::records::import::{CHUNK_BYTES, CHUNK_LINES, Checkpoint, ImportChunk, ImportRow, Imported, checkpoint, digest, line};
 use crate::records::schema::Collection;
 
 /// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
 const UNDER_WAY: usize = 4;
+/// How long an import waits for a cell that is busy.
+const BUSY: Duration = Duration::from_secs(60);
+/// Most keys that one command may touch by its schema: half of what it may touch at all.
+const CHUNK_KEYS: usize = APPLY_KEYS / 2;
 /// Failures of one command that are told one by one.
 const MESSAGE_CHARS: usize = 300;
 
@@ -37,6 +42,7 @@ struct Chunk {
     rows: Vec<ImportRow>,
     failures: Vec<ImportFailure>,
     bytes: usize,
+    keys: usize,
     lines: usize,
     last: u64,
 }
@@ -51,7 +57,7 @@ struct Run<'a> {
     access: u64,
     /// Where the last command that is under way will leave the checkpoint.
     sent: u64,
-    under_way: VecDeque<BoxFuture<'a, (Vec<ImportFailure>, Result<Bytes>)>>,
+    under_way: VecDeque<(Vec<ImportFailure>, Submitted)>,
     out: LineSender,
     done: Checkpoint,
     position: u64,
@@ -114,12 +120,19 @@ impl Front {
 
 impl Chunk {
     fn take(&mut self, collection: &Arc<Collection>, number: u64, text: Result<Bytes>) {
+        // The record and its event; an entry an index, a reference and a sequence.
+        let keys = 2 + collection.indexes.len() + collection.fields.len();
         let decided = text.and_then(|text| {
             self.bytes += text.len();
             line(collection, number, &text, Uuid::now_v7())
         });
         match decided {
-            Ok(row) => self.rows.push(row),
+            Ok(row) => {
+                // Defaults may make a short line a long document.
+                self.bytes += row.doc.bytes();
+                self.keys += keys;
+                self.rows.push(row);
+            }
             Err(error) => self.failures.push(failure(number, &error)),
         }
         self.lines += 1;
@@ -127,7 +140,7 @@ impl Chunk {
     }
 
     fn is_full(&self) -> bool {
-        self.lines >= CHUNK_LINES || self.bytes >= CHUNK_BYTES
+        self.lines >= CHUNK_LINES || self.bytes >= CHUNK_BYTES || self.keys >= CHUNK_KEYS
     }
 }
 
@@ -149,20 +162,27 @@ impl Run<'_> {
             refused: chunk.failures.len() as u64,
         };
         self.sent = chunk.last;
-        let (replica, ctx, failures) = (self.replica, self.ctx, chunk.failures);
         let proposal = Proposal {
             command,
             schema: Some(self.schema),
             access: Some(self.access),
         };
-        let (space, actor) = (Space(ctx.placement.uid), Actor::Token(ctx.principal.token.0));
-        let mut sending = async move { (failures, replica.propose(space, actor, None, proposal, &ctx.timing).await) }.boxed();
-        // The first poll hands it to the log: the order of the commands is the order of the lines.
-        match futures_util::poll!(&mut sending) {
-            std::task::Poll::Ready(done) => self.under_way.push_back(std::future::ready(done).boxed()),
-            std::task::Poll::Pending => self.under_way.push_back(sending),
-        }
+        let (space, actor) = (Space(self.ctx.placement.uid), Actor::Token(self.ctx.principal.token.0));
+        let bytes = stamped(space, actor, None, proposal);
+        let submitted = self.submit(bytes).await?;
+        self.under_way.push_back((chunk.failures, submitted));
         Ok(())
+    }
+
+    /// Hands a command to the log, in its turn. A cell that is busy holds the stream back.
+    async fn submit(&self, bytes: Bytes) -> Result<Submitted> {
+        let deadline = Instant::now() + BUSY;
+        loop {
+            match self.replica.group.submit(bytes.clone()).await {
+                Err(ProposeError::Overloaded) if Instant::now() < deadline => {}
+                other => return other.map_err(super::error::proposal),
+            }
+        }
     }
 
     /// Waits for the oldest command and tells what it did.
@@ -170,8 +190,9 @@ impl Run<'_> {
         let Some(oldest) = self.under_way.pop_front() else {
             return Ok(());
         };
-        let (mut failures, bytes) = oldest.await;
-        let answer: Answer<Imported> = answer(&bytes?).map_err(|fault| internal(&fault))?;
+        let (mut failures, submitted) = oldest;
+        let applied = submitted.outcome().await.map_err(super::error::proposal)?;
+        let answer: Answer<Imported> = answer(&applied.reply).map_err(|fault| internal(&fault))?;
         let imported = answer.result.map_err(|refusal| match refusal {
             crate::machine::refusal::Refusal::Stale => Error::new(
                 Code::Unavailable,

@@ -31,6 +31,7 @@ use api::service::{
 };
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use crate::node::REQUESTS;
 use crate::node::platform::Platform;
@@ -38,11 +39,16 @@ use crate::node::platform::Platform;
 /// The platform behind the front.
 pub(crate) struct Front {
     platform: Arc<Platform>,
+    /// Places for exports.
+    exports: Arc<Semaphore>,
 }
 
 impl Front {
     pub(crate) fn new(platform: Arc<Platform>) -> Self {
-        Self { platform }
+        Self {
+            platform,
+            exports: Arc::new(Semaphore::new(streams::EXPORTS)),
+        }
     }
 }
 
@@ -236,8 +242,14 @@ impl Service for Front {
         self.delete_tenant(operator, slug).await
     }
 
-    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token> {
-        self.mint_token(operator, placement, new).await
+    async fn tenant_token(
+        &self,
+        operator: &Operator,
+        placement: &Placement,
+        new: NewToken,
+        key: Option<Idempotency>,
+    ) -> Result<Token> {
+        self.mint_token(operator, placement, new, key).await
     }
 
     async fn operation(&self, _: &Operator, id: Id) -> Result<Operation> {

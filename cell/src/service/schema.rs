@@ -13,10 +13,7 @@ use crate::machine::rows::Actor;
 use crate::node::replica::Proposal;
 use crate::records::collection_delete::CollectionDelete;
 use crate::records::collection_put::CollectionPut;
-use crate::records::schema_check::{check, not_empty};
-
-/// Most collections of a tenant.
-const COLLECTIONS: usize = 500;
+use crate::records::schema_check::{COLLECTIONS, check, not_empty};
 
 impl Front {
     pub(super) async fn put_collection(
@@ -68,13 +65,11 @@ impl Front {
                 },
             )
             .await?;
-        answer.result.map_err(|refusal| refused(&refusal))?;
-        let reply = self.get_collection(ctx, name)?;
-        let created = reply.body.version == 1;
+        let stored = answer.result.map_err(|refusal| refused(&refusal))?;
         Ok(Reply {
             body: Stored {
-                body: reply.body,
-                created,
+                created: stored.version == 1,
+                body: stored.to_api(),
             },
             position: answer.position,
         })

@@ -45,10 +45,7 @@ impl Front {
             return Err(wrong("/name", format!("must be 1 to {NAME_CHARS} characters long")));
         }
         let id = Uuid::now_v7();
-        let key = key.map(|key| IdempotencyKey {
-            scope: key.scope,
-            body: key.body,
-        });
+        let key = key.map(|key| operators_key(operator, key));
         let actor = Actor::Operator(operator.name.to_string());
         let answer = self
             .platform
@@ -80,13 +77,26 @@ impl Front {
             })
             .await?;
         let tenant = answer.result.map_err(|refusal| refused(&refusal))?;
-        if tenant.id != id {
+        if tenant.id != id && self.has_space(&tenant).await? {
             // The answer of an earlier attempt: its token was shown once.
             return self.show_tenant(&tenant, None);
         }
         let text = secret::generate(secret::TENANT).map_err(|error| internal(&error))?;
-        self.make_space(&tenant, name, collections, &text, actor).await?;
+        // The entry is there: whatever fails now, the tenant exists, and the same key goes on from here.
+        self.make_space(&tenant, name, collections, &text, actor)
+            .await
+            .map_err(begun)?;
         self.show_tenant(&tenant, Some(text))
+    }
+
+    /// Whether the space of a tenant is made, asked of this node's replica of its cell. A cell without a replica here is taken
+    /// to have it: making it again would be refused there.
+    async fn has_space(&self, tenant: &Tenant) -> Result<bool> {
+        let Some(replica) = self.platform.cells.get(&tenant.cell) else {
+            return Ok(true);
+        };
+        replica.group.read_barrier().await.map_err(super::error::barrier)?;
+        Ok(replica.moment(Space(tenant.uid)).is_ok())
     }
 
     /// The second commit: the space in the cell, wherever that is led.
@@ -334,5 +344,25 @@ fn show_operation(operation: &rows::Operation) -> Operation {
         created_at: format_stamp(operation.created),
         updated_at: format_stamp(operation.updated),
         error: None,
+    }
+}
+
+/// The failure of a creation that has begun.
+fn begun(error: Error) -> Error {
+    let detail = format!(
+        "the tenant is entered, but its space is not made yet ({}); send the request again with the same Idempotency-Key",
+        error.detail
+    );
+    Error::new(Code::Unavailable, detail).unknown()
+}
+
+/// An idempotency key within its operator.
+pub(super) fn operators_key(operator: &Operator, key: Idempotency) -> IdempotencyKey {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(operator.name.as_bytes());
+    hasher.update(&key.scope);
+    IdempotencyKey {
+        scope: *hasher.finalize().as_bytes(),
+        body: key.body,
     }
 }

@@ -4,11 +4,12 @@ use api::body::token::{Me, NewToken, Role, Token};
 use api::error::{Code, Error, Result};
 use api::ids::Id;
 use api::service::{Idempotency, Operator, Placement, Reply, RequestContext, Timing};
-use storage::Space;
+use storage::{Direction, Snapshot, Space, table};
 use uuid::Uuid;
 
 use super::Front;
 use super::error::{internal, no_space, refused};
+use super::tenants::operators_key;
 use super::writing::{current_access, scoped};
 use crate::access::token_create;
 use crate::access::token_delete::TokenDelete;
@@ -69,6 +70,7 @@ impl Front {
                     let header = header.ok_or_else(no_space)?;
                     let access = current_access(ctx, snapshot, header)?;
                     let catalog = replica.catalog(snapshot, space, header)?;
+                    check_room(snapshot, space)?;
                     let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
                     Ok(Proposal {
                         command,
@@ -114,7 +116,14 @@ impl Front {
     }
 
     /// A token that an operator mints; the tenant sees it in its events.
-    pub(super) async fn mint_token(&self, operator: &Operator, placement: &Placement, new: NewToken) -> Result<Token> {
+    pub(super) async fn mint_token(
+        &self,
+        operator: &Operator,
+        placement: &Placement,
+        new: NewToken,
+        key: Option<Idempotency>,
+    ) -> Result<Token> {
+        let key = key.map(|key| operators_key(operator, key));
         let replica = self.platform.replica(placement)?;
         let space = Space(placement.uid);
         let (id, text) = (
@@ -125,7 +134,7 @@ impl Front {
             .write(
                 space,
                 Actor::Operator(operator.name.to_string()),
-                None,
+                key,
                 &Timing::default(),
                 |snapshot, header| {
                     let header = header.ok_or_else(no_space)?;
@@ -140,6 +149,23 @@ impl Front {
             )
             .await?;
         let row = answer.result.map_err(|refusal| refused(&refusal))?;
-        Ok(token_row::show(&row, Some(text)))
+        // The reply of an earlier attempt has no secret: it was shown once.
+        let secret = (row.id == id).then_some(text);
+        Ok(token_row::show(&row, secret))
     }
+}
+
+/// Refuses one token more than a tenant may have.
+fn check_room(snapshot: &Snapshot, space: Space) -> Result<()> {
+    let tokens = snapshot
+        .scan(table::Token::range(space), Direction::Forward)
+        .take(token_create::TOKENS)
+        .count();
+    if tokens < token_create::TOKENS {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::TooLarge,
+        format!("a tenant has at most {} tokens: revoke some", token_create::TOKENS),
+    ))
 }

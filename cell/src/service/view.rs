@@ -79,7 +79,8 @@ impl Front {
         })
     }
 
-    /// Events after a position; waits for the first one where there is none yet.
+    /// Events after a position; waits for the first one where there is none yet. All of them: what a token with scopes may see
+    /// of a page is the front's to say, because only the whole page tells how far it goes.
     pub(super) async fn events_after(
         &self,
         ctx: &RequestContext,
@@ -94,7 +95,7 @@ impl Front {
             let moment = replica.moment(space)?;
             let position = moment.header.position;
             if after < position {
-                let read = events::after(
+                let body = events::after(
                     &moment.snapshot,
                     space,
                     &moment.catalog,
@@ -102,16 +103,15 @@ impl Front {
                     after,
                     limit,
                 )?;
-                let body = read
-                    .into_iter()
-                    .filter(|event| event.collection.as_deref().is_none_or(|name| in_scope(ctx, name)))
-                    .collect();
                 return Ok(Reply { body, position });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let applied = moment.snapshot.mark().index;
             // Nothing is pinned while it waits.
             drop(moment);
+            if let Some(reason) = replica.group.stopped() {
+                return Err(super::error::stopped(&reason));
+            }
             if left.is_zero() || !replica.group.wait_applied(applied + 1, left).await {
                 return Ok(Reply {
                     body: Vec::new(),

@@ -37,7 +37,7 @@ impl Front {
         let written = first(answer.result)?;
         let row = written.row.ok_or_else(|| internal(&"a stored record has no row"))?;
         let collection = self.shown_in(ctx, operation.collection.as_str())?;
-        let body = self.shown(&collection, written.id, &row)?;
+        let body = shown(&collection, written.id, &row)?;
         Ok(Reply {
             body: Stored {
                 body,
@@ -72,7 +72,7 @@ impl Front {
         let mut results = Vec::with_capacity(written.len());
         for (operation, written) in operations.iter().zip(written) {
             let collection = self.shown_in(ctx, operation.collection.as_str())?;
-            let record = written.row.map(|row| self.shown(&collection, written.id, &row)).transpose()?;
+            let record = written.row.map(|row| shown(&collection, written.id, &row)).transpose()?;
             results.push(BatchResult {
                 op: operation.op,
                 id: Id(written.id),
@@ -120,20 +120,20 @@ impl Front {
             .await
     }
 
-    /// The collection that a reply shows records of.
+    /// The collection that a reply shows records of. The write has happened: what fails from here on says so.
     fn shown_in(&self, ctx: &RequestContext, name: &str) -> Result<Arc<Collection>> {
-        let moment = self.moment(ctx)?;
+        let moment = self.moment(ctx).map_err(Error::unknown)?;
         moment
             .catalog
             .named(name)
             .cloned()
-            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?}")))
+            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?} any more")).unknown())
     }
+}
 
-    fn shown(&self, collection: &Arc<Collection>, id: Uuid, row: &Bytes) -> Result<Record> {
-        let RecordRow::V1(record) = open(row).map_err(|error| internal(&error))?;
-        render::record(collection, id, &record, None).map_err(|error| internal(&error))
-    }
+fn shown(collection: &Arc<Collection>, id: Uuid, row: &Bytes) -> Result<Record> {
+    let RecordRow::V1(record) = open(row).map_err(|error| internal(&error).unknown())?;
+    render::record(collection, id, &record, None).map_err(|error| internal(&error).unknown())
 }
 
 impl Replica {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use storage::table::SpaceHeader;
-use storage::{Direction, KeyRange, Table};
+use storage::{Direction, Key, KeyRange, Table};
 use uuid::Uuid;
 
 use crate::machine::catalog::Catalogs;
@@ -19,6 +19,8 @@ use crate::machine::world::World;
 pub(crate) struct SpaceErase {
     /// The tenant's public id, for a space that was never made: it must not be made later either.
     pub(crate) tenant: Uuid,
+    /// The last key that the step before removed: what lies before it need not be walked past again. None: from the start.
+    pub(crate) after: Option<Vec<u8>>,
 }
 
 /// What a step did.
@@ -28,6 +30,8 @@ pub(crate) struct Erased {
     pub(crate) keys: u64,
     /// Whether nothing is left.
     pub(crate) done: bool,
+    /// The last key that it removed.
+    pub(crate) last: Option<Vec<u8>>,
 }
 
 impl Command for SpaceErase {
@@ -36,13 +40,23 @@ impl Command for SpaceErase {
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Erased, Stop> {
         let space = world.space;
         let header = SpaceHeader { space }.key();
-        let range = KeyRange::space(space).after(&header);
+        let header_range = KeyRange::space(space).after(&header);
+        let after = self
+            .after
+            .and_then(|bytes| Key::from_bytes(bytes.into()).ok())
+            .filter(|key| header_range.contains(key.as_bytes()));
+        let range = match &after {
+            Some(key) => header_range.after(key),
+            None => header_range,
+        };
         let rows = world.scan(range, Direction::Forward).take(ERASE_KEYS);
         let keys: Vec<_> = rows.map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?;
         let done = keys.len() < ERASE_KEYS;
+        let last = keys.last().map(|key| key.as_bytes().to_vec());
         let erased = Erased {
             keys: keys.len() as u64,
             done,
+            last,
         };
         for key in keys {
             world.delete_raw(key);

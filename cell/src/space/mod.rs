@@ -2,3 +2,6 @@
 
 pub(crate) mod create;
 pub(crate) mod erase;
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ async fn mint(service: &dyn Service, operator: &Operator, placement: &Placement)
         expires_at: None,
     };
     let token = service
-        .tenant_token(operator, placement, new)
+        .tenant_token(operator, placement, new, None)
         .await
         .context("make a token of demo")?;
     Ok(token.secret.ok_or_else(|| anyhow!("the new token of demo has no secret"))?)

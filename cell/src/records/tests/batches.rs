@@ -52,3 +52,54 @@ fn a_thousand_creates_fit_into_one_batch() {
     let batch: Vec<_> = (1..=1_000).map(|number| task(number, "t")).collect();
     assert_eq!(run(&mut stage, &batch).result.expect("stored").len(), 1_000);
 }
+
+#[test]
+fn if_match_on_a_record_that_the_batch_has_written_before_is_refused() {
+    let mut stage = Stage::with_template("workspace");
+    run(&mut stage, &[task(1, "a")]).result.expect("stored");
+    let mut delete = operation(BatchVerb::Delete, "tasks", 1, Json::Null);
+    delete.if_match = Some(7);
+    let patch = operation(BatchVerb::Patch, "tasks", 1, json!({"points": 1}));
+    let error = decide_all(&stage, &[patch, delete]).expect_err("the precondition cannot be compared");
+    assert_eq!(error.errors[0].pointer, "/operations/1");
+    assert!(read(&stage, "tasks", 1).is_some());
+}
+
+#[test]
+fn a_patch_of_what_an_earlier_deletion_changed_is_refused_for_good() {
+    let mut stage = Stage::with_template("workspace");
+    let child = create("tasks", 2, json!({"title": "child", "parent": id(1).to_string()}));
+    run(&mut stage, &[task(1, "parent"), child]).result.expect("stored");
+    let delete = operation(BatchVerb::Delete, "tasks", 1, Json::Null);
+    let patch = operation(BatchVerb::Patch, "tasks", 2, json!({"points": 1}));
+    let refused = run(&mut stage, &[delete, patch])
+        .result
+        .expect_err("the deletion has let go of the reference");
+    let again = Refusal::VersionMismatch { current: 2 };
+    assert_eq!(
+        refused,
+        Refusal::At {
+            operation: 1,
+            refusal: Box::new(again)
+        },
+        "deciding again would end the same way"
+    );
+}
+
+#[test]
+fn a_batch_that_would_store_too_much_is_refused_before_it_is_built() {
+    let mut stage = Stage::with_template("workspace");
+    run(
+        &mut stage,
+        &[create("tasks", 1, json!({"title": "t", "description": "x".repeat(90_000)}))],
+    )
+    .result
+    .expect("stored");
+    let patches: Vec<_> = (0..1_000)
+        .map(|_| operation(BatchVerb::Patch, "tasks", 1, json!({})))
+        .collect();
+    assert_eq!(
+        decide_all(&stage, &patches).expect_err("too large").code,
+        api::error::Code::TooLarge
+    );
+}

@@ -142,5 +142,7 @@ fn a_text_that_is_too_long_for_an_index_is_refused_before_the_log() {
     let error = decide_all(&stage, &[create("wide", 1, json!({"a": text(1_025), "b": "b"}))]).expect_err("too long");
     assert_eq!(error.errors[0].pointer, "/operations/0/fields/a");
     let longest = json!({"a": text(1_024), "b": text(1_024), "c": text(1_024), "d": text(1_024)});
-    run(&mut stage, &[create("wide", 1, longest)]).result.expect("the longest key fits");
+    run(&mut stage, &[create("wide", 1, longest)])
+        .result
+        .expect("the longest key fits");
 }
