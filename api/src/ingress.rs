@@ -32,8 +32,16 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> R
         .parse()
         .map_err(|_| gate::unknown_tenant(asked.found.tenant))?;
     let mut waiting = Waiting::new(asked.front);
+    let mut refreshed = false;
     let result = loop {
-        let attempt = match asked.front.service.locate(&slug, reach) {
+        let mut place = asked.front.service.locate(&slug, reach);
+        if matches!(place, Location::Nowhere) && !refreshed {
+            // A tenant that another node has just created: this node's copy of the directory may lag behind.
+            refreshed = true;
+            let _ = tokio::time::timeout(asked.front.config.leader_wait, asked.front.service.refresh()).await;
+            place = asked.front.service.locate(&slug, reach);
+        }
+        let attempt = match place {
             Location::Here(placement) => {
                 asked.clock(Stage::Ingress, asked.started);
                 let result = tenant_here(asked, placement, reach, role).await;

@@ -62,6 +62,20 @@ async fn an_unknown_tenant_and_a_foreign_token_look_the_same() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_another_node_created_is_looked_for_before_it_is_said_not_to_exist() {
+    let node = Running::start().await;
+    node.service.locate_by(|_| Location::Nowhere);
+    node.service.locate_after_refresh_by(|slug| Location::Here(placement(slug)));
+    let client = node.client("cnt_member");
+    client.me("acme").await.expect("found after a refresh");
+    client.me("acme").await.expect("found at once");
+    assert_eq!(node.service.count("refresh"), 1);
+    node.service.locate_by(|_| Location::Nowhere);
+    assert_eq!(client.me("acme").await.expect_err("nowhere").status(), Some(404));
+    assert_eq!(node.service.count("refresh"), 2);
+}
+
+#[tokio::test]
 async fn tokens_and_roles_are_checked_inside_a_tenant() {
     let node = Running::start().await;
     let schema = "{\"fields\":{}}";

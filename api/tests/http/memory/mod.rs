@@ -46,6 +46,7 @@ struct State {
     peers: HashMap<NodeNumber, Peer>,
     hints: Vec<Option<NodeNumber>>,
     locate: Option<Locate>,
+    behind: Option<Locate>,
     next_query: Option<ListQuery>,
 }
 
@@ -129,6 +130,11 @@ impl Memory {
     pub(crate) fn locate_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
         self.state().locate = Some(Box::new(locate));
         self.leaders.notify_waiters();
+    }
+
+    /// What is located once the copy of the directory has been refreshed.
+    pub(crate) fn locate_after_refresh_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
+        self.state().behind = Some(Box::new(locate));
     }
 
     pub(crate) fn peer(&self, node: u64, peer: Peer) {

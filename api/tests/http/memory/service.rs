@@ -85,6 +85,14 @@ impl Service for Memory {
         }
     }
 
+    async fn refresh(&self) {
+        let mut state = self.state();
+        state.calls.push("refresh".into());
+        if let Some(locate) = state.behind.take() {
+            state.locate = Some(locate);
+        }
+    }
+
     async fn leader_change(&self) {
         self.leaders.notified().await;
     }
