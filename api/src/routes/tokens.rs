@@ -22,6 +22,7 @@ pub(super) async fn me(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Re
 }
 
 pub(super) async fn list(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    gate::unscoped(ctx)?;
     asked.query.consistency()?;
     let tokens = asked.limited(false, asked.front.service.tokens(ctx)).await?;
     let page = page(&mut asked.query, tokens.body, |token| token.id.to_string())?;
@@ -51,6 +52,7 @@ pub(crate) async fn mint(asked: &mut Asked<'_>, operator: &Operator, placement: 
 }
 
 pub(super) async fn delete(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    gate::unscoped(ctx)?;
     asked.query.finish()?;
     let id = asked.id(asked.found.first)?;
     let deleted = asked.limited(true, asked.front.service.token_delete(ctx, id)).await?;

@@ -95,6 +95,19 @@ async fn tokens_and_roles_are_checked_inside_a_tenant() {
         ("cnt_tasks", Method::POST, "records/tasks", 201),
         ("cnt_tasks", Method::POST, "records/notes", 403),
         ("cnt_tasks", Method::GET, "export", 403),
+        ("cnt_tasks", Method::GET, "tokens", 403),
+        (
+            "cnt_tasks",
+            Method::DELETE,
+            "tokens/0198c0de-0000-7000-8000-000000000001",
+            403,
+        ),
+        (
+            "cnt_admin",
+            Method::DELETE,
+            "tokens/0198c0de-0000-7000-8000-000000000001",
+            204,
+        ),
     ];
     for (token, method, path, status) in cases {
         let mut call = Call::new(method.clone(), format!("/v1/tenants/acme/{path}"));
