@@ -33,6 +33,10 @@ pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, log_bytes_max: u64, lea
             changed = changes.changed() => if changed.is_err() { break },
             () = sleep(Duration::from_millis(SETTLE_MS)), if settling => {}
             _ = tick.tick() => {
+                if let Some(why) = replica.machine.halted() {
+                    replica.queue.fail(format!("machine: {why}"));
+                    continue;
+                }
                 let stats = wal.stats();
                 replica.log_full.store(stats.full.is_some(), Ordering::Release);
                 // What followers might still want gives way to what must be written.

@@ -61,6 +61,19 @@ pub trait StateMachine: Send + Sync + 'static {
         false
     }
 
+    /// While true, this replica has been given much more than it could take in: where it does not lead, and while it opens, apply
+    /// pauses before each batch, for a bounded time. To be well above the point of [`over_limit`](StateMachine::over_limit), which
+    /// alone is asked on the leader. Cheap.
+    fn overloaded(&self) -> bool {
+        false
+    }
+
+    /// Why the state can no longer be trusted or kept, when that showed elsewhere than in a call of raft's: in a flush or a read.
+    /// The group then stops on this node. Cheap.
+    fn halted(&self) -> Option<String> {
+        None
+    }
+
     /// A consistent view of the state as of its mark, for a replica that is too far behind. Must be cheap, O(1).
     fn snapshot(&self) -> io::Result<Box<dyn SnapshotSource>>;
 
@@ -81,6 +94,12 @@ pub trait SnapshotSource: Send + 'static {
 pub trait SnapshotSink: Send + 'static {
     /// Takes the next chunk, in the order of the source.
     fn write(&mut self, chunk: Bytes) -> io::Result<()>;
+
+    /// All chunks are there: does what of the installation can fail without harm to the machine's state, such as writing the rest
+    /// to the disk and verifying it. An error here ends the transfer and nothing else; one of `install` stops the group.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Verifies what came, makes it durable and swaps it in for the machine's state. Returns the mark that came with it.
     fn install(self: Box<Self>) -> io::Result<Mark>;

@@ -261,6 +261,22 @@ async fn a_leader_whose_machine_fails_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_halted_by_itself_stops_its_group_at_once() {
+    let cluster = Cluster::started(3, &[1]).await;
+    cluster.propose(1, 1).await;
+    let old = cluster.leader(1).await;
+    *cluster.machine(old, 1).halted.lock().unwrap() = Some("a flush failed".to_owned());
+    let why = eventually("the reason", || cluster.group(old, 1).stopped()).await;
+    assert!(why.contains("a flush failed"), "{why}");
+    let new = eventually("another leader", || {
+        (1..=3).find(|id| *id != old && cluster.group(*id, 1).is_leader())
+    })
+    .await;
+    cluster.group(new, 1).propose(number_payload(1)).await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proposals_wait_while_the_machine_is_over_its_limit() {
     let cluster = Cluster::started(3, &[1]).await;
     cluster.propose(1, 1).await;

@@ -42,6 +42,12 @@ pub struct Counter {
     pub broken: AtomicBool,
     /// Apply waits while this is true.
     pub held: AtomicBool,
+    /// Persist does nothing while this is true.
+    pub stuck: AtomicBool,
+    pub overloaded: AtomicBool,
+    pub halted: Mutex<Option<String>>,
+    /// No snapshot that is received can be finished while this is true.
+    pub disk_full: Arc<AtomicBool>,
 }
 
 impl Counter {
@@ -53,6 +59,10 @@ impl Counter {
             over: AtomicBool::new(false),
             eager: AtomicBool::new(false),
             held: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            overloaded: AtomicBool::new(false),
+            halted: Mutex::new(None),
+            disk_full: Arc::default(),
             broken: AtomicBool::new(false),
         })
     }
@@ -111,6 +121,9 @@ impl StateMachine for Counter {
     }
 
     fn persist(&self) -> io::Result<Mark> {
+        if self.stuck.load(Ordering::Relaxed) {
+            return Ok(self.durable());
+        }
         let state = self.state.lock().unwrap().clone();
         *self.disk.lock().unwrap() = state.clone();
         Ok(state.mark)
@@ -118,6 +131,14 @@ impl StateMachine for Counter {
 
     fn over_limit(&self) -> bool {
         self.over.load(Ordering::Relaxed)
+    }
+
+    fn overloaded(&self) -> bool {
+        self.overloaded.load(Ordering::Relaxed)
+    }
+
+    fn halted(&self) -> Option<String> {
+        self.halted.lock().unwrap().clone()
     }
 
     fn snapshot(&self) -> io::Result<Box<dyn SnapshotSource>> {
@@ -141,6 +162,7 @@ impl StateMachine for Counter {
         Ok(Box::new(Sink {
             state: Arc::clone(&self.state),
             disk: Arc::clone(&self.disk),
+            full: Arc::clone(&self.disk_full),
             chunks: Vec::new(),
         }))
     }
@@ -164,12 +186,20 @@ impl SnapshotSource for Source {
 struct Sink {
     state: Arc<Mutex<State>>,
     disk: Disk,
+    full: Arc<AtomicBool>,
     chunks: Vec<Bytes>,
 }
 
 impl SnapshotSink for Sink {
     fn write(&mut self, chunk: Bytes) -> io::Result<()> {
         self.chunks.push(chunk);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         Ok(())
     }
 
