@@ -5,6 +5,7 @@ use api::error::FieldError;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::merge::merge;
 use super::schema::{Collection, FieldSpec, Kind, Part};
 use super::time;
 use super::value::{Doc, Value};
@@ -253,26 +254,6 @@ fn document_json(field: &FieldSpec, json: &Json, old: Option<&Value>) -> Result<
         return Err(format!("is {} bytes of JSON, at most {most} are allowed", text.len()));
     }
     Ok(text)
-}
-
-/// RFC 7396.
-fn merge(target: &mut Json, patch: &Json) {
-    let Json::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Json::Object(serde_json::Map::new());
-    }
-    if let Json::Object(target) = target {
-        for (name, value) in patch {
-            if value.is_null() {
-                target.remove(name);
-            } else {
-                merge(target.entry(name.clone()).or_insert(Json::Null), value);
-            }
-        }
-    }
 }
 
 fn unknown_field(collection: &Collection, name: &str) -> String {

@@ -3,12 +3,14 @@
 //! Numbers of fields and indexes that are there already are kept by name. What existing records could break (a new unique
 //! value, a new index, a field that becomes required, another type) needs an empty collection.
 
-use api::body::collection::{CollectionSchema, Field, FieldType, IndexSchema};
-use api::error::{Code, Error, FieldError};
+use api::body::collection::{CollectionSchema, Field, FieldType};
+use api::error::{Error, FieldError};
 use api::ids::Name;
 
 use super::convert;
-use super::schema::{Collection, Deletion, FieldSpec, IndexSpec, Kind, Part};
+use super::schema::{Collection, Deletion, FieldSpec, Kind};
+use super::schema_change::incompatible;
+use super::schema_index::{add_index, unique_fields};
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::seal;
 
@@ -20,8 +22,6 @@ pub(crate) const COLLECTIONS: usize = 200;
 const FIELDS: usize = 200;
 /// Most indexes of a collection, those of unique fields included.
 const INDEXES: usize = 16;
-/// Most parts of an index.
-const PARTS: usize = 4;
 /// Most options of a select.
 const OPTIONS: usize = 500;
 /// Names that records have of themselves.
@@ -100,13 +100,7 @@ pub(crate) fn check(
         );
         errors.add("/indexes", message);
     }
-    for (at, name) in schema.search.iter().enumerate() {
-        match collection.field(name.as_str()).map(|field| (field.number, &field.kind)) {
-            Some((number, Kind::Text | Kind::Tags | Kind::Select(_))) => collection.search.push(number),
-            Some(_) => errors.add(&format!("/search/{at}"), "must be a field of texts".to_owned()),
-            None => errors.add(&format!("/search/{at}"), format!("there is no field {:?}", name.as_str())),
-        }
-    }
+    search_fields(&mut collection, schema, &mut errors);
     let bytes = seal(&collection).len();
     if bytes > SCHEMA_BYTES {
         errors.add(
@@ -121,11 +115,23 @@ pub(crate) fn check(
     Ok(Checked { collection, needs_empty })
 }
 
+/// The fields that search looks into.
+fn search_fields(collection: &mut Collection, schema: &CollectionSchema, errors: &mut Errors) {
+    for (at, name) in schema.search.iter().enumerate() {
+        match collection.field(name.as_str()).map(|field| (field.number, &field.kind)) {
+            Some((number, Kind::Text | Kind::Tags | Kind::Select(_))) => collection.search.push(number),
+            Some(_) => errors.add(&format!("/search/{at}"), "must be a field of texts".to_owned()),
+            None => errors.add(&format!("/search/{at}"), format!("there is no field {:?}", name.as_str())),
+        }
+    }
+}
+
 /// What is wrong so far.
-struct Errors(Vec<FieldError>);
+pub(super) struct Errors(Vec<FieldError>);
 
 impl Errors {
-    fn add(&mut self, pointer: &str, message: String) {
+    /// One more, at a pointer into the schema.
+    pub(super) fn add(&mut self, pointer: &str, message: String) {
         self.0.push(FieldError {
             pointer: pointer.to_owned(),
             message,
@@ -269,141 +275,4 @@ fn kind(collection: &Collection, field: &Field, catalog: &Catalog) -> Result<Kin
             Kind::Sequence { per: Some(spec.number) }
         }
     })
-}
-
-/// Gives each unique field its index.
-fn unique_fields(collection: &mut Collection, schema: &CollectionSchema, old: Option<&Collection>) {
-    for at in 0..collection.fields.len() {
-        let (name, number) = (collection.fields[at].name.clone(), collection.fields[at].number);
-        let unique = schema
-            .fields
-            .iter()
-            .any(|(other, field)| other.as_str() == name && field.unique);
-        if !unique {
-            continue;
-        }
-        let kept = old.and_then(|old| old.field(&name)).and_then(|field| field.unique);
-        let index = kept.unwrap_or_else(|| take_index(collection));
-        collection.fields[at].unique = Some(index);
-        collection.indexes.push(IndexSpec {
-            number: index,
-            name: None,
-            parts: vec![Part::Field(number)],
-            unique: true,
-        });
-    }
-}
-
-fn take_index(collection: &mut Collection) -> u32 {
-    let number = collection.next_index;
-    collection.next_index = collection.next_index.saturating_add(1);
-    number
-}
-
-fn add_index(collection: &mut Collection, name: &Name, index: &IndexSchema, old: Option<&Collection>, errors: &mut Errors) {
-    let at = format!("/indexes/{name}/fields");
-    if index.fields.is_empty() || index.fields.len() > PARTS {
-        return errors.add(&at, format!("needs 1 to {PARTS} fields"));
-    }
-    let mut parts = Vec::with_capacity(index.fields.len());
-    for field in &index.fields {
-        match (field.as_str(), collection.field(field.as_str())) {
-            ("created_at", _) => parts.push(Part::CreatedAt),
-            ("updated_at", _) => parts.push(Part::UpdatedAt),
-            (_, Some(spec)) if spec.kind.indexable() => parts.push(Part::Field(spec.number)),
-            (_, Some(_)) => return errors.add(&at, format!("{field} is a list or json and cannot be indexed")),
-            (_, None) => return errors.add(&at, format!("there is no field {:?}", field.as_str())),
-        }
-    }
-    let same = |old: &&IndexSpec| old.name.as_deref() == Some(name.as_str()) && old.parts == parts && old.unique == index.unique;
-    let number = old.and_then(|old| old.indexes.iter().find(same)).map(|old| old.number);
-    let number = number.unwrap_or_else(|| take_index(collection));
-    collection.indexes.push(IndexSpec {
-        number,
-        name: Some(name.as_str().to_owned()),
-        parts,
-        unique: index.unique,
-    });
-}
-
-/// Why a change of the schema does not fit records that are there.
-fn incompatible(old: &Collection, new: &Collection) -> Option<String> {
-    for index in &new.indexes {
-        if !old.indexes.iter().any(|kept| kept.number == index.number) {
-            return Some(format!("the index over {} is new", parts(new, index)));
-        }
-    }
-    for index in &old.indexes {
-        if !new.indexes.iter().any(|kept| kept.number == index.number) {
-            return Some(format!("the index over {} is dropped", parts(old, index)));
-        }
-    }
-    for field in &old.fields {
-        let Some(now) = new.field_numbered(field.number) else {
-            return Some(format!("the field {:?} is dropped", field.name));
-        };
-        if narrows(field, now) {
-            return Some(format!(
-                "the field {:?} allows less than before, or has another type",
-                field.name
-            ));
-        }
-    }
-    let required = new
-        .fields
-        .iter()
-        .find(|field| field.required && old.field_numbered(field.number).is_none());
-    required.map(|field| format!("the field {:?} is new and required", field.name))
-}
-
-/// Whether a record that was right may be wrong now.
-fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
-    let kind = match (&old.kind, &new.kind) {
-        (Kind::Select(old), Kind::Select(new)) | (Kind::MultiSelect(old), Kind::MultiSelect(new)) => {
-            old.iter().any(|option| !new.contains(option))
-        }
-        (
-            Kind::Reference {
-                collection: old,
-                on_delete: before,
-                ..
-            },
-            Kind::Reference {
-                collection: new,
-                on_delete: after,
-                ..
-            },
-        ) => old != new || (before != after && *after == Deletion::SetNull),
-        (old, new) => old != new,
-    };
-    let limit = |old: Option<f64>, new: Option<f64>, above: bool| match (old, new) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(old), Some(new)) => {
-            if above {
-                new > old
-            } else {
-                new < old
-            }
-        }
-    };
-    kind || (new.required && !old.required)
-        || limit(old.min, new.min, true)
-        || limit(old.max, new.max, false)
-        || limit(old.max_length.map(f64::from), new.max_length.map(f64::from), false)
-}
-
-fn parts(collection: &Collection, index: &IndexSpec) -> String {
-    index
-        .parts
-        .iter()
-        .map(|part| collection.part_name(*part))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The answer where a change needs an empty collection that is not empty.
-pub(crate) fn not_empty(collection: &str, why: &str) -> Error {
-    let detail = format!("{collection} has records, and {why}: such a change needs an empty collection in this version");
-    Error::new(Code::AlreadyExists, detail)
 }

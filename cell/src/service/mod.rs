@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod importing;
 pub(crate) mod schema;
 pub(crate) mod streams;
+pub(crate) mod tenant_life;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 pub(crate) mod view;
@@ -71,6 +72,10 @@ impl Service for Front {
 
     fn locate_control(&self) -> Location {
         self.platform.locate_control()
+    }
+
+    async fn refresh(&self) {
+        self.freshen_directory().await;
     }
 
     async fn leader_change(&self) {

@@ -13,7 +13,8 @@ use crate::machine::rows::Actor;
 use crate::node::replica::Proposal;
 use crate::records::collection_delete::CollectionDelete;
 use crate::records::collection_put::CollectionPut;
-use crate::records::schema_check::{COLLECTIONS, check, not_empty};
+use crate::records::schema_change::not_empty;
+use crate::records::schema_check::{COLLECTIONS, check};
 
 impl Front {
     pub(super) async fn put_collection(

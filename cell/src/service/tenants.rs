@@ -1,10 +1,8 @@
 //! Tenants: created by two commits (the directory's entry, the cell's space), erased as an operation.
 
-use api::body::control::{NewTenant, Operation, Tenant as Body, TenantPatch, TenantStatus};
-use api::body::record::Page;
+use api::body::control::{NewTenant, Tenant as Body};
 use api::body::token::Role;
 use api::error::{Code, Error, FieldError, Result};
-use api::ids::{Id, Slug};
 use api::service::{Idempotency, Operator, Timing};
 use bytes::Bytes;
 use storage::Space;
@@ -16,10 +14,7 @@ use crate::access::secret;
 use crate::access::token_create::TokenCreate;
 use crate::access::token_row::TokenRow;
 use crate::config::CellKind;
-use crate::directory::query::{self, no_tenant};
-use crate::directory::rows::{self, Status, Tenant};
-use crate::directory::tenant_delete::{self, TenantDelete};
-use crate::directory::tenant_plan::TenantPlan;
+use crate::directory::rows::{self, Tenant};
 use crate::directory::tenant_reserve::{TenantReserve, count};
 use crate::machine::dispatch::{Command, answer};
 use crate::machine::idempotency::IdempotencyKey;
@@ -27,7 +22,6 @@ use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
 use crate::node::replica::{Proposal, stamped};
 use crate::records::template;
-use crate::records::time::format_stamp;
 use crate::space::create::SpaceCreate;
 
 /// Longest display name, in characters.
@@ -199,7 +193,7 @@ impl Front {
         }
     }
 
-    fn plan(&self, plan: Option<&str>) -> Result<String> {
+    pub(super) fn plan(&self, plan: Option<&str>) -> Result<String> {
         let plans = &self.platform.config.plans;
         let found = match plan {
             None => plans.first(),
@@ -210,121 +204,6 @@ impl Front {
             .map(|plan| plan.name.clone())
             .ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
     }
-
-    /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
-    /// copy has: placement is readable for as long as the directory is gone.
-    async fn freshen_directory(&self) {
-        if let Err(error) = self.platform.directory.group.read_barrier().await {
-            tracing::debug!(%error, "a read of the directory is answered from this node's copy");
-        }
-    }
-
-    pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
-        if let Some(cursor) = &cursor
-            && cursor.parse::<Slug>().is_err()
-        {
-            return Err(Error::new(
-                Code::InvalidCursor,
-                "the cursor is not one that this list gave: start again without it",
-            ));
-        }
-        self.freshen_directory().await;
-        let snapshot = self.platform.directory.store.begin_read();
-        let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
-        let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
-        let items = tenants
-            .iter()
-            .map(|tenant| self.show_tenant(tenant, None))
-            .collect::<Result<_>>()?;
-        Ok(Page {
-            items,
-            next_cursor,
-            count: None,
-        })
-    }
-
-    pub(super) async fn get_tenant(&self, slug: &Slug) -> Result<Body> {
-        self.freshen_directory().await;
-        let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(|| no_tenant(slug.as_str()))?;
-        self.show_tenant(&tenant, None)
-    }
-
-    pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
-        let plan = self.plan(patch.plan.as_deref())?;
-        if patch.plan.is_none() {
-            return self.get_tenant(slug).await;
-        }
-        let actor = Actor::Operator(operator.name.to_string());
-        let command = TenantPlan {
-            slug: slug.to_string(),
-            plan,
-        };
-        let tenant = self.at_directory(actor, command).await?;
-        self.show_tenant(&tenant, None)
-    }
-
-    pub(super) async fn delete_tenant(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
-        let actor = Actor::Operator(operator.name.to_string());
-        let command = TenantDelete {
-            slug: slug.to_string(),
-            operation: Uuid::now_v7(),
-        };
-        Ok(show_operation(&self.at_directory(actor, command).await?))
-    }
-
-    /// A command of the directory, which this node leads.
-    async fn at_directory<C: Command + Clone + Sync>(&self, actor: Actor, command: C) -> Result<C::Reply> {
-        let decide = |_: &storage::Snapshot, _: Option<&crate::machine::rows::Header>| {
-            Ok(Proposal {
-                command: command.clone(),
-                schema: None,
-                access: None,
-            })
-        };
-        let answer = self
-            .platform
-            .directory
-            .write(Space::SYSTEM, actor, None, &Timing::default(), decide)
-            .await?;
-        answer.result.map_err(|refusal| refused(&refusal))
-    }
-
-    pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
-        self.freshen_directory().await;
-        let snapshot = self.platform.directory.store.begin_read();
-        let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
-        operation
-            .as_ref()
-            .map(show_operation)
-            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
-    }
-
-    fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
-        let cell = self.platform.config.cells.iter().find(|cell| cell.number == tenant.cell);
-        Ok(Body {
-            id: Id(tenant.id),
-            slug: tenant.slug.parse().map_err(|error| internal(&error))?,
-            region: tenant.region.clone(),
-            cell: cell.map_or_else(|| format!("cell {}", tenant.cell), |cell| cell.name.clone()),
-            endpoint: self.platform.me.endpoint.clone(),
-            plan: tenant.plan.clone(),
-            status: match tenant.status {
-                Status::Active if self.is_made(tenant) => TenantStatus::Active,
-                Status::Active => TenantStatus::Creating,
-                Status::Deleting => TenantStatus::Deleting,
-            },
-            created_at: format_stamp(tenant.created),
-            admin_token,
-        })
-    }
-
-    /// Whether the tenant's space is there, as far as this node can tell.
-    fn is_made(&self, tenant: &Tenant) -> bool {
-        self.platform
-            .cells
-            .get(&tenant.cell)
-            .is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
-    }
 }
 
 fn wrong(pointer: &str, message: String) -> Error {
@@ -332,19 +211,6 @@ fn wrong(pointer: &str, message: String) -> Error {
         pointer: pointer.to_owned(),
         message,
     }])
-}
-
-fn show_operation(operation: &rows::Operation) -> Operation {
-    Operation {
-        id: Id(operation.id),
-        kind: operation.kind.clone(),
-        tenant: operation.tenant.clone(),
-        status: if operation.done { "done" } else { "running" }.to_owned(),
-        progress: operation.progress,
-        created_at: format_stamp(operation.created),
-        updated_at: format_stamp(operation.updated),
-        error: None,
-    }
 }
 
 /// The failure of a creation that has begun.

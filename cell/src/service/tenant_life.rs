@@ -1,0 +1,150 @@
+//! Tenants after their creation: listed, shown, changed, and erased as an operation.
+
+use api::body::control::{Operation, Tenant as Body, TenantPatch, TenantStatus};
+use api::body::record::Page;
+use api::error::{Code, Error, Result};
+use api::ids::{Id, Slug};
+use api::service::{Operator, Timing};
+use storage::Space;
+use uuid::Uuid;
+
+use super::Front;
+use super::error::{internal, refused};
+use crate::directory::query::{self, no_tenant};
+use crate::directory::rows::{self, Status, Tenant};
+use crate::directory::tenant_delete::{self, TenantDelete};
+use crate::directory::tenant_plan::TenantPlan;
+use crate::machine::dispatch::Command;
+use crate::machine::rows::Actor;
+use crate::node::replica::Proposal;
+use crate::records::time::format_stamp;
+
+impl Front {
+    /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
+    /// copy has: placement is readable for as long as the directory is gone.
+    pub(super) async fn freshen_directory(&self) {
+        if let Err(error) = self.platform.directory.group.read_barrier().await {
+            tracing::debug!(%error, "a read of the directory is answered from this node's copy");
+        }
+    }
+
+    pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
+        if let Some(cursor) = &cursor
+            && cursor.parse::<Slug>().is_err()
+        {
+            return Err(Error::new(
+                Code::InvalidCursor,
+                "the cursor is not one that this list gave: start again without it",
+            ));
+        }
+        self.freshen_directory().await;
+        let snapshot = self.platform.directory.store.begin_read();
+        let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
+        let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
+        let items = tenants
+            .iter()
+            .map(|tenant| self.show_tenant(tenant, None))
+            .collect::<Result<_>>()?;
+        Ok(Page {
+            items,
+            next_cursor,
+            count: None,
+        })
+    }
+
+    pub(super) async fn get_tenant(&self, slug: &Slug) -> Result<Body> {
+        self.freshen_directory().await;
+        let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(|| no_tenant(slug.as_str()))?;
+        self.show_tenant(&tenant, None)
+    }
+
+    pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
+        let plan = self.plan(patch.plan.as_deref())?;
+        if patch.plan.is_none() {
+            return self.get_tenant(slug).await;
+        }
+        let actor = Actor::Operator(operator.name.to_string());
+        let command = TenantPlan {
+            slug: slug.to_string(),
+            plan,
+        };
+        let tenant = self.at_directory(actor, command).await?;
+        self.show_tenant(&tenant, None)
+    }
+
+    pub(super) async fn delete_tenant(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
+        let actor = Actor::Operator(operator.name.to_string());
+        let command = TenantDelete {
+            slug: slug.to_string(),
+            operation: Uuid::now_v7(),
+        };
+        Ok(show_operation(&self.at_directory(actor, command).await?))
+    }
+
+    /// A command of the directory, which this node leads.
+    async fn at_directory<C: Command + Clone + Sync>(&self, actor: Actor, command: C) -> Result<C::Reply> {
+        let decide = |_: &storage::Snapshot, _: Option<&crate::machine::rows::Header>| {
+            Ok(Proposal {
+                command: command.clone(),
+                schema: None,
+                access: None,
+            })
+        };
+        let answer = self
+            .platform
+            .directory
+            .write(Space::SYSTEM, actor, None, &Timing::default(), decide)
+            .await?;
+        answer.result.map_err(|refusal| refused(&refusal))
+    }
+
+    pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
+        self.freshen_directory().await;
+        let snapshot = self.platform.directory.store.begin_read();
+        let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
+        operation
+            .as_ref()
+            .map(show_operation)
+            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
+    }
+
+    pub(super) fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
+        let cell = self.platform.config.cells.iter().find(|cell| cell.number == tenant.cell);
+        Ok(Body {
+            id: Id(tenant.id),
+            slug: tenant.slug.parse().map_err(|error| internal(&error))?,
+            region: tenant.region.clone(),
+            cell: cell.map_or_else(|| format!("cell {}", tenant.cell), |cell| cell.name.clone()),
+            endpoint: self.platform.me.endpoint.clone(),
+            plan: tenant.plan.clone(),
+            status: match tenant.status {
+                Status::Active if self.is_made(tenant) => TenantStatus::Active,
+                Status::Active => TenantStatus::Creating,
+                Status::Deleting => TenantStatus::Deleting,
+            },
+            created_at: format_stamp(tenant.created),
+            admin_token,
+        })
+    }
+
+    /// Whether the tenant's space is there, as far as this node can tell.
+    fn is_made(&self, tenant: &Tenant) -> bool {
+        self.platform
+            .cells
+            .get(&tenant.cell)
+            .is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
+    }
+}
+
+fn show_operation(operation: &rows::Operation) -> Operation {
+    Operation {
+        id: Id(operation.id),
+        kind: operation.kind.clone(),
+        tenant: operation.tenant.clone(),
+        status: if operation.done { "done" } else { "running" }.to_owned(),
+        progress: operation.progress,
+        created_at: format_stamp(operation.created),
+        updated_at: format_stamp(operation.updated),
+        error: None,
+    }
+}
