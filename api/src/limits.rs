@@ -12,8 +12,12 @@ pub const LIST_DEFAULT: usize = 50;
 pub const LIST_MAX: usize = 500;
 /// Longest line of an import, in bytes.
 pub const IMPORT_LINE_BYTES: usize = 256 * 1024;
-/// Largest request head, in bytes.
-pub const HEAD_BYTES: usize = 16 * 1024;
+/// Longest cursor of a list, in bytes: base64 of a key of an index, which may hold four texts of 1,024 bytes whose zero bytes
+/// are escaped to two. Lowered: a list over such an index cannot be continued.
+pub const CURSOR_BYTES: usize = 12 * 1024;
+/// Largest request head, in bytes: the longest cursor, four texts that values are compared with, percent-encoded to three bytes
+/// a byte, and the usual headers. Raised: a slow client holds more memory. Lowered: lists over long values are refused.
+pub const HEAD_BYTES: usize = 32 * 1024;
 /// Most headers of a request.
 pub const HEADERS: usize = 64;
 /// Longest time for a request's head to arrive, in seconds.
@@ -36,5 +40,7 @@ pub const LEADER_WAIT_MILLIS: u64 = 2_000;
 pub const LEADER_WAITERS: usize = 4_096;
 
 const _: () = assert!(LIST_DEFAULT <= LIST_MAX);
+const _: () = assert!(CURSOR_BYTES >= (4 * 2 * 1_024 + 256) / 3 * 4);
+const _: () = assert!(HEAD_BYTES >= CURSOR_BYTES + 4 * 3 * 1_024 + 4_096);
 const _: () = assert!(IMPORT_LINE_BYTES <= BODY_BYTES);
 const _: () = assert!(REPLAY_BYTES >= BODY_BYTES);

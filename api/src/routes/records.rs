@@ -8,13 +8,11 @@ use crate::error::{Code, Error, FieldError, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::ids::Name;
-use crate::limits::BATCH_OPERATIONS;
+use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES};
 use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
 use crate::service::RequestContext;
 
-/// Longest cursor, in bytes.
-const CURSOR_BYTES: usize = 2_048;
 /// Parameters that are taken up later, and are no names of fields meanwhile.
 const RESERVED: [&str; 2] = ["filter", "expand"];
 
@@ -241,5 +239,7 @@ mod tests {
             );
         }
         assert_eq!(parsed("cursor=").expect_err("empty").code, Code::InvalidCursor);
+        let long = format!("cursor={}", "x".repeat(CURSOR_BYTES + 1));
+        assert_eq!(parsed(&long).expect_err("too long").code, Code::InvalidCursor);
     }
 }

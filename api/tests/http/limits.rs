@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use api::ids::NodeNumber;
 use api::server::ServerConfig;
+use api::service::Location;
 use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::memory::Peer;
 use crate::support::{JSON, Running, problem, read_all};
 
 fn impatient() -> ServerConfig {
@@ -82,6 +85,23 @@ async fn too_many_or_too_large_headers_are_refused() {
     assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
     let reply = node.raw(b"not http at all\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+}
+
+#[tokio::test]
+async fn the_longest_cursor_fits_with_the_values_that_are_compared() {
+    let (ingress, leader) = (Running::start().await, Running::start().await);
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    let cursor = "x".repeat(api::limits::CURSOR_BYTES);
+    let values: String = (0..4).map(|n| format!("&v{n}={}", "%00".repeat(1_024))).collect();
+    let answer = ingress
+        .ask(Method::GET, &format!("records/tasks?cursor={cursor}{values}"), None)
+        .await;
+    assert_eq!(
+        problem(&answer).detail,
+        "the cursor is not one of this list",
+        "the service has read it"
+    );
 }
 
 #[tokio::test]
