@@ -214,7 +214,9 @@ fn log_id(dir: &Path) -> Result<Option<u64>, Error> {
 
 fn read_own(path: &Path) -> Result<Option<OwnV2>, Error> {
     let damaged = |error: io::Error| Error::Identity(format!("{} is damaged: {error}", path.display()));
-    let Some(mut body) = read_checked(path)? else { return Ok(None) };
+    let Some(mut body) = read_checked(path)? else {
+        return Ok(None);
+    };
     if body.first() == Some(&OWN_VERSION) {
         body[0] = VERSION;
         return decode("identity", &body).map(Some).map_err(damaged);

@@ -59,6 +59,14 @@ struct LinkState {
     queued_bytes: AtomicUsize,
 }
 
+impl LinkState {
+    /// What was taken out of the queue no longer counts for it, whatever becomes of it.
+    fn taken(&self, outgoing: Outgoing) -> Outgoing {
+        self.queued_bytes.fetch_sub(outgoing.frame.len(), Relaxed);
+        outgoing
+    }
+}
+
 /// The task behind a link, to be run on raft's runtime.
 pub(crate) struct LinkTask {
     node: u64,
@@ -93,6 +101,11 @@ pub(super) fn make_link(node: u64, lane: Lane) -> (Link, LinkTask) {
 }
 
 impl Link {
+    /// Whether both sides have greeted each other, and nothing was seen of an end since.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.up.load(Relaxed)
+    }
+
     /// Sends a request; its answer comes to the receiver. Fails at once without a connection or without room.
     pub(crate) fn call(&self, frame: FrameWriter) -> Result<oneshot::Receiver<Answer>, CallError> {
         if !self.on_demand && !self.state.up.load(Relaxed) {
@@ -132,7 +145,7 @@ impl LinkTask {
         loop {
             let first = match self.lane {
                 Lane::Bulk => match self.queue.recv().await {
-                    Some(first) => Some(first),
+                    Some(first) => Some(self.state.taken(first)),
                     None => return,
                 },
                 _ => None,
@@ -170,7 +183,7 @@ impl LinkTask {
     /// Drops what waits; its callers see a broken connection.
     fn fail_all(&mut self) {
         while let Ok(outgoing) = self.queue.try_recv() {
-            self.state.queued_bytes.fetch_sub(outgoing.frame.len(), Relaxed);
+            let outgoing = self.state.taken(outgoing);
             let _ = outgoing.answer.send(Err(CallError::Down));
         }
     }
@@ -221,7 +234,7 @@ impl Writer<'_> {
                 tokio::select! {
                     biased;
                     outgoing = self.queue.recv() => match outgoing {
-                        Some(outgoing) => self.add(outgoing, &mut next_request, &mut batch),
+                        Some(outgoing) => self.add(self.state.taken(outgoing), &mut next_request, &mut batch),
                         None => return Ok(()),
                     },
                     _ = ping.tick() => {
@@ -241,7 +254,7 @@ impl Writer<'_> {
             }
             while batch.len() < LINK_WRITE_BYTES {
                 match self.queue.try_recv() {
-                    Ok(outgoing) => self.add(outgoing, &mut next_request, &mut batch),
+                    Ok(outgoing) => self.add(self.state.taken(outgoing), &mut next_request, &mut batch),
                     Err(_) => break,
                 }
             }
@@ -257,7 +270,6 @@ impl Writer<'_> {
     }
 
     fn add(&self, outgoing: Outgoing, next_request: &mut u64, batch: &mut BytesMut) {
-        self.state.queued_bytes.fetch_sub(outgoing.frame.len(), Relaxed);
         let request = *next_request;
         *next_request += 1;
         {
@@ -300,5 +312,32 @@ async fn read_answers(
         }
         net.heard(node);
         *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::peer::Book;
+    use crate::tls::Tls;
+    use crate::{NodeId, make_authority};
+
+    #[tokio::test]
+    async fn a_frame_for_a_peer_that_is_away_gives_its_bytes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = make_authority("test").unwrap().issue(NodeId(1)).unwrap();
+        let tls = Tls::new("test", NodeId(1), &identity).unwrap();
+        let book = Book::open(dir.path(), "test", NodeId(1)).unwrap();
+        // Nobody listens where somebody has just stopped to.
+        let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (net, _) = Net::new(1, "test".to_owned(), tls, book, BTreeMap::from([(2, away.to_string())]));
+        let (link, task) = make_link(2, Lane::Bulk);
+        let running = tokio::spawn(task.run(net));
+        let answer = link.ask(FrameWriter::new(Kind::SNAPSHOT_CHUNK, 1, 1 << 10)).await;
+        assert!(answer.is_err());
+        assert_eq!(link.state.queued_bytes.load(Relaxed), 0);
+        running.abort();
     }
 }
