@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostInner;
-use crate::limits::{ADMISSION_WAIT_MS, CATCH_UP_MS, HAND_OVER_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
+use crate::limits::{ADMISSION_WAIT_MS, CATCH_UP_MS, GREETED_MS, HAND_OVER_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
+use crate::peer::Lane;
 use crate::replica::Replica;
 use crate::stage::micros;
 use crate::typ::{Applied, Payload, Slot, Types, WriteResult, index_of};
@@ -131,13 +132,44 @@ impl Group {
     }
 
     /// Makes the group, with these voters; on one of them, once in its life. False: it was initialised already.
+    ///
+    /// All other members must have greeted this node, for which it waits up to 5 s: one that cannot be reached may hold the group
+    /// as it was before this node lost its data, and one that has known this node by another data directory refuses it. Else a
+    /// second group would be founded beside the first.
     pub async fn initialize(&self, members: &BTreeSet<NodeId>) -> Result<bool, Error> {
+        let raft = &self.replica.raft;
+        if raft.is_initialized().await.map_err(|fatal| self.stopped_error(&fatal))? {
+            return Ok(false);
+        }
+        self.greeted(members).await?;
         let members: BTreeSet<u64> = members.iter().map(|node| node.0).collect();
         match self.replica.raft.initialize(members).await {
             Ok(()) => Ok(true),
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(false),
             Err(RaftError::APIError(error)) => Err(Error::Refused(error.to_string())),
             Err(RaftError::Fatal(fatal)) => Err(self.stopped_error(&fatal)),
+        }
+    }
+
+    /// Waits until all of these nodes and this one have greeted each other.
+    async fn greeted(&self, members: &BTreeSet<NodeId>) -> Result<(), Error> {
+        let net = &self.replica.net;
+        let is_up =
+            |node: &NodeId| node.0 == net.node || net.peers.get(&node.0).is_some_and(|peer| peer.link(Lane::Control).is_up());
+        let deadline = Instant::now() + Duration::from_millis(GREETED_MS);
+        loop {
+            let missing: Vec<String> = members.iter().filter(|node| !is_up(node)).map(NodeId::to_string).collect();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Refused(format!(
+                    "group {} is not made before all its members have met this node; these have not, or refuse it: node {}",
+                    self.id(),
+                    missing.join(", node ")
+                )));
+            }
+            sleep(Duration::from_millis(20)).await;
         }
     }
 

@@ -125,6 +125,9 @@ pub(crate) const KEEP: (u64, u64) = (50_000, 64 << 20);
 /// How often a group looks after its log and its lease, ms.
 pub(crate) const KEEPER_MS: u64 = 100;
 
+/// How long a new group waits for all its members to be there before it is refused, ms.
+pub(crate) const GREETED_MS: u64 = 5_000;
+
 /// How long a hand-over may take, ms.
 pub(crate) const HAND_OVER_MS: u64 = 3_000;
 
