@@ -6,13 +6,16 @@
 //!   is cut: overwritten with zeros before anything new is written, so that no trace of it can ever continue a new frame.
 //! - Everything else is damage, and nothing of this log is served: the error names file and offset.
 //!
-//! Recovery writes nothing but these zeros and, in a new directory, the first segment and `FORMAT`. Dying anywhere in it and
-//! starting again comes to the same result.
+//! What is read may be in the page cache only, names included: it is made durable before anyone sees it (`settle`).
+//!
+//! Recovery writes nothing but these zeros, frames that it has read over themselves and, in a new directory, the first segment
+//! and `FORMAT`. Dying anywhere in it and starting again comes to the same result.
 //!
 //! CAVEAT: damage that is confined to the very last batch of frames, with nothing written after it, cannot be told from a
 //! torn write. After an orderly end, or once a committed position followed, it can.
 
 mod replay;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,6 +62,8 @@ pub(crate) struct Group {
 
 /// Opens what is in the directory, or begins a log there.
 pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Result<Found, WalError> {
+    // A name that a killed process left may not be durable yet; what follows relies on it, and on those that are gone.
+    disk.sync_dir(dir).map_err(|error| failed("fsync", dir, error))?;
     let names = disk.list(dir).map_err(|error| failed("list", dir, error))?;
     let identity = read_identity(disk, dir)?;
     let mut sequences: Vec<u64> = names.iter().filter_map(|name| sequence_of(name)).collect();

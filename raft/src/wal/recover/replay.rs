@@ -12,7 +12,8 @@ use super::super::frame::{FrameHeader, Kind, SEGMENT_HEADER_BYTES};
 use super::super::options::{Cut, Recovery};
 use super::super::runs::Place;
 use super::super::scan::{End, look_behind, scan};
-use super::super::segment::{Segment, failed, zero};
+use super::super::segment::Segment;
+use super::settle::Extent;
 use super::{Found, Group};
 
 /// The groups while the segments are read.
@@ -20,28 +21,30 @@ use super::{Found, Group};
 pub(super) struct Replay {
     groups: BTreeMap<u64, Group>,
     report: Recovery,
-    /// Where the last segment's frames end, and whether its checkpoint is complete.
-    tail: u64,
+    /// The segment that was read last: its frames, and whether its checkpoint is complete.
+    extent: Extent,
     checkpointed: bool,
+    /// Where writing goes on.
+    tail: u64,
 }
 
 impl Replay {
     /// Returns the positions of the active segment and of the prepared one after it.
     pub(super) fn read_all(&mut self, segments: &[Arc<Segment>]) -> Result<(usize, Option<usize>), WalError> {
+        let mut before = None;
         for (at, segment) in segments.iter().enumerate() {
             let end = self.read_segment(segment, at == 0)?;
             match (end, segments.get(at + 1)) {
-                (End::Sealed { next }, Some(after)) if after.sequence() == next => {}
+                (End::Sealed { next }, Some(after)) if after.sequence() == next => before = Some((segment, self.extent)),
                 (End::Sealed { next }, _) => {
                     let reason = format!("the segment ends here and continues in segment {next}, which is missing");
                     return Err(WalError::damaged(&segment.path, segment.header.capacity, reason));
                 }
                 (End::Open { at: tail }, after) => {
-                    self.tail = tail;
                     if let Some(after) = after {
                         must_be_blank(segment, tail, after, segments.len() - at - 2)?;
                     }
-                    self.cut(segment)?;
+                    self.cut(segment, before)?;
                     return Ok((at, after.map(|_| at + 1)));
                 }
             }
@@ -60,7 +63,9 @@ impl Replay {
             states: BTreeMap::new(),
             complete: false,
         };
+        self.extent = Extent::default();
         let end = scan(segment, |offset, header, kind, payload| {
+            self.extent.frame(offset, header);
             self.report.frames += 1;
             self.report.bytes += header.frame_bytes();
             self.frame(&mut head, segment.sequence(), offset, header, kind, payload)
@@ -167,25 +172,28 @@ impl Replay {
         Ok(())
     }
 
-    /// Judges what follows the last good frame of the active segment, and wipes it out.
-    fn cut(&mut self, segment: &Segment) -> Result<(), WalError> {
-        let end = self.tail;
+    /// Judges what follows the last good frame of the active segment, wipes it out, and makes the rest durable. `before` is the
+    /// segment before it.
+    fn cut(&mut self, segment: &Segment, before: Option<(&Arc<Segment>, Extent)>) -> Result<(), WalError> {
+        let end = self.extent.end;
         let behind = look_behind(segment, end)?;
         if let Some(evidence) = behind.evidence {
             let reason = format!("a frame is wrong here, and the frame at {evidence} says that it had been durable");
             return Err(WalError::damaged(&segment.path, end, reason));
         }
-        if !self.checkpointed {
-            // Without its whole checkpoint a segment could not be the oldest one: begin it again.
-            self.tail = SEGMENT_HEADER_BYTES;
-        }
         let torn_to = behind.torn_to.unwrap_or(end).max(end).min(segment.prewritten());
-        if torn_to > self.tail {
-            zero(&*segment.file, self.tail, torn_to).map_err(|error| failed("wipe the torn end of", &segment.path, error))?;
-            segment
-                .file
-                .sync_data()
-                .map_err(|error| failed("fsync", &segment.path, error))?;
+        if self.checkpointed {
+            self.extent.settle(segment, torn_to)?;
+            self.tail = end;
+        } else {
+            // Nothing here proves that the seal before it is durable.
+            if let Some((before, extent)) = before {
+                extent.settle(before, extent.end)?;
+            }
+            // Without its whole checkpoint a segment could not be the oldest one: begin it again.
+            let nothing = Extent::default();
+            nothing.settle(segment, torn_to)?;
+            self.tail = nothing.end;
         }
         if behind.torn_to.is_some() {
             self.report.cut = Some(Cut {

@@ -17,6 +17,7 @@ struct Inode {
     dirty: BTreeSet<usize>,
 }
 
+#[derive(Clone)]
 enum NameChange {
     Set(PathBuf, u64),
     Remove(PathBuf),
@@ -148,6 +149,22 @@ impl Forgetful {
             inodes,
             names: names.clone(),
             durable_names: names,
+            random: inner.random,
+            ..Inner::default()
+        };
+        Forgetful(Arc::new(Mutex::new(left)))
+    }
+
+    /// Kills the process: this handle answers nothing any more. The kernel lives on and keeps all that was written, durable or
+    /// not; returns the disk for the next process.
+    pub(crate) fn kill(&self) -> Forgetful {
+        let mut inner = self.lock();
+        inner.off = true;
+        let left = Inner {
+            inodes: inner.inodes.clone(),
+            names: inner.names.clone(),
+            durable_names: inner.durable_names.clone(),
+            changes: inner.changes.clone(),
             random: inner.random,
             ..Inner::default()
         };

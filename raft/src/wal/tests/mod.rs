@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod forgetful;
 mod golden;
+mod kill;
 mod model;
 mod operation;
 mod space;

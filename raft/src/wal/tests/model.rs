@@ -249,26 +249,27 @@ impl Run {
         assert!(!found.is_empty() || expected.is_empty());
     }
 
-    /// Ends the log, orderly or by a power cut, perhaps with further cuts while it is being opened again.
+    /// What is left of the disk after a power cut, or after the process was killed.
+    fn cut(&mut self, disk: &Forgetful) -> Forgetful {
+        match self.random.below(9) {
+            0 => disk.power_cut(Cut::Clean),
+            1..4 => disk.kill(),
+            _ => disk.power_cut(Cut::Random(self.random.next())),
+        }
+    }
+
+    /// Ends the log, orderly or not, perhaps with further ends while it is being opened again.
     fn end_and_open(&mut self) {
-        let cut = match self.random.below(8) {
-            0 if self.disk.lives_on() => None,
-            1 => Some(Cut::Clean),
-            _ => Some(Cut::Random(self.random.next())),
+        let mut orderly = self.random.below(8) == 0 && self.disk.lives_on();
+        let must_have = if orderly {
+            self.wal.clone().close().unwrap();
+            self.steps.len()
+        } else {
+            let left = self.cut(&self.disk.clone());
+            let _ = self.wal.clone().close();
+            self.disk = left;
+            self.acknowledged.load(Ordering::SeqCst)
         };
-        let must_have = match cut {
-            None => {
-                self.wal.clone().close().unwrap();
-                self.steps.len()
-            }
-            Some(cut) => {
-                let left = self.disk.power_cut(cut);
-                let _ = self.wal.clone().close();
-                self.disk = left;
-                self.acknowledged.load(Ordering::SeqCst)
-            }
-        };
-        let mut orderly = cut.is_none();
         while self.random.below(2) == 0 {
             orderly = false;
             let disk = self.disk.clone();
@@ -276,7 +277,7 @@ impl Run {
             if let Ok((wal, _)) = Wal::open(Path::new(DIR), small(), Arc::new(disk.clone())) {
                 drop(wal);
             }
-            self.disk = disk.power_cut(Cut::Random(self.random.next()));
+            self.disk = self.cut(&disk);
         }
         let opened = Wal::open(Path::new(DIR), small(), Arc::new(self.disk.clone()));
         let (wal, report) = opened.unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
