@@ -26,6 +26,8 @@ pub const HEAD_SECONDS: u64 = 10;
 pub const BODY_SECONDS: u64 = 20;
 /// Longest pause inside a streamed body, in seconds.
 pub const STREAM_IDLE_SECONDS: u64 = 30;
+/// How long a follower of events hears nothing before it gets a sign of life, in seconds.
+pub const SIGN_OF_LIFE_SECONDS: u64 = 15;
 /// Longest time that a request without a stream may take, in seconds.
 pub const REQUEST_SECONDS: u64 = 10;
 /// Most open connections of a node.
@@ -43,4 +45,5 @@ const _: () = assert!(LIST_DEFAULT <= LIST_MAX);
 const _: () = assert!(CURSOR_BYTES >= (4 * 2 * 1_024 + 256) / 3 * 4);
 const _: () = assert!(HEAD_BYTES >= CURSOR_BYTES + 4 * 3 * 1_024 + 4_096);
 const _: () = assert!(IMPORT_LINE_BYTES <= BODY_BYTES);
+const _: () = assert!(SIGN_OF_LIFE_SECONDS < STREAM_IDLE_SECONDS);
 const _: () = assert!(REPLAY_BYTES >= BODY_BYTES);

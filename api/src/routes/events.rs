@@ -4,9 +4,13 @@
 //! events stay open unless `follow=false`, and a client that comes back with `Last-Event-ID` goes on where it was. While nothing
 //! happens a follower gets an empty line or comment, so that both sides notice when the other has gone, and its token is checked
 //! again, so that a revoked one does not read on for ever.
+//!
+//! The service gives out all events; which of them a token may see is decided here. What has been read is therefore counted in
+//! positions, never in events that were sent: a page of events that are all hidden is neither the end nor a reason to ask for it
+//! again. Without `follow` the end is the position at the start, so that steady writers cannot keep the reply open.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, HeaderName};
@@ -23,14 +27,12 @@ use crate::problem::Problem;
 use crate::query::{digits, invalid};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::server::Phase;
-use crate::service::{RequestContext, Service};
+use crate::service::{self, Principal, RequestContext, Service};
 
 /// Events that are read at a time.
 const PAGE: usize = 256;
 /// Longest `wait`, in seconds.
 const WAIT_SECONDS: u64 = 60;
-/// How long a follower hears nothing before it gets a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
@@ -49,22 +51,24 @@ struct Wanted {
     left: u64,
     wait: Duration,
     follow: bool,
+    /// The position at the start: what does not follow ends there.
+    until: u64,
 }
 
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let mut wanted = wanted(asked)?;
-    // A follower's head goes out at once; whoever only waits gets it with the first event.
-    let wait = if wanted.follow { Duration::ZERO } else { wanted.wait };
-    let first = asked.front.service.events(ctx, wanted.after, page(&wanted), wait).await?;
+    let first = first(asked, ctx, &mut wanted).await?;
     let (sender, receiver) = mpsc::channel(LINES);
     let follower = Follower {
         service: asked.front.service.clone(),
         secret: gate::bearer(&asked.head.headers)?.to_owned(),
         ctx: ctx.clone(),
+        sign_of_life: asked.front.config.sign_of_life,
         sender,
     };
     let ended = first.body.is_empty() && !wanted.follow;
     let position = first.position;
+    wanted.until = position;
     let phases = asked.front.phases.reached(Phase::Draining);
     if !ended {
         let work = async move {
@@ -83,6 +87,21 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(reply)
+}
+
+/// The first page. A follower's head goes out at once; whoever only waits gets it with the first event that it may see.
+async fn first(asked: &Asked<'_>, ctx: &RequestContext, wanted: &mut Wanted) -> Result<service::Reply<Vec<Event>>> {
+    let until = Instant::now() + if wanted.follow { Duration::ZERO } else { wanted.wait };
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let size = page(wanted, &ctx.principal);
+        let first = asked.front.service.events(ctx, wanted.after, size, left).await?;
+        let Some(last) = first.body.last() else { return Ok(first) };
+        if left.is_zero() || first.body.iter().any(|event| is_visible(&ctx.principal, event)) {
+            return Ok(first);
+        }
+        wanted.after = wanted.after.max(last.position);
+    }
 }
 
 fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
@@ -110,6 +129,7 @@ fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
         left,
         wait: Duration::from_secs(wait),
         follow,
+        until: 0,
     })
 }
 
@@ -118,8 +138,20 @@ fn form(headers: &HeaderMap) -> Form {
     if accept.contains("ndjson") { Form::Ndjson } else { Form::Sse }
 }
 
-fn page(wanted: &Wanted) -> usize {
+fn page(wanted: &Wanted, principal: &Principal) -> usize {
+    if principal.scopes.is_some() {
+        // How many of them will be seen is not known.
+        return PAGE;
+    }
     usize::try_from(wanted.left).unwrap_or(PAGE).min(PAGE)
+}
+
+fn is_visible(principal: &Principal, event: &Event) -> bool {
+    match &event.collection {
+        Some(collection) => gate::in_scope(principal, collection),
+        // Who may see some collections only sees nothing of tokens either.
+        None => principal.scopes.is_none(),
+    }
 }
 
 /// Writes events for one client.
@@ -127,6 +159,8 @@ struct Follower {
     service: Arc<dyn Service>,
     secret: String,
     ctx: RequestContext,
+    /// How long the client hears nothing before it gets a sign of life.
+    sign_of_life: Duration,
     sender: mpsc::Sender<Result<Bytes>>,
 }
 
@@ -140,14 +174,22 @@ impl Follower {
 
     async fn try_run(&self, wanted: &mut Wanted, mut events: Vec<Event>) -> Result<(), Ended> {
         let mut ctx = self.ctx.clone();
+        let mut heard = Instant::now();
         loop {
-            let quiet = events.is_empty();
-            self.write(wanted, &ctx, events).await?;
-            if wanted.left == 0 || (quiet && !wanted.follow) {
+            let all = events.is_empty() || events.last().is_some_and(|last| last.position >= wanted.until);
+            if self.write(wanted, &ctx, events).await? {
+                heard = Instant::now();
+            }
+            if wanted.left == 0 || (all && !wanted.follow) {
                 return Ok(());
             }
-            let wait = if wanted.follow { SIGN_OF_LIFE } else { Duration::ZERO };
-            let next = self.service.events(&ctx, wanted.after, page(wanted), wait).await;
+            let wait = if wanted.follow {
+                self.sign_of_life.saturating_sub(heard.elapsed())
+            } else {
+                Duration::ZERO
+            };
+            let size = page(wanted, &ctx.principal);
+            let next = self.service.events(&ctx, wanted.after, size, wait).await;
             events = match next {
                 Ok(next) => next.body,
                 Err(error) => return self.fail(wanted.form, error).await,
@@ -156,29 +198,31 @@ impl Follower {
                 Ok(principal) => ctx.principal = principal,
                 Err(error) => return self.fail(wanted.form, error).await,
             }
-            if events.is_empty() && wanted.follow {
+            // Hidden events are no sign of life: the client hears nothing of them.
+            if wanted.follow && heard.elapsed() >= self.sign_of_life {
+                heard = Instant::now();
                 let sign = if wanted.form == Form::Sse { ": nothing new\n\n" } else { "\n" };
                 self.send(Bytes::from_static(sign.as_bytes())).await?;
             }
         }
     }
 
-    async fn write(&self, wanted: &mut Wanted, ctx: &RequestContext, events: Vec<Event>) -> Result<(), Ended> {
+    /// Sends those events that the principal may see, and says whether there were any.
+    async fn write(&self, wanted: &mut Wanted, ctx: &RequestContext, events: Vec<Event>) -> Result<bool, Ended> {
+        let mut any = false;
         for event in events {
             wanted.after = wanted.after.max(event.position);
-            let hidden = |collection: &String| !gate::in_scope(&ctx.principal, collection);
-            let scoped = ctx.principal.scopes.is_some();
-            // Who may see some collections only sees nothing of tokens either.
-            if event.collection.as_ref().map_or(scoped, hidden) {
+            if !is_visible(&ctx.principal, &event) {
                 continue;
             }
+            any = true;
             self.send(render(wanted.form, &event)).await?;
             wanted.left -= 1;
             if wanted.left == 0 {
                 break;
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     async fn send(&self, line: Bytes) -> Result<(), Ended> {

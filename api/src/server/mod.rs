@@ -44,6 +44,8 @@ pub struct ServerConfig {
     pub body_bytes: usize,
     /// Longest pause inside a streamed body.
     pub stream_idle: Duration,
+    /// How long a follower of events hears nothing before it gets a sign of life.
+    pub sign_of_life: Duration,
     /// Longest time that a request without a stream may take.
     pub request: Duration,
     /// How long a request waits for a leader.
@@ -61,6 +63,7 @@ impl Default for ServerConfig {
             body: Duration::from_secs(limits::BODY_SECONDS),
             body_bytes: limits::BODY_BYTES,
             stream_idle: Duration::from_secs(limits::STREAM_IDLE_SECONDS),
+            sign_of_life: Duration::from_secs(limits::SIGN_OF_LIFE_SECONDS),
             request: Duration::from_secs(limits::REQUEST_SECONDS),
             leader_wait: Duration::from_millis(limits::LEADER_WAIT_MILLIS),
             drain_notice: Duration::ZERO,

@@ -1,17 +1,19 @@
 //! Import, export and events.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::import::{ExportLine, ImportLine};
 use api::body::record::{Fields, NewRecord};
 use api::client::{Call, Client, EventsFrom, ImportOptions};
+use api::server::ServerConfig;
 use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{LONG, Running, problem};
+use crate::support::{LONG, Running, problem, until};
 
 async fn some_records(client: &Client, count: usize) {
     for _ in 0..count {
@@ -231,6 +233,83 @@ async fn a_scoped_token_sees_the_events_of_its_collections() {
         Some("tasks")
     );
     assert!(stream.next().await.expect("the end").is_none());
+}
+
+#[tokio::test]
+async fn what_a_token_may_not_see_neither_ends_a_wait_nor_counts_as_its_event() {
+    let node = Running::start().await;
+    for _ in 0..300 {
+        node.service.happen("notes");
+    }
+    let client = node.client("cnt_tasks");
+    let waiting = tokio::spawn(async move {
+        let from = EventsFrom {
+            wait: LONG,
+            limit: Some(1),
+            ..Default::default()
+        };
+        client.events("acme", from).await.expect("events").next().await
+    });
+    // Two pages are there; the third call waits.
+    until("all that is hidden has been read", || node.service.count("events") == 3).await;
+    node.service.happen("tasks");
+    let event = waiting.await.expect("a task").expect("an event").expect("not the end");
+    assert_eq!((event.collection.as_deref(), event.position), (Some("tasks"), 301));
+}
+
+#[tokio::test]
+async fn a_steady_writer_does_not_keep_a_list_of_events_open() {
+    let node = Running::start().await;
+    for _ in 0..600 {
+        node.service.happen("tasks");
+    }
+    node.service.busy.store(true, Ordering::SeqCst);
+    for token in ["cnt_member", "cnt_tasks"] {
+        let client = node.client(token);
+        let mut stream = client.events("acme", EventsFrom::default()).await.expect("events");
+        let mut tasks = 0;
+        while let Some(event) = tokio::time::timeout(LONG, stream.next())
+            .await
+            .expect("in time")
+            .expect("an event")
+        {
+            tasks += usize::from(event.collection.as_deref() == Some("tasks"));
+            assert!(event.position < 700, "it goes on for ever");
+        }
+        assert_eq!(tasks, 600, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_follower_that_may_see_nothing_of_what_happens_gets_signs_of_life_and_does_not_spin() {
+    let node = Running::with(ServerConfig {
+        sign_of_life: Duration::from_millis(60),
+        ..ServerConfig::default()
+    })
+    .await;
+    let mut stream = TcpStream::connect(node.address).await.expect("a connection");
+    let request = "GET /v1/tenants/acme/events?follow=true HTTP/1.1\r\nhost: x\r\nauthorization: Bearer cnt_tasks\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let (mut text, mut happened, mut looks) = (String::new(), 0, tokio::time::interval(Duration::from_millis(5)));
+    let mut buffer = [0; 4_096];
+    let reading = async {
+        while text.matches(": nothing new").count() < 2 {
+            tokio::select! {
+                _ = looks.tick() => {
+                    node.service.happen("notes");
+                    happened += 1;
+                }
+                read = stream.read(&mut buffer) => {
+                    let read = read.expect("bytes");
+                    assert!(read > 0, "{text}");
+                    text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+                }
+            }
+        }
+    };
+    tokio::time::timeout(LONG, reading).await.expect("signs of life in time");
+    let asked = node.service.count("events");
+    assert!(asked <= 2 * happened + 10, "{asked} questions for {happened} events");
 }
 
 #[tokio::test]

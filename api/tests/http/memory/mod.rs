@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     /// Whether writes wait until [`Memory::release`].
     pub(crate) held: AtomicBool,
     released: Notify,
+    /// Whether an event of `notes` happens whenever events are read.
+    pub(crate) busy: AtomicBool,
 }
 
 pub(crate) fn placement(slug: &Slug) -> Placement {
@@ -203,6 +205,12 @@ impl Memory {
             version: Some(1),
         });
         position
+    }
+
+    /// Something happens in a collection.
+    pub(crate) fn happen(&self, collection: &str) {
+        Self::event(&mut self.state(), "record.changed", Some(collection));
+        self.changed.notify_waiters();
     }
 
     fn position(&self) -> u64 {

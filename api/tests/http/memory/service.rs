@@ -402,8 +402,13 @@ impl Service for Memory {
 
     async fn events(&self, _ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
         let until = tokio::time::Instant::now() + wait;
+        self.state().calls.push("events".into());
+        if self.busy.load(Ordering::SeqCst) {
+            self.happen("notes");
+        }
         loop {
-            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
             let (body, position): (Vec<Event>, u64) = {
                 let state = self.state();
                 let later = state.events.iter().filter(|event| event.position > after);
