@@ -88,6 +88,10 @@ impl LogOptions {
         ENTRY_MAX_BYTES.min(self.segment_bytes / 4)
     }
 
+    pub(crate) fn batch_bytes(&self) -> u64 {
+        BATCH_BYTES.min(self.segment_bytes / 8)
+    }
+
     pub(crate) fn headroom_bytes(&self) -> u64 {
         HEADROOM_BYTES.min(self.segment_bytes / 16)
     }

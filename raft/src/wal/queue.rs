@@ -6,21 +6,22 @@
 //! Invariant: `done` of everything that was pushed is called exactly once: by the sync thread after the fdatasync, or with
 //! the reason once the log has stopped. Nothing is pushed after a stop.
 
+mod committed;
 mod room;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 
+use committed::Waiting;
 pub(crate) use room::Room;
 
 use super::error::WalError;
 use super::frame::frame_bytes;
 use super::group::GroupCell;
-use super::options::{BATCH_BYTES, Done, LAZY_FLUSH, LogEntry, LogOptions};
+use super::options::{Done, LAZY_FLUSH, LogEntry, LogOptions};
 use super::runs::Place;
 use super::segment::Segment;
 
@@ -77,8 +78,7 @@ pub(crate) struct Position {
 #[derive(Default)]
 struct Inner {
     ops: VecDeque<Queued>,
-    committed: BTreeMap<u64, Bytes>,
-    committed_since: Option<Instant>,
+    committed: Waiting,
     copies: Vec<CopyForward>,
     copying: bool,
     next_number: u64,
@@ -105,6 +105,7 @@ pub(crate) struct Queue {
     headroom_bytes: u64,
     /// What may be asked to be prewritten at once. One append that is larger goes ahead when so much fits.
     chunk_bytes: u64,
+    batch_bytes: u64,
 }
 
 impl Queue {
@@ -119,6 +120,7 @@ impl Queue {
             limit_bytes: options.queue_bytes,
             headroom_bytes: options.headroom_bytes() + frame_bytes(0),
             chunk_bytes: options.segment_bytes / 4,
+            batch_bytes: options.batch_bytes(),
         }
     }
 
@@ -143,13 +145,12 @@ impl Queue {
         Ok(number)
     }
 
-    /// Leaves a committed position to be taken along by the next batch; only the newest of each group is kept.
+    /// Leaves a committed position to be taken along by the next batch that has all that was pushed before; see `committed`.
     pub(crate) fn push_committed(&self, group: u64, committed: Bytes) -> Result<(), WalError> {
         let mut inner = self.lock();
         inner.check_open()?;
-        inner.committed.insert(group, committed);
-        if inner.committed_since.is_none() {
-            inner.committed_since = Some(Instant::now());
+        let after = inner.next_number;
+        if inner.committed.push(group, after, committed) {
             // The sync thread may be waiting without a limit; now it must not.
             self.work.notify_one();
         }
@@ -190,10 +191,10 @@ impl Queue {
             if inner.stopped.is_some() {
                 return None;
             }
-            let lazy = inner.committed_since.map(|since| LAZY_FLUSH.saturating_sub(since.elapsed()));
+            let lazy = inner.committed.patience(LAZY_FLUSH);
             let lazy_due = lazy.is_some_and(|wait| wait.is_zero());
             if !inner.ops.is_empty() || !inner.copies.is_empty() || lazy_due || inner.closing {
-                return Some(inner.take_batch());
+                return Some(inner.take_batch(self.batch_bytes));
             }
             inner = match lazy {
                 Some(wait) => self.work.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner).0,
@@ -271,7 +272,7 @@ impl Inner {
         }
     }
 
-    fn take_batch(&mut self) -> Batch {
+    fn take_batch(&mut self, batch_bytes: u64) -> Batch {
         let mut batch = Batch {
             copies: std::mem::take(&mut self.copies),
             ..Batch::default()
@@ -279,13 +280,12 @@ impl Inner {
         let mut bytes = 0;
         while let Some(next) = self.ops.front() {
             bytes += next.bytes;
-            if bytes > BATCH_BYTES && !batch.ops.is_empty() {
+            if bytes > batch_bytes && !batch.ops.is_empty() {
                 break;
             }
             batch.ops.extend(self.ops.pop_front());
         }
-        batch.committed = std::mem::take(&mut self.committed);
-        self.committed_since = None;
+        batch.committed = self.committed.take(self.ops.front().map(|queued| queued.number));
         batch.last = self.closing && self.ops.is_empty();
         batch
     }

@@ -232,6 +232,37 @@ fn a_failed_fsync_is_final_and_nothing_of_it_is_acknowledged() {
 }
 
 #[test]
+fn a_committed_position_is_never_durable_before_what_was_submitted_before_it() {
+    let mut met = 0;
+    for operations in 0..8 {
+        let disk = Forgetful::default();
+        let (wal, _) = open(&disk);
+        let group = wal.group(1);
+        disk.hold_sync_of(Some(".segment"));
+        group.append(vec![entry(0, b"held")], waiter().0).unwrap();
+        eventually("the sync thread is busy", || disk.holds());
+        // More than one batch.
+        (1..5).for_each(|index| group.append(vec![entry(index, &[1; 3_000])], waiter().0).unwrap());
+        group.save_committed(Bytes::from_static(b"4")).unwrap();
+        disk.dies_after(operations);
+        disk.hold_sync_of(None);
+        eventually("it is over", || {
+            wal.stats().stopped.is_some() || wal.stats().queued_bytes == 0
+        });
+        let left = disk.power_cut(Cut::Clean);
+        drop((wal, group));
+        let (wal, _) = open(&left);
+        let state = wal.group(1).state();
+        met += usize::from(state.committed.is_none() && state.last.is_some_and(|last| (1..4).contains(&last)));
+        assert!(
+            state.committed.is_none() || state.last == Some(4),
+            "after {operations} operations: {state:?}"
+        );
+    }
+    assert!(met > 0, "the power never went between two batches");
+}
+
+#[test]
 fn nothing_is_released_before_the_next_segments_checkpoint_is_durable() {
     let disk = Forgetful::default();
     let (wal, _) = open(&disk);

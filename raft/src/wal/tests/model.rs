@@ -2,6 +2,7 @@
 //!
 //! The model is a list of steps, one for each entry, vote, truncation and purge in the order of submission. After a
 //! power cut the log must be the state after some number of steps, and not after fewer than were acknowledged.
+//! A committed position may be older than that state, but never one that was saved after it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -76,7 +77,8 @@ struct Run {
     base: BTreeMap<u64, Model>,
     steps: Vec<(u64, Step)>,
     now: BTreeMap<u64, Model>,
-    committed: BTreeMap<u64, Vec<Bytes>>,
+    /// Committed positions, with the number of steps before each.
+    committed: BTreeMap<u64, Vec<(usize, Bytes)>>,
     /// So many steps were acknowledged.
     acknowledged: Arc<AtomicUsize>,
     failures: Arc<AtomicU64>,
@@ -152,8 +154,12 @@ impl Run {
                 group.save_vote(vote, done)
             }
             14..16 => {
+                self.serial += 1;
                 let committed = Bytes::from(format!("committed {}", self.serial));
-                self.committed.entry(id).or_default().push(committed.clone());
+                self.committed
+                    .entry(id)
+                    .or_default()
+                    .push((self.steps.len(), committed.clone()));
                 group.save_committed(committed)
             }
             16..18 => {
@@ -296,25 +302,38 @@ impl Run {
         for (id, step) in &self.steps[..must_have] {
             model.get_mut(id).unwrap().take(step);
         }
-        let mut at = must_have;
-        while found != model {
-            assert!(
-                at < self.steps.len(),
+        // Several prefixes may come to the same state: what follows must be possible with the longest of them.
+        let mut longest = (found == model).then_some(must_have);
+        let mut last = model.clone();
+        for (at, (id, step)) in self.steps.iter().enumerate().skip(must_have) {
+            last.get_mut(id).unwrap().take(step);
+            if found == last {
+                longest = Some(at + 1);
+            }
+        }
+        let at = longest.unwrap_or_else(|| {
+            panic!(
                 "seed {}: no prefix of {must_have}.. fits: {}",
                 self.seed,
                 differences(&found, &model)
-            );
-            let (id, step) = &self.steps[at];
-            model.get_mut(id).unwrap().take(step);
-            at += 1;
-        }
+            )
+        });
         for id in 0..GROUPS {
-            if let Some(committed) = self.wal.group(id).state().committed {
-                assert!(self.committed[&id].contains(&committed));
-            }
+            let Some(committed) = self.wal.group(id).state().committed else {
+                self.committed.remove(&id);
+                continue;
+            };
+            let saved = self.committed[&id].iter().find(|(_, saved)| *saved == committed);
+            let (steps, _) = saved.unwrap_or_else(|| panic!("seed {}: {committed:?} was never saved", self.seed));
+            assert!(
+                *steps <= at,
+                "seed {}: {committed:?} came after step {steps}, but only {at} are there",
+                self.seed
+            );
+            self.committed.insert(id, vec![(0, committed)]);
         }
-        self.now = model.clone();
-        self.base = model;
+        self.now = found.clone();
+        self.base = found;
         self.steps.clear();
         self.acknowledged = Arc::default();
         self.failures = Arc::default();
