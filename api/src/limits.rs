@@ -24,7 +24,7 @@ pub const HEADERS: usize = 64;
 pub const HEAD_SECONDS: u64 = 10;
 /// Longest time for a JSON body to arrive, in seconds.
 pub const BODY_SECONDS: u64 = 20;
-/// Longest pause inside a streamed body, in seconds.
+/// Longest pause inside a streamed body, and longest time for which a client takes nothing of what it is sent, in seconds.
 pub const STREAM_IDLE_SECONDS: u64 = 30;
 /// How long a follower of events hears nothing before it gets a sign of life, in seconds.
 pub const SIGN_OF_LIFE_SECONDS: u64 = 15;

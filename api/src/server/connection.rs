@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::phase::Phase;
+use super::progress::Progress;
 use crate::error::{Code, Error};
 use crate::front::{Front, Origin};
 use crate::limits;
@@ -21,6 +22,7 @@ use crate::service::BoxStream;
 
 /// How long the accept loop rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) async fn accept(front: &Arc<Front>, connections: &TaskTracker, listener: TcpListener) -> io::Result<()> {
     loop {
         let accepted = tokio::select! {
@@ -65,11 +67,13 @@ async fn serve_client(front: Arc<Front>, mut stream: TcpStream) {
         tracing::debug!(%error, "turn off Nagle's algorithm");
     }
     let head = front.config.head;
+    let stream = Progress::new(stream, front.config.stream_idle);
     serve(&front, stream, Origin::Client, Some(head)).await;
 }
 
 pub(super) async fn serve_node(front: Arc<Front>, stream: BoxStream) {
-    // No limit on idle time: the other node decides when it needs the connection no more.
+    // No limit on idle time: the other node decides when it needs the connection no more. None on writes either: behind a reply
+    // that makes no progress is a client of that node, which lets both go.
     serve(&front, stream, Origin::Node, None).await;
 }
 

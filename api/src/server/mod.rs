@@ -15,6 +15,7 @@
 
 mod connection;
 mod phase;
+mod progress;
 
 use std::io;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub struct ServerConfig {
     pub body: Duration,
     /// Largest JSON body, in bytes.
     pub body_bytes: usize,
-    /// Longest pause inside a streamed body.
+    /// Longest pause inside a streamed body, and longest time for which a client takes nothing of what it is sent.
     pub stream_idle: Duration,
     /// How long a follower of events hears nothing before it gets a sign of life.
     pub sign_of_life: Duration,

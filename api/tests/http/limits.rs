@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::body::record::{Fields, NewRecord};
 use api::ids::NodeNumber;
 use api::server::ServerConfig;
 use api::service::Location;
@@ -10,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::memory::Peer;
-use crate::support::{JSON, Running, problem, read_all};
+use crate::support::{JSON, LONG, Running, problem, read_all};
 
 fn impatient() -> ServerConfig {
     let short = Duration::from_millis(150);
@@ -68,6 +69,37 @@ async fn a_request_that_takes_too_long_says_whether_it_may_have_had_an_effect() 
     let read = problem(&node.ask(Method::GET, "records/tasks", None).await);
     assert_eq!((read.status, read.outcome), (504, api::error::Outcome::NotApplied));
     node.service.release();
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_loses_its_connection() {
+    let node = Running::with(ServerConfig {
+        stream_idle: Duration::from_millis(150),
+        ..ServerConfig::default()
+    })
+    .await;
+    // More than the system's buffers hold: the reply cannot be finished.
+    let big = Fields::from_iter([("text".to_owned(), "x".repeat(900_000).into())]);
+    for _ in 0..30 {
+        let new = NewRecord {
+            id: None,
+            fields: big.clone(),
+        };
+        node.client("cnt_member")
+            .record_create("acme", "tasks", &new, None)
+            .await
+            .expect("created");
+    }
+    let mut silent = Vec::new();
+    for path in ["export", "records/tasks"] {
+        let mut stream = TcpStream::connect(node.address).await.expect("a connection");
+        let request = format!("GET /v1/tenants/acme/{path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer cnt_admin\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream.readable().await.expect("the reply has begun");
+        silent.push(stream);
+    }
+    // Replies under way are finished before a server ends; these can only be given up.
+    assert_eq!(node.server.drain(LONG).await, 0);
 }
 
 #[tokio::test]
