@@ -4,6 +4,9 @@
 //! entry, and then answers. It is the only thread that calls `apply` and `install`, so the machine sees one change at a time. An
 //! error or a panic of the machine stops the group here: the reason is kept, everything that waits is dropped, which its proposers
 //! see as an unknown outcome, and nothing more is applied.
+//!
+//! A leader bounds what its machine gets where proposals are admitted. A follower, and a replica that replays its log at open, cannot
+//! refuse what is committed: there the thread pauses before a batch while the machine says that it is overloaded, for a bounded time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -18,10 +22,15 @@ use openraft::storage::ApplyResponder;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::codec::{mark_of, read_mark};
-use crate::limits::{APPLY_BATCH_BYTES_MAX, APPLY_BATCH_ENTRIES_MAX, APPLY_QUEUE_BYTES_MAX, APPLY_QUEUE_ENTRIES_MAX};
+use crate::limits::{
+    APPLY_BATCH_BYTES_MAX, APPLY_BATCH_ENTRIES_MAX, APPLY_PAUSE_MS, APPLY_QUEUE_BYTES_MAX, APPLY_QUEUE_ENTRIES_MAX,
+};
 use crate::stage::Stages;
 use crate::typ::{Applied, LogId, RaftEntry, SnapshotMeta, StoredMembership, Types, index_of};
 use crate::{Entry, Error, GroupId, SnapshotSink, StateMachine};
+
+/// Between two looks at whether the machine has got over what it was given.
+const APPLY_PAUSE_STEP: Duration = Duration::from_millis(2);
 
 /// One thing for the apply thread to do.
 pub(crate) enum Work {
@@ -61,6 +70,8 @@ pub(crate) struct ApplyQueue {
     entries: Semaphore,
     bytes: Semaphore,
     opening: AtomicBool,
+    /// This replica leads: what it applies is bounded by what it admits.
+    pub(crate) leads: AtomicBool,
     /// What the machine has applied, as raft knows it.
     state: Mutex<(Option<LogId>, StoredMembership)>,
     applied: watch::Sender<u64>,
@@ -106,6 +117,7 @@ impl ApplyQueue {
             entries: Semaphore::new(APPLY_QUEUE_ENTRIES_MAX),
             bytes: Semaphore::new(APPLY_QUEUE_BYTES_MAX as usize),
             opening: AtomicBool::new(true),
+            leads: AtomicBool::new(false),
             state: Mutex::new((meta.last_log_id, meta.last_membership)),
             applied: watch::Sender::new(index_of(meta.last_log_id.as_ref())),
             stopped: Mutex::new(None),
@@ -150,14 +162,27 @@ impl ApplyQueue {
         }
     }
 
-    /// Stops the group for a reason; the first one is kept.
+    /// Stops the group because it can no longer go on; the first reason is kept.
     pub(crate) fn fail(&self, why: String) {
+        if self.stop_for(why.clone()) {
+            tracing::error!(group = self.id.0, why, "group stopped on this node");
+        }
+    }
+
+    /// The same, because it was asked to.
+    pub(crate) fn end(&self, why: &str) {
+        if self.stop_for(why.to_owned()) {
+            tracing::debug!(group = self.id.0, why, "group ended on this node");
+        }
+    }
+
+    /// Stops it, unless it has stopped already.
+    fn stop_for(&self, why: String) -> bool {
         {
             let mut stopped = lock(&self.stopped);
             if stopped.is_some() {
-                return;
+                return false;
             }
-            tracing::error!(group = self.id.0, why, "group stopped on this node");
             *stopped = Some(why);
             self.is_stopped.store(true, Ordering::Release);
         }
@@ -165,6 +190,7 @@ impl ApplyQueue {
         // Whoever waits for an index learns that it will not come.
         self.applied.send_modify(|_| ());
         self.stop.notify_one();
+        true
     }
 
     /// Ends the thread after the batch that it is in. What waits is dropped.
@@ -292,9 +318,23 @@ impl ApplyQueue {
             }
             Some(last) => {
                 batch.push(last);
+                self.wait_for_machine();
                 self.do_entries(batch, given)
             }
             None => Ok(()),
+        }
+    }
+
+    /// Pauses while the machine has been given too much, but only for so long: a follower that stops would hold up what waits for it
+    /// there, and a machine that does not get over it must not end the group. A leader never pauses here.
+    fn wait_for_machine(&self) {
+        let deadline = Instant::now() + Duration::from_millis(APPLY_PAUSE_MS);
+        while self.machine.overloaded()
+            && (self.is_opening() || !self.leads.load(Ordering::Acquire))
+            && !lock(&self.waiting).closed
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(APPLY_PAUSE_STEP);
         }
     }
 

@@ -71,6 +71,7 @@ fn observe(replica: &Replica, lease: Duration) -> bool {
         }
     };
     replica.lead.set(leader, leads);
+    replica.queue.leads.store(leads, Ordering::Release);
     settling
 }
 

@@ -36,6 +36,10 @@ pub(crate) const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
 /// Payload bytes of one apply batch (a single larger entry is its own batch).
 pub(crate) const APPLY_BATCH_BYTES_MAX: usize = 8 << 20;
 
+/// How long apply pauses before a batch for a machine that is overloaded, ms, at most. Higher: reads on such a follower wait longer.
+/// Lower: its memory grows faster.
+pub(crate) const APPLY_PAUSE_MS: u64 = 2_000;
+
 /// Entries of one append request. Higher: a slow follower acknowledges in larger steps. Lower: more requests under load.
 pub(crate) const APPEND_ENTRIES_MAX: u64 = 2_048;
 

@@ -299,6 +299,29 @@ async fn a_machine_that_halted_by_itself_stops_its_group_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_whose_machine_is_overloaded_applies_later_but_goes_on() {
+    let cluster = Cluster::started(3, &[1]).await;
+    cluster.propose(1, 1).await;
+    let leader = cluster.leader(1).await;
+    cluster.converged(1).await;
+    for id in cluster.running() {
+        cluster.machine(id, 1).overloaded.store(true, Ordering::Relaxed);
+    }
+    let follower = cluster.running().into_iter().find(|id| *id != leader).unwrap();
+    let at = cluster.propose(1, 1).await;
+    assert!(cluster.group(leader, 1).applied() >= at, "the leader does not pause");
+    let behind = cluster.group(follower, 1);
+    assert!(!behind.wait_applied(at, Duration::from_millis(500)).await, "it pauses");
+    // For a bounded time, although its machine does not get over it.
+    assert!(behind.wait_applied(at, DEADLINE).await);
+    for id in cluster.running() {
+        cluster.machine(id, 1).overloaded.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(cluster.converged(1).await.total, 2);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proposals_wait_while_the_machine_is_over_its_limit() {
     let cluster = Cluster::started(3, &[1]).await;
     cluster.propose(1, 1).await;
