@@ -11,6 +11,7 @@ use http::header::{ALLOW, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
 use crate::error::{Code, Error, Result};
@@ -18,7 +19,7 @@ use crate::forward::Pool;
 use crate::ids::Id;
 use crate::metrics::Metrics;
 use crate::query::Query;
-use crate::read::RequestBody;
+use crate::read::{RequestBody, Room};
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, probes};
@@ -45,7 +46,9 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) phases: Phases,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) waiters: tokio::sync::Semaphore,
+    pub(crate) waiters: Semaphore,
+    /// Room for bodies that are kept before a gate, in bytes.
+    pub(crate) kept_bodies: Semaphore,
 }
 
 /// One request, on its way.
@@ -58,6 +61,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) timing: &'a Arc<Timing>,
     pub(crate) query: Query,
     pub(crate) body: RequestBody,
+    /// The room that the body takes, if it was read before the gate.
+    room: Option<SemaphorePermit<'a>>,
     pub(crate) started: Instant,
     /// When it has taken too long; the time that its body took is added.
     deadline: Instant,
@@ -66,12 +71,13 @@ pub(crate) struct Asked<'a> {
 impl Front {
     pub(crate) fn new(service: Arc<dyn Service>, config: ServerConfig) -> Self {
         Self {
+            kept_bodies: Semaphore::new(config.kept_bodies_bytes.min(Semaphore::MAX_PERMITS)),
             service,
             config,
             metrics: Metrics::new(),
             phases: Phases::new(),
             pool: Arc::default(),
-            waiters: tokio::sync::Semaphore::new(crate::limits::LEADER_WAITERS),
+            waiters: Semaphore::new(crate::limits::LEADER_WAITERS),
         }
     }
 
@@ -105,6 +111,7 @@ impl Front {
                     timing,
                     query,
                     body,
+                    room: None,
                     started,
                     deadline,
                 };
@@ -170,9 +177,23 @@ impl Asked<'_> {
     /// Reads a body that is not a stream, and reads the query: after this a handler does not wait for the client.
     pub(crate) async fn receive(&mut self) -> Result<()> {
         self.query = Query::parse(self.head.uri.query())?;
+        self.read(Room::Unlimited).await
+    }
+
+    /// Reads a body that is not a stream, of somebody who has passed no gate yet: there is only so much room for those.
+    pub(crate) async fn receive_before_gate(&mut self) -> Result<()> {
+        self.query = Query::parse(self.head.uri.query())?;
+        let mut taken = self.room.take();
+        let read = self.read(Room::Of(&self.front.kept_bodies, &mut taken)).await;
+        self.room = taken;
+        read
+    }
+
+    async fn read(&mut self, room: Room<'_, '_>) -> Result<()> {
         if !self.found.route.streams {
             let before = Instant::now();
-            self.body.whole(self.front.config.body_bytes, self.front.config.body).await?;
+            let (most, within) = (self.front.config.body_bytes, self.front.config.body);
+            self.body.whole(most, within, room).await?;
             self.deadline += before.elapsed();
         }
         Ok(())
@@ -206,7 +227,8 @@ impl Asked<'_> {
 
     /// The body, which [`Asked::receive`] has read.
     pub(crate) async fn bytes(&mut self) -> Result<Bytes> {
-        self.body.whole(self.front.config.body_bytes, self.front.config.body).await
+        let (most, within) = (self.front.config.body_bytes, self.front.config.body);
+        self.body.whole(most, within, Room::Unlimited).await
     }
 
     /// A part of the path, as an id.

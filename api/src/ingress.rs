@@ -169,7 +169,7 @@ async fn send_to(
     node: NodeNumber,
     waiting: &mut Waiting<'_>,
 ) -> Result<Option<Reply>> {
-    asked.receive().await?;
+    asked.receive_before_gate().await?;
     asked.front.metrics.forwarded();
     let attempt = forward::send(asked, node).await?;
     asked.clock(Stage::Ingress, asked.started);

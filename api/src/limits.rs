@@ -36,6 +36,12 @@ pub const CONNECTIONS: usize = 10_000;
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Largest body that ingress keeps so that it can send a request again, in bytes.
 pub const REPLAY_BYTES: usize = BODY_BYTES;
+/// Most bytes of request bodies that a node keeps before their senders have passed a gate: those that it sends on to another
+/// node, whose gate it is. Raised: whoever has no token at all can make a node hold more memory. Lowered: fewer large writes
+/// can be on their way to other nodes at a time.
+pub const KEPT_BODIES_BYTES: usize = 256 * 1024 * 1024;
+/// How long such a body waits for room, in milliseconds.
+pub const KEPT_BODIES_WAIT_MILLIS: u64 = 1_000;
 /// How long a request waits for a leader, in milliseconds.
 pub const LEADER_WAIT_MILLIS: u64 = 2_000;
 /// Most requests of a node that wait for a leader at a time.
@@ -46,4 +52,6 @@ const _: () = assert!(CURSOR_BYTES >= (4 * 2 * 1_024 + 256) / 3 * 4);
 const _: () = assert!(HEAD_BYTES >= CURSOR_BYTES + 4 * 3 * 1_024 + 4_096);
 const _: () = assert!(IMPORT_LINE_BYTES <= BODY_BYTES);
 const _: () = assert!(SIGN_OF_LIFE_SECONDS < STREAM_IDLE_SECONDS);
+const _: () = assert!(KEPT_BODIES_BYTES >= 64 * REPLAY_BYTES);
+const _: () = assert!(KEPT_BODIES_WAIT_MILLIS < 1_000 * BODY_SECONDS);
 const _: () = assert!(REPLAY_BYTES >= BODY_BYTES);

@@ -9,9 +9,10 @@ use http::header::CONTENT_TYPE;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::{Code, Error, Result};
-use crate::limits::IMPORT_LINE_BYTES;
+use crate::limits::{IMPORT_LINE_BYTES, KEPT_BODIES_WAIT_MILLIS};
 use crate::service::LineSource;
 
 /// The body of a request.
@@ -35,14 +36,14 @@ impl RequestBody {
     }
 
     /// All of the body, which stays for another attempt.
-    pub(crate) async fn whole(&mut self, most: usize, within: Duration) -> Result<Bytes> {
+    pub(crate) async fn whole(&mut self, most: usize, within: Duration, room: Room<'_, '_>) -> Result<Bytes> {
         match std::mem::replace(self, Self::Gone) {
             Self::Kept(bytes) => {
                 *self = Self::Kept(bytes.clone());
                 Ok(bytes)
             }
             Self::Waiting(incoming) => {
-                let bytes = match tokio::time::timeout(within, collect(incoming, most)).await {
+                let bytes = match tokio::time::timeout(within, collect(incoming, most, room)).await {
                     Ok(result) => result?,
                     Err(_) => {
                         return Err(Error::new(
@@ -69,7 +70,49 @@ impl RequestBody {
     }
 }
 
-async fn collect(mut incoming: Incoming, most: usize) -> Result<Bytes> {
+/// Where a body that is read as a whole may be kept.
+pub(crate) enum Room<'r, 'a> {
+    /// Its sender has passed the gate: the limits of a request are enough.
+    Unlimited,
+    /// In what is left of a budget in bytes; what it has taken of that.
+    Of(&'a Semaphore, &'r mut Option<SemaphorePermit<'a>>),
+}
+
+impl Room<'_, '_> {
+    /// Makes room for bytes that have arrived. What a sender only announces takes none, or announcing would be enough to use up
+    /// what there is.
+    async fn take(&mut self, bytes: usize) -> Result<()> {
+        let Self::Of(budget, taken) = self else { return Ok(()) };
+        let wait = Duration::from_millis(KEPT_BODIES_WAIT_MILLIS);
+        let wanted = budget.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX));
+        match tokio::time::timeout(wait, wanted).await {
+            Ok(Ok(more)) => {
+                match taken {
+                    Some(taken) => taken.merge(more),
+                    None => **taken = Some(more),
+                }
+                Ok(())
+            }
+            _ => {
+                let full = Error::new(
+                    Code::Unavailable,
+                    "this node holds too many bodies of requests for other nodes",
+                );
+                Err(full.retry_after(wait))
+            }
+        }
+    }
+
+    /// What to allocate at first for a body of an announced size.
+    fn capacity(&self, announced: usize) -> usize {
+        match self {
+            Self::Unlimited => announced,
+            Self::Of(..) => 0,
+        }
+    }
+}
+
+async fn collect(mut incoming: Incoming, most: usize, mut room: Room<'_, '_>) -> Result<Bytes> {
     let too_large = || Error::new(Code::TooLarge, format!("the body is larger than {most} bytes"));
     let expected = incoming.size_hint().lower();
     if expected > most as u64 {
@@ -78,16 +121,19 @@ async fn collect(mut incoming: Incoming, most: usize) -> Result<Bytes> {
     let Some(first) = piece(&mut incoming).await? else {
         return Ok(Bytes::new());
     };
+    room.take(first.len()).await?;
     if first.len() as u64 == expected {
         // The usual case: the whole body came in one piece, which is used as it is.
         return Ok(first);
     }
-    let mut all = BytesMut::with_capacity(usize::try_from(expected).unwrap_or(most).max(first.len()));
+    let announced = usize::try_from(expected).unwrap_or(most);
+    let mut all = BytesMut::with_capacity(room.capacity(announced).max(first.len()));
     all.extend_from_slice(&first);
     while let Some(next) = piece(&mut incoming).await? {
         if all.len() + next.len() > most {
             return Err(too_large());
         }
+        room.take(next.len()).await?;
         all.extend_from_slice(&next);
     }
     if all.len() > most {

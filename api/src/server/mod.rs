@@ -43,6 +43,8 @@ pub struct ServerConfig {
     pub body: Duration,
     /// Largest JSON body, in bytes.
     pub body_bytes: usize,
+    /// Most bytes of request bodies that are kept before their senders have passed a gate.
+    pub kept_bodies_bytes: usize,
     /// Longest pause inside a streamed body, and longest time for which a client takes nothing of what it is sent.
     pub stream_idle: Duration,
     /// How long a follower of events hears nothing before it gets a sign of life.
@@ -63,6 +65,7 @@ impl Default for ServerConfig {
             head: Duration::from_secs(limits::HEAD_SECONDS),
             body: Duration::from_secs(limits::BODY_SECONDS),
             body_bytes: limits::BODY_BYTES,
+            kept_bodies_bytes: limits::KEPT_BODIES_BYTES,
             stream_idle: Duration::from_secs(limits::STREAM_IDLE_SECONDS),
             sign_of_life: Duration::from_secs(limits::SIGN_OF_LIFE_SECONDS),
             request: Duration::from_secs(limits::REQUEST_SECONDS),

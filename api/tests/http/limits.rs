@@ -1,8 +1,10 @@
 //! Clients that are slow, greedy or many.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::record::{Fields, NewRecord};
+use api::client::Call;
 use api::ids::NodeNumber;
 use api::server::ServerConfig;
 use api::service::Location;
@@ -10,8 +12,8 @@ use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::memory::Peer;
-use crate::support::{JSON, LONG, Running, problem, read_all};
+use crate::memory::{Peer, placement};
+use crate::support::{JSON, LONG, Running, problem, read_all, until};
 
 fn impatient() -> ServerConfig {
     let short = Duration::from_millis(150);
@@ -134,6 +136,45 @@ async fn the_longest_cursor_fits_with_the_values_that_are_compared() {
         "the cursor is not one of this list",
         "the service has read it"
     );
+}
+
+#[tokio::test]
+async fn bodies_that_no_gate_has_seen_are_kept_within_a_budget_of_the_node() {
+    let config = ServerConfig {
+        kept_bodies_bytes: 1_000,
+        ..ServerConfig::default()
+    };
+    let (ingress, leader) = (Running::with(config).await, Running::start().await);
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    leader.service.held.store(true, Ordering::SeqCst);
+    let body = format!("{{\"fields\":{{\"text\":\"{}\"}}}}", "x".repeat(600));
+    let call = |tenant: &str| Call::new(Method::POST, format!("/v1/tenants/{tenant}/records/tasks")).body(JSON, body.clone());
+    let first = tokio::spawn({
+        let (client, call) = (ingress.client("cnt_member"), call("acme"));
+        async move { client.call(call).await }
+    });
+    until("the first body is kept", || leader.service.count("record_create") == 1).await;
+    let second = ingress.client("no token").call(call("acme")).await.expect("an answer");
+    let refused = problem(&second);
+    assert_eq!(
+        (refused.code.as_str(), refused.outcome),
+        ("unavailable", api::error::Outcome::NotApplied)
+    );
+    assert_eq!(second.headers["retry-after"], "1");
+    // Requests without a body, and those that are served here, behind this node's own gate, go on.
+    assert_eq!(ingress.ask(Method::GET, "collections", None).await.status, 200);
+    ingress.service.locate_by(|slug| match slug.as_str() {
+        "here" => Location::Here(placement(slug)),
+        _ => Location::Node(NodeNumber(2)),
+    });
+    let here = ingress.client("cnt_member").call(call("here")).await.expect("an answer");
+    assert_eq!(here.status, 201);
+    leader.service.release();
+    assert_eq!(first.await.expect("a task").expect("an answer").status, 201);
+    // Its room is free again.
+    let third = ingress.client("cnt_member").call(call("acme")).await.expect("an answer");
+    assert_eq!(third.status, 201);
 }
 
 #[tokio::test]
