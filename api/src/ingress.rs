@@ -173,6 +173,10 @@ async fn send_to(
     asked.front.metrics.forwarded();
     let attempt = forward::send(asked, node).await?;
     asked.clock(Stage::Ingress, asked.started);
+    if matches!(attempt, Attempt::Unsent | Attempt::Broken) {
+        // A hint that leads to a node that is gone would lead the next attempt there too.
+        asked.front.service.leader_hint(slug, None);
+    }
     match attempt {
         Attempt::Answered(reply) => return Ok(Some(*reply)),
         Attempt::NotLeader { leader, unknown } => {

@@ -187,6 +187,20 @@ async fn a_leadership_lost_under_way_leaves_the_outcome_unknown_without_a_key() 
 }
 
 #[tokio::test]
+async fn a_hint_that_leads_to_a_node_that_is_gone_is_dropped() {
+    for peer in [|_| Peer::Refuses, |server| Peer::Breaks(Arc::new(AtomicU64::new(1)), server)] {
+        let (ingress, gone) = pair(ServerConfig::default()).await;
+        let leader = Running::start().await;
+        ingress.service.peer(2, peer(gone.server.clone()));
+        ingress.service.peer(3, Peer::Serves(leader.server.clone()));
+        // Node 2 is a hint's; without it the directory knows node 3.
+        ingress.service.locate_without_hint_by(|_| Location::Node(NodeNumber(3)));
+        ingress.client("cnt_member").me("acme").await.expect("served by node 3");
+        assert_eq!((ingress.service.hints(), leader.service.count("me")), (vec![None], 1));
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_refuses_is_waited_for() {
     let (ingress, leader) = pair(ServerConfig::default()).await;
     ingress.service.peer(2, Peer::Refuses);

@@ -47,6 +47,7 @@ struct State {
     hints: Vec<Option<NodeNumber>>,
     locate: Option<Locate>,
     behind: Option<Locate>,
+    unhinted: Option<Locate>,
     next_query: Option<ListQuery>,
 }
 
@@ -137,6 +138,11 @@ impl Memory {
     /// What is located once the copy of the directory has been refreshed.
     pub(crate) fn locate_after_refresh_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
         self.state().behind = Some(Box::new(locate));
+    }
+
+    /// What is located once a hint has been dropped.
+    pub(crate) fn locate_without_hint_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
+        self.state().unhinted = Some(Box::new(locate));
     }
 
     pub(crate) fn peer(&self, node: u64, peer: Peer) {

@@ -98,7 +98,13 @@ impl Service for Memory {
     }
 
     fn leader_hint(&self, _slug: Option<&Slug>, leader: Option<NodeNumber>) {
-        self.state().hints.push(leader);
+        let mut state = self.state();
+        state.hints.push(leader);
+        if leader.is_none()
+            && let Some(locate) = state.unhinted.take()
+        {
+            state.locate = Some(locate);
+        }
     }
 
     async fn dial(&self, node: NodeNumber) -> io::Result<BoxStream> {
