@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -215,7 +214,7 @@ impl Group {
 
     /// Waits while the machine, or the log, asks for a pause.
     async fn wait_under_limit(&self) -> Result<(), ProposeError> {
-        let over = || self.replica.log_full.load(Ordering::Acquire) || self.replica.machine.over_limit();
+        let over = || self.replica.room.is_full() || self.replica.machine.over_limit();
         if !over() {
             return Ok(());
         }
@@ -309,16 +308,8 @@ impl Group {
         let own = NodeId(self.replica.node);
         let status = self.status();
         let fit = |node: &NodeId| *node != own && self.replica.net.reachable(node.0);
-        let best = || {
-            status
-                .voters
-                .iter()
-                .copied()
-                .filter(fit)
-                .max_by_key(|node| status.matched.get(node).copied())
-        };
         let to = to
-            .or_else(best)
+            .or_else(|| self.replica.successor())
             .ok_or_else(|| Error::Refused("no other voter is reachable".to_owned()))?;
         if to == own {
             return Ok(to);

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
 use crate::barrier::Barrier;
+use crate::log_room::LogRoom;
 use crate::log_store::{LogSize, LogStore};
 use crate::peer::{Book, LinkTask, Net, OnStream, PeerFactory, accept_loop, commit_identity, log_dir};
 use crate::replica::{Lead, Replica};
@@ -25,7 +26,7 @@ use crate::tls::Tls;
 use crate::typ::{Raft, SharedConfig};
 use crate::wal::{LogOptions, LogStats, RealDisk, Wal};
 use crate::{
-    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, peer,
+    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, log_room, peer,
 };
 
 /// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
@@ -93,7 +94,7 @@ pub(crate) struct HostInner {
     wal: Wal,
     config: SharedConfig,
     timing: Timing,
-    log_bytes_max: u64,
+    room: Arc<LogRoom>,
     stop: Mutex<Option<oneshot::Sender<Stop>>>,
     apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -117,7 +118,7 @@ impl Host {
         let raft_config = raft_config(&config)?;
         let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
-        let log_bytes_max = config.log.max_bytes;
+        let (log_options, room) = (config.log.clone().checked(), Arc::new(LogRoom::default()));
         let (wal, recovery) =
             Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
@@ -129,6 +130,9 @@ impl Host {
         let thread = RaftThread {
             net: Arc::clone(&net),
             wal: wal.clone(),
+            room: Arc::clone(&room),
+            log_options,
+            log_dir: log_dir(&config.dir),
             links,
             listener: config.listener,
             on_stream: config.on_stream,
@@ -142,7 +146,7 @@ impl Host {
             wal,
             config: raft_config,
             timing: config.timing,
-            log_bytes_max,
+            room,
             stop: Mutex::new(Some(stop)),
             apply_threads,
         };
@@ -252,14 +256,14 @@ impl HostInner {
             net: Arc::clone(&self.net),
             barrier_wait_ms: (4 * self.timing.election_max_ms).clamp(shortest, longest),
             lead: Lead::new(),
-            log_full: false.into(),
+            room: Arc::clone(&self.room),
         });
         if !self.net.inbox.add(Arc::clone(&replica)) {
             let _ = replica.raft.shutdown().await;
             return Err(Error::AlreadyOpen(id));
         }
         let lease = Duration::from_millis(self.timing.election_max_ms);
-        tokio::spawn(keeper::run(Arc::clone(&replica), self.wal.clone(), self.log_bytes_max, lease));
+        tokio::spawn(keeper::run(Arc::clone(&replica), lease));
         tokio::spawn(barrier::run(Arc::clone(&replica), waiting));
         Ok(replica)
     }
@@ -301,6 +305,9 @@ fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
 struct RaftThread {
     net: Arc<Net>,
     wal: Wal,
+    room: Arc<LogRoom>,
+    log_options: LogOptions,
+    log_dir: PathBuf,
     links: Vec<LinkTask>,
     listener: std::net::TcpListener,
     on_stream: OnStream,
@@ -340,6 +347,8 @@ impl RaftThread {
             for link in links {
                 tokio::spawn(link.run(Arc::clone(net)));
             }
+            let (room, dir) = (Arc::clone(&self.room), self.log_dir.clone());
+            tokio::spawn(log_room::run(room, self.wal.clone(), self.log_options.clone(), dir, Arc::clone(net)));
             tokio::spawn(accept_loop(Arc::clone(net), listener, on_stream));
             let answer = stopped.await.ok();
             for replica in net.inbox.take_all() {

@@ -38,6 +38,11 @@ impl Inbox {
         }
     }
 
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Takes all groups out.
     pub(crate) fn take_all(&self) -> Vec<Arc<Replica>> {
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
@@ -56,6 +61,10 @@ pub(crate) async fn answer(replica: &Replica, kind: Kind, payload: Bytes) -> Res
     match kind {
         Kind::APPEND => {
             let request = read_append(payload).map_err(|error| error.to_string())?;
+            if !request.entries.is_empty() && replica.room.is_full() {
+                // openraft would end the group on this node with the first entry that the log refuses. So the leader asks again.
+                return Err("the log of this node is full".to_owned());
+            }
             let response = raft.append_entries(request).await.map_err(|error| fatal(&error))?;
             Ok(encode(&AppendReplyV1::from(response)))
         }

@@ -8,10 +8,9 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::limits::{KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
+use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
 use crate::replica::Replica;
 use crate::typ::index_of;
-use crate::wal::Wal;
 
 /// Between two looks at whether a new leader's quorum has answered, ms.
 const SETTLE_MS: u64 = 2;
@@ -20,11 +19,11 @@ const SETTLE_MS: u64 = 2;
 const PURGE_STEPS: u64 = 32;
 
 /// Runs as long as the group does.
-pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, log_bytes_max: u64, lease: Duration) {
+pub(crate) async fn run(replica: Arc<Replica>, lease: Duration) {
     let mut changes = replica.raft.server_metrics();
     let mut tick = interval(Duration::from_millis(KEEPER_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut log = LogKeeper::default();
+    let (mut log, mut full) = (LogKeeper::default(), FullLeader::default());
     loop {
         let settling = observe(&replica, lease);
         tokio::select! {
@@ -37,10 +36,8 @@ pub(crate) async fn run(replica: Arc<Replica>, wal: Wal, log_bytes_max: u64, lea
                     replica.queue.fail(format!("machine: {why}"));
                     continue;
                 }
-                let stats = wal.stats();
-                replica.log_full.store(stats.full.is_some(), Ordering::Release);
-                // What followers might still want gives way to what must be written.
-                let pressed = stats.full.is_some() || stats.live_bytes > log_bytes_max / 2;
+                let pressed = replica.room.is_pressed();
+                full.tend(&replica).await;
                 log.tend(&replica, pressed).await;
             }
         }
@@ -73,6 +70,33 @@ fn observe(replica: &Replica, lease: Duration) -> bool {
     replica.lead.set(leader, leads);
     replica.queue.leads.store(leads, Ordering::Release);
     settling
+}
+
+/// Hands over when the node's log has been without room for a while: another node may have some, and a leader without cannot do
+/// what it is there for.
+#[derive(Default)]
+struct FullLeader {
+    since: Option<std::time::Instant>,
+    tried: Option<std::time::Instant>,
+}
+
+impl FullLeader {
+    async fn tend(&mut self, replica: &Replica) {
+        if !(replica.room.is_full() && replica.lead.leads()) {
+            self.since = None;
+            return;
+        }
+        let long = |since: std::time::Instant, ms| since.elapsed() >= Duration::from_millis(ms);
+        let since = *self.since.get_or_insert_with(std::time::Instant::now);
+        if !long(since, FULL_LEADER_MS) || self.tried.is_some_and(|tried| !long(tried, FULL_LEADER_AGAIN_MS)) {
+            return;
+        }
+        self.tried = Some(std::time::Instant::now());
+        if let Some(to) = replica.successor() {
+            tracing::warn!(group = replica.id.0, to = to.0, "handing over leadership: the log of this node is full");
+            let _ = replica.raft.trigger().transfer_leader(to.0).await;
+        }
+    }
 }
 
 /// How much log there is beyond what the machine needs.

@@ -41,6 +41,7 @@ mod id;
 mod inbox;
 mod keeper;
 mod limits;
+mod log_room;
 mod log_store;
 mod peer;
 mod replica;

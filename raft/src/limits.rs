@@ -132,6 +132,15 @@ pub(crate) const KEEPER_MS: u64 = 100;
 /// How long a new group waits for all its members to be there before it is refused, ms.
 pub(crate) const GREETED_MS: u64 = 5_000;
 
+/// How often the room in the node's log is looked at, ms.
+pub(crate) const LOG_ROOM_MS: u64 = 50;
+
+/// How long a leader may be without room in its log before it hands over, ms.
+pub(crate) const FULL_LEADER_MS: u64 = 2_000;
+
+/// How long it then waits before it tries again, ms. All nodes may be full.
+pub(crate) const FULL_LEADER_AGAIN_MS: u64 = 10_000;
+
 /// How long a hand-over may take, ms.
 pub(crate) const HAND_OVER_MS: u64 = 3_000;
 

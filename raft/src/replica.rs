@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
 use crate::barrier::Barrier;
+use crate::log_room::LogRoom;
 use crate::log_store::LogSize;
 use crate::peer::Net;
 use crate::stage::Stages;
-use crate::typ::{NO_NODE, Raft};
+use crate::typ::{NO_NODE, Raft, index_of};
 use crate::{GroupId, NodeId, StateMachine};
 
 /// All parts of a group on this node.
@@ -30,8 +31,8 @@ pub(crate) struct Replica {
     /// How long a read barrier may take, ms.
     pub(crate) barrier_wait_ms: u64,
     pub(crate) lead: Lead,
-    /// Proposals wait because the node's log is nearly full.
-    pub(crate) log_full: AtomicBool,
+    /// The room in the node's log.
+    pub(crate) room: Arc<LogRoom>,
 }
 
 /// Who leads, as far as this node knows, readable without waiting.
@@ -78,6 +79,18 @@ impl Replica {
     /// Why the group stopped here, if it did.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.queue.stopped()
+    }
+
+    /// The most up-to-date other voter that is reachable, if there is one.
+    pub(crate) fn successor(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = |node: &u64| index_of(metrics.replication.as_ref().and_then(|all| all.get(node)).and_then(Option::as_ref));
+        let voters = metrics.membership_config.voter_ids();
+        voters
+            .filter(|node| *node != self.node && self.net.reachable(*node))
+            .max_by_key(matched)
+            .map(NodeId)
     }
 
     /// Why raft no longer answers; it may know before the group's keeper has noticed.

@@ -32,9 +32,18 @@ async fn a_replica_that_was_away_for_long_gets_a_snapshot() {
     let last = group.status().last_log;
     let purged = eventually("the log to be purged", || Some(group.status().purged).filter(|at| *at > 10)).await;
     assert!(purged < last, "some log is kept");
+    // A disk that is full when the snapshot has come keeps the replica where it was, but does not stop it.
+    cluster.node(away).disk_full = true;
     cluster.start(away, &[1]);
+    let machine = cluster.machine(away, 1);
+    eventually("it to be refused", || (machine.unfinished.load(Ordering::Relaxed) > 0).then_some(())).await;
+    assert!(cluster.group(away, 1).stopped().is_none());
+    assert!(machine.total() <= 1);
+    cluster.node(away).disk_full = false;
+    machine.disk_full.store(false, Ordering::Relaxed);
     let state = cluster.converged(1).await;
     assert_eq!(state.total, 181);
+    assert!(cluster.group(away, 1).stopped().is_none());
     // It goes on from the snapshot, and a restart starts from it.
     cluster.propose(1, 1).await;
     cluster.stop(away).await;
@@ -68,6 +77,55 @@ async fn a_small_log_makes_machines_durable_instead_of_filling_up() {
         cluster.leader(id).await;
         cluster.group(1, id).read_barrier().await.unwrap();
         assert_eq!(cluster.machine(1, id).total(), 160);
+    }
+    cluster.shutdown().await;
+}
+
+/// All nodes' logs are small, and the machine of one of them does not become durable, so that its log cannot be purged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_log_stops_neither_its_replica_nor_its_group() {
+    let mut cluster = Cluster::new(3);
+    for id in 1..=3 {
+        let log = &mut cluster.node(id).log;
+        (log.segment_bytes, log.max_bytes, log.copy_after_segments) = (17 << 20, 7 * (17 << 20), 2);
+        cluster.start(id, &[1]);
+    }
+    let all: BTreeSet<NodeId> = (1..=3).map(NodeId).collect();
+    assert!(cluster.group(1, 1).initialize(&all).await.unwrap());
+    let full = cluster.leader(1).await;
+    cluster.machine(full, 1).stuck.store(true, Ordering::Relaxed);
+    let payload = Bytes::from([&1u64.to_le_bytes()[..], &vec![0; 1 << 20]].concat());
+    let (mut applied, mut leaders) = (0, BTreeSet::new());
+    // More than a log holds: first at the leader that becomes full, then past it as a follower.
+    while applied < 200 {
+        let leader = cluster.leader(1).await;
+        let group = cluster.group(leader, 1);
+        let tasks: Vec<_> = (0..16)
+            .map(|_| {
+                let (group, payload) = (group.clone(), payload.clone());
+                tokio::spawn(async move { group.propose(payload).await })
+            })
+            .collect();
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(_) => {
+                    applied += 1;
+                    leaders.insert(leader);
+                }
+                Err(ProposeError::NotLeader(_) | ProposeError::Overloaded | ProposeError::Unknown(_)) => pause().await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        for id in 1..=3 {
+            assert_eq!(cluster.group(id, 1).stopped(), None);
+        }
+    }
+    assert!(leaders.contains(&full) && leaders.len() > 1, "{leaders:?}");
+    // As soon as there is room it is a replica like the others.
+    cluster.machine(full, 1).stuck.store(false, Ordering::Relaxed);
+    assert!(cluster.converged(1).await.total >= applied);
+    for id in 1..=3 {
+        assert_eq!(cluster.group(id, 1).stopped(), None);
     }
     cluster.shutdown().await;
 }

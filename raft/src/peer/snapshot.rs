@@ -177,7 +177,10 @@ impl Transfer {
         let result = match (step.kind, begun) {
             (Kind::SNAPSHOT_BEGIN, None) => self.begin(&step.payload).await.map(|begun| (Some(begun), Bytes::new())),
             (Kind::SNAPSHOT_CHUNK, Some(begun)) => begun.write(step.payload).await.map(|begun| (Some(begun), Bytes::new())),
-            (Kind::SNAPSHOT_END, Some(begun)) => self.install(begun).await.map(|reply| (None, reply)),
+            (Kind::SNAPSHOT_END, Some(begun)) => match begun.finish().await {
+                Ok(begun) => self.install(begun).await.map(|reply| (None, reply)),
+                Err(error) => Err(error),
+            },
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the steps of a snapshot are out of order",
@@ -229,6 +232,16 @@ impl Begun {
     async fn write(mut self, chunk: Bytes) -> io::Result<Begun> {
         tokio::task::spawn_blocking(move || {
             self.sink.write(chunk)?;
+            Ok(self)
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+
+    /// What can fail while the machine's own state is still whole is done before raft hears of the snapshot.
+    async fn finish(mut self) -> io::Result<Begun> {
+        tokio::task::spawn_blocking(move || {
+            self.sink.finish()?;
             Ok(self)
         })
         .await

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub struct Counter {
     pub halted: Mutex<Option<String>>,
     /// No snapshot that is received can be finished while this is true.
     pub disk_full: Arc<AtomicBool>,
+    /// How many could not.
+    pub unfinished: Arc<AtomicU64>,
 }
 
 impl Counter {
@@ -63,6 +65,7 @@ impl Counter {
             overloaded: AtomicBool::new(false),
             halted: Mutex::new(None),
             disk_full: Arc::default(),
+            unfinished: Arc::default(),
             broken: AtomicBool::new(false),
         })
     }
@@ -163,6 +166,7 @@ impl StateMachine for Counter {
             state: Arc::clone(&self.state),
             disk: Arc::clone(&self.disk),
             full: Arc::clone(&self.disk_full),
+            unfinished: Arc::clone(&self.unfinished),
             chunks: Vec::new(),
         }))
     }
@@ -187,6 +191,7 @@ struct Sink {
     state: Arc<Mutex<State>>,
     disk: Disk,
     full: Arc<AtomicBool>,
+    unfinished: Arc<AtomicU64>,
     chunks: Vec<Bytes>,
 }
 
@@ -198,6 +203,7 @@ impl SnapshotSink for Sink {
 
     fn finish(&mut self) -> io::Result<()> {
         if self.full.load(Ordering::Relaxed) {
+            self.unfinished.fetch_add(1, Ordering::Relaxed);
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())
@@ -236,6 +242,8 @@ pub struct Node {
     pub host: Option<Host>,
     pub on_stream: Option<OnStream>,
     pub log: LogOptions,
+    /// Machines that are opened here cannot finish a snapshot that they receive.
+    pub disk_full: bool,
 }
 
 pub struct Cluster {
@@ -262,6 +270,7 @@ impl Cluster {
                 groups: BTreeMap::new(),
                 host: None,
                 on_stream: None,
+                disk_full: false,
                 log: LogOptions {
                     segment_bytes: 32 << 20,
                     sync: false,
@@ -396,6 +405,7 @@ impl Node {
 
     pub fn open(&mut self, group: u64) {
         let machine = Counter::open(self.disks.entry(group).or_default());
+        machine.disk_full.store(self.disk_full, Ordering::Relaxed);
         let opened = self
             .host
             .as_ref()

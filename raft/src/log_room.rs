@@ -1,0 +1,122 @@
+//! Whether the node's log has room for what is on its way to it.
+//!
+//! A log that refuses an entry stops the replica that appended it, because openraft takes any failed append for the end. So entries
+//! must be held back before they get there: proposals wait, and append requests of other leaders are refused, while the log is full
+//! or so close to it that what may be in flight could fill it. The log itself says that it is full when it finds no next segment
+//! (`wal::keeper`); this adds the early part: the segments that are left of its bound, and the space that is left on its disk.
+//!
+//! The early part begins only where the log copies live entries forward already, else a log that one silent group pins would be
+//! declared full before it helps itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::limits::{IN_FLIGHT_BYTES_MAX, LOG_ROOM_MS};
+use crate::peer::Net;
+use crate::wal::{LogOptions, LogStats, Wal};
+
+/// See the module. Read by all groups of a node, written by one task.
+#[derive(Default)]
+pub(crate) struct LogRoom {
+    full: AtomicBool,
+    pressed: AtomicBool,
+}
+
+impl LogRoom {
+    /// No entries should come now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// What is kept for others' sake should go.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed.load(Ordering::Acquire)
+    }
+}
+
+/// Looks after the room, as long as the runtime lives.
+pub(crate) async fn run(room: Arc<LogRoom>, wal: Wal, options: LogOptions, dir: PathBuf, net: Arc<Net>) {
+    let mut tick = interval(Duration::from_millis(LOG_ROOM_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let dir = Arc::new(dir);
+    loop {
+        tick.tick().await;
+        let stats = wal.stats();
+        let in_flight = in_flight_bytes(&options, net.inbox.len());
+        let at = Arc::clone(&dir);
+        // A file system that hangs must not hang consensus.
+        let free = tokio::task::spawn_blocking(move || free_bytes(&at)).await.unwrap_or(u64::MAX);
+        let disk = stats.spares.saturating_mul(options.segment_bytes).saturating_add(free);
+        let full = stats.full.is_some() || nearly_at_bound(&stats, &options, in_flight) || disk < in_flight;
+        if room.full.swap(full, Ordering::AcqRel) != full {
+            let (segments, live_bytes) = (stats.segments, stats.live_bytes);
+            if full {
+                tracing::warn!(segments, live_bytes, disk_free_bytes = free, "the log is nearly full: entries wait");
+            } else {
+                tracing::info!(segments, live_bytes, disk_free_bytes = free, "the log has room again");
+            }
+        }
+        // What followers might still want gives way to what must be written.
+        let pressed = full || stats.live_bytes > options.max_bytes / 2;
+        room.pressed.store(pressed, Ordering::Release);
+    }
+}
+
+/// How much may be on its way to the log before anybody is told to wait. Of many groups not all are busy at once, and most of a log
+/// is there to be used.
+fn in_flight_bytes(options: &LogOptions, groups: usize) -> u64 {
+    u64::from(IN_FLIGHT_BYTES_MAX)
+        .saturating_mul(groups.max(1) as u64)
+        .min(options.max_bytes / 8)
+}
+
+fn nearly_at_bound(stats: &LogStats, options: &LogOptions, in_flight: u64) -> bool {
+    let left = (options.max_segments() as u64).saturating_sub(stats.segments);
+    // One of them may be prepared and not yet in use.
+    let copies = stats.segments > options.copy_after_segments as u64 + 1;
+    copies && left.saturating_mul(options.segment_bytes) < in_flight
+}
+
+/// What the file system says; what cannot be asked counts as enough, since writing will tell.
+fn free_bytes(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_nearly_full_while_what_is_in_flight_still_fits() {
+        let options = LogOptions::default().checked();
+        let stats = |segments| LogStats {
+            segments,
+            ..LogStats::default()
+        };
+        let one = in_flight_bytes(&options, 1);
+        let many = in_flight_bytes(&options, 100);
+        assert_eq!((one, many), (32 << 20, 256 << 20));
+        assert!(!nearly_at_bound(&stats(31), &options, one));
+        assert!(nearly_at_bound(&stats(32), &options, one));
+        assert!(!nearly_at_bound(&stats(28), &options, many));
+        assert!(nearly_at_bound(&stats(29), &options, many));
+    }
+
+    #[test]
+    fn a_small_log_first_copies() {
+        let options = LogOptions {
+            max_bytes: 512 << 20,
+            ..LogOptions::default()
+        }
+        .checked();
+        let stats = LogStats {
+            segments: 8,
+            ..LogStats::default()
+        };
+        assert!(!nearly_at_bound(&stats, &options, in_flight_bytes(&options, 100)));
+    }
+}
