@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 /// The variable that sets what is logged.
 const VARIABLE: &str = "CLOUDNEST_LOG";
 /// What is logged where it is not set.
-const DEFAULT: &str = "warn,cloudnest=info";
+const DEFAULT: &str = "warn,openraft=error,cloudnest=info";
 /// The parts of the binary as the log names them: `cloudnest` in a directive stands for all of them.
 const PARTS: [&str; 5] = ["cloudnest", "cell", "api", "raft", "storage"];
 

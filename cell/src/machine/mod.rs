@@ -31,15 +31,27 @@ use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
 use self::catalog::Catalogs;
 use self::refusal::Fault;
 
+/// How far beyond the point at which proposals wait a replica may fall behind before its apply slows down. Raised: a slow
+/// follower takes more memory. Lowered: it stalls where it could have caught up.
+const OVERLOAD_TIMES: usize = 3;
+
 /// One group's machine over its store.
 pub(crate) struct Machine {
     store: Store,
     catalogs: Arc<Catalogs>,
+    /// More than this in front of the store, and a follower's apply slows down.
+    overload_bytes: usize,
 }
 
 impl Machine {
-    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>) -> Self {
-        Self { store, catalogs }
+    /// A machine over a store at whose `delta_limit_bytes` proposals wait.
+    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, delta_limit_bytes: usize) -> Self {
+        let overload_bytes = delta_limit_bytes.saturating_mul(OVERLOAD_TIMES);
+        Self {
+            store,
+            catalogs,
+            overload_bytes,
+        }
     }
 
     fn apply_batch(&self, entries: &[raft::Entry], mark: raft::Mark) -> Result<Vec<Bytes>, Fault> {
@@ -73,6 +85,14 @@ impl raft::StateMachine for Machine {
 
     fn over_limit(&self) -> bool {
         self.store.over_limit()
+    }
+
+    fn overloaded(&self) -> bool {
+        self.store.delta_bytes() > self.overload_bytes
+    }
+
+    fn halted(&self) -> Option<String> {
+        self.store.halted()
     }
 
     fn snapshot(&self) -> io::Result<Box<dyn raft::SnapshotSource>> {

@@ -66,9 +66,10 @@ pub(crate) struct Proposal<C> {
 impl Replica {
     /// Opens the store and joins the group. Blocking.
     pub(crate) fn open(host: &Host, number: u64, name: &str, dir: &Path, options: Options) -> anyhow::Result<Self> {
+        let delta_limit_bytes = options.delta_limit_bytes;
         let store = Store::open(dir, options).with_context(|| format!("open the store of {name} in {}", dir.display()))?;
         let catalogs = Arc::new(Catalogs::default());
-        let machine = Arc::new(Machine::new(store.clone(), Arc::clone(&catalogs)));
+        let machine = Arc::new(Machine::new(store.clone(), Arc::clone(&catalogs), delta_limit_bytes));
         let group = host
             .open_group(GroupId(number), machine)
             .with_context(|| format!("open the group of {name}"))?;
