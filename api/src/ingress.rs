@@ -3,7 +3,8 @@
 //! Routing comes before authentication, because tenants' names and regions are public: a request for another region is sent
 //! away before its body is read. A request that is for another node of the region goes there as it came. While no leader is
 //! known the request waits, in a bounded crowd and for a bounded time; what is known not to have been applied is tried again at
-//! the new place. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
+//! the new place. That goes for a node that has fallen silent too: what may be repeated is, as soon as another node is named; what
+//! may not waits for its reply as long as a request may take. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ use crate::service::{Location, Placement, Reach, Stage};
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How long a forwarded request is under way before ingress looks whether its place has changed: most are answered by then.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Serves a request about a tenant, here or elsewhere.
 pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> Result<Reply> {
@@ -171,7 +174,19 @@ async fn send_to(
 ) -> Result<Option<Reply>> {
     asked.receive_before_gate().await?;
     asked.front.metrics.forwarded();
-    let attempt = forward::send(asked, node).await?;
+    let front = asked.front;
+    let reach = if asked.is_write() { Reach::Leader } else { Reach::Replica };
+    let repeatable = is_repeatable(asked) && asked.body.is_kept();
+    let attempt = tokio::select! {
+        biased;
+        attempt = forward::send(asked, node) => attempt?,
+        () = moved(front, slug, reach, node), if repeatable => {
+            // As good as broken, but what the directory knows by now is newer than the hint that led here.
+            waiting.doubt |= asked.is_write();
+            front.metrics.forwarded_again();
+            return Ok(None);
+        }
+    };
     asked.clock(Stage::Ingress, asked.started);
     if matches!(attempt, Attempt::Unsent | Attempt::Broken) {
         // A hint that leads to a node that is gone would lead the next attempt there too.
@@ -191,6 +206,24 @@ async fn send_to(
     }
     asked.front.metrics.forwarded_again();
     again(asked, waiting).await
+}
+
+/// Resolves when a request that is under way at a node is, by now, for another.
+async fn moved(front: &Front, slug: Option<&Slug>, reach: Reach, node: NodeNumber) {
+    tokio::time::sleep(PATIENCE).await;
+    loop {
+        let place = match slug {
+            Some(slug) => front.service.locate(slug, reach),
+            None => front.service.locate_control(),
+        };
+        match place {
+            Location::Here(_) => return,
+            Location::Node(other) if other != node => return,
+            _ => {}
+        }
+        // The change may have come between the look and the wait.
+        let _ = tokio::time::timeout(PAUSE_MAX, front.service.leader_change()).await;
+    }
 }
 
 /// Whether a second attempt of a request cannot have a second effect.

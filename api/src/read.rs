@@ -64,6 +64,11 @@ impl RequestBody {
         std::mem::replace(self, Self::Gone)
     }
 
+    /// Whether the body has been read and can be sent as often as one likes.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
     /// Whether the body can still be sent, from its start.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self, Self::Gone)

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::memory::{Peer, placement};
-use crate::support::{JSON, Running, problem, until};
+use crate::support::{JSON, LONG, Running, problem, until};
 
 const TWO: Location = Location::Node(NodeNumber(2));
 
@@ -198,6 +198,60 @@ async fn a_hint_that_leads_to_a_node_that_is_gone_is_dropped() {
         ingress.client("cnt_member").me("acme").await.expect("served by node 3");
         assert_eq!((ingress.service.hints(), leader.service.count("me")), (vec![None], 1));
     }
+}
+
+#[tokio::test]
+async fn a_request_that_a_silent_node_holds_goes_to_the_new_leader_if_it_may_be_repeated() {
+    let new = Running::start().await;
+    let hold = |request: Duration| {
+        let peer = Peer::Serves(new.server.clone());
+        async move {
+            let ingress = Running::with(ServerConfig {
+                request,
+                ..ServerConfig::default()
+            })
+            .await;
+            let read = Arc::new(AtomicU64::new(0));
+            ingress.service.locate_by(|_| TWO);
+            ingress.service.peer(2, Peer::Silent(read.clone()));
+            ingress.service.peer(3, peer);
+            (ingress, read)
+        }
+    };
+    for key in [Some("k"), None] {
+        let (ingress, read) = hold(LONG).await;
+        let client = ingress.client("cnt_member");
+        let request = tokio::spawn(async move {
+            match key {
+                Some(key) => client
+                    .record_create("acme", "tasks", &new_record(), Some(key))
+                    .await
+                    .map(|_| ()),
+                None => client.me("acme").await.map(|_| ()),
+            }
+        });
+        until("the old leader has it", || read.load(Ordering::SeqCst) > 0).await;
+        ingress.service.locate_by(|_| Location::Node(NodeNumber(3)));
+        tokio::time::timeout(LONG / 2, request)
+            .await
+            .expect("long before the request's time is up")
+            .expect("a task")
+            .expect("served by the new leader");
+        assert_eq!(
+            ingress.service.hints(),
+            [],
+            "the directory's news is not taken for an old hint"
+        );
+    }
+    // A write without a key may be under way: it waits for its reply, and then nobody knows.
+    let (ingress, read) = hold(Duration::from_millis(600)).await;
+    let client = ingress.client("cnt_member");
+    let write = tokio::spawn(async move { client.record_create("acme", "tasks", &new_record(), None).await });
+    until("the old leader has it", || read.load(Ordering::SeqCst) > 0).await;
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(3)));
+    let failed = write.await.expect("a task").expect_err("no reply");
+    assert_eq!((failed.code(), failed.outcome()), (Some("timeout"), Outcome::Unknown));
+    assert_eq!(new.service.count("record_create"), 1);
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub(crate) enum Peer {
     Refuses,
     /// It reads a request and then breaks the connection, the given number of times; then it serves.
     Breaks(Arc<AtomicU64>, Server),
+    /// It reads requests, counts what it has read, and never answers: a paused process.
+    Silent(Arc<AtomicU64>),
 }
 
 type Locate = Box<dyn Fn(&Slug) -> Location + Send>;

@@ -128,6 +128,15 @@ impl Service for Memory {
                     }
                 });
             }
+            Some(Peer::Silent(read)) => {
+                tokio::spawn(async move {
+                    use tokio::io::AsyncReadExt;
+                    let mut buffer = [0; 1024];
+                    while far.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+                        read.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
             Some(Peer::Refuses) | None => return Err(io::ErrorKind::ConnectionRefused.into()),
         }
         Ok(Box::new(near))
