@@ -4,6 +4,7 @@
 //! live beside their reply.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) phases: Phases,
     pub(crate) pool: Arc<Pool>,
+    /// Connections that were cut at work.
+    pub(crate) cut: AtomicUsize,
     pub(crate) waiters: Semaphore,
     /// Room for bodies that are kept before a gate, in bytes.
     pub(crate) kept_bodies: Semaphore,
@@ -77,6 +80,7 @@ impl Front {
             metrics: Metrics::new(),
             phases: Phases::new(),
             pool: Arc::default(),
+            cut: AtomicUsize::new(0),
             waiters: Semaphore::new(crate::limits::LEADER_WAITERS),
         }
     }

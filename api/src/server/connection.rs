@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -87,20 +88,25 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head);
-    let (head_bytes, headers) = match origin {
-        Origin::Client => (limits::HEAD_BYTES, limits::HEADERS),
+    let (head_bytes, headers, last) = match origin {
+        Origin::Client => (limits::HEAD_BYTES, limits::HEADERS, Phase::Draining),
         // Room for what ingress adds to the largest head of a client.
-        Origin::Node => (2 * limits::HEAD_BYTES, limits::HEADERS + 8),
+        Origin::Node => (2 * limits::HEAD_BYTES, limits::HEADERS + 8, Phase::Leaving),
     };
     builder.max_header_size(head_bytes).max_headers(headers);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = front.phases.reached(Phase::Draining) => {
+        () = front.phases.reached(last) => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
+                // First, so that a connection that is idle at the deadline closes and is not counted as cut.
+                biased;
                 result = connection.as_mut() => result,
-                () = front.phases.reached(Phase::Cut) => return,
+                () = front.phases.reached(Phase::Cut) => {
+                    front.cut.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
             }
         }
     };

@@ -9,7 +9,10 @@
 //!   purpose and are never sent on: one that is not for this node is answered with `not_leader`.
 //!
 //! Draining ([`Server::drain`]) has an order: `/readyz` turns to 503 while everything is still served, then no connection is
-//! accepted, then those that are idle close and those at work close after their reply, and what is left at the deadline is cut.
+//! accepted, then those of clients that are idle close and those at work close after their reply, and what is left at the
+//! deadline is cut. Connections of other nodes are served as usual until all clients have gone or the deadline has come, and
+//! only then close as those of clients do: a node that has not heard yet that this one leaves gets a `not_leader`, with which it
+//! can try elsewhere, and not a broken connection, after which nobody knows what became of a write.
 //!
 //! CAVEATS: TLS is not here: who wants it hands in streams that have it.
 
@@ -19,6 +22,7 @@ mod progress;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -79,7 +83,8 @@ impl Default for ServerConfig {
 #[derive(Clone)]
 pub struct Server {
     front: Arc<Front>,
-    connections: TaskTracker,
+    clients: TaskTracker,
+    nodes: TaskTracker,
 }
 
 impl Server {
@@ -87,7 +92,8 @@ impl Server {
     pub fn new(service: Arc<dyn Service>, config: ServerConfig) -> Self {
         Self {
             front: Arc::new(Front::new(service, config)),
-            connections: TaskTracker::new(),
+            clients: TaskTracker::new(),
+            nodes: TaskTracker::new(),
         }
     }
 
@@ -95,12 +101,12 @@ impl Server {
     ///
     /// An error of one connection is that connection's; a lack of descriptors makes it pause, not end.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        connection::accept(&self.front, &self.connections, listener).await
+        connection::accept(&self.front, &self.clients, listener).await
     }
 
     /// Serves one connection of another node, until it closes or the server has drained.
     pub async fn serve_forwarded(&self, stream: BoxStream) {
-        self.connections
+        self.nodes
             .track_future(connection::serve_node(Arc::clone(&self.front), stream))
             .await;
     }
@@ -116,13 +122,17 @@ impl Server {
         self.front.phases.advance(Phase::Notice);
         tokio::time::sleep(self.front.config.drain_notice).await;
         self.front.phases.advance(Phase::Draining);
-        self.connections.close();
-        if tokio::time::timeout(deadline, self.connections.wait()).await.is_ok() {
+        self.clients.close();
+        self.nodes.close();
+        let until = tokio::time::Instant::now() + deadline;
+        let gone = tokio::time::timeout_at(until, self.clients.wait()).await.is_ok();
+        self.front.phases.advance(Phase::Leaving);
+        if gone && tokio::time::timeout_at(until, self.nodes.wait()).await.is_ok() {
             return 0;
         }
-        let cut = self.connections.len();
         self.front.phases.advance(Phase::Cut);
-        self.connections.wait().await;
-        cut
+        self.clients.wait().await;
+        self.nodes.wait().await;
+        self.front.cut.load(Ordering::Relaxed)
     }
 }

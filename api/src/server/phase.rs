@@ -9,8 +9,10 @@ pub(crate) enum Phase {
     Serving,
     /// It serves, but says that it is not ready.
     Notice,
-    /// It accepts nothing and finishes what it has.
+    /// It accepts no client and finishes what its clients have asked for. Other nodes are served as usual.
     Draining,
+    /// It finishes what other nodes have asked for.
+    Leaving,
     /// What is left ends now.
     Cut,
 }

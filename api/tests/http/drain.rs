@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use api::body::record::{Fields, NewRecord};
 use api::client::EventsFrom;
+use api::ids::NodeNumber;
 use api::server::ServerConfig;
+use api::service::Location;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::memory::Peer;
 use crate::support::{LONG, Running, read_all, until};
 
 fn new_record() -> NewRecord {
@@ -70,6 +73,61 @@ async fn followers_are_let_go_and_idle_connections_closed() {
     assert_eq!(node.server.drain(LONG).await, 0);
     assert!(stream.next().await.expect("an end, not a break").is_none());
     assert_eq!(read_all(&mut idle).await, "");
+}
+
+#[tokio::test]
+async fn other_nodes_are_answered_until_the_last_client_has_gone() {
+    let (ingress, leader) = (Running::start().await, Running::start().await);
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    let forwarded = ingress.client("cnt_member");
+    forwarded.me("acme").await.expect("a connection that is kept");
+    // A client of the draining node itself is at work.
+    leader.service.held.store(true, Ordering::SeqCst);
+    let own = leader.client("cnt_member");
+    let own = tokio::spawn(async move { own.record_create("acme", "tasks", &new_record(), None).await });
+    until("the write is in flight", || leader.service.count("record_create") == 1).await;
+    leader.service.held.store(false, Ordering::SeqCst);
+    let draining = tokio::spawn({
+        let server = leader.server.clone();
+        async move { server.drain(LONG).await }
+    });
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    while TcpStream::connect(leader.address).await.is_ok() {
+        looks.tick().await;
+    }
+    // Writes without a key, over the kept connection and over a new one.
+    for _ in 0..2 {
+        let write = forwarded.record_create("acme", "tasks", &new_record(), None).await;
+        write.expect("served as usual");
+    }
+    ingress.service.peer(3, Peer::Serves(leader.server.clone()));
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(3)));
+    let write = forwarded.record_create("acme", "tasks", &new_record(), None).await;
+    write.expect("served as usual over a new connection");
+    assert!(ingress.service.hints().is_empty() && !draining.is_finished());
+    leader.service.release();
+    own.await.expect("a task").expect("finished");
+    assert_eq!(draining.await.expect("a task"), 0, "idle connections of nodes are closed");
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_a_node_is_closed_at_the_deadline_and_not_cut() {
+    let (ingress, leader) = (Running::start().await, Running::start().await);
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    ingress
+        .client("cnt_member")
+        .me("acme")
+        .await
+        .expect("a connection that is kept");
+    leader.service.held.store(true, Ordering::SeqCst);
+    let own = leader.client("cnt_member");
+    let own = tokio::spawn(async move { own.record_create("acme", "tasks", &new_record(), None).await });
+    until("the write is in flight", || leader.service.count("record_create") == 1).await;
+    assert_eq!(leader.server.drain(Duration::from_millis(50)).await, 1);
+    own.await.expect("a task").expect_err("cut");
+    leader.service.release();
 }
 
 #[tokio::test]
