@@ -156,6 +156,11 @@ impl GroupLog {
         Ok(found)
     }
 
+    /// Whether everything from this index on is in memory, so that reading it touches no disk.
+    pub(crate) fn in_memory(&self, index: u64) -> bool {
+        index >= self.cell.lock().tail_first()
+    }
+
     /// What this group has, including what is not yet durable.
     pub(crate) fn state(&self) -> LogState {
         let inner = self.cell.lock();

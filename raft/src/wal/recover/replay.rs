@@ -181,6 +181,11 @@ impl Replay {
             let reason = format!("a frame is wrong here, and the frame at {evidence} says that it had been durable");
             return Err(WalError::damaged(&segment.path, end, reason));
         }
+        if !self.checkpointed && before.is_none() && segment.sequence() > 1 {
+            let reason =
+                "the oldest segment has no complete checkpoint, and it had one when the segments before it were released";
+            return Err(WalError::damaged(&segment.path, end, reason));
+        }
         let torn_to = behind.torn_to.unwrap_or(end).max(end).min(segment.prewritten());
         if self.checkpointed {
             self.extent.settle(segment, torn_to)?;

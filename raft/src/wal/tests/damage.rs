@@ -121,3 +121,34 @@ fn damage_in_the_last_batch_is_found_after_an_orderly_end() {
     flip(&disk);
     assert!(open_error(&disk).to_string().contains("had been durable"));
 }
+
+#[test]
+fn a_log_whose_only_segment_lost_its_checkpoint_is_not_begun_again() {
+    let disk = Forgetful::default();
+    let (wal, _) = open(&disk);
+    let group = wal.group(1);
+    vote(&group, b"a vote to keep");
+    let mut index = 0;
+    while disk.files().contains(&segment_path(1)) {
+        append(&group, index, &[1; 900]);
+        purge(&group, index);
+        wal.owner.shared.ask_keeper();
+        index += 1;
+    }
+    drop((wal, group));
+    let path = segment_path(2);
+    assert_eq!(
+        open(&disk.image()).0.group(1).state().vote,
+        Some(Bytes::from_static(b"a vote to keep"))
+    );
+    // From its first sector on, or from the middle of its checkpoint.
+    for from in [512, 560] {
+        let image = disk.image();
+        let mut bytes = image.contents(&path);
+        bytes[from..].fill(0);
+        image.put(&path, bytes);
+        let error = open_error(&image);
+        assert!(matches!(&error, WalError::Damaged { file, .. } if *file == path), "{error}");
+        assert!(error.to_string().contains("no complete checkpoint"), "{error}");
+    }
+}
