@@ -271,6 +271,7 @@ impl Inner {
             if state.stopped {
                 return Err(Error::Closed);
             }
+            let raised = state.wanted_sequence < target;
             state.wanted_sequence = state.wanted_sequence.max(target);
             let old = if state.frozen_sequence < target {
                 self.freeze_now(&mut state)
@@ -288,7 +289,10 @@ impl Inner {
                 drop(old);
                 state = self.lock();
             } else {
-                self.changed.notify_all();
+                // Only news are told: two that wait would else wake each other for ever.
+                if raised {
+                    self.changed.notify_all();
+                }
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
