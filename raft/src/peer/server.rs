@@ -1,7 +1,8 @@
 //! Connections that other nodes dialled: requests come in, answers go out.
 //!
 //! One task per connection reads frames, hands each to its group, and polls all that are being answered. A request is started in
-//! the order of its arrival, which keeps pipelined append requests of a group in order; answers go out as they are ready. What is
+//! the order of its arrival, which keeps pipelined append requests of a group in order (so tokio's budget, which would let one that
+//! came later go first once it is used up, does not count for them); answers go out as they are ready. What is
 //! being answered is bounded for the connection (then reading pauses) and for each group (then the request is refused), so that a
 //! group that is stuck cannot hold up the others.
 
@@ -16,6 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Duration, interval, sleep};
 use tokio_rustls::TlsStream;
 
@@ -167,13 +169,13 @@ impl Connection {
                     let refused = self.snapshots.step(&replica, self.node, request);
                     self.answering.push(Box::pin(async move { (group, refused) }));
                 } else {
-                    self.answering.push(Box::pin(async move {
+                    self.answering.push(Box::pin(unconstrained(async move {
                         let answer = match crate::inbox::answer(&replica, request.kind, request.payload).await {
                             Ok(payload) => frame(Kind::REPLY, group, id, &payload),
                             Err(why) => frame(Kind::FAILED, group, id, why.as_bytes()),
                         };
                         (group, Some(answer))
-                    }));
+                    })));
                 }
                 return;
             }
