@@ -22,9 +22,9 @@ mod server;
 mod snapshot;
 mod stream;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use book::{Book, commit_identity, log_dir};
@@ -80,7 +80,21 @@ pub(crate) struct Net {
     pub(crate) book: Arc<Book>,
     pub(crate) peers: BTreeMap<u64, Peer>,
     pub(crate) inbox: Inbox,
+    /// Groups of which a snapshot is being sent.
+    sending: Mutex<BTreeSet<u64>>,
     epoch: Instant,
+}
+
+/// A group's turn to send a snapshot; it ends when it is dropped.
+struct Turn<'a> {
+    net: &'a Net,
+    group: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.net.sending().remove(&self.group);
+    }
 }
 
 impl Net {
@@ -116,6 +130,7 @@ impl Net {
             book: Arc::new(book),
             peers,
             inbox: Inbox::default(),
+            sending: Mutex::default(),
             epoch: Instant::now(),
         };
         (Arc::new(net), tasks)
@@ -125,6 +140,15 @@ impl Net {
         u64::try_from(self.epoch.elapsed().as_millis())
             .unwrap_or(u64::MAX)
             .saturating_add(1)
+    }
+
+    fn sending(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group's turn to send a snapshot, unless it is sending one.
+    fn turn(&self, group: u64) -> Option<Turn<'_>> {
+        self.sending().insert(group).then_some(Turn { net: self, group })
     }
 
     /// Notes a sign of life.

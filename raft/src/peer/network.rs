@@ -164,6 +164,10 @@ impl RaftNetworkV2<Types> for PeerClient {
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let link = self.link(Lane::Bulk).map_err(StreamingError::from)?;
+        // Each holds a view of the machine; openraft asks again.
+        let Some(_turn) = self.net.turn(self.group) else {
+            return Err(unreachable("another snapshot of the group is on its way").into());
+        };
         snapshot::send(link, self.group, vote, snapshot, cancel).await
     }
 

@@ -3,6 +3,7 @@
 //! The sender reads chunks on a blocking thread and keeps a few of them unacknowledged, so a slow receiver slows it down and neither
 //! side holds more than the window. The receiver writes them into the machine's sink, also on a blocking thread, one task per group
 //! and connection. A transfer that breaks starts again from nothing: the sink is dropped, and the machine keeps the state it had.
+//! A group sends one at a time, and none for ever, because each holds a view of the machine.
 //! Whether the sender may do this at all (its vote) is decided by openraft when the whole is there.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +22,7 @@ use super::link::{CallError, Link};
 use super::message::{SnapshotBeginV1, SnapshotReplyV1};
 use crate::adapter::SnapshotData;
 use crate::codec::{decode, encode, encode_into, mark_state};
-use crate::limits::{SNAPSHOT_CHUNK_BYTES_MAX, SNAPSHOT_TTL_MS, SNAPSHOT_WINDOW};
+use crate::limits::{SNAPSHOT_CHUNK_BYTES_MAX, SNAPSHOT_TTL_MS, SNAPSHOT_WINDOW, TRANSFER_MS};
 use crate::replica::Replica;
 use crate::typ::{Snapshot, SnapshotMeta, Types, Vote};
 use crate::{SnapshotSink, SnapshotSource};
@@ -45,8 +46,12 @@ pub(super) async fn send(
             "the snapshot holds nothing to send",
         )));
     };
+    let send = timeout(
+        Duration::from_millis(TRANSFER_MS),
+        send_all(link, group, vote, &snapshot.meta, source),
+    );
     tokio::select! {
-        sent = send_all(link, group, vote, &snapshot.meta, source) => sent,
+        sent = send => sent.unwrap_or_else(|_| Err(unreachable("the snapshot took too long"))),
         closed = cancel => Err(StreamingError::Closed(closed)),
     }
 }
