@@ -25,10 +25,6 @@ use crate::stage::Stages;
 use crate::typ::{LogId, RaftEntry, Types, Vote, index_of};
 use crate::wal::{Done, GroupLog, LogEntry, Synced, WalError};
 
-/// Entries this close to the end, in number and bytes, are taken to be in the log's memory; its own bound is above this one.
-const TAIL_ENTRIES: u64 = 8_192;
-const TAIL_BYTES: u64 = 6 << 20;
-
 /// Entries that `try_get_log_entries` reads in one go from the log.
 const READ_BYTES: usize = 4 << 20;
 
@@ -60,8 +56,8 @@ impl LogStore {
 
     /// The entries of `from..to` that fit into `bytes`; at least one when there is one.
     async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<RaftEntry>> {
-        let in_memory = self.size.last().saturating_sub(from) < TAIL_ENTRIES && self.size.bytes_after(from) < TAIL_BYTES;
-        let found = if in_memory {
+        // An entry may leave memory before it is read; then this one read touches the disk here.
+        let found = if self.log.in_memory(from) {
             self.log.read(from, to, bytes)?
         } else {
             let log = self.log.clone();
@@ -193,7 +189,7 @@ impl RaftLogStorage<Types> for LogStore {
             }
             callback.io_completed(result.map(drop));
         });
-        Ok(self.log.append(entries, done)?)
+        Ok(self.log.append(entries, done).await?)
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
@@ -218,11 +214,12 @@ impl RaftLogStorage<Types> for LogStore {
 }
 
 /// Starts a write and waits until it is durable.
-async fn durable(start: impl FnOnce(Done) -> Result<(), WalError>) -> io::Result<()> {
+async fn durable<F: Future<Output = Result<(), WalError>>>(start: impl FnOnce(Done) -> F) -> io::Result<()> {
     let (done, result) = oneshot::channel();
     start(Box::new(move |synced| {
         let _ = done.send(synced);
-    }))?;
+    }))
+    .await?;
     match result.await {
         Ok(synced) => synced.map(drop),
         Err(_) => Err(io::Error::other("write log: it was stopped")),
@@ -323,6 +320,30 @@ mod tests {
                 bytes: vec![0; bytes].into(),
             })
             .collect()
+    }
+
+    #[test]
+    fn what_was_read_back_at_the_start_is_not_taken_to_be_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            || crate::wal::Wal::open(dir.path(), crate::wal::LogOptions::default(), Arc::new(crate::wal::RealDisk)).unwrap();
+        let (wal, _) = open();
+        let log = wal.group(1);
+        let (done, durable) = std::sync::mpsc::channel();
+        log.append(
+            entries(1, 10, 100),
+            Box::new(move |result| done.send(result.map(drop)).unwrap()),
+        )
+        .unwrap();
+        durable.recv().unwrap().unwrap();
+        assert!(log.in_memory(1));
+        drop(log);
+        wal.close().unwrap();
+        let (wal, _) = open();
+        let log = wal.group(1);
+        assert!(!log.in_memory(1) && !log.in_memory(10) && log.in_memory(11));
+        drop(log);
+        wal.close().unwrap();
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub(crate) struct GroupLog {
 
 impl GroupLog {
     /// Appends entries that continue the log (any index may begin an empty one, not below `first`). They are readable on
-    /// return; `done` is called once they are durable. Blocks while the queue is full, so never call it from a `done`.
-    pub(crate) fn append(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), WalError> {
+    /// return; `done` is called once they are durable. Waits for room, and changes nothing if it is dropped while it waits.
+    pub(crate) async fn append(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), WalError> {
         let shared = &self.shared.shared;
         let limit = shared.options.entry_max_bytes();
         if let Some(large) = entries
@@ -52,10 +52,11 @@ impl GroupLog {
             let kept = entries.clone();
             Ok((Op::Append(entries), move |inner: &mut GroupInner, op| inner.push(kept, op)))
         })
+        .await
     }
 
     /// Saves the vote; `state()` shows it on return, `done` says that it is durable.
-    pub(crate) fn save_vote(&self, vote: Bytes, done: Done) -> Result<(), WalError> {
+    pub(crate) async fn save_vote(&self, vote: Bytes, done: Done) -> Result<(), WalError> {
         if let Err(error) = self.check_small(&vote) {
             return refuse(done, error);
         }
@@ -64,6 +65,7 @@ impl GroupLog {
                 inner.view.vote = Some(vote)
             }))
         })
+        .await
     }
 
     /// Saves the committed position, some time soon: no one waits for it and it costs no fsync of its own.
@@ -76,7 +78,7 @@ impl GroupLog {
     }
 
     /// Removes all entries after this index, or all entries.
-    pub(crate) fn truncate_after(&self, index: Option<u64>, done: Done) -> Result<(), WalError> {
+    pub(crate) async fn truncate_after(&self, index: Option<u64>, done: Done) -> Result<(), WalError> {
         let from = index.map_or(0, |index| index.saturating_add(1));
         self.submit(frame_bytes(0), false, done, |inner| {
             let from = from.max(inner.view.first);
@@ -95,11 +97,12 @@ impl GroupLog {
                 Box::new(move |inner: &mut GroupInner, _| inner.truncate(from, last)),
             ))
         })
+        .await
     }
 
     /// Removes the entries up to and including this index, and remembers the opaque position that goes with it. May reach
     /// beyond the last entry (after a snapshot was installed): the next append then begins after it.
-    pub(crate) fn purge(&self, upto: u64, purged: Bytes, done: Done) -> Result<(), WalError> {
+    pub(crate) async fn purge(&self, upto: u64, purged: Bytes, done: Done) -> Result<(), WalError> {
         if let Err(error) = self.check_small(&purged) {
             return refuse(done, error);
         }
@@ -113,6 +116,7 @@ impl GroupLog {
                 }
             }))
         })
+        .await
     }
 
     /// Entries of `from..to_exclusive` that are present, in order: at least one if there is any, then up to `max_bytes`. From
@@ -175,7 +179,7 @@ impl GroupLog {
     }
 
     /// Reserves room, prepares the operation under the group's lock, queues it, and only then shows it in memory.
-    fn submit<F>(
+    async fn submit<F>(
         &self,
         bytes: u64,
         entries: bool,
@@ -185,10 +189,22 @@ impl GroupLog {
     where
         F: FnOnce(&mut GroupInner, u64),
     {
-        let shared = &self.shared.shared;
-        if let Err(error) = shared.reserve(bytes, entries) {
-            return refuse(done, error);
+        match self.shared.shared.reserve(bytes, entries).await {
+            Ok(()) => self.enqueue(bytes, done, prepare),
+            Err(error) => refuse(done, error),
         }
+    }
+
+    fn enqueue<F>(
+        &self,
+        bytes: u64,
+        done: Done,
+        prepare: impl FnOnce(&GroupInner) -> Result<(Op, F), WalError>,
+    ) -> Result<(), WalError>
+    where
+        F: FnOnce(&mut GroupInner, u64),
+    {
+        let shared = &self.shared.shared;
         // Room comes before the group's lock: the sync thread needs that lock to make room.
         let mut inner = self.cell.lock();
         let (op, show) = match prepare(&inner) {
