@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::host::HostInner;
-use crate::limits::{ADMISSION_WAIT_MS, CATCH_UP_MS, GREETED_MS, HAND_OVER_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
+use crate::limits::{ADMISSION_WAIT_MS, CATCH_UP_MS, CHANGE_MS, GREETED_MS, HAND_OVER_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
 use crate::peer::Lane;
 use crate::replica::Replica;
 use crate::stage::micros;
@@ -334,6 +334,7 @@ impl Group {
     }
 
     /// Makes exactly these nodes the voters: adds the new ones as learners, waits until they caught up, changes. On the leader.
+    /// After `Timeout` it may yet become so; asking again is safe.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         if voters.is_empty() {
             return Err(Error::Refused("a group needs a voter".to_owned()));
@@ -341,18 +342,21 @@ impl Group {
         let status = self.status();
         for node in voters.iter().filter(|node| !status.voters.contains(node)) {
             if !status.learners.contains(node) {
-                let added = self
-                    .replica
-                    .raft
-                    .add_learner(node.0, openraft::impls::EmptyNode {}, false)
-                    .await;
-                added.map_err(|error| self.change_error(error))?;
+                let learner = self.replica.raft.add_learner(node.0, openraft::impls::EmptyNode {}, false);
+                self.change(learner).await?;
             }
             self.caught_up(*node).await?;
         }
         let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
-        let changed = self.replica.raft.change_membership(voters, false).await;
-        changed.map(drop).map_err(|error| self.change_error(error))
+        self.change(self.replica.raft.change_membership(voters, false)).await
+    }
+
+    /// Waits for a change of the members, but not for ever: without a quorum it may never be committed.
+    async fn change<T>(&self, change: impl Future<Output = Result<T, ChangeError>>) -> Result<(), Error> {
+        match timeout(Duration::from_millis(CHANGE_MS), change).await {
+            Ok(changed) => changed.map(drop).map_err(|error| self.change_error(error)),
+            Err(_) => Err(Error::Timeout(CHANGE)),
+        }
     }
 
     /// Waits until a new replica has all that this log had when it was last looked at.
@@ -388,14 +392,21 @@ impl Group {
         }
     }
 
-    fn change_error(&self, error: RaftError<Types, ClientWriteError<Types>>) -> Error {
+    fn change_error(&self, error: ChangeError) -> Error {
         match error {
             RaftError::APIError(ClientWriteError::ForwardToLeader(to)) => Error::NotLeader(leader_of(&to)),
+            // Another replica may hold it still, and a later leader may commit it.
+            RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => Error::Timeout(CHANGE),
             RaftError::APIError(error) => Error::Refused(error.to_string()),
             RaftError::Fatal(fatal) => self.stopped_error(&fatal),
         }
     }
 }
+
+type ChangeError = RaftError<Types, ClientWriteError<Types>>;
+
+/// What did not finish in time.
+const CHANGE: &str = "change voters";
 
 fn leader_of(forward: &ForwardToLeader<Types>) -> Option<NodeId> {
     forward.leader_id.map(NodeId)

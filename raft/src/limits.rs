@@ -141,6 +141,13 @@ pub(crate) const FULL_LEADER_MS: u64 = 2_000;
 /// How long it then waits before it tries again, ms. All nodes may be full.
 pub(crate) const FULL_LEADER_AGAIN_MS: u64 = 10_000;
 
+/// How long one step of a change of members may take until it is committed, ms.
+pub(crate) const CHANGE_MS: u64 = 10_000;
+
+/// How long a snapshot may be on its way, ms. Higher: a transfer that hardly moves holds its view of the machine longer. Lower: large
+/// states never arrive over slow links.
+pub(crate) const TRANSFER_MS: u64 = 600_000;
+
 /// How long a hand-over may take, ms.
 pub(crate) const HAND_OVER_MS: u64 = 3_000;
 

@@ -36,7 +36,10 @@ async fn a_replica_that_was_away_for_long_gets_a_snapshot() {
     cluster.node(away).disk_full = true;
     cluster.start(away, &[1]);
     let machine = cluster.machine(away, 1);
-    eventually("it to be refused", || (machine.unfinished.load(Ordering::Relaxed) > 0).then_some(())).await;
+    eventually("it to be refused", || {
+        (machine.unfinished.load(Ordering::Relaxed) > 0).then_some(())
+    })
+    .await;
     assert!(cluster.group(away, 1).stopped().is_none());
     assert!(machine.total() <= 1);
     cluster.node(away).disk_full = false;
@@ -163,6 +166,22 @@ async fn voters_are_replaced_while_the_group_works() {
     cluster.stop(leader).await;
     cluster.propose(1, 1).await;
     assert_eq!(cluster.converged(1).await.total, 12);
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_voters_without_a_quorum_ends_with_an_unknown_outcome() {
+    let mut cluster = Cluster::started(3, &[1]).await;
+    cluster.propose(1, 1).await;
+    let leader = cluster.leader(1).await;
+    let group = cluster.group(leader, 1);
+    for id in cluster.running().into_iter().filter(|id| *id != leader) {
+        cluster.stop(id).await;
+    }
+    let alone = BTreeSet::from([NodeId(leader)]);
+    let outcome = tokio::time::timeout(DEADLINE, group.change_voters(&alone)).await.unwrap();
+    assert!(matches!(outcome, Err(Error::Timeout(_))), "{outcome:?}");
+    drop(group);
     cluster.shutdown().await;
 }
 
