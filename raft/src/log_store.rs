@@ -322,8 +322,8 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn what_was_read_back_at_the_start_is_not_taken_to_be_in_memory() {
+    #[tokio::test]
+    async fn what_was_read_back_at_the_start_is_not_taken_to_be_in_memory() {
         let dir = tempfile::tempdir().unwrap();
         let open =
             || crate::wal::Wal::open(dir.path(), crate::wal::LogOptions::default(), Arc::new(crate::wal::RealDisk)).unwrap();
@@ -334,6 +334,7 @@ mod tests {
             entries(1, 10, 100),
             Box::new(move |result| done.send(result.map(drop)).unwrap()),
         )
+        .await
         .unwrap();
         durable.recv().unwrap().unwrap();
         assert!(log.in_memory(1));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::blocking::block_on;
 use super::options::LogEntry;
 use super::{LogOptions, LogStats, RealDisk, Wal, WalError};
 
@@ -57,20 +58,20 @@ pub fn run(dir: &Path, options: LogOptions, load: &Load) -> io::Result<Report> {
         let state = group.state();
         let index = state.last.map_or(state.first, |last| last + 1);
         if index % PURGE_EVERY == 0 && index > KEPT_ENTRIES {
-            group.purge(index - KEPT_ENTRIES, Bytes::from_static(b"bench"), Box::new(|_| {}))?;
+            block_on(group.purge(index - KEPT_ENTRIES, Bytes::from_static(b"bench"), Box::new(|_| {})))?;
         }
         let (sender, sent) = (sender.clone(), Instant::now());
         let entry = LogEntry {
             index,
             bytes: payload.clone(),
         };
-        group.append(
+        block_on(group.append(
             vec![entry],
             Box::new(move |result| {
                 // The receiver may be gone once the time is over.
                 let _ = sender.send((appender, result.map(|synced| synced.at - sent)));
             }),
-        )
+        ))
     };
     (0..load.appenders).try_for_each(append)?;
     let mut latencies_us = Vec::new();

@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::WalError;
 use super::frame::{SegmentHeader, Stamp};
-use super::options::{FULL_RETRY, PREWRITE_AHEAD_BYTES, READER_RETRY};
+use super::options::{FULL_RETRY, PREWRITE_AHEAD_BYTES, READER_RETRY, SHORT_RETRY};
 use super::segment::{Segment, failed, spare_name};
 use super::shared::Shared;
 
@@ -93,7 +93,8 @@ impl Keeper {
         let retry = match (&full, self.retired.is_empty()) {
             (_, false) => Some(READER_RETRY),
             (Some(_), true) => Some(FULL_RETRY),
-            (None, true) => None,
+            // What is wanted fits once the sync thread is further.
+            (None, true) => self.shared.queue.is_short().then_some(SHORT_RETRY),
         };
         let for_writer = full.clone();
         full = full.filter(|_| self.shared.queue.may_copy());
@@ -102,6 +103,7 @@ impl Keeper {
         yard.full = for_writer;
         yard.answered = seen;
         self.shared.yard_changed.notify_all();
+        self.shared.queue.announce();
         if yard.stop || yard.news != seen {
             return;
         }

@@ -31,10 +31,11 @@
 //!
 //! - A 512-byte sector is assumed to be old or new after a power loss, also when its first part was durable before.
 //! - A file system that copies on write (btrfs, zfs) needs space to overwrite: a full disk can then stop the log.
-//! - An append blocks while `queue_bytes` wait for the disk. A disk that stalls so long stalls the caller.
+//! - An append waits, without its thread, while `queue_bytes` wait for the disk or nothing is prewritten for it.
 //! - Payloads are stored as they are given: encryption, if any, is the caller's.
 
 pub mod bench;
+mod blocking;
 mod checkpoint;
 mod disk;
 mod error;

@@ -24,6 +24,8 @@ pub(crate) const COPY_STEP_BYTES: u64 = 1 << 20;
 pub(crate) const LAZY_FLUSH: Duration = Duration::from_millis(50);
 /// How soon a log that found no space looks again.
 pub(crate) const FULL_RETRY: Duration = Duration::from_millis(500);
+/// How soon it is looked again whether entries that wait for room still do.
+pub(crate) const SHORT_RETRY: Duration = Duration::from_millis(10);
 /// How soon a segment that is still being read is looked at again.
 pub(crate) const READER_RETRY: Duration = Duration::from_millis(5);
 
@@ -46,7 +48,7 @@ pub struct LogOptions {
     pub max_bytes: u64,
     /// Entries kept in memory for each group after they became durable. Older ones are read from the disk.
     pub tail_bytes: u64,
-    /// What may wait for the disk, at most a quarter of a segment; appending blocks beyond it.
+    /// What may wait for the disk, at most a quarter of a segment; appending waits beyond it.
     pub queue_bytes: u64,
     /// With more segments than this, the few live entries of the oldest one are copied forward to release it.
     pub copy_after_segments: usize,

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use committed::Waiting;
 pub(crate) use room::Room;
@@ -99,7 +100,7 @@ struct Inner {
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     work: Condvar,
-    space: Condvar,
+    changed: Notify,
     limit_bytes: u64,
     /// Kept free at the end of a segment: for votes and the like while the log is full, and for the seal.
     headroom_bytes: u64,
@@ -116,7 +117,7 @@ impl Queue {
                 ..Inner::default()
             }),
             work: Condvar::new(),
-            space: Condvar::new(),
+            changed: Notify::new(),
             limit_bytes: options.queue_bytes,
             headroom_bytes: options.headroom_bytes() + frame_bytes(0),
             chunk_bytes: options.segment_bytes / 4,
@@ -219,7 +220,7 @@ impl Queue {
             inner.copying = false;
         }
         drop(inner);
-        self.space.notify_all();
+        self.announce();
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -230,7 +231,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         self.work.notify_all();
-        self.space.notify_all();
+        self.announce();
     }
 
     /// Stops for good, with the first reason that is given. The sync thread tells what waits, so that callbacks keep
@@ -238,7 +239,7 @@ impl Queue {
     pub(crate) fn stop(&self, error: WalError) {
         self.lock().stopped.get_or_insert(error);
         self.work.notify_all();
-        self.space.notify_all();
+        self.announce();
     }
 
     /// After a stop: tells these operations, and then what waits.

@@ -106,29 +106,35 @@ impl Shared {
         }
     }
 
-    /// Waits for room in the queue and, for entries, in what is prewritten.
-    pub(crate) fn reserve(&self, bytes: u64, entries: bool) -> Result<(), WalError> {
-        let mut asked = false;
-        while let Room::Short = self.queue.reserve(bytes, entries, asked)? {
-            if asked {
-                // The keeper has looked, and it is not full: room is on its way, as soon as something becomes durable.
-                self.queue.wait_for_space();
+    /// Waits for room in the queue and, for entries, in what is prewritten. It takes what there is as soon as it is enough, and
+    /// never holds up the thread: appends are asked for on a runtime's.
+    pub(crate) async fn reserve(&self, bytes: u64, entries: bool) -> Result<(), WalError> {
+        let mut asked = None;
+        loop {
+            // Before looking, so that no change is missed.
+            let changed = self.queue.changed();
+            let fresh = asked.is_some_and(|asked| self.has_answered(asked));
+            match self.queue.try_reserve(bytes, entries, fresh)? {
+                Room::Reserved => return Ok(()),
+                Room::Short { news } if news || asked.is_none() => asked = Some(self.ask_keeper()),
+                Room::Short { .. } | Room::Busy => {}
             }
-            self.ask_keeper();
-            asked = true;
+            changed.await;
         }
-        Ok(())
     }
 
-    /// Waits until the keeper has looked and found no more to do.
-    pub(super) fn ask_keeper(&self) {
+    /// Gives the keeper something to look at; returns the number to wait for.
+    pub(super) fn ask_keeper(&self) -> u64 {
         let mut yard = self.yard();
         yard.news += 1;
-        let asked = yard.news;
         self.yard_changed.notify_all();
-        while yard.answered < asked && !yard.stop {
-            yard = self.wait_yard(yard);
-        }
+        yard.news
+    }
+
+    /// Has the keeper looked since it was asked, and at all that has happened since, and found no more to do?
+    pub(super) fn has_answered(&self, asked: u64) -> bool {
+        let yard = self.yard();
+        yard.answered >= asked && yard.answered == yard.news
     }
 
     /// Stops the log for good; whatever waits gets the reason.

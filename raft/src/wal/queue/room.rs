@@ -1,56 +1,58 @@
 //! Who may enter the queue: its bound in bytes, and what is prewritten.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+
+use tokio::sync::futures::Notified;
 
 use super::super::error::WalError;
 use super::super::frame::SEGMENT_HEADER_BYTES;
 use super::super::segment::Segment;
 use super::{Inner, Queue};
 
-/// How long to wait for room before the keeper is asked again.
-const SPACE_WAIT: Duration = Duration::from_millis(10);
-
 /// The answer to a reservation.
 pub(crate) enum Room {
     Reserved,
-    /// It does not fit into what is prewritten: the keeper has to be told.
-    Short,
+    /// Too much waits for the disk.
+    Busy,
+    /// It does not fit into what is prewritten; `news`: the keeper did not know that so much is wanted.
+    Short {
+        news: bool,
+    },
 }
 
 impl Queue {
-    /// Waits until so many bytes fit; whoever gets them pushes or gives them back. One that is larger than the bound fits
+    /// Reserves so many bytes, if they fit; whoever gets them pushes or gives them back. One that is larger than the bound fits
     /// when it is alone. Entries that do not fit into what is prewritten are `Short`, or refused if the keeper's verdict is
     /// that the log is full and the caller knows it to be fresh; the rest may use the headroom.
-    pub(crate) fn reserve(&self, bytes: u64, entries: bool, fresh: bool) -> Result<Room, WalError> {
+    pub(crate) fn try_reserve(&self, bytes: u64, entries: bool, fresh: bool) -> Result<Room, WalError> {
         let mut inner = self.lock();
-        loop {
-            inner.check_open()?;
-            if inner.bytes == 0 || inner.bytes + bytes <= self.limit_bytes {
-                if !entries || self.fits(&inner, bytes) {
-                    inner.bytes += bytes;
-                    if entries {
-                        inner.want = 0;
-                    }
-                    return Ok(Room::Reserved);
-                }
-                if let Some(full) = inner.full.as_ref().filter(|_| fresh) {
-                    return Err(WalError::Full(full.clone()));
-                }
-                inner.want = inner.want.max(bytes);
-                return Ok(Room::Short);
-            }
-            inner = self.space.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        inner.check_open()?;
+        if inner.bytes > 0 && inner.bytes + bytes > self.limit_bytes {
+            return Ok(Room::Busy);
         }
+        if !entries || self.fits(&inner, bytes) {
+            inner.bytes += bytes;
+            if entries {
+                inner.want = 0;
+            }
+            return Ok(Room::Reserved);
+        }
+        if let Some(full) = inner.full.as_ref().filter(|_| fresh) {
+            return Err(WalError::Full(full.clone()));
+        }
+        let news = inner.want < bytes;
+        inner.want = inner.want.max(bytes);
+        Ok(Room::Short { news })
     }
 
-    /// Waits a moment for anything that makes room.
-    pub(crate) fn wait_for_space(&self) {
-        drop(
-            self.space
-                .wait_timeout(self.lock(), SPACE_WAIT)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+    /// Comes with the next change of anything that `try_reserve` depends on, counted from this call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// Something changed: whoever waits for room is to look again.
+    pub(crate) fn announce(&self) {
+        self.changed.notify_waiters();
     }
 
     /// Does all that waits, and so much more, fit into what is prewritten?
@@ -73,7 +75,7 @@ impl Queue {
 
     pub(crate) fn give_back(&self, bytes: u64) {
         self.lock().bytes -= bytes;
-        self.space.notify_all();
+        self.announce();
     }
 
     /// The keeper has prewritten something, or prepared the next segment.
@@ -83,19 +85,19 @@ impl Queue {
             inner.next = next;
         }
         drop(inner);
-        self.space.notify_all();
+        self.announce();
     }
 
     pub(crate) fn set_crowded(&self, crowded: bool) {
         if std::mem::replace(&mut self.lock().crowded, crowded) != crowded {
-            self.space.notify_all();
+            self.announce();
         }
     }
 
     /// The keeper's verdict: what does not fit now is refused. `None`: it is worth waiting.
     pub(crate) fn set_full(&self, full: Option<String>) {
         self.lock().full = full;
-        self.space.notify_all();
+        self.announce();
     }
 
     pub(crate) fn full(&self) -> Option<String> {

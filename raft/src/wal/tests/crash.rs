@@ -124,7 +124,7 @@ fn frames_behind_a_torn_one_never_come_back() {
     let waiting: Vec<_> = (1..6)
         .map(|index| {
             let (done, waiting) = waiter();
-            let _ = group.append(vec![entry(index, &[index as u8; 1000])], done);
+            let _ = group.append_blocking(vec![entry(index, &[index as u8; 1000])], done);
             waiting
         })
         .collect();
@@ -186,7 +186,7 @@ fn a_recovery_interrupted_at_each_operation_ends_the_same() {
     let (done, waiting) = waiter();
     let _ = wal
         .group(1)
-        .append((1..20).map(|index| entry(index, &[index as u8; 700])).collect(), done);
+        .append_blocking((1..20).map(|index| entry(index, &[index as u8; 700])).collect(), done);
     assert!(wait(&waiting).is_err());
     drop(wal);
     for seed in 0..60 {
@@ -209,13 +209,13 @@ fn a_failed_fsync_is_final_and_nothing_of_it_is_acknowledged() {
     append(&group, 0, b"durable");
     disk.fail_sync_of(".segment");
     let (done, waiting) = waiter();
-    group.append(vec![entry(1, b"lost")], done).unwrap();
+    group.append_blocking(vec![entry(1, b"lost")], done).unwrap();
     assert!(wait(&waiting).is_err());
     // The disk would say yes now; the log must not ask.
     let operations = disk.operations();
     let (done, waiting) = waiter();
     assert!(matches!(
-        group.save_vote(Bytes::from_static(b"vote"), done),
+        group.save_vote_blocking(Bytes::from_static(b"vote"), done),
         Err(WalError::Stopped(_))
     ));
     assert!(wait(&waiting).unwrap_err().to_string().contains("the disk failed"));
@@ -239,10 +239,10 @@ fn a_committed_position_is_never_durable_before_what_was_submitted_before_it() {
         let (wal, _) = open(&disk);
         let group = wal.group(1);
         disk.hold_sync_of(Some(".segment"));
-        group.append(vec![entry(0, b"held")], waiter().0).unwrap();
+        group.append_blocking(vec![entry(0, b"held")], waiter().0).unwrap();
         eventually("the sync thread is busy", || disk.holds());
         // More than one batch.
-        (1..5).for_each(|index| group.append(vec![entry(index, &[1; 3_000])], waiter().0).unwrap());
+        (1..5).for_each(|index| group.append_blocking(vec![entry(index, &[1; 3_000])], waiter().0).unwrap());
         group.save_committed(Bytes::from_static(b"4")).unwrap();
         disk.dies_after(operations);
         disk.hold_sync_of(None);
@@ -280,14 +280,14 @@ fn nothing_is_released_before_the_next_segments_checkpoint_is_durable() {
     while !disk.holds() {
         let (done, waits) = waiter();
         group
-            .save_vote(Bytes::from_static(b"in the first segment only"), done)
+            .save_vote_blocking(Bytes::from_static(b"in the first segment only"), done)
             .unwrap();
         if waits.recv_timeout(Duration::from_millis(200)).is_err() {
             waiting.push(waits);
         }
     }
     // The sync thread is in the second segment's first fdatasync; the keeper has had its look.
-    wal.owner.shared.ask_keeper();
+    keeper_looks(&wal);
     for seed in 0..20 {
         let left = disk.image_after_power_cut(Cut::Random(seed));
         let vote = open(&left).0.group(1).state().vote;
@@ -296,7 +296,7 @@ fn nothing_is_released_before_the_next_segments_checkpoint_is_durable() {
     disk.hold_sync_of(None);
     assert!(waiting.iter().all(|waits| wait(waits).is_ok()));
     eventually("then it is released", || {
-        wal.owner.shared.ask_keeper();
+        keeper_looks(&wal);
         !disk.files().contains(&segment_path(1))
     });
 }
@@ -327,7 +327,7 @@ fn a_segment_whose_checkpoint_was_torn_is_begun_again_and_may_become_the_oldest(
         purge(&wal.group(1), last);
         append(&wal.group(1), last + 1, b"on");
         eventually("the first segment is released", || {
-            wal.owner.shared.ask_keeper();
+            keeper_looks(&wal);
             !image.files().contains(&segment_path(1))
         });
         drop(wal);

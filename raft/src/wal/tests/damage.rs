@@ -132,7 +132,7 @@ fn a_log_whose_only_segment_lost_its_checkpoint_is_not_begun_again() {
     while disk.files().contains(&segment_path(1)) {
         append(&group, index, &[1; 900]);
         purge(&group, index);
-        wal.owner.shared.ask_keeper();
+        keeper_looks(&wal);
         index += 1;
     }
     drop((wal, group));

@@ -15,7 +15,9 @@ fn with_a_written_entry() -> (Forgetful, Wal) {
     let (wal, _) = open(&disk);
     (0..10).for_each(|index| append(&wal.group(1), index, &[index as u8; 300]));
     disk.hold_sync_of(Some(".segment"));
-    wal.group(1).append(vec![entry(10, &[10; 1_500])], waiter().0).unwrap();
+    wal.group(1)
+        .append_blocking(vec![entry(10, &[10; 1_500])], waiter().0)
+        .unwrap();
     eventually("the entry is written", || disk.holds());
     (disk, wal)
 }
@@ -43,7 +45,7 @@ fn what_a_failed_fsync_left_in_the_page_cache_is_durable_once_it_was_read() {
     append(&wal.group(1), 0, b"durable");
     disk.fail_sync_of(".segment");
     let (done, waiting) = waiter();
-    wal.group(1).append(vec![entry(1, &[1; 2_000])], done).unwrap();
+    wal.group(1).append_blocking(vec![entry(1, &[1; 2_000])], done).unwrap();
     assert!(wait(&waiting).is_err());
     // The kernel has the pages, takes them for clean, and would call another fdatasync of them done.
     let killed = disk.kill();
@@ -71,7 +73,7 @@ fn a_seal_that_was_only_in_the_page_cache_is_durable_before_its_successor_is_wri
     };
     loop {
         disk.hold_sync_of(Some("00000000000000000001.segment"));
-        group.append(vec![entry(index, &[1; 500])], waiter().0).unwrap();
+        group.append_blocking(vec![entry(index, &[1; 500])], waiter().0).unwrap();
         eventually("it is written", || disk.holds());
         if sealed(&disk) {
             break;
@@ -102,7 +104,7 @@ fn a_name_that_a_killed_process_left_is_durable_before_it_is_relied_on() {
         if let Ok((wal, _)) = Wal::open(Path::new(DIR), small(), Arc::new(disk.clone())) {
             for index in 0..200 {
                 let (done, waiting) = waiter();
-                if wal.group(1).append(vec![entry(index, &[2; 3_000])], done).is_err() || wait(&waiting).is_err() {
+                if wal.group(1).append_blocking(vec![entry(index, &[2; 3_000])], done).is_err() || wait(&waiting).is_err() {
                     break;
                 }
             }

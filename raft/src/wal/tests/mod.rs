@@ -7,6 +7,7 @@ mod golden;
 mod kill;
 mod model;
 mod operation;
+mod room;
 mod space;
 
 use std::io;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::blocking::block_on;
 use super::options::{LogEntry, LogOptions, Recovery};
 use super::segment::segment_name;
 use super::{Done, GroupLog, Synced, Wal, WalError};
@@ -92,22 +94,56 @@ fn entry(index: u64, bytes: &[u8]) -> LogEntry {
     }
 }
 
+/// The calls of a group for threads without a runtime: they block while they wait for room.
+trait Blocking {
+    fn append_blocking(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), WalError>;
+    fn save_vote_blocking(&self, vote: Bytes, done: Done) -> Result<(), WalError>;
+    fn truncate_after_blocking(&self, index: Option<u64>, done: Done) -> Result<(), WalError>;
+    fn purge_blocking(&self, upto: u64, purged: Bytes, done: Done) -> Result<(), WalError>;
+}
+
+impl Blocking for GroupLog {
+    fn append_blocking(&self, entries: Vec<LogEntry>, done: Done) -> Result<(), WalError> {
+        block_on(self.append(entries, done))
+    }
+
+    fn save_vote_blocking(&self, vote: Bytes, done: Done) -> Result<(), WalError> {
+        block_on(self.save_vote(vote, done))
+    }
+
+    fn truncate_after_blocking(&self, index: Option<u64>, done: Done) -> Result<(), WalError> {
+        block_on(self.truncate_after(index, done))
+    }
+
+    fn purge_blocking(&self, upto: u64, purged: Bytes, done: Done) -> Result<(), WalError> {
+        block_on(self.purge(upto, purged, done))
+    }
+}
+
+/// Waits until the keeper has looked and found no more to do.
+fn keeper_looks(wal: &Wal) {
+    let asked = wal.owner.shared.ask_keeper();
+    eventually("the keeper has looked", || wal.owner.shared.has_answered(asked));
+}
+
 /// Appends and waits until it is durable.
 fn append(group: &GroupLog, index: u64, bytes: &[u8]) {
     let (done, waiting) = waiter();
-    group.append(vec![entry(index, bytes)], done).unwrap();
+    group.append_blocking(vec![entry(index, bytes)], done).unwrap();
     wait(&waiting).unwrap();
 }
 
 fn vote(group: &GroupLog, vote: &[u8]) {
     let (done, waiting) = waiter();
-    group.save_vote(Bytes::copy_from_slice(vote), done).unwrap();
+    group.save_vote_blocking(Bytes::copy_from_slice(vote), done).unwrap();
     wait(&waiting).unwrap();
 }
 
 fn purge(group: &GroupLog, upto: u64) {
     let (done, waiting) = waiter();
-    group.purge(upto, Bytes::from(format!("purged {upto}")), done).unwrap();
+    group
+        .purge_blocking(upto, Bytes::from(format!("purged {upto}")), done)
+        .unwrap();
     wait(&waiting).unwrap();
 }
 

@@ -151,7 +151,7 @@ impl Run {
             12..14 => {
                 let vote = self.bytes().slice(..2);
                 let done = self.done(id, vec![Step::Vote(vote.clone())]);
-                group.save_vote(vote, done)
+                group.save_vote_blocking(vote, done)
             }
             14..16 => {
                 self.serial += 1;
@@ -165,7 +165,7 @@ impl Run {
             16..18 => {
                 let from = model.next().saturating_sub(self.random.below(6)).max(model.first);
                 let done = self.done(id, vec![Step::Truncate(from)]);
-                group.truncate_after(from.checked_sub(1), done)
+                group.truncate_after_blocking(from.checked_sub(1), done)
             }
             18..22 => {
                 let ahead = self.random.below(model.entries.len() as u64 + 3);
@@ -176,7 +176,7 @@ impl Run {
                 };
                 let purged = Bytes::from(format!("purged {}", self.serial));
                 let done = self.done(id, vec![Step::Purge(upto, purged.clone())]);
-                group.purge(upto, purged, done)
+                group.purge_blocking(upto, purged, done)
             }
             _ => {
                 if self.failures.load(Ordering::SeqCst) == 0 && !self.disk.is_off() {
@@ -212,7 +212,7 @@ impl Run {
                 .collect(),
         );
         // A full log refuses entries and changes nothing; then making room must help.
-        match group.append(entries, done) {
+        match group.append_blocking(entries, done) {
             Ok(()) => true,
             Err(WalError::Full(_)) => {
                 self.now = before;
@@ -229,7 +229,10 @@ impl Run {
                 return true;
             };
             let done = self.done(id, vec![Step::Purge(upto, Bytes::from_static(b"all"))]);
-            self.wal.group(id).purge(upto, Bytes::from_static(b"all"), done).is_ok()
+            self.wal
+                .group(id)
+                .purge_blocking(upto, Bytes::from_static(b"all"), done)
+                .is_ok()
         })
     }
 
@@ -368,7 +371,7 @@ fn run(seed: u64) {
             }
             if run.random.below(40) == 0 {
                 let (done, waiting) = waiter();
-                let _ = run.wal.group(9).truncate_after(None, done);
+                let _ = run.wal.group(9).truncate_after_blocking(None, done);
                 let _ = wait(&waiting);
             }
         }

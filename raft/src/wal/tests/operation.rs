@@ -15,7 +15,7 @@ fn what_is_appended_is_readable_at_once_and_after_opening_again() {
     assert_eq!(group.state(), LogState::default());
     let (done, waiting) = waiter();
     group
-        .append(
+        .append_blocking(
             (0..50)
                 .map(|index| entry(index, format!("entry {index}").as_bytes()))
                 .collect(),
@@ -33,7 +33,7 @@ fn what_is_appended_is_readable_at_once_and_after_opening_again() {
         (10, Some(49), Some(Bytes::from_static(b"entry 49")))
     );
     wal.close().unwrap();
-    let refused = group.append(vec![entry(50, b"")], waiter().0);
+    let refused = group.append_blocking(vec![entry(50, b"")], waiter().0);
     assert!(matches!(refused, Err(WalError::Stopped(_))));
     drop(group);
 
@@ -67,7 +67,7 @@ fn entries_must_continue_the_log_and_an_error_changes_nothing() {
     let group = wal.group(1);
     append(&group, 5, b"an empty log may begin anywhere");
     let (done, waiting) = waiter();
-    let error = group.append(vec![entry(7, b"")], done).unwrap_err();
+    let error = group.append_blocking(vec![entry(7, b"")], done).unwrap_err();
     assert!(matches!(
         error,
         WalError::OutOfOrder {
@@ -79,7 +79,7 @@ fn entries_must_continue_the_log_and_an_error_changes_nothing() {
     assert!(wait(&waiting).is_err());
     let (done, waiting) = waiter();
     assert!(matches!(
-        group.append(vec![entry(6, &[0; 20 << 10])], done),
+        group.append_blocking(vec![entry(6, &[0; 20 << 10])], done),
         Err(WalError::TooLarge { .. })
     ));
     assert!(wait(&waiting).is_err());
@@ -95,7 +95,7 @@ fn truncating_and_purging_beyond_the_end_leave_what_raft_expects() {
     (0..100).for_each(|index| append(&group, index, &[index as u8; 100]));
     let (done, waiting) = waiter();
     // The tail in memory is 20 entries long: entry 30 comes from the disk.
-    group.truncate_after(Some(30), done).unwrap();
+    group.truncate_after_blocking(Some(30), done).unwrap();
     assert_eq!(
         (group.state().last, group.state().last_bytes),
         (Some(30), Some(Bytes::from(vec![30; 100])))
@@ -108,7 +108,7 @@ fn truncating_and_purging_beyond_the_end_leave_what_raft_expects() {
         (201, None, None)
     );
     let (done, waiting) = waiter();
-    group.truncate_after(None, done).unwrap();
+    group.truncate_after_blocking(None, done).unwrap();
     wait(&waiting).unwrap();
     append(&group, 201, b"after the snapshot");
     purge(&group, 150);
@@ -130,9 +130,11 @@ fn callbacks_come_once_and_in_the_order_of_submission_over_all_groups() {
         let done: Done = Box::new(move |result| order.lock().unwrap().push((number, result.is_ok())));
         let group = wal.group(number % 5);
         match number % 3 {
-            0 => group.save_vote(Bytes::from(number.to_le_bytes().to_vec()), done).unwrap(),
+            0 => group
+                .save_vote_blocking(Bytes::from(number.to_le_bytes().to_vec()), done)
+                .unwrap(),
             _ => group
-                .append(vec![entry(group.state().last.map_or(0, |last| last + 1), b"x")], done)
+                .append_blocking(vec![entry(group.state().last.map_or(0, |last| last + 1), b"x")], done)
                 .unwrap(),
         }
     }
@@ -151,7 +153,7 @@ fn a_callback_that_panics_or_drops_the_last_handle_does_not_end_the_log() {
     let (wal, _) = open(&disk);
     let group = wal.group(1);
     group
-        .save_vote(Bytes::new(), Box::new(|_| panic!("a fault of the caller")))
+        .save_vote_blocking(Bytes::new(), Box::new(|_| panic!("a fault of the caller")))
         .unwrap();
     append(&group, 0, b"still there");
     let (sender, receiver) = sync_channel(1);
@@ -160,7 +162,7 @@ fn a_callback_that_panics_or_drops_the_last_handle_does_not_end_the_log() {
         drop(last);
         let _ = sender.send(());
     });
-    group.save_vote(Bytes::new(), done).unwrap();
+    group.save_vote_blocking(Bytes::new(), done).unwrap();
     drop((wal, group));
     receiver.recv_timeout(DEADLINE).unwrap();
 }

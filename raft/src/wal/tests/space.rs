@@ -9,7 +9,7 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 fn fill(group: &GroupLog) -> u64 {
     for index in 0..100_000 {
         let (done, waiting) = waiter();
-        match group.append(vec![entry(index, &[index as u8; 2_000])], done) {
+        match group.append_blocking(vec![entry(index, &[index as u8; 2_000])], done) {
             Ok(()) => drop(wait(&waiting).unwrap()),
             Err(WalError::Full(_)) => {
                 assert_eq!(wait(&waiting).unwrap_err().kind(), io::ErrorKind::StorageFull);
@@ -42,14 +42,18 @@ fn full_log_takes_votes_and_goes_on_after_a_purge(space_bytes: Option<u64>) {
     let (group, other) = (wal.group(1), wal.group(2));
     assert_eq!((group.state(), all(&group)), expected);
     assert_eq!(other.state().vote, Some(Bytes::from_static(&[19])));
-    let refused = (0..40).any(|ahead| group.append(vec![entry(count + ahead, &[1; 2_000])], waiter().0).is_err());
+    let refused = (0..40).any(|ahead| {
+        group
+            .append_blocking(vec![entry(count + ahead, &[1; 2_000])], waiter().0)
+            .is_err()
+    });
     assert!(refused, "it is still full");
     // Purging makes room.
     purge(&group, count - 3);
     eventually("there is room again", || {
         let next = group.state().last.unwrap() + 1;
         let (done, waiting) = waiter();
-        group.append(vec![entry(next, &[1; 2_000])], done).is_ok() && wait(&waiting).is_ok()
+        group.append_blocking(vec![entry(next, &[1; 2_000])], done).is_ok() && wait(&waiting).is_ok()
     });
     (0..200).for_each(|_| {
         let next = group.state().last.unwrap() + 1;
@@ -96,7 +100,7 @@ fn votes_that_use_up_the_headroom_stop_the_log_with_a_reason_and_lose_nothing() 
     for number in 0..100_000_u64 {
         let (done, waiting) = waiter();
         let vote = Bytes::from(number.to_le_bytes().to_vec());
-        let _ = group.save_vote(vote.clone(), done);
+        let _ = group.save_vote_blocking(vote.clone(), done);
         if let Err(error) = wait(&waiting) {
             assert!(error.to_string().contains("full"), "{error}");
             break;
