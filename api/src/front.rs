@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderName};
+use http::header::ALLOW;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
@@ -26,10 +26,8 @@ use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, probes};
 use crate::server::{Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
-use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
-use crate::{gate, ingress};
-
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+use crate::trace::Trace;
+use crate::{gate, headers, ingress};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,9 +127,9 @@ impl Front {
         };
         let took = started.elapsed();
         self.metrics.finish(endpoint, reply.status().as_u16(), took, &timing);
-        mark(reply.headers_mut(), trace, &timing, took);
+        headers::mark(reply.headers_mut(), trace, &timing, took);
         if self.config.open_cors {
-            open_cors(&mut reply);
+            headers::open_cors(&mut reply);
         }
         reply
     }
@@ -251,57 +249,5 @@ impl Asked<'_> {
         if self.timing.micros(stage) == 0 {
             self.timing.add(stage, since.elapsed());
         }
-    }
-}
-
-/// The headers of every reply.
-fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took: Duration) {
-    headers.insert(REQUEST_ID, trace.request_id);
-    if let Some(parent) = trace.parent {
-        headers.insert(TRACEPARENT, parent);
-    }
-    let mut text = String::with_capacity(96);
-    for stage in Stage::ALL {
-        push_stage(&mut text, stage.name(), timing.micros(stage));
-    }
-    push_stage(&mut text, "total", u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1));
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
-        // Another node's stages are already there when the request was forwarded.
-        headers.append(SERVER_TIMING, value);
-    }
-}
-
-/// Adds `name;dur=MILLISECONDS`, with three decimals.
-fn push_stage(text: &mut String, name: &str, micros: u32) {
-    use std::fmt::Write;
-    if micros == 0 {
-        return;
-    }
-    if !text.is_empty() {
-        text.push_str(", ");
-    }
-    text.push_str(name);
-    // Writing into a String cannot fail.
-    let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
-}
-
-fn open_cors(reply: &mut Reply) {
-    const PAIRS: [(&str, &str); 5] = [
-        ("access-control-allow-origin", "*"),
-        ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
-        (
-            "access-control-allow-headers",
-            "authorization, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, traceparent, x-request-id",
-        ),
-        (
-            "access-control-expose-headers",
-            "cloudnest-position, etag, location, retry-after, server-timing, traceparent, x-request-id",
-        ),
-        ("access-control-max-age", "600"),
-    ];
-    for (name, value) in PAIRS {
-        reply
-            .headers_mut()
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
 }

@@ -18,6 +18,7 @@ pub mod error;
 mod forward;
 mod front;
 mod gate;
+mod headers;
 pub mod ids;
 mod ingress;
 mod json;

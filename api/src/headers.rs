@@ -1,0 +1,66 @@
+//! Headers that every reply carries: whose request it was, and where its time went.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
+
+use crate::reply::Reply;
+use crate::service::{Stage, Timing};
+use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Puts them on a reply.
+pub(crate) fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took: Duration) {
+    headers.insert(REQUEST_ID, trace.request_id);
+    if let Some(parent) = trace.parent {
+        headers.insert(TRACEPARENT, parent);
+    }
+    let mut text = String::with_capacity(96);
+    for stage in Stage::ALL {
+        push_stage(&mut text, stage.name(), timing.micros(stage));
+    }
+    push_stage(&mut text, "total", u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1));
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+        // Another node's stages are already there when the request was forwarded.
+        headers.append(SERVER_TIMING, value);
+    }
+}
+
+/// Adds `name;dur=MILLISECONDS`, with three decimals.
+fn push_stage(text: &mut String, name: &str, micros: u32) {
+    use std::fmt::Write;
+    if micros == 0 {
+        return;
+    }
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+    text.push_str(name);
+    // Writing into a String cannot fail.
+    let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
+}
+
+/// Lets every origin use the reply from a browser.
+pub(crate) fn open_cors(reply: &mut Reply) {
+    const PAIRS: [(&str, &str); 5] = [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        (
+            "access-control-allow-headers",
+            "authorization, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, traceparent, x-request-id",
+        ),
+        (
+            "access-control-expose-headers",
+            "cloudnest-position, etag, location, retry-after, server-timing, traceparent, x-request-id",
+        ),
+        ("access-control-max-age", "600"),
+    ];
+    for (name, value) in PAIRS {
+        reply
+            .headers_mut()
+            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
