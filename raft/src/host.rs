@@ -26,7 +26,8 @@ use crate::tls::Tls;
 use crate::typ::{Raft, SharedConfig};
 use crate::wal::{LogOptions, LogStats, RealDisk, Wal};
 use crate::{
-    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, log_room, peer,
+    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, log_room,
+    peer,
 };
 
 /// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
@@ -348,12 +349,18 @@ impl RaftThread {
                 tokio::spawn(link.run(Arc::clone(net)));
             }
             let (room, dir) = (Arc::clone(&self.room), self.log_dir.clone());
-            tokio::spawn(log_room::run(room, self.wal.clone(), self.log_options.clone(), dir, Arc::clone(net)));
+            tokio::spawn(log_room::run(
+                room,
+                self.wal.clone(),
+                self.log_options.clone(),
+                dir,
+                Arc::clone(net),
+            ));
             tokio::spawn(accept_loop(Arc::clone(net), listener, on_stream));
             let answer = stopped.await.ok();
             for replica in net.inbox.take_all() {
                 let _ = replica.raft.shutdown().await;
-                replica.queue.fail("the host was shut down".to_owned());
+                replica.queue.end("the host was shut down");
             }
             answer
         });

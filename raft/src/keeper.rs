@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal;
 use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
-use crate::replica::Replica;
+use crate::replica::{Replica, SHUT_DOWN};
 use crate::typ::index_of;
 
 /// Between two looks at whether a new leader's quorum has answered, ms.
@@ -41,15 +42,25 @@ pub(crate) async fn run(replica: Arc<Replica>, lease: Duration) {
                 log.tend(&replica, pressed).await;
             }
         }
-        let failed = replica.raft.metrics().borrow_watched().running_state.clone();
-        if let Err(fatal) = failed {
-            replica.queue.fail(fatal.to_string());
+        if has_ended(&replica) {
             break;
         }
     }
     replica.lead.set(None, false);
     let _ = replica.raft.shutdown().await;
-    replica.queue.fail("the group was shut down".to_owned());
+    // It may have failed between the last look and here: a failure must not pass for an orderly end.
+    has_ended(&replica);
+    replica.queue.end(SHUT_DOWN);
+}
+
+/// Whether openraft runs no more; its reason then becomes the group's.
+fn has_ended(replica: &Replica) -> bool {
+    match replica.raft.metrics().borrow_watched().running_state.clone() {
+        Ok(()) => return false,
+        Err(Fatal::Stopped) => replica.queue.end(SHUT_DOWN),
+        Err(fatal) => replica.queue.fail(fatal.to_string()),
+    }
+    true
 }
 
 /// Publishes who leads. A leader that its quorum has not answered for a lease does not count as one. True when this node was just
@@ -93,7 +104,11 @@ impl FullLeader {
         }
         self.tried = Some(std::time::Instant::now());
         if let Some(to) = replica.successor() {
-            tracing::warn!(group = replica.id.0, to = to.0, "handing over leadership: the log of this node is full");
+            tracing::warn!(
+                group = replica.id.0,
+                to = to.0,
+                "handing over leadership: the log of this node is full"
+            );
             let _ = replica.raft.trigger().transfer_leader(to.0).await;
         }
     }

@@ -5,13 +5,13 @@
 //! or so close to it that what may be in flight could fill it. The log itself says that it is full when it finds no next segment
 //! (`wal::keeper`); this adds the early part: the segments that are left of its bound, and the space that is left on its disk.
 //!
-//! The early part begins only where the log copies live entries forward already, else a log that one silent group pins would be
-//! declared full before it helps itself.
+//! A log of which little is live helps itself by copying that forward, but only once it is near its bound and entries come. So where
+//! less than half is live, and purging alone has not made room within a moment, the segments that are left no longer count.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -42,20 +42,30 @@ impl LogRoom {
 pub(crate) async fn run(room: Arc<LogRoom>, wal: Wal, options: LogOptions, dir: PathBuf, net: Arc<Net>) {
     let mut tick = interval(Duration::from_millis(LOG_ROOM_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let dir = Arc::new(dir);
+    // A file system that hangs must not hang consensus, nor the rest of this: what it said last counts until it answers.
+    let ask = |dir: PathBuf| tokio::task::spawn_blocking(move || (free_bytes(&dir), dir));
+    let (mut free, mut asking) = (u64::MAX, ask(dir));
+    let mut bound = Bound::default();
     loop {
         tick.tick().await;
         let stats = wal.stats();
         let in_flight = in_flight_bytes(&options, net.inbox.len());
-        let at = Arc::clone(&dir);
-        // A file system that hangs must not hang consensus.
-        let free = tokio::task::spawn_blocking(move || free_bytes(&at)).await.unwrap_or(u64::MAX);
+        if asking.is_finished() {
+            let Ok((bytes, dir)) = asking.await else { return };
+            (free, asking) = (bytes, ask(dir));
+        }
         let disk = stats.spares.saturating_mul(options.segment_bytes).saturating_add(free);
-        let full = stats.full.is_some() || nearly_at_bound(&stats, &options, in_flight) || disk < in_flight;
+        let near = bound.is_near(&stats, &options, in_flight);
+        let full = stats.full.is_some() || near || disk < in_flight;
         if room.full.swap(full, Ordering::AcqRel) != full {
             let (segments, live_bytes) = (stats.segments, stats.live_bytes);
             if full {
-                tracing::warn!(segments, live_bytes, disk_free_bytes = free, "the log is nearly full: entries wait");
+                tracing::warn!(
+                    segments,
+                    live_bytes,
+                    disk_free_bytes = free,
+                    "the log is nearly full: entries wait"
+                );
             } else {
                 tracing::info!(segments, live_bytes, disk_free_bytes = free, "the log has room again");
             }
@@ -74,11 +84,28 @@ fn in_flight_bytes(options: &LogOptions, groups: usize) -> u64 {
         .min(options.max_bytes / 8)
 }
 
+/// Since when the log is so near to its bound that what is in flight could reach it.
+#[derive(Default)]
+struct Bound(Option<Instant>);
+
+impl Bound {
+    fn is_near(&mut self, stats: &LogStats, options: &LogOptions, in_flight: u64) -> bool {
+        if !nearly_at_bound(stats, options, in_flight) {
+            self.0 = None;
+            return false;
+        }
+        let since = *self.0.get_or_insert_with(Instant::now);
+        let copying_helps = stats.live_bytes <= options.max_bytes / 2;
+        !copying_helps || since.elapsed() < PURGE_PATIENCE
+    }
+}
+
+/// How long purging may take to make room before copying is let have its try.
+const PURGE_PATIENCE: Duration = Duration::from_secs(1);
+
 fn nearly_at_bound(stats: &LogStats, options: &LogOptions, in_flight: u64) -> bool {
     let left = (options.max_segments() as u64).saturating_sub(stats.segments);
-    // One of them may be prepared and not yet in use.
-    let copies = stats.segments > options.copy_after_segments as u64 + 1;
-    copies && left.saturating_mul(options.segment_bytes) < in_flight
+    left.saturating_mul(options.segment_bytes) < in_flight
 }
 
 /// What the file system says; what cannot be asked counts as enough, since writing will tell.
@@ -107,16 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn a_small_log_first_copies() {
-        let options = LogOptions {
-            max_bytes: 512 << 20,
-            ..LogOptions::default()
-        }
-        .checked();
-        let stats = LogStats {
-            segments: 8,
+    fn a_log_with_little_in_it_is_soon_let_help_itself() {
+        let options = LogOptions::default().checked();
+        let mut stats = LogStats {
+            segments: 32,
+            live_bytes: options.max_bytes / 4,
             ..LogStats::default()
         };
-        assert!(!nearly_at_bound(&stats, &options, in_flight_bytes(&options, 100)));
+        let at = Instant::now().checked_sub(2 * PURGE_PATIENCE).unwrap();
+        assert!(Bound::default().is_near(&stats, &options, 1 << 20));
+        assert!(!Bound(Some(at)).is_near(&stats, &options, 1 << 20));
+        stats.live_bytes = options.max_bytes / 4 * 3;
+        assert!(Bound(Some(at)).is_near(&stats, &options, 1 << 20));
     }
 }

@@ -16,6 +16,9 @@ use crate::stage::Stages;
 use crate::typ::{NO_NODE, Raft, index_of};
 use crate::{GroupId, NodeId, StateMachine};
 
+/// Why a group stopped that was asked to.
+pub(crate) const SHUT_DOWN: &str = "the group was shut down";
+
 /// All parts of a group on this node.
 pub(crate) struct Replica {
     pub(crate) id: GroupId,
@@ -85,7 +88,15 @@ impl Replica {
     pub(crate) fn successor(&self) -> Option<NodeId> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let matched = |node: &u64| index_of(metrics.replication.as_ref().and_then(|all| all.get(node)).and_then(Option::as_ref));
+        let matched = |node: &u64| {
+            index_of(
+                metrics
+                    .replication
+                    .as_ref()
+                    .and_then(|all| all.get(node))
+                    .and_then(Option::as_ref),
+            )
+        };
         let voters = metrics.membership_config.voter_ids();
         voters
             .filter(|node| *node != self.node && self.net.reachable(*node))
@@ -104,8 +115,6 @@ impl Replica {
                 .err()
                 .map(ToString::to_string)
         };
-        self.stopped()
-            .or_else(fatal)
-            .unwrap_or_else(|| "the group was shut down".to_owned())
+        self.stopped().or_else(fatal).unwrap_or_else(|| SHUT_DOWN.to_owned())
     }
 }
