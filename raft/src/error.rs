@@ -61,6 +61,9 @@ pub enum ProposeError {
     /// Not applied: too much is in flight, or the machine is over its limit.
     #[error("too many proposals are in flight")]
     Overloaded,
+    /// Not applied: the disk of the node's log has no room.
+    #[error("the log is full")]
+    Full,
     /// Not applied, for the given reason.
     #[error("not applied: {0}")]
     NotApplied(String),

@@ -221,7 +221,11 @@ impl Group {
         let deadline = Instant::now() + Duration::from_millis(ADMISSION_WAIT_MS);
         while over() {
             if Instant::now() >= deadline {
-                return Err(ProposeError::Overloaded);
+                return Err(if self.replica.room.is_full() {
+                    ProposeError::Full
+                } else {
+                    ProposeError::Overloaded
+                });
             }
             self.may_propose()?;
             sleep(Duration::from_millis(2)).await;

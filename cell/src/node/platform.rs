@@ -110,13 +110,16 @@ impl Platform {
             cell: tenant.cell,
             epoch: tenant.epoch,
         };
-        let Some(replica) = self.cells.get(&tenant.cell) else {
-            return self.far(tenant.cell);
-        };
-        match reach {
-            Reach::Replica if replica.group.stopped().is_none() => Location::Here(placement),
-            _ => self.leader(replica, placement),
+        match self.alive(tenant.cell) {
+            None => self.far(placement),
+            Some(_) if reach == Reach::Replica => Location::Here(placement),
+            Some(replica) => self.leader(replica, placement),
         }
+    }
+
+    /// This node's replica of a cell, unless it has stopped.
+    fn alive(&self, cell: u64) -> Option<&Replica> {
+        self.cells.get(&cell).filter(|replica| replica.group.stopped().is_none())
     }
 
     /// Where the directory is led.
@@ -144,19 +147,27 @@ impl Platform {
         }
     }
 
-    /// A node with a replica of a cell that has none here.
-    fn far(&self, cell: u64) -> Location {
+    /// Another node with a replica of a cell that has none here, or one that has stopped. Where nobody else can be reached, a
+    /// stopped replica says itself why it has.
+    fn far(&self, placement: Placement) -> Location {
+        let cell = placement.cell;
         let hint = self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(&cell).copied();
         if let Some(number) = hint.filter(|number| self.host.reachable(NodeId(*number))) {
             return Location::Node(NodeNumber(number));
         }
         let entry = self.config.cells.iter().find(|entry| entry.number == cell);
         let nodes = entry.map(|entry| entry.nodes.as_slice()).unwrap_or_default();
-        let known = nodes.iter().filter_map(|name| self.config.node(name));
-        let reachable = known.clone().find(|node| self.host.reachable(NodeId(node.number)));
-        match reachable.or(known.clone().next()) {
+        let others = nodes
+            .iter()
+            .filter_map(|name| self.config.node(name))
+            .filter(|node| node.number != self.me.number);
+        match others.clone().find(|node| self.host.reachable(NodeId(node.number))) {
             Some(node) => Location::Node(NodeNumber(node.number)),
-            None => Location::Nowhere,
+            None if self.cells.contains_key(&cell) => Location::Here(placement),
+            None => others
+                .clone()
+                .next()
+                .map_or(Location::Nowhere, |node| Location::Node(NodeNumber(node.number))),
         }
     }
 
@@ -166,7 +177,7 @@ impl Platform {
         let Ok(Some(tenant)) = self.tenant(slug.as_str()) else {
             return;
         };
-        if self.cells.contains_key(&tenant.cell) {
+        if self.alive(tenant.cell).is_some() {
             return;
         }
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);

@@ -88,6 +88,7 @@ pub(crate) fn proposal(error: ProposeError) -> Error {
         ProposeError::Overloaded => {
             Error::new(Code::Unavailable, "the cell has more writes waiting than it takes").retry_after(BUSY)
         }
+        ProposeError::Full => full(),
         ProposeError::NotApplied(reason) => {
             tracing::info!(reason, "a proposal was not applied");
             Error::new(Code::Unavailable, "the write was not applied; try again").retry_after(BUSY)
@@ -122,11 +123,16 @@ pub(crate) fn not_leader(leader: Option<u64>) -> Error {
     }
 }
 
+/// A disk without room.
+fn full() -> Error {
+    Error::new(Code::StorageFull, "the disk of the cell's leader is full; nothing was stored").retry_after(BUSY)
+}
+
 /// A replica that has stopped.
 pub(crate) fn stopped(reason: &str) -> Error {
     tracing::error!(reason, "a request met a stopped replica");
     if reason.to_ascii_lowercase().contains("no space left") {
-        return Error::new(Code::StorageFull, "the disk of this replica is full").retry_after(BUSY);
+        return full();
     }
     Error::new(Code::Unavailable, "this replica has stopped").retry_after(BUSY)
 }
