@@ -329,7 +329,7 @@ mod tests {
             || crate::wal::Wal::open(dir.path(), crate::wal::LogOptions::default(), Arc::new(crate::wal::RealDisk)).unwrap();
         let (wal, _) = open();
         let log = wal.group(1);
-        let (done, durable) = std::sync::mpsc::channel();
+        let (done, durable) = std::sync::mpsc::sync_channel(1);
         log.append(
             entries(1, 10, 100),
             Box::new(move |result| done.send(result.map(drop)).unwrap()),
