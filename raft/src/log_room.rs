@@ -56,7 +56,7 @@ pub(crate) async fn run(room: Arc<LogRoom>, wal: Wal, options: LogOptions, dir: 
         }
         let disk = stats.spares.saturating_mul(options.segment_bytes).saturating_add(free);
         let near = bound.is_near(&stats, &options, in_flight);
-        let full = stats.full.is_some() || near || disk < in_flight;
+        let full = stats.full.is_some() || near || disk < DISK_BYTES_MIN;
         if room.full.swap(full, Ordering::AcqRel) != full {
             let (segments, live_bytes) = (stats.segments, stats.live_bytes);
             if full {
@@ -99,6 +99,10 @@ impl Bound {
         !copying_helps || since.elapsed() < PURGE_PATIENCE
     }
 }
+
+/// Less space than this on the log's disk counts as none, bytes: what one group may have in flight, since the disk is filled by one
+/// at a time, and a small disk with many groups is to be usable.
+const DISK_BYTES_MIN: u64 = IN_FLIGHT_BYTES_MAX as u64;
 
 /// How long purging may take to make room before copying is let have its try.
 const PURGE_PATIENCE: Duration = Duration::from_secs(1);

@@ -115,7 +115,9 @@ async fn a_full_log_stops_neither_its_replica_nor_its_group() {
                     applied += 1;
                     leaders.insert(leader);
                 }
-                Err(ProposeError::NotLeader(_) | ProposeError::Overloaded | ProposeError::Unknown(_)) => pause().await,
+                Err(ProposeError::NotLeader(_) | ProposeError::Overloaded | ProposeError::Full | ProposeError::Unknown(_)) => {
+                    pause().await
+                }
                 Err(other) => panic!("{other}"),
             }
         }
