@@ -60,11 +60,20 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary");
-        let mut output = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
-        let mut words = |line: String| line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned);
+        let mut output = BufReader::new(child.stdout.take().expect("its output"))
+            .lines()
+            .map_while(Result::ok);
+        let mut words = |line: String| {
+            line.split_whitespace()
+                .find(|word| word.starts_with("http://"))
+                .map(str::to_owned)
+        };
         let url = output.find_map(&mut words);
         // All that it has to say: a closed pipe would end it.
-        assert!(output.any(|line| line.trim_start().starts_with("curl ")), "it prints its curl line");
+        assert!(
+            output.any(|line| line.trim_start().starts_with("curl ")),
+            "it prints its curl line"
+        );
         (Self(child), url.expect("it says where it serves"))
     }
 }
