@@ -213,8 +213,8 @@ impl Owner {
         let shared = self.shared.clone();
         let guarded = move || {
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+                // The sync thread, as long as it lives, tells those who wait: so that callbacks keep their order.
                 shared.stop(WalError::Stopped("one of its threads panicked".into()));
-                shared.queue.fail(Vec::new());
             }
         };
         let spawned = std::thread::Builder::new().name(name.into()).spawn(guarded);

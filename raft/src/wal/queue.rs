@@ -242,7 +242,7 @@ impl Queue {
         self.announce();
     }
 
-    /// After a stop: tells these operations, and then what waits.
+    /// At the end of the sync thread: after a stop, tells these operations, and then what waits.
     pub(crate) fn fail(&self, ops: Vec<Queued>) {
         let mut inner = self.lock();
         let Some(reason) = inner.stopped.clone() else { return };

@@ -11,6 +11,7 @@
 //! then say yes.
 
 mod effect;
+mod in_hand;
 mod tail;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use effect::Effect;
+use in_hand::InHand;
 
 use super::checkpoint::Checkpoint;
 use super::error::WalError;
@@ -88,10 +90,12 @@ impl Writer {
 
     /// Works until the log is closed or stops.
     pub(crate) fn run(mut self) {
+        let mut in_hand = InHand::new(self.shared.clone());
         while let Some(batch) = self.shared.queue.take() {
             let last = batch.last;
-            if !self.commit(batch) {
-                return;
+            if let Err(error) = self.commit(batch, &mut in_hand) {
+                // Stopped before the callbacks, so that none of them finds the log open.
+                return self.shared.stop(error);
             }
             if last {
                 if let Err(error) = self.close() {
@@ -100,36 +104,27 @@ impl Writer {
                 return;
             }
         }
-        self.shared.queue.fail(Vec::new());
     }
 
-    /// Writes, syncs, shows, calls back. `false`: it failed, and the log has stopped.
-    fn commit(&mut self, batch: Batch) -> bool {
+    /// Writes, syncs, shows, calls back.
+    fn commit(&mut self, batch: Batch, in_hand: &mut InHand) -> Result<(), WalError> {
         let Batch {
             copies, ops, committed, ..
         } = batch;
         let copied = !copies.is_empty();
-        let written = self.lay_out(&copies, &ops, committed).and_then(|()| {
-            // A committed position alone waits for company: losing it costs nothing.
-            if ops.is_empty() && !copied {
-                self.flush()
-            } else {
-                self.sync()
-            }
-        });
-        let synced = match written {
-            Ok(()) => Synced { at: Instant::now() },
-            Err(error) => {
-                // Stopped before the callbacks, so that none of them finds the log open.
-                self.shared.stop(error);
-                self.shared.queue.fail(ops);
-                return false;
-            }
-        };
+        let ops = in_hand.take(ops);
+        self.lay_out(&copies, ops, committed)?;
+        // A committed position alone waits for company: losing it costs nothing.
+        if ops.is_empty() && !copied {
+            self.flush()?;
+        } else {
+            self.sync()?;
+        }
+        let synced = Synced { at: Instant::now() };
         self.take_effect(ops.last().map(|queued| queued.number));
         let bytes: u64 = ops.iter().map(|queued| queued.bytes).sum();
         let copy_bytes: u64 = copies.iter().map(|copy| u64::from(copy.place.bytes)).sum();
-        for queued in ops {
+        for queued in in_hand {
             if matches!(queued.op, Op::Append(_)) {
                 self.shared.counters.appends.fetch_add(1, Ordering::Relaxed);
             }
@@ -142,7 +137,7 @@ impl Writer {
         }
         self.shared.queue.finished(bytes + copy_bytes, copied, self.position());
         self.tell_keeper();
-        true
+        Ok(())
     }
 
     fn lay_out(&mut self, copies: &[CopyForward], ops: &[Queued], committed: BTreeMap<u64, Bytes>) -> Result<(), WalError> {

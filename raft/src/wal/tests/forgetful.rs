@@ -37,7 +37,8 @@ struct Inner {
     fail_sync_of: Option<String>,
     hold_sync_of: Option<String>,
     let_pass: u64,
-    holds: bool,
+    held: u64,
+    panic_at_sync_of: Option<String>,
     failed_syncs: u64,
 }
 
@@ -106,7 +107,17 @@ impl Forgetful {
 
     /// Is an fdatasync being held?
     pub(crate) fn holds(&self) -> bool {
-        self.lock().holds
+        self.held() > 0
+    }
+
+    /// How many are.
+    pub(crate) fn held(&self) -> u64 {
+        self.lock().held
+    }
+
+    /// The next fdatasync of a file with this in its name panics.
+    pub(crate) fn panic_at_sync_of(&self, name: &str) {
+        self.lock().panic_at_sync_of = Some(name.into());
     }
 
     /// Cuts the power: this disk answers nothing any more; returns what is left of it.
@@ -326,15 +337,19 @@ impl DiskFile for Handle {
     fn sync_data(&self) -> io::Result<()> {
         let mut inner = self.disk.lock();
         let name = self.name(&inner);
+        inner.held += 1;
         while !inner.off && inner.let_pass == 0 && inner.hold_sync_of.as_ref().is_some_and(|part| name.contains(part.as_str())) {
-            inner.holds = true;
             drop(inner);
             std::thread::yield_now();
             inner = self.disk.lock();
         }
-        inner.holds = false;
+        inner.held -= 1;
         if inner.hold_sync_of.as_ref().is_some_and(|part| name.contains(part.as_str())) {
             inner.let_pass = inner.let_pass.saturating_sub(1);
+        }
+        if inner.panic_at_sync_of.take_if(|part| name.contains(part.as_str())).is_some() {
+            drop(inner);
+            panic!("a fault in the disk's code");
         }
         inner.step()?;
         let fails = inner.fail_sync_of.as_ref().is_some_and(|part| name.contains(part.as_str()));

@@ -7,6 +7,7 @@ mod golden;
 mod kill;
 mod model;
 mod operation;
+mod panics;
 mod room;
 mod space;
 
