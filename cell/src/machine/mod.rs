@@ -104,7 +104,7 @@ impl raft::StateMachine for Machine {
     fn receive(&self) -> io::Result<Box<dyn raft::SnapshotSink>> {
         let writer = self.store.receive_snapshot().map_err(io::Error::other)?;
         Ok(Box::new(Sink {
-            writer,
+            receiving: Receiving::Chunks(writer),
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
         }))
@@ -127,18 +127,43 @@ impl raft::SnapshotSource for Source {
 }
 
 struct Sink {
-    writer: SnapshotWriter,
+    receiving: Receiving,
     store: Store,
     catalogs: Arc<Catalogs>,
 }
 
+/// How far a snapshot has come in.
+enum Receiving {
+    /// Its chunks come.
+    Chunks(SnapshotWriter),
+    /// It is whole, verified and on disk beside the live file.
+    Whole(ReceivedSnapshot),
+    /// Its end failed; the live file is as it was.
+    Failed,
+}
+
 impl raft::SnapshotSink for Sink {
     fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        self.writer.write(&chunk).map_err(io::Error::other)
+        match &mut self.receiving {
+            Receiving::Chunks(writer) => writer.write(&chunk).map_err(io::Error::other),
+            _ => Err(io::Error::other("a chunk came after the end of the snapshot")),
+        }
     }
 
-    fn install(self: Box<Self>) -> io::Result<raft::Mark> {
-        let received: ReceivedSnapshot = self.writer.finish().map_err(io::Error::other)?;
+    fn finish(&mut self) -> io::Result<()> {
+        let receiving = std::mem::replace(&mut self.receiving, Receiving::Failed);
+        self.receiving = match receiving {
+            Receiving::Chunks(writer) => Receiving::Whole(writer.finish().map_err(io::Error::other)?),
+            other => other,
+        };
+        Ok(())
+    }
+
+    fn install(mut self: Box<Self>) -> io::Result<raft::Mark> {
+        self.finish()?;
+        let Receiving::Whole(received) = self.receiving else {
+            return Err(io::Error::other("the snapshot did not come in whole"));
+        };
         self.store.install(received).map_err(io::Error::other)?;
         self.catalogs.clear();
         Ok(to_log(self.store.mark()))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::error::Error;
+use api::error::{Code, Error};
 use api::service::Timing;
 use raft::NodeId;
 use storage::Space;
@@ -290,6 +290,11 @@ impl Platform {
                 .map(|cell| numbers(&cell.nodes))
                 .unwrap_or_default()
         };
-        replica.group.initialize(&members).await.map_err(|error| internal(&error))
+        replica.group.initialize(&members).await.map_err(|error| match error {
+            raft::Error::Refused(reason) => {
+                Error::new(Code::Unavailable, format!("{} is not initialised: {reason}", replica.name))
+            }
+            error => internal(&error),
+        })
     }
 }

@@ -12,8 +12,8 @@ use crate::config::{Config, NodeEntry};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(100);
-/// Longest time for one answer.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Longest time for one answer: a region is initialised only once its nodes have greeted each other.
+const ANSWER: Duration = Duration::from_secs(15);
 /// How often it is said what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
