@@ -104,7 +104,7 @@ impl raft::StateMachine for Machine {
     fn receive(&self) -> io::Result<Box<dyn raft::SnapshotSink>> {
         let writer = self.store.receive_snapshot().map_err(io::Error::other)?;
         Ok(Box::new(Sink {
-            receiving: Receiving::Chunks(writer),
+            receiving: Receiving::Chunks(Box::new(writer)),
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
         }))
@@ -135,7 +135,7 @@ struct Sink {
 /// How far a snapshot has come in.
 enum Receiving {
     /// Its chunks come.
-    Chunks(SnapshotWriter),
+    Chunks(Box<SnapshotWriter>),
     /// It is whole, verified and on disk beside the live file.
     Whole(ReceivedSnapshot),
     /// Its end failed; the live file is as it was.
