@@ -42,6 +42,7 @@ mod inbox;
 mod keeper;
 mod limits;
 mod log_room;
+mod log_size;
 mod log_store;
 mod peer;
 mod replica;

@@ -10,7 +10,7 @@ use crate::admission::Admission;
 use crate::apply::ApplyQueue;
 use crate::barrier::Barrier;
 use crate::log_room::LogRoom;
-use crate::log_store::LogSize;
+use crate::log_size::LogSize;
 use crate::peer::Net;
 use crate::stage::Stages;
 use crate::typ::{NO_NODE, Raft, index_of};

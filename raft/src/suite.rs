@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 use crate::adapter::{Adapter, SnapshotData};
 use crate::apply::ApplyQueue;
-use crate::log_store::{LogSize, LogStore};
+use crate::log_size::LogSize;
+use crate::log_store::LogStore;
 use crate::stage::Stages;
 use crate::typ::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::wal::{LogOptions, RealDisk, Wal};

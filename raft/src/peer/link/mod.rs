@@ -1,26 +1,24 @@
 //! A connection that this node dialled: requests go out, answers come back.
 //!
-//! One task per lane and peer dials, greets, and then runs a writer and a reader side by side. The writer takes all frames that wait,
-//! up to a bound, and writes them together. When the connection breaks, every request without an answer fails: whether the peer got
-//! it is not known, and openraft asks again.
+//! One task per lane and peer dials, greets, holds a session (`session`), and dials again. What waits for a connection is bounded in
+//! frames and bytes. When the connection breaks, every request without an answer fails: whether the peer got it is not known, and
+//! openraft asks again.
 
-use std::collections::HashMap;
+mod session;
+
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
-use tokio_rustls::TlsStream;
+use tokio::time::sleep;
 
-use super::frame::{FrameWriter, Kind, frame, take_frame};
-use super::greeting::{Greeted, call};
+use super::frame::FrameWriter;
+use super::greeting::call;
 use super::{Lane, Net};
-use crate::limits::{LINK_QUEUE_BYTES_MAX, LINK_QUEUE_FRAMES_MAX, LINK_WRITE_BYTES, PING_MS, REDIAL_MS, REFUSED_MS, SILENT_MS};
+use crate::limits::{LINK_QUEUE_BYTES_MAX, LINK_QUEUE_FRAMES_MAX, REDIAL_MS, REFUSED_MS};
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -75,12 +73,6 @@ pub(crate) struct LinkTask {
     state: Arc<LinkState>,
 }
 
-/// A bulk connection without work for this long is closed.
-const BULK_IDLE: Duration = Duration::from_secs(10);
-
-/// Requests without an answer, above which those that nobody waits for any more are forgotten.
-const PENDING_SWEEP: usize = 4_096;
-
 pub(super) fn make_link(node: u64, lane: Lane) -> (Link, LinkTask) {
     let (sender, queue) = mpsc::channel(LINK_QUEUE_FRAMES_MAX);
     let state = Arc::new(LinkState::default());
@@ -128,12 +120,6 @@ impl Link {
     pub(crate) async fn ask(&self, frame: FrameWriter) -> Answer {
         self.call(frame)?.await.unwrap_or(Err(CallError::Broken))
     }
-}
-
-type Pending = Mutex<HashMap<u64, oneshot::Sender<Answer>>>;
-
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Answer>>> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LinkTask {
@@ -187,132 +173,6 @@ impl LinkTask {
             let _ = outgoing.answer.send(Err(CallError::Down));
         }
     }
-
-    async fn session(&mut self, net: &Net, greeted: Greeted, first: Option<Outgoing>) -> io::Result<()> {
-        let (reader, writer) = tokio::io::split(greeted.stream);
-        let pending = Pending::default();
-        let heard = Mutex::new(Instant::now());
-        let mut ping = interval(Duration::from_millis(PING_MS));
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let write = Writer {
-            lane: self.lane,
-            queue: &mut self.queue,
-            state: &self.state,
-            pending: &pending,
-            heard: &heard,
-        };
-        tokio::select! {
-            ended = write.run(writer, first, ping) => ended,
-            ended = read_answers(net, self.node, reader, greeted.received, &pending, &heard) => ended,
-        }
-    }
-}
-
-struct Writer<'a> {
-    lane: Lane,
-    queue: &'a mut mpsc::Receiver<Outgoing>,
-    state: &'a LinkState,
-    pending: &'a Pending,
-    heard: &'a Mutex<Instant>,
-}
-
-impl Writer<'_> {
-    async fn run(
-        self,
-        mut stream: WriteHalf<TlsStream<TcpStream>>,
-        first: Option<Outgoing>,
-        mut ping: Interval,
-    ) -> io::Result<()> {
-        let mut next_request = 0;
-        let mut batch = BytesMut::with_capacity(64 << 10);
-        let mut used = Instant::now();
-        if let Some(first) = first {
-            self.add(first, &mut next_request, &mut batch);
-        }
-        loop {
-            if batch.is_empty() {
-                tokio::select! {
-                    biased;
-                    outgoing = self.queue.recv() => match outgoing {
-                        Some(outgoing) => self.add(self.state.taken(outgoing), &mut next_request, &mut batch),
-                        None => return Ok(()),
-                    },
-                    _ = ping.tick() => {
-                        if self.is_silent() {
-                            return Err(io::Error::new(io::ErrorKind::TimedOut, "the peer is silent"));
-                        }
-                        if self.lane == Lane::Bulk && used.elapsed() > BULK_IDLE {
-                            return Ok(());
-                        }
-                        batch.extend_from_slice(&frame(Kind::PING, 0, u64::MAX, &[]));
-                        stream.write_all(&batch).await?;
-                        stream.flush().await?;
-                        batch.clear();
-                        continue;
-                    }
-                }
-            }
-            while batch.len() < LINK_WRITE_BYTES {
-                match self.queue.try_recv() {
-                    Ok(outgoing) => self.add(self.state.taken(outgoing), &mut next_request, &mut batch),
-                    Err(_) => break,
-                }
-            }
-            stream.write_all(&batch).await?;
-            stream.flush().await?;
-            used = Instant::now();
-            batch.clear();
-        }
-    }
-
-    fn is_silent(&self) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > Duration::from_millis(SILENT_MS)
-    }
-
-    fn add(&self, outgoing: Outgoing, next_request: &mut u64, batch: &mut BytesMut) {
-        let request = *next_request;
-        *next_request += 1;
-        {
-            let mut pending = lock(self.pending);
-            if pending.len() >= PENDING_SWEEP {
-                pending.retain(|_, answer| !answer.is_closed());
-            }
-            pending.insert(request, outgoing.answer);
-        }
-        batch.extend_from_slice(&outgoing.frame.seal(request));
-    }
-}
-
-async fn read_answers(
-    net: &Net,
-    node: u64,
-    mut stream: ReadHalf<TlsStream<TcpStream>>,
-    mut received: BytesMut,
-    pending: &Pending,
-    heard: &Mutex<Instant>,
-) -> io::Result<()> {
-    loop {
-        while let Some(frame) = take_frame(&mut received)? {
-            let answer = match frame.kind {
-                Kind::REPLY => Ok(frame.payload),
-                Kind::FAILED => Err(CallError::Failed(String::from_utf8_lossy(&frame.payload).into_owned())),
-                other => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("frame {other:?} is not an answer"),
-                    ));
-                }
-            };
-            if let Some(waiting) = lock(pending).remove(&frame.request) {
-                let _ = waiting.send(answer);
-            }
-        }
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        net.heard(node);
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
 }
 
 #[cfg(test)]
@@ -320,7 +180,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::peer::Book;
+    use crate::peer::{Book, Kind};
     use crate::tls::Tls;
     use crate::{NodeId, make_authority};
 

@@ -1,12 +1,12 @@
 //! One node's end of every group: the log, the peers, and the thread that consensus runs on.
 //!
-//! Consensus and the peers' connections run on one current-thread runtime on a thread named `raft`: measured, one thread beats two
-//! everywhere, and nothing on it blocks. Disk writes are on the log's own thread, applying is on a thread for each group, and
-//! everything else that may block goes to the runtime's blocking threads. Handles may be used from any runtime.
+//! What a host is started with is in `config`, the thread itself in `thread`. Here the parts are put together: the log is recovered
+//! before anything runs, and a group is handed out only when its machine has caught up. Handles may be used from any runtime.
 
-use std::collections::BTreeMap;
+mod config;
+mod thread;
+
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,75 +14,22 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use self::config::raft_config;
+pub use self::config::{HostConfig, Timing};
+use self::thread::RaftThread;
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
 use crate::barrier::Barrier;
 use crate::log_room::LogRoom;
-use crate::log_store::{LogSize, LogStore};
-use crate::peer::{Book, LinkTask, Net, OnStream, PeerFactory, accept_loop, commit_identity, log_dir};
+use crate::log_size::LogSize;
+use crate::log_store::LogStore;
+use crate::peer::{Book, Net, PeerFactory, commit_identity, log_dir};
 use crate::replica::{Lead, Replica};
 use crate::stage::Stages;
 use crate::tls::Tls;
 use crate::typ::{Raft, SharedConfig};
-use crate::wal::{LogOptions, LogStats, RealDisk, Wal};
-use crate::{
-    Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, StreamOffer, adapter, barrier, keeper, limits, log_room,
-    peer,
-};
-
-/// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
-/// `election_min_ms..election_max_ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
-    /// How often a leader says that it lives.
-    pub heartbeat_ms: u64,
-    /// Shortest random wait before a candidacy.
-    pub election_min_ms: u64,
-    /// Longest random wait, and the length of the leader's lease.
-    pub election_max_ms: u64,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Timing {
-            heartbeat_ms: 50,
-            election_min_ms: 150,
-            election_max_ms: 300,
-        }
-    }
-}
-
-/// What [`Host::start`] needs.
-pub struct HostConfig {
-    /// This node.
-    pub node: NodeId,
-    /// The cluster's name; peers of another cluster are refused.
-    pub cluster: String,
-    /// The directory of the log and of this node's identity; made if absent.
-    pub dir: PathBuf,
-    /// Where peers connect to, already bound.
-    pub listener: std::net::TcpListener,
-    /// All other nodes, `host:port`. An entry for this node is ignored.
-    pub peers: BTreeMap<NodeId, String>,
-    /// This node's certificate and the cluster's authority.
-    pub identity: Identity,
-    /// Heartbeats and elections.
-    pub timing: Timing,
-    /// Called on the raft thread for each byte stream that another node opens; must not block.
-    pub on_stream: Option<Arc<dyn Fn(StreamOffer) + Send + Sync>>,
-    /// The log on disk.
-    pub log: LogOptions,
-}
-
-impl std::fmt::Debug for HostConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostConfig")
-            .field("node", &self.node)
-            .field("cluster", &self.cluster)
-            .field("dir", &self.dir)
-            .finish_non_exhaustive()
-    }
-}
+use crate::wal::{LogStats, RealDisk, Wal};
+use crate::{Error, Group, GroupId, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
 
 /// One node's end of every group. Cheap to clone. When the last clone and the last [`Group`] are gone, it stops without waiting;
 /// [`Host::shutdown`] waits.
@@ -267,111 +214,5 @@ impl HostInner {
         tokio::spawn(keeper::run(Arc::clone(&replica), lease));
         tokio::spawn(barrier::run(Arc::clone(&replica), waiting));
         Ok(replica)
-    }
-}
-
-fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
-    let timing = config.timing;
-    // An entry that a node's log cannot take would stop its replica, so every node must be able to take the largest.
-    let smallest = 4 * (limits::PAYLOAD_BYTES_MAX as u64 + 4_096);
-    if config.log.segment_bytes < smallest {
-        return Err(Error::Config(format!(
-            "log segments of {} bytes are too small, {smallest} are needed",
-            config.log.segment_bytes
-        )));
-    }
-    let raft = openraft::Config {
-        cluster_name: config.cluster.clone(),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.election_min_ms,
-        election_timeout_max: timing.election_max_ms,
-        install_snapshot_timeout: limits::SNAPSHOT_TTL_MS,
-        max_payload_entries: limits::APPEND_ENTRIES_MAX,
-        replication_lag_threshold: limits::KEEP.0,
-        // Both are decided by the keeper, which knows what is durable and how many bytes there are.
-        snapshot_policy: openraft::SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        backoff: "20ms 50ms 100ms ...300ms".to_owned(),
-        enable_pre_vote: Some(true),
-        // A restarted leader asks for votes like everyone else: its machine may be behind what it had acknowledged.
-        enable_leader_restore: Some(false),
-        ..openraft::Config::default()
-    };
-    raft.validate()
-        .map(Arc::new)
-        .map_err(|error| Error::Config(error.to_string()))
-}
-
-/// What the raft thread is started with.
-struct RaftThread {
-    net: Arc<Net>,
-    wal: Wal,
-    room: Arc<LogRoom>,
-    log_options: LogOptions,
-    log_dir: PathBuf,
-    links: Vec<LinkTask>,
-    listener: std::net::TcpListener,
-    on_stream: OnStream,
-    stopped: oneshot::Receiver<Stop>,
-    apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
-}
-
-impl RaftThread {
-    fn start(self) -> Result<Handle, Error> {
-        let failed = |source| Error::Io {
-            verb: "start raft thread",
-            source,
-        };
-        self.listener.set_nonblocking(true).map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .thread_name("raft-blocking")
-            .max_blocking_threads(16)
-            .build()
-            .map_err(failed)?;
-        let handle = runtime.handle().clone();
-        let listener = {
-            let _in_runtime = runtime.enter();
-            tokio::net::TcpListener::from_std(self.listener.try_clone().map_err(failed)?).map_err(failed)?
-        };
-        std::thread::Builder::new()
-            .name("raft".to_owned())
-            .spawn(move || self.run(runtime, listener))
-            .map_err(failed)?;
-        Ok(handle)
-    }
-
-    fn run(mut self, runtime: tokio::runtime::Runtime, listener: tokio::net::TcpListener) {
-        let stopped = &mut self.stopped;
-        let (net, links, on_stream) = (&self.net, std::mem::take(&mut self.links), self.on_stream.take());
-        let answer = runtime.block_on(async {
-            for link in links {
-                tokio::spawn(link.run(Arc::clone(net)));
-            }
-            let (room, dir) = (Arc::clone(&self.room), self.log_dir.clone());
-            tokio::spawn(log_room::run(
-                room,
-                self.wal.clone(),
-                self.log_options.clone(),
-                dir,
-                Arc::clone(net),
-            ));
-            tokio::spawn(accept_loop(Arc::clone(net), listener, on_stream));
-            let answer = stopped.await.ok();
-            for replica in net.inbox.take_all() {
-                let _ = replica.raft.shutdown().await;
-                replica.queue.end("the host was shut down");
-            }
-            answer
-        });
-        runtime.shutdown_timeout(Duration::from_secs(5));
-        let threads = std::mem::take(&mut *lock(&self.apply_threads));
-        for thread in threads {
-            let _ = thread.join();
-        }
-        let closed = self.wal.close().map_err(|error| Error::Log(error.to_string()));
-        if let Some(answer) = answer {
-            let _ = answer.send(closed);
-        }
     }
 }
