@@ -33,7 +33,7 @@ impl Default for Timing {
     }
 }
 
-/// What [`Host::start`] needs.
+/// What [`Host::start`](crate::Host::start) needs.
 pub struct HostConfig {
     /// This node.
     pub node: NodeId,
