@@ -15,7 +15,7 @@ start() { bash -c 'exec -a "$0" sleep 1000' "$data/$1" >&- 2>&- & pids[$1]=$!; e
 for node in eu-west-1a eu-west-1b; do start $node; done
 echo ready
 while true; do
-  wait -n
+  sleep 0.05
   for node in "${!pids[@]}"; do [ -e /proc/${pids[$node]}/cmdline ] && kill -0 ${pids[$node]} 2>&- || start $node; done
 done
 "#;
