@@ -7,12 +7,11 @@ use api::service::{Reply, RequestContext, Stored};
 use storage::{Direction, Snapshot, Space, table};
 
 use super::Front;
-use super::error::{internal, no_space, refused};
-use super::writing::current_access;
-use crate::machine::rows::Actor;
-use crate::node::replica::Proposal;
+use super::error::{internal, refused};
+use crate::machine::rows::Header;
 use crate::records::collection_delete::CollectionDelete;
 use crate::records::collection_put::CollectionPut;
+use crate::records::decide::View;
 use crate::records::schema_change::not_empty;
 use crate::records::schema_check::{COLLECTIONS, check};
 
@@ -24,48 +23,28 @@ impl Front {
         schema: CollectionSchema,
         if_match: Option<u64>,
     ) -> Result<Reply<Stored<Collection>>> {
-        let replica = self.platform.replica(&ctx.placement)?;
-        let space = Space(ctx.placement.uid);
-        let answer = replica
-            .write(
-                space,
-                Actor::Token(ctx.principal.token.0),
-                None,
-                &ctx.timing,
-                |snapshot, header| {
-                    let header = header.ok_or_else(no_space)?;
-                    let access = current_access(ctx, snapshot, header)?;
-                    let catalog = replica.catalog(snapshot, space, header)?;
-                    let old = catalog.named(name.as_str());
-                    matches_version(name, old.map(|old| old.version), if_match)?;
-                    if old.is_none() && catalog.iter().count() >= COLLECTIONS {
-                        return Err(Error::new(
-                            Code::TooLarge,
-                            format!("a tenant has at most {COLLECTIONS} collections"),
-                        ));
-                    }
-                    let next = u32::try_from(header.next).map_err(|error| internal(&error))?;
-                    let number = old.map_or(next, |old| old.number);
-                    let checked = check(name, &schema, old.map(AsRef::as_ref), &catalog, number)?;
-                    if let Some(why) = &checked.needs_empty
-                        && !is_empty(snapshot, space, number)?
-                    {
-                        return Err(not_empty(name.as_str(), why));
-                    }
-                    let needs_empty = checked.needs_empty.is_some();
-                    let command = CollectionPut {
-                        collection: checked.collection,
-                        created: old.is_none(),
-                        needs_empty,
-                    };
-                    Ok(Proposal {
-                        command,
-                        schema: Some(header.schema),
-                        access: Some(access),
-                    })
-                },
-            )
-            .await?;
+        let decide = |view: &View<'_>, header: &Header| {
+            let old = view.catalog.named(name.as_str());
+            matches_version(name, old.map(|old| old.version), if_match)?;
+            if old.is_none() && view.catalog.iter().count() >= COLLECTIONS {
+                let detail = format!("a tenant has at most {COLLECTIONS} collections");
+                return Err(Error::new(Code::TooLarge, detail));
+            }
+            let next = u32::try_from(header.next).map_err(|error| internal(&error))?;
+            let number = old.map_or(next, |old| old.number);
+            let checked = check(name, &schema, old.map(AsRef::as_ref), view.catalog, number)?;
+            if let Some(why) = &checked.needs_empty
+                && !is_empty(view.snapshot, view.space, number)?
+            {
+                return Err(not_empty(name.as_str(), why));
+            }
+            Ok(CollectionPut {
+                collection: checked.collection,
+                created: old.is_none(),
+                needs_empty: checked.needs_empty.is_some(),
+            })
+        };
+        let answer = self.write_as(ctx, None, decide).await?;
         let stored = answer.result.map_err(|refusal| refused(&refusal))?;
         Ok(Reply {
             body: Stored {
@@ -77,27 +56,11 @@ impl Front {
     }
 
     pub(super) async fn delete_collection(&self, ctx: &RequestContext, name: &Name, if_match: Option<u64>) -> Result<Reply<()>> {
-        let replica = self.platform.replica(&ctx.placement)?;
-        let space = Space(ctx.placement.uid);
-        let answer = replica
-            .write(
-                space,
-                Actor::Token(ctx.principal.token.0),
-                None,
-                &ctx.timing,
-                |snapshot, header| {
-                    let header = header.ok_or_else(no_space)?;
-                    let access = current_access(ctx, snapshot, header)?;
-                    let catalog = replica.catalog(snapshot, space, header)?;
-                    let missing = || Error::new(Code::NotFound, format!("there is no collection {:?}", name.as_str()));
-                    let number = catalog.named(name.as_str()).ok_or_else(missing)?.number;
-                    Ok(Proposal {
-                        command: CollectionDelete { number, if_match },
-                        schema: Some(header.schema),
-                        access: Some(access),
-                    })
-                },
-            )
+        let answer = self
+            .write_as(ctx, None, |view, _| {
+                let number = view.collection(name.as_str())?.number;
+                Ok(CollectionDelete { number, if_match })
+            })
             .await?;
         Ok(Reply {
             body: (),

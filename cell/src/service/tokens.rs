@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, no_space, refused};
 use super::tenants::operators_key;
-use super::writing::{current_access, scoped};
 use crate::access::token_create;
 use crate::access::token_delete::TokenDelete;
 use crate::access::{secret, token_row};
@@ -53,32 +52,15 @@ impl Front {
         if new.role == Role::Owner && ctx.principal.role != Role::Owner {
             return Err(Error::new(Code::Forbidden, "only an owner may make a token of an owner"));
         }
-        let replica = self.platform.replica(&ctx.placement)?;
-        let space = Space(ctx.placement.uid);
         let (id, text) = (
             Uuid::now_v7(),
             secret::generate(secret::TENANT).map_err(|error| internal(&error))?,
         );
-        let key = key.map(|key| scoped(ctx, key));
-        let answer = replica
-            .write(
-                space,
-                Actor::Token(ctx.principal.token.0),
-                key,
-                &ctx.timing,
-                |snapshot, header| {
-                    let header = header.ok_or_else(no_space)?;
-                    let access = current_access(ctx, snapshot, header)?;
-                    let catalog = replica.catalog(snapshot, space, header)?;
-                    check_room(snapshot, space)?;
-                    let command = token_create::decide(&catalog, &new, id, &text, now_micros())?;
-                    Ok(Proposal {
-                        command,
-                        schema: Some(header.schema),
-                        access: Some(access),
-                    })
-                },
-            )
+        let answer = self
+            .write_as(ctx, key, |view, _| {
+                check_room(view.snapshot, view.space)?;
+                token_create::decide(view.catalog, &new, id, &text, now_micros())
+            })
             .await?;
         let row = answer.result.map_err(|refusal| refused(&refusal))?;
         // The reply of an earlier attempt has no secret: it was shown once.
@@ -90,25 +72,8 @@ impl Front {
     }
 
     pub(super) async fn delete_token(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>> {
-        let replica = self.platform.replica(&ctx.placement)?;
-        let space = Space(ctx.placement.uid);
         let owner = ctx.principal.role == Role::Owner;
-        let answer = replica
-            .write(
-                space,
-                Actor::Token(ctx.principal.token.0),
-                None,
-                &ctx.timing,
-                |snapshot, header| {
-                    let access = current_access(ctx, snapshot, header.ok_or_else(no_space)?)?;
-                    Ok(Proposal {
-                        command: TokenDelete { id: id.0, owner },
-                        schema: None,
-                        access: Some(access),
-                    })
-                },
-            )
-            .await?;
+        let answer = self.write_as(ctx, None, |_, _| Ok(TokenDelete { id: id.0, owner })).await?;
         Ok(Reply {
             body: (),
             position: answer.position,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, no_space};
 use crate::access::token_row;
-use crate::machine::dispatch::Answer;
+use crate::machine::dispatch::{Answer, Command};
 use crate::machine::envelope::open;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::rows::{Actor, Header};
@@ -22,7 +22,7 @@ use crate::records::decide::{self, View};
 use crate::records::render;
 use crate::records::schema::Collection;
 use crate::records::value::RecordRow;
-use crate::records::write::{RecordsWrite, Written};
+use crate::records::write::Written;
 
 impl Front {
     /// One operation on one record; its record and whether it is new.
@@ -33,7 +33,7 @@ impl Front {
         key: Option<Idempotency>,
     ) -> Result<Reply<Stored<Record>>> {
         operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
-        let answer = self.write_records(ctx, key, |view| decide::single(view, &operation)).await?;
+        let answer = self.write_as(ctx, key, |view, _| decide::single(view, &operation)).await?;
         let written = first(answer.result)?;
         let row = written.row.ok_or_else(|| internal(&"a stored record has no row"))?;
         let collection = self.shown_in(ctx, operation.collection.as_str())?;
@@ -49,7 +49,7 @@ impl Front {
 
     /// Deletes a record.
     pub(super) async fn delete_record(&self, ctx: &RequestContext, operation: BatchOperation) -> Result<Reply<()>> {
-        let answer = self.write_records(ctx, None, |view| decide::single(view, &operation)).await?;
+        let answer = self.write_as(ctx, None, |view, _| decide::single(view, &operation)).await?;
         Ok(Reply {
             body: (),
             position: answer.position,
@@ -67,7 +67,7 @@ impl Front {
         for operation in operations.iter_mut().filter(|operation| operation.op == BatchVerb::Create) {
             operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
         }
-        let answer = self.write_records(ctx, key, |view| decide::batch(view, &operations)).await?;
+        let answer = self.write_as(ctx, key, |view, _| decide::batch(view, &operations)).await?;
         let written = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
         let mut results = Vec::with_capacity(written.len());
         for (operation, written) in operations.iter().zip(written) {
@@ -85,39 +85,34 @@ impl Front {
         })
     }
 
-    async fn write_records(
+    /// Decides and proposes a command of the one who asks, on what this leader has. The command carries the versions of the schema
+    /// and of the tokens that it was decided under.
+    pub(super) async fn write_as<C: Command>(
         &self,
         ctx: &RequestContext,
         key: Option<Idempotency>,
-        decide: impl Fn(&View<'_>) -> Result<RecordsWrite> + Send + Sync,
-    ) -> Result<Answer<Vec<Written>>> {
+        decide: impl Fn(&View<'_>, &Header) -> Result<C> + Send + Sync,
+    ) -> Result<Answer<C::Reply>> {
         let replica = self.platform.replica(&ctx.placement)?;
         let space = Space(ctx.placement.uid);
         let key = key.map(|key| scoped(ctx, key));
-        replica
-            .write(
+        let actor = Actor::Token(ctx.principal.token.0);
+        let decide = |snapshot: &Snapshot, header: Option<&Header>| {
+            let header = header.ok_or_else(no_space)?;
+            let access = current_access(ctx, snapshot, header)?;
+            let catalog = replica.catalog(snapshot, space, header)?;
+            let view = View {
+                snapshot,
+                catalog: &catalog,
                 space,
-                Actor::Token(ctx.principal.token.0),
-                key,
-                &ctx.timing,
-                |snapshot, header| {
-                    let header = header.ok_or_else(no_space)?;
-                    let access = current_access(ctx, snapshot, header)?;
-                    let catalog = replica.catalog(snapshot, space, header)?;
-                    let view = View {
-                        snapshot,
-                        catalog: &catalog,
-                        space,
-                    };
-                    let command = decide(&view)?;
-                    Ok(Proposal {
-                        command,
-                        schema: Some(header.schema),
-                        access: Some(access),
-                    })
-                },
-            )
-            .await
+            };
+            Ok(Proposal {
+                command: decide(&view, header)?,
+                schema: Some(header.schema),
+                access: Some(access),
+            })
+        };
+        replica.write(space, actor, key, &ctx.timing, decide).await
     }
 
     /// The collection that a reply shows records of. The write has happened: what fails from here on says so.
@@ -161,7 +156,7 @@ pub(super) fn current_access(ctx: &RequestContext, snapshot: &Snapshot, header: 
 }
 
 /// An idempotency key within its principal.
-pub(super) fn scoped(ctx: &RequestContext, key: Idempotency) -> IdempotencyKey {
+fn scoped(ctx: &RequestContext, key: Idempotency) -> IdempotencyKey {
     let mut hasher = blake3::Hasher::new();
     hasher.update(ctx.principal.token.0.as_bytes());
     hasher.update(&key.scope);
