@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::key::{self, Key, KeyRange};
 use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::sorted;
 use crate::table;
 use crate::value;
 
@@ -140,18 +141,7 @@ impl Ground {
             let mut table = transaction
                 .open_table(DATA)
                 .map_err(|error| Error::engine("open table data", &self.dir, error))?;
-            let mut wrapped = Vec::new();
-            for entry in changes {
-                let key = entry.key().as_bytes();
-                let done = match entry.change() {
-                    Some(value) => {
-                        value::wrap(key, value, &mut wrapped);
-                        table.insert(key, wrapped.as_slice()).map(drop)
-                    }
-                    None => table.remove(key).map(drop),
-                };
-                done.map_err(|error| Error::engine("write data", &self.dir, error))?;
-            }
+            sorted::write(&mut table, changes).map_err(|error| Error::engine("write data", &self.dir, error))?;
         }
         if let Some(progress) = progress {
             let mut table = transaction

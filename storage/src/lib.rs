@@ -34,6 +34,7 @@ mod progress;
 mod scan;
 mod scrub;
 mod snapshot;
+mod sorted;
 mod space;
 mod store;
 pub mod table;
