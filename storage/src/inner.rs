@@ -19,9 +19,11 @@ use crate::error::Error;
 use crate::flush::{self, Work};
 use crate::ground::{Ground, GroundView};
 use crate::health::Health;
+use crate::mutant::{self, Mutant, hurried};
 use crate::pace::{Pace, Stopwatch};
 use crate::progress::{Mark, Progress};
 use crate::store::Options;
+use crate::table::{Record, Table};
 use crate::transfer::ReceivedSnapshot;
 
 /// The store's file in its directory.
@@ -75,7 +77,8 @@ pub(crate) struct State {
 impl Inner {
     pub(crate) fn open(disk: Arc<dyn Disk>, mut options: Options) -> Result<Inner, Error> {
         // Else proposals could wait for a delta to be flushed that is not yet large enough to be frozen.
-        options.freeze_bytes = options.freeze_bytes.min(options.delta_limit_bytes / 2);
+        options.freeze_bytes = hurried(options.freeze_bytes).min(options.delta_limit_bytes / 2);
+        options.commit_bytes = hurried(options.commit_bytes);
         let pace = Arc::new(Pace::default());
         let names = disk
             .list()
@@ -235,6 +238,11 @@ impl Inner {
         if let Some(ground) = finished {
             let mut view = View::clone(&self.view.load());
             view.frozen.retain(|other| !Arc::ptr_eq(other, frozen));
+            // Mutant: what was flushed leaves the delta, though it has been overwritten since.
+            if Mutant::FlushLosesOverwritten.active() {
+                let flushed = frozen.delta.changes.iter().filter(|entry| entry.key().tag() == Record::TAG);
+                flushed.for_each(|entry| drop(view.active.changes.remove(entry)));
+            }
             view.ground = ground;
             view.durable = frozen.mark.clone();
             state.durable_sequence = frozen.sequence;
@@ -340,6 +348,10 @@ impl Inner {
     /// Puts the received file in the place of the store's. A failed rename has changed nothing; after a failed sync nobody knows.
     fn replace_file(&self, received: &mut ReceivedSnapshot) -> Result<(), Error> {
         self.health.check()?;
+        // Mutant, B12.
+        if Mutant::SnapshotNotAtomic.active() && self.disk.remove(STORE_FILE).is_ok() {
+            mutant::linger();
+        }
         let renamed = self.disk.rename(received.name(), STORE_FILE);
         renamed.map_err(|source| Error::io("rename file", self.disk.path(received.name()), source))?;
         received.keep();

@@ -15,11 +15,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::KeyRange;
 use crate::batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::delta::{Entry, View};
+use crate::delta::{Delta, Entry, View};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::ground::Ground;
 use crate::key::Key;
+use crate::mutant::{self, Mutant};
 use crate::progress::{Mark, Progress};
 use crate::scan::{Direction, Scan};
 use crate::scrub::frame_entry;
@@ -54,7 +55,11 @@ pub struct SnapshotReader {
 
 impl SnapshotReader {
     pub(crate) fn new(view: Arc<View>) -> SnapshotReader {
-        let scan = Snapshot { view: view.clone() }.scan(KeyRange::all(), Direction::Forward);
+        let mut seen = view.clone();
+        if Mutant::SnapshotLosesTail.active() {
+            Arc::make_mut(&mut seen).active = Delta::default(); // Mutant, B11.
+        }
+        let scan = Snapshot { view: seen }.scan(KeyRange::all(), Direction::Forward);
         let (buffer, hasher) = (BytesMut::new(), blake3::Hasher::new());
         SnapshotReader {
             view,
@@ -121,6 +126,10 @@ impl SnapshotReader {
         while self.buffer.len() < PAYLOAD_BYTES {
             let Some(entry) = self.scan.next() else { return Ok(()) };
             let (key, value) = entry?;
+            // Mutants, B10 and B11.
+            if mutant::is_left_out(key.tag()) {
+                continue;
+            }
             frame.clear();
             frame_entry(key.as_bytes(), &value, &mut frame);
             self.buffer.put_slice(&frame);
