@@ -7,7 +7,16 @@
 //! While a bug is put back, or `none` is, a delta is frozen and flushed at a hundredth of its usual size, so that a crash meets a
 //! flush. With `none` that is all, so that a run without a bug can be told from one with.
 
-use crate::table::{Idempotency, IndexEntry, Table};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::delta::{Delta, View};
+use crate::error::Error;
+use crate::key::Key;
+use crate::scan::Scan;
+use crate::snapshot::Snapshot;
+use crate::table::{Idempotency, IndexEntry, Record, Table};
 
 macro_rules! mutants {
     ($( $(#[$doc:meta])* $mutant:ident = $name:literal ),* $(,)?) => {
@@ -48,11 +57,37 @@ mutants! {
     ValueChecksumIgnored = "value-checksum-ignored",
 }
 
-/// Whether a snapshot leaves a table out.
+/// What a snapshot of a view is read from.
 #[inline(always)]
-pub(crate) fn is_left_out(tag: u8) -> bool {
-    (Mutant::SnapshotOmitsIdempotency.active() && tag == Idempotency::TAG)
-        || (Mutant::SnapshotOmitsIndexes.active() && tag == IndexEntry::TAG)
+pub(crate) fn shown(view: &Arc<View>) -> Snapshot {
+    let mut view = view.clone();
+    if Mutant::SnapshotLosesTail.active() {
+        Arc::make_mut(&mut view).active = Delta::default();
+    }
+    Snapshot { view }
+}
+
+/// The next key of a snapshot.
+#[inline(always)]
+pub(crate) fn next(scan: &mut Scan) -> Option<Result<(Key, Bytes), Error>> {
+    loop {
+        let found = scan.next()?;
+        let tag = found.as_ref().ok().map(|(key, _)| key.tag());
+        let idempotency = Mutant::SnapshotOmitsIdempotency.active() && tag == Some(Idempotency::TAG);
+        let index = Mutant::SnapshotOmitsIndexes.active() && tag == Some(IndexEntry::TAG);
+        if !idempotency && !index {
+            return Some(found);
+        }
+    }
+}
+
+/// What was flushed leaves the active delta too, though it has been overwritten since.
+#[inline(always)]
+pub(crate) fn forget_flushed(active: &mut Delta, flushed: &Delta) {
+    if Mutant::FlushLosesOverwritten.active() {
+        let records = flushed.changes.iter().filter(|entry| entry.key().tag() == Record::TAG);
+        records.for_each(|entry| drop(active.changes.remove(entry)));
+    }
 }
 
 #[cfg(not(feature = "mutants"))]

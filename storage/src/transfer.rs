@@ -15,16 +15,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::KeyRange;
 use crate::batch::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
-use crate::delta::{Delta, Entry, View};
+use crate::delta::{Entry, View};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::ground::Ground;
 use crate::key::Key;
-use crate::mutant::{self, Mutant};
+use crate::mutant;
 use crate::progress::{Mark, Progress};
 use crate::scan::{Direction, Scan};
 use crate::scrub::frame_entry;
-use crate::snapshot::Snapshot;
 
 /// The format of a chunk.
 const CHUNK_FORMAT: u8 = 1;
@@ -55,11 +54,7 @@ pub struct SnapshotReader {
 
 impl SnapshotReader {
     pub(crate) fn new(view: Arc<View>) -> SnapshotReader {
-        let mut seen = view.clone();
-        if Mutant::SnapshotLosesTail.active() {
-            Arc::make_mut(&mut seen).active = Delta::default(); // Mutant, B11.
-        }
-        let scan = Snapshot { view: seen }.scan(KeyRange::all(), Direction::Forward);
+        let scan = mutant::shown(&view).scan(KeyRange::all(), Direction::Forward);
         let (buffer, hasher) = (BytesMut::new(), blake3::Hasher::new());
         SnapshotReader {
             view,
@@ -124,12 +119,8 @@ impl SnapshotReader {
     fn fill(&mut self) -> Result<(), Error> {
         let mut frame = Vec::new();
         while self.buffer.len() < PAYLOAD_BYTES {
-            let Some(entry) = self.scan.next() else { return Ok(()) };
-            let (key, value) = entry?;
-            // Mutants, B10 and B11.
-            if mutant::is_left_out(key.tag()) {
-                continue;
-            }
+            let next = mutant::next(&mut self.scan).transpose()?;
+            let Some((key, value)) = next else { return Ok(()) };
             frame.clear();
             frame_entry(key.as_bytes(), &value, &mut frame);
             self.buffer.put_slice(&frame);
