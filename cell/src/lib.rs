@@ -19,6 +19,7 @@ pub mod node;
 mod access;
 mod directory;
 mod machine;
+mod mutant;
 mod records;
 mod service;
 mod space;

@@ -71,6 +71,11 @@ fn apply_is_deterministic() {
 }
 
 #[test]
+fn known_bugs_stay_where_they_are_fenced_in() {
+    assert_tidy("mutants (docs/mutants.md)", sources::mutants(&Tree::of_repository()));
+}
+
+#[test]
 fn crates_name_only_what_is_theirs() {
     assert_tidy("what a crate may never do (DESIGN 3)", sources::never(&Tree::of_repository()));
 }
@@ -194,6 +199,23 @@ mod a_broken_rule_is_reported {
             sources::apply_is_pure(&Tree::default().with("cell/src/machine/x.rs", prose)),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_known_bug_that_gets_out() {
+        let asked = format!("#[cfg(feature = {:?})]\nfn lose() {{}}\n", "mutants");
+        let tree = Tree::default().with("cell/src/x.rs", &asked);
+        assert_reports(&sources::mutants(&tree), &["cell/src/x.rs", "mutant.rs only"]);
+        let fenced = format!(
+            "#[cfg(feature = {:?})]\nmod chosen {{\n    fn stamp() {{ now_micros() }}\n}}\n",
+            "mutants"
+        );
+        let tree = Tree::default().with("cell/src/mutant.rs", &fenced);
+        assert_eq!(sources::mutants(&tree), Vec::<String>::new());
+        let tree = tree.with_end("cell/src/mutant.rs", "fn stamp() { now_micros() }\n");
+        assert_reports(&sources::mutants(&tree), &["cell/src/mutant.rs", "now_micros"]);
+        let tree = Tree::of_repository().with_line_after("cell/Cargo.toml", "[features]", "default = [\"mutants\"]");
+        assert_reports(&sources::mutants(&tree), &["cell/Cargo.toml", "off"]);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use openraft::RaftSnapshotBuilder;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 
 use crate::apply::{ApplyQueue, Work};
-use crate::codec::read_mark;
+use crate::codec::{mark_of, read_mark};
+use crate::mutant::Mutant;
 use crate::typ::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::{SnapshotSink, SnapshotSource, StateMachine};
 
@@ -53,6 +54,11 @@ impl Adapter {
     }
 
     fn durable(&self) -> io::Result<SnapshotMeta> {
+        // Mutant, purging: this is how far the log may go.
+        if Mutant::PurgePastDurable.active() && !self.queue.is_opening() {
+            let (applied, membership) = self.queue.applied_state();
+            return read_mark(&mark_of(applied.as_ref(), &membership));
+        }
         read_mark(&self.machine.durable())
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::ReadError;
 use crate::codec::decode;
 use crate::limits::{BARRIER_WAITERS_MAX, CONTROL_TTL_MS_MIN};
+use crate::mutant::Mutant;
 use crate::peer::{FrameWriter, Kind, Lane, ReadReplyV1};
 use crate::replica::Replica;
 
@@ -68,6 +69,10 @@ pub(crate) async fn pass(replica: &Replica) -> Result<u64, ReadError> {
     loop {
         if let Some(why) = replica.stopped() {
             return Err(ReadError::Stopped(why));
+        }
+        // Mutant, B5.
+        if Mutant::ReadWithoutBarrier.active() {
+            return Ok(*replica.queue.applied().borrow());
         }
         if let Ok(Some(index)) = timeout_at(deadline, read_index(replica)).await {
             return wait_applied(replica, index, deadline).await;

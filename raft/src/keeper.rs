@@ -10,6 +10,7 @@ use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
+use crate::mutant::{Mutant, hurried};
 use crate::replica::{Replica, SHUT_DOWN};
 use crate::typ::index_of;
 
@@ -124,12 +125,17 @@ struct LogKeeper {
 
 impl LogKeeper {
     async fn tend(&mut self, replica: &Arc<Replica>, pressed: bool) {
-        let durable = replica.machine.durable().index;
+        let mut durable = replica.machine.durable().index;
         let applied = *replica.queue.applied().borrow();
         self.persist(replica, durable, applied, pressed);
+        // Mutant, purging.
+        if Mutant::PurgePastDurable.active() {
+            durable = applied;
+        }
+        let (keep, snapshot_every) = (hurried(KEEP), hurried(SNAPSHOT_EVERY));
         let last = replica.size.last();
         let behind =
-            last.saturating_sub(self.told) >= SNAPSHOT_EVERY.0 || replica.size.bytes_after(self.told) >= SNAPSHOT_EVERY.1;
+            last.saturating_sub(self.told) >= snapshot_every.0 || replica.size.bytes_after(self.told) >= snapshot_every.1;
         if durable > self.told && (pressed || behind) {
             self.told = durable;
             if replica.raft.trigger().snapshot().await.is_err() {
@@ -144,7 +150,7 @@ impl LogKeeper {
         let kept_from = if pressed {
             last
         } else {
-            last.saturating_sub(KEEP.0).max(replica.size.index_before_last(KEEP.1))
+            last.saturating_sub(keep.0).max(replica.size.index_before_last(keep.1))
         };
         let upto = kept_from.min(snapshot).min(durable);
         // In steps, so that purging is not a log write every tick.
@@ -152,7 +158,9 @@ impl LogKeeper {
             .size
             .bytes_after(purged)
             .saturating_sub(replica.size.bytes_after(upto));
-        if upto > purged && (pressed || upto - purged >= KEEP.0 / PURGE_STEPS || bytes >= KEEP.1 / PURGE_STEPS) {
+        let worth = pressed || upto - purged.min(upto) >= keep.0 / PURGE_STEPS || bytes >= keep.1 / PURGE_STEPS;
+        // Mutant, B22, at the end.
+        if upto > purged && worth && !Mutant::UnboundedLog.active() {
             let _ = replica.raft.trigger().purge_log(upto).await;
         }
     }
@@ -162,7 +170,8 @@ impl LogKeeper {
         if self.persisting.as_ref().is_some_and(|running| !running.is_finished()) {
             return;
         }
-        let much = applied.saturating_sub(durable) >= PERSIST_EVERY.0 || replica.size.bytes_after(durable) >= PERSIST_EVERY.1;
+        let every = hurried(PERSIST_EVERY);
+        let much = applied.saturating_sub(durable) >= every.0 || replica.size.bytes_after(durable) >= every.1;
         if applied > durable && (much || pressed) {
             let replica = Arc::clone(replica);
             self.persisting = Some(tokio::task::spawn_blocking(move || {

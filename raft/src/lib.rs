@@ -44,6 +44,7 @@ mod limits;
 mod log_room;
 mod log_size;
 mod log_store;
+mod mutant;
 mod peer;
 mod replica;
 mod stage;
@@ -57,6 +58,8 @@ pub use group::{Group, Proposed, Role, Status, Submitted};
 pub use host::{Host, HostConfig, Timing};
 pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
+#[doc(hidden)]
+pub use mutant::MUTANTS;
 pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
 pub use tls::{Authority, Identity, make_authority};

@@ -15,6 +15,7 @@ use crate::delta::{Delta, Entry, View};
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::key::{self, Key, KeyRange};
+use crate::mutant::Mutant;
 use crate::progress::{self, MAX_MARK_STATE_BYTES, Mark};
 use crate::scan::{Direction, Scan};
 use crate::space::Space;
@@ -59,7 +60,9 @@ impl Batch {
     /// (a replay after a crash), and the caller skips it.
     pub fn command(&mut self, index: u64, space: Space) -> Option<Command<'_>> {
         self.reached = self.reached.max(index);
-        if index <= self.view.mark.index.max(progress::applied(&self.view.reaches, space)) {
+        // Mutant, B17.
+        let forgotten = Mutant::ReplayNotSkipped.active() && index > self.view.mark.index;
+        if index <= self.view.mark.index.max(progress::applied(&self.view.reaches, space)) && !forgotten {
             return None;
         }
         Some(Command {

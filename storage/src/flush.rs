@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::ground::{Ground, GroundView};
 use crate::inner::Inner;
 use crate::key::KeyRange;
+use crate::mutant::{self, Mutant, hurried};
 use crate::pace::{Plan, Stopwatch};
 use crate::progress::{MAX_REACHES, Progress};
 use crate::space::Space;
@@ -82,7 +83,7 @@ fn write(inner: &Inner, work: Work) -> Result<Option<Arc<GroundView>>, Error> {
     } else {
         MAX_COMMITS
     };
-    let cuts = cuts(delta, inner.options.commit_bytes, most);
+    let cuts = cuts(delta, hurried(inner.options.commit_bytes), most);
     let mut plan = Plan::new(frozen.filled_in, cuts.len(), calm && inner.options.pace);
     let mut start = Bytes::new();
     for (number, through) in cuts.iter().enumerate() {
@@ -102,6 +103,11 @@ fn write(inner: &Inner, work: Work) -> Result<Option<Arc<GroundView>>, Error> {
         let budget = plan.budget(number);
         let watch = Stopwatch::start();
         inner.pace.grant(budget);
+        // Mutant, B17.
+        if Mutant::ProgressAhead.active() {
+            ground.write(std::iter::empty(), Some(&progress))?;
+            mutant::linger();
+        }
         ground.write(entries(delta, &range), Some(&progress))?;
         plan.note(watch.elapsed(), budget);
         inner.note_progress(&progress);

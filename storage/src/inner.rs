@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::flush::{self, Work};
 use crate::ground::{Ground, GroundView};
 use crate::health::Health;
+use crate::mutant;
 use crate::pace::{Pace, Stopwatch};
 use crate::progress::{Mark, Progress};
 use crate::store::Options;
@@ -75,7 +76,7 @@ pub(crate) struct State {
 impl Inner {
     pub(crate) fn open(disk: Arc<dyn Disk>, mut options: Options) -> Result<Inner, Error> {
         // Else proposals could wait for a delta to be flushed that is not yet large enough to be frozen.
-        options.freeze_bytes = options.freeze_bytes.min(options.delta_limit_bytes / 2);
+        options.freeze_bytes = mutant::hurried(options.freeze_bytes).min(options.delta_limit_bytes / 2);
         let pace = Arc::new(Pace::default());
         let names = disk
             .list()
@@ -230,11 +231,11 @@ impl Inner {
     pub(crate) fn end_flush(&self, frozen: &Arc<Frozen>, finished: Option<Arc<GroundView>>, took: Duration) {
         let mut state = self.lock();
         state.flushing = false;
-        let mut old = None;
-        let done = finished.is_some();
+        let (mut old, done) = (None, finished.is_some());
         if let Some(ground) = finished {
             let mut view = View::clone(&self.view.load());
             view.frozen.retain(|other| !Arc::ptr_eq(other, frozen));
+            mutant::forget_flushed(&mut view.active, &frozen.delta);
             view.ground = ground;
             view.durable = frozen.mark.clone();
             state.durable_sequence = frozen.sequence;
@@ -316,8 +317,7 @@ impl Inner {
         }
         state.writing = false;
         state.installing = false;
-        let replaced = self.replace_file(&mut received);
-        let mut old = None;
+        let (replaced, mut old) = (self.replace_file(&mut received), None);
         if replaced.is_ok() {
             state.progress = received.progress.clone();
             state.sequence += 1;
@@ -340,8 +340,8 @@ impl Inner {
     /// Puts the received file in the place of the store's. A failed rename has changed nothing; after a failed sync nobody knows.
     fn replace_file(&self, received: &mut ReceivedSnapshot) -> Result<(), Error> {
         self.health.check()?;
-        let renamed = self.disk.rename(received.name(), STORE_FILE);
-        renamed.map_err(|source| Error::io("rename file", self.disk.path(received.name()), source))?;
+        let failed = |source| Error::io("rename file", self.disk.path(received.name()), source);
+        self.disk.rename(received.name(), STORE_FILE).map_err(failed)?;
         received.keep();
         self.disk
             .sync_dir()

@@ -29,6 +29,7 @@ mod ground;
 mod health;
 mod inner;
 pub mod key;
+mod mutant;
 mod pace;
 mod progress;
 mod scan;
@@ -47,6 +48,8 @@ pub use bytes::Bytes;
 pub use error::Error;
 pub use health::OnFlush;
 pub use key::{Element, Key, KeyError, KeyRange};
+#[doc(hidden)]
+pub use mutant::MUTANTS;
 pub use progress::Mark;
 pub use scan::{Direction, Scan};
 pub use scrub::RangeHash;

@@ -34,6 +34,7 @@ use crate::flush;
 use crate::ground::Ground;
 use crate::health::OnFlush;
 use crate::inner::{INCOMING, Inner, STORE_FILE};
+use crate::mutant::{self, Mutant};
 use crate::progress::Mark;
 use crate::snapshot::Snapshot;
 use crate::transfer::{ReceivedSnapshot, SnapshotReader, SnapshotWriter};
@@ -203,6 +204,10 @@ impl Store {
     /// or the new one. Who reads an older state keeps it. Fails with `BatchOpen` while a batch is open; when it fails, the old state
     /// goes on, unless the store halted.
     pub fn install(&self, received: ReceivedSnapshot) -> Result<(), Error> {
+        // Mutant, B12.
+        if Mutant::SnapshotNotAtomic.active() && self.inner.disk.remove(STORE_FILE).is_ok() {
+            mutant::linger();
+        }
         self.inner.install(received)
     }
 

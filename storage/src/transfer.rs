@@ -20,10 +20,10 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::ground::Ground;
 use crate::key::Key;
+use crate::mutant;
 use crate::progress::{Mark, Progress};
 use crate::scan::{Direction, Scan};
 use crate::scrub::frame_entry;
-use crate::snapshot::Snapshot;
 
 /// The format of a chunk.
 const CHUNK_FORMAT: u8 = 1;
@@ -54,7 +54,7 @@ pub struct SnapshotReader {
 
 impl SnapshotReader {
     pub(crate) fn new(view: Arc<View>) -> SnapshotReader {
-        let scan = Snapshot { view: view.clone() }.scan(KeyRange::all(), Direction::Forward);
+        let scan = mutant::shown(&view).scan(KeyRange::all(), Direction::Forward);
         let (buffer, hasher) = (BytesMut::new(), blake3::Hasher::new());
         SnapshotReader {
             view,
@@ -119,8 +119,8 @@ impl SnapshotReader {
     fn fill(&mut self) -> Result<(), Error> {
         let mut frame = Vec::new();
         while self.buffer.len() < PAYLOAD_BYTES {
-            let Some(entry) = self.scan.next() else { return Ok(()) };
-            let (key, value) = entry?;
+            let next = mutant::next(&mut self.scan).transpose()?;
+            let Some((key, value)) = next else { return Ok(()) };
             frame.clear();
             frame_entry(key.as_bytes(), &value, &mut frame);
             self.buffer.put_slice(&frame);

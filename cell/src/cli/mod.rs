@@ -34,6 +34,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::mutant;
+
 /// A multi-tenant platform for collaboration software in one binary.
 #[derive(Debug, Parser)]
 #[command(
@@ -100,7 +102,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     logging::start();
-    match dispatch(cli.command) {
+    match mutant::check().map_err(Failure::Usage).and_then(|()| dispatch(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Reported) => ExitCode::from(1),
         Err(Failure::Usage(message)) => {

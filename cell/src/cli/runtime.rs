@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Result;
+use crate::mutant;
 
 /// Runs a command that waits for a server, on this thread.
 pub(super) fn client(command: impl Future<Output = Result>) -> Result {
@@ -18,6 +19,7 @@ pub(super) fn client(command: impl Future<Output = Result>) -> Result {
 
 /// Runs a command that is a server, on a thread a core.
 pub(super) fn server(command: impl Future<Output = Result>) -> Result {
+    mutant::warn();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

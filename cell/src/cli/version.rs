@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Result, output};
+use crate::mutant;
 
 /// Print the version of this build and of its formats
 #[derive(Args, Debug)]
@@ -20,6 +21,9 @@ struct Build {
     version: &'static str,
     profile: &'static str,
     target: String,
+    /// Whether known bugs can be put back into this build.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mutants: bool,
     formats: Formats,
 }
 
@@ -40,6 +44,7 @@ impl Version {
             version: env!("CARGO_PKG_VERSION"),
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            mutants: mutant::BUILT,
             formats: Formats {
                 api: "v1",
                 export: 1,
@@ -50,6 +55,9 @@ impl Version {
             return output::json(&build);
         }
         output::line(&format!("cloudnest {} ({}, {})", build.version, build.profile, build.target))?;
+        if build.mutants {
+            output::line(mutant::NOTICE)?;
+        }
         let formats = &build.formats;
         output::line(&format!(
             "formats: api {}, export {}, config {}",

@@ -17,6 +17,7 @@ use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_delete::TenantDelete};
 use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
+use crate::mutant::Mutant;
 use crate::records::{collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, write::RecordsWrite};
 use crate::space::{create::SpaceCreate, erase::SpaceErase};
@@ -140,7 +141,14 @@ fn run<C: Command>(command: C, mut world: World<'_>, key: Option<IdempotencyKey>
         .and_then(|reply| world.check_size().map(|()| reply).map_err(Stop::from));
     let reply = match result {
         Ok(reply) => reply,
-        Err(Stop::Refused(refusal)) => return Ok(refuse(&world, refusal)),
+        Err(Stop::Refused(refusal)) => {
+            let halfway = Mutant::BatchNotAtomic.active() && matches!(refusal, Refusal::At { .. });
+            let answer = refuse(&world, refusal);
+            if halfway {
+                world.accept(); // Mutant, B17.
+            }
+            return Ok(answer);
+        }
         Err(Stop::Fault(fault)) => return Err(fault),
     };
     let answer = seal(&Answer {

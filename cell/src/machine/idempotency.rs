@@ -13,6 +13,7 @@ use super::limits::{IDEMPOTENCY_MICROS, IDEMPOTENCY_SWEEP, IDEMPOTENCY_TURN};
 use super::reader::Reader;
 use super::refusal::{Fault, Refusal, Stop};
 use super::world::World;
+use crate::mutant::Mutant;
 
 /// A key as the command carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ enum IdempotencyRow {
 
 /// The stored answer of a key, if the request was answered before.
 pub(crate) fn stored(reader: &impl Reader, space: Space, key: &IdempotencyKey) -> Result<Option<Bytes>, Stop> {
+    // Mutant, B9.
+    if Mutant::IdempotencyIgnored.active() {
+        return Ok(None);
+    }
     let Some(row) = reader.row(&Idempotency { space, scope: key.scope })? else {
         return Ok(None);
     };

@@ -10,6 +10,7 @@ use super::limits::APPLY_KEYS;
 use super::reader::{Reader, Rows};
 use super::refusal::{Fault, Refusal};
 use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, SpaceStatus, Subject};
+use crate::mutant::{self, Mutant};
 
 /// One command's world. Changes become visible, all at once, when the frame accepts them.
 pub(crate) struct World<'a> {
@@ -28,6 +29,7 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) fn new(command: storage::Command<'a>, space: Space, stamp: u64, actor: Actor) -> Result<Self, Fault> {
         let header = command.header(space)?;
+        let stamp = mutant::stamp(stamp); // Mutant, B16.
         let stamp = header
             .as_ref()
             .map_or(stamp, |header| stamp.max(header.stamp.saturating_add(1)));
@@ -108,17 +110,22 @@ impl<'a> World<'a> {
     pub(crate) fn event(&mut self, kind: EventKind, subject: Subject) -> Result<(), Refusal> {
         let (space, stamp, actor) = (self.space, self.stamp, self.actor.clone());
         let header = self.header_mut()?;
-        header.position = header.position.saturating_add(1);
+        header.position = header.position.saturating_add(1 + mutant::gap(header.position)); // Mutant, B23.
         let position = header.position;
-        self.put(
-            &table::Event { space, position },
-            &EventRow::V1(Event {
-                stamp,
-                actor,
-                kind,
-                subject,
-            }),
-        );
+        let row = EventRow::V1(Event {
+            stamp,
+            actor,
+            kind,
+            subject,
+        });
+        let key = table::Event { space, position };
+        if Mutant::EventOutsideCommit.active() {
+            // Mutant, B17: it waits in memory for the next commit of the space.
+            let late = mutant::later(key, seal(&row));
+            late.into_iter().for_each(|(key, row)| self.command.put(&key, row));
+            return Ok(());
+        }
+        self.put(&key, &row);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::{Actor, Header, SpaceStatus};
+use crate::mutant::Mutant;
 use crate::records::time::now_micros;
 use crate::service::error::{self, internal};
 
@@ -113,6 +114,8 @@ impl Replica {
             Consistency::Strong => {
                 self.group.read_barrier().await.map_err(error::barrier)?;
             }
+            // Mutant, B5.
+            Consistency::AtLeast(_) if Mutant::PositionNotAwaited.active() => {}
             Consistency::AtLeast(position) => self.wait_position(space, position).await?,
         }
         Ok(())

@@ -11,6 +11,7 @@ use super::value::RecordRow;
 use crate::access::token_row;
 use crate::machine::catalog::Catalog;
 use crate::machine::reader::decode;
+use crate::mutant;
 use crate::service::error::internal;
 
 /// The version of the format.
@@ -45,7 +46,8 @@ pub(crate) fn write(
     }
     let mut records = 0;
     for collection in catalog.iter() {
-        for row in snapshot.scan(table::Record::range(space, collection.number), Direction::Forward) {
+        let own = snapshot.scan(table::Record::range(space, collection.number), Direction::Forward);
+        for row in mutant::with_a_neighbours(own, snapshot, space, collection.number) {
             let (raw, bytes) = row.map_err(|error| internal(&error))?;
             let key = table::Record::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
             let RecordRow::V1(record) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;

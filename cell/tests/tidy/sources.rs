@@ -6,10 +6,11 @@ use crate::source::{Surrounding, code, line_of, surrounding, test_modules, witho
 use crate::tree::Tree;
 
 /// What apply may not name: text that ends a word, and why not.
-const IMPURE: [(&str, &str); 10] = [
+const IMPURE: [(&str, &str); 11] = [
     ("SystemTime", "time arrives in the command"),
     ("Instant::now", "time arrives in the command"),
     ("Zoned::now", "time arrives in the command"),
+    ("now_micros", "time arrives in the command"),
     ("Timestamp::now", "time arrives in the command"),
     ("rand", "chance arrives in the command"),
     ("now_v7", "ids arrive in the command"),
@@ -65,6 +66,52 @@ pub(crate) fn apply_is_pure(tree: &Tree) -> Vec<String> {
         }
         for (name, why) in IMPURE {
             findings.extend(places(&code, name).map(|line| format!("{path}:{line}: {name} in apply: {why}")));
+        }
+    }
+    findings
+}
+
+/// Known bugs that can be put back live in three files. Apply may call cell's; what it may not do stands there only in the module
+/// that the feature compiles, and no build has the feature unless it asks.
+pub(crate) fn mutants(tree: &Tree) -> Vec<String> {
+    const APPLY: &str = "cell/src/mutant.rs";
+    let (feature, module) = (
+        concat!("feature = ", "\"mutants\""),
+        concat!("#[cfg(feature = ", "\"mutants\")]\nmod chosen {"),
+    );
+    let mut findings = Vec::new();
+    for (path, text) in tree.rust("") {
+        let home = ["raft", "storage", "cell"]
+            .iter()
+            .any(|home| path == format!("{home}/src/mutant.rs"));
+        if !home && text.contains(feature) {
+            findings.push(format!(
+                "{path}: the feature mutants is asked for in the files mutant.rs only"
+            ));
+        }
+        // Places stay, since code becomes blanks.
+        let ends = text
+            .find(module)
+            .map(|at| (at, text[at..].find("\n}\n").map_or(text.len(), |end| at + end)));
+        let (start, end) = ends.unwrap_or((text.len(), text.len()));
+        let code = code(text);
+        let outside = [&code[..start], &code[end..]];
+        for (name, why) in IMPURE.iter().filter(|_| path == APPLY) {
+            if outside.iter().any(|part| places(part, name).next().is_some()) {
+                findings.push(format!("{path}: {name} outside of what only the feature compiles: {why}"));
+            }
+        }
+    }
+    for (path, text) in tree.files.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+        let on = text
+            .lines()
+            .any(|line| line.starts_with("default") && line.contains("mutants"));
+        if on
+            || text
+                .lines()
+                .any(|line| line.contains("features = [") && line.contains("mutants"))
+        {
+            findings.push(format!("{path}: the feature mutants must be off unless a build asks for it"));
         }
     }
     findings

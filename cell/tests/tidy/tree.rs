@@ -41,7 +41,11 @@ impl Tree {
             let name = entry.file_name().to_string_lossy().into_owned();
             // A file may vanish while a build or an editor is at work.
             let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() && !SKIPPED.contains(&name.as_str()) {
+            // In a second work tree `.git` is a file.
+            if SKIPPED.contains(&name.as_str()) {
+                continue;
+            }
+            if metadata.is_dir() {
                 self.read(&entry.path(), &format!("{prefix}{name}/"));
             } else if metadata.is_file()
                 && metadata.len() <= FILE_BYTES

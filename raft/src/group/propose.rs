@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Group, leader_of};
 use crate::ProposeError;
 use crate::limits::{ADMISSION_WAIT_MS, OUTCOME_WAIT_MS, PAYLOAD_BYTES_MAX};
+use crate::mutant::Mutant;
 use crate::replica::Replica;
 use crate::stage::micros;
 use crate::typ::{Applied, Payload, Slot, Types, WriteResult};
@@ -45,6 +46,14 @@ pub struct Submitted {
 impl Submitted {
     /// Waits until it is applied.
     pub async fn outcome(self) -> Result<Proposed, ProposeError> {
+        match self.wait().await {
+            // Mutant, B9.
+            Err(ProposeError::Unknown(why)) if Mutant::UnknownCalledNotApplied.active() => Err(ProposeError::NotApplied(why)),
+            outcome => outcome,
+        }
+    }
+
+    async fn wait(self) -> Result<Proposed, ProposeError> {
         match timeout(Duration::from_millis(OUTCOME_WAIT_MS), self.outcome).await {
             Ok(Ok(Ok(written))) => Ok(proposed(written.data, written.log_id.index, self.start)),
             Ok(Ok(Err(error))) => Err(not_written(error)),

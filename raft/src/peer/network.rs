@@ -24,6 +24,7 @@ use super::{FrameWriter, Kind, Lane, Link, Net, snapshot};
 use crate::adapter::SnapshotData;
 use crate::codec::{decode, encode_into};
 use crate::limits::{APPEND_TTL_MS_MIN, APPEND_WINDOW, CONTROL_TTL_MS_MIN};
+use crate::mutant::Mutant;
 use crate::typ::{LogId, Snapshot, Types, Vote};
 
 type Rpc<T> = Result<T, RPCError<Types>>;
@@ -53,7 +54,9 @@ impl RaftNetworkFactory<Types> for PeerFactory {
     }
 
     async fn new_heartbeat_client(&mut self, target: u64, _: &openraft::impls::EmptyNode) -> PeerClient {
-        self.client(target, Lane::Control)
+        // Mutant, B28.
+        let behind = Mutant::HeartbeatBehindData.active();
+        self.client(target, if behind { Lane::Append } else { Lane::Control })
     }
 
     async fn new_snapshot_client(&mut self, target: u64, _: &openraft::impls::EmptyNode) -> PeerClient {
@@ -139,6 +142,7 @@ impl RaftNetworkV2<Types> for PeerClient {
             ttl,
             ended: false,
             failed: false,
+            matched: false,
         });
         let pipeline = pipeline.map(|pipeline| Box::pin(pipeline) as BoxStream<'s, Rpc<StreamAppendResult<Types>>>);
         Box::pin(async move { pipeline })
@@ -195,6 +199,8 @@ struct Pipeline<'s, S> {
     ttl: Duration,
     ended: bool,
     failed: bool,
+    /// The peer has confirmed that its log matches.
+    matched: bool,
 }
 
 struct Waiting {
@@ -252,6 +258,12 @@ where
         let Some(oldest) = this.waiting.front_mut() else {
             return if this.ended { Poll::Ready(None) } else { Poll::Pending };
         };
+        // Mutant, B3 and B8: once a peer's log matched, what is sent to it counts as acknowledged.
+        if this.matched && Mutant::CommitWithoutQuorum.active() {
+            let sent = AppendEntriesResponse::from(AppendReplyV1::Matched).into_stream_result(oldest.previous, oldest.last);
+            this.waiting.pop_front();
+            return Poll::Ready(Some(Ok(sent)));
+        }
         let answer = match Pin::new(&mut oldest.answer).poll(cx) {
             Poll::Ready(Ok(Ok(answer))) => answer,
             Poll::Ready(Ok(Err(error))) => return this.fail(unreachable(error)),
@@ -270,9 +282,12 @@ where
         match decode::<AppendReplyV1>("append reply", &answer) {
             // A conflict before the first entry of a log cannot be; a peer that says so is not to be believed.
             Ok(AppendReplyV1::Conflict) if previous.is_none() => this.fail(unreachable("a conflict with nothing")),
-            Ok(reply) => Poll::Ready(Some(
-                Ok(AppendEntriesResponse::from(reply).into_stream_result(previous, last)),
-            )),
+            Ok(reply) => {
+                this.matched = matches!(reply, AppendReplyV1::Matched);
+                Poll::Ready(Some(
+                    Ok(AppendEntriesResponse::from(reply).into_stream_result(previous, last)),
+                ))
+            }
             Err(error) => this.fail(unreachable(error)),
         }
     }

@@ -11,6 +11,7 @@ use super::group::{GroupCell, GroupInner};
 use super::options::{Done, LogEntry, LogState};
 use super::queue::{Op, call};
 use super::shared::Shared;
+use crate::mutant::Mutant;
 
 /// One group's part of the log: a handle, cheap to clone.
 ///
@@ -61,9 +62,11 @@ impl GroupLog {
             return refuse(done, error);
         }
         self.submit(frame_bytes(vote.len()), false, done, |_| {
-            Ok((Op::Vote(vote.clone()), move |inner: &mut GroupInner, _| {
-                inner.view.vote = Some(vote)
-            }))
+            let op = match Mutant::VoteNotPersisted.active() {
+                true => Op::Nothing, // Mutant, B2.
+                false => Op::Vote(vote.clone()),
+            };
+            Ok((op, move |inner: &mut GroupInner, _| inner.view.vote = Some(vote)))
         })
         .await
     }

@@ -9,6 +9,7 @@ use super::super::frame::{Frame, Kind, SEGMENT_HEADER_BYTES, frame_bytes};
 use super::super::runs::Place;
 use super::super::segment::{Segment, failed};
 use super::{BUFFER_BYTES, Writer};
+use crate::mutant::Mutant;
 
 impl Writer {
     /// Lays out one frame, in the next segment if this one is full.
@@ -125,7 +126,8 @@ impl Writer {
     /// Makes everything so far durable. An error is final.
     pub(super) fn sync(&mut self) -> Result<(), WalError> {
         self.flush()?;
-        if self.synced == self.written {
+        // Mutant, B1. `synced` stays, or frames would witness that what is lost had been durable.
+        if self.synced == self.written || Mutant::AckBeforeFsync.active() {
             return Ok(());
         }
         if self.shared.options.sync {
