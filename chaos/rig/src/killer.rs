@@ -6,13 +6,11 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use api::body::control::Cell;
-use api::body::record::Page;
+use anyhow::Result;
 
 use crate::cluster::Cluster;
-use crate::http;
 use crate::random::Random;
+use crate::verify::cells_of;
 
 /// How long a killed node may take to serve again.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
@@ -59,14 +57,11 @@ pub fn kill_until(
 
 /// The node that leads the first cell which holds tenants; `None` where nobody knows.
 fn leader(cluster: &Cluster) -> Option<String> {
-    let asked = cluster.nodes().iter().map(|node| cells(cluster, node.api));
+    let asked = cluster
+        .nodes()
+        .iter()
+        .map(|node| cells_of(node.api, cluster.operator_token(), ANSWER_WITHIN));
     let mut known = asked.flatten().flatten().filter(|cell| cell.kind != "directory");
     let leader = known.find_map(|cell| cell.leader)?;
     cluster.layout().node(&leader).is_ok().then_some(leader)
-}
-
-fn cells(cluster: &Cluster, address: std::net::SocketAddr) -> Result<Vec<Cell>> {
-    let body = http::get(address, "/v1/cells", cluster.operator_token(), ANSWER_WITHIN)?;
-    let page: Page<Cell> = serde_json::from_slice(&body).context("read the list of cells")?;
-    Ok(page.items)
 }

@@ -1,5 +1,6 @@
 //! Regions, nodes and their addresses, and the `cluster.toml` that says so.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -109,6 +110,16 @@ impl Layout {
         voters
     }
 
+    /// The text of `cluster.toml` for one node that reaches its peers at other addresses than those where they listen: through
+    /// proxies. `seen` says where, by name; the node's own entry stays as it is.
+    pub fn to_toml_for(&self, own: &str, seen: &BTreeMap<String, SocketAddr>) -> String {
+        let mut layout = self.clone();
+        for node in layout.nodes.iter_mut().filter(|node| node.name != own) {
+            node.peer = seen.get(&node.name).copied().unwrap_or(node.peer);
+        }
+        layout.to_toml()
+    }
+
     /// The text of `cluster.toml`.
     pub fn to_toml(&self) -> String {
         let list = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
@@ -163,6 +174,17 @@ mod tests {
         );
         assert!(text.contains(&format!("api = \"{}\"", layout.nodes[2].api)), "{text}");
         assert_eq!(text.matches("[[node]]").count(), 3);
+    }
+
+    #[test]
+    fn a_node_behind_proxies_sees_its_own_address_and_those_of_the_proxies() {
+        let layout = Layout::one_region(3).unwrap();
+        let [a, b, c] = [&layout.nodes[0], &layout.nodes[1], &layout.nodes[2]];
+        let proxy: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let text = layout.to_toml_for(&a.name, &BTreeMap::from([(a.name.clone(), proxy), (b.name.clone(), proxy)]));
+        for (address, times) in [(a.peer, 1), (b.peer, 0), (c.peer, 1), (proxy, 1)] {
+            assert_eq!(text.matches(&format!("peer = \"{address}\"")).count(), times, "{text}");
+        }
     }
 
     #[test]

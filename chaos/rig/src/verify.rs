@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use api::body::record::{ListQuery, Record};
+use api::body::control::{Cell, CellHash};
+use api::body::record::{ListQuery, Page, Record};
 use api::client::Client;
 use api::service::Consistency;
 use serde_json::Value;
@@ -54,6 +55,33 @@ pub async fn replicas_agree(cluster: &Cluster, within: Duration) -> Result<Vec<A
     Ok(agreements)
 }
 
+/// The hashes of all replicas of every cell on these nodes, once they stand at one position in each cell. Equal or not: that is
+/// for the caller to say. Nobody may write meanwhile.
+pub async fn hashes(cluster: &Cluster, nodes: &[String], within: Duration) -> Result<BTreeMap<String, Vec<CellHash>>> {
+    let deadline = Instant::now() + within;
+    let mut all = BTreeMap::new();
+    for (cell, addresses) in cells(cluster).await? {
+        let asked = cluster.nodes().iter().filter(|node| nodes.contains(&node.name));
+        let asked: Vec<_> = asked.map(|node| node.api).filter(|api| addresses.contains(api)).collect();
+        loop {
+            let seen = match ask(&cell, &asked, cluster.operator_token()).await {
+                Ok(hashes) if hashes.windows(2).all(|pair| pair[0].applied == pair[1].applied) => {
+                    all.insert(cell, hashes);
+                    break;
+                }
+                Ok(hashes) => shown(&hashes),
+                Err(Disagreement::NotYet(text) | Disagreement::Hashes(text)) => text,
+            };
+            ensure!(
+                Instant::now() < deadline,
+                "the replicas of {cell} did not reach one position within {within:?}: {seen}"
+            );
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+    Ok(all)
+}
+
 enum Disagreement {
     /// A replica is behind, or does not answer.
     NotYet(String),
@@ -61,7 +89,7 @@ enum Disagreement {
     Hashes(String),
 }
 
-async fn compare(cell: &str, addresses: &[SocketAddr], token: &str) -> Result<Agreement, Disagreement> {
+async fn ask(cell: &str, addresses: &[SocketAddr], token: &str) -> Result<Vec<CellHash>, Disagreement> {
     let mut hashes = Vec::new();
     for address in addresses {
         let client = client_of(*address, token).map_err(|error| Disagreement::NotYet(error.to_string()))?;
@@ -71,10 +99,19 @@ async fn compare(cell: &str, addresses: &[SocketAddr], token: &str) -> Result<Ag
             .map_err(|error| Disagreement::NotYet(format!("{address}: {error}")))?;
         hashes.push(hash);
     }
+    Ok(hashes)
+}
+
+fn shown(hashes: &[CellHash]) -> String {
     let shown = hashes
         .iter()
         .map(|hash| format!("{} at {}: {} ({} keys)", hash.node, hash.applied, hash.hash, hash.keys));
-    let shown = shown.collect::<Vec<_>>().join(", ");
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+async fn compare(cell: &str, addresses: &[SocketAddr], token: &str) -> Result<Agreement, Disagreement> {
+    let hashes = ask(cell, addresses, token).await?;
+    let shown = shown(&hashes);
     let Some(first) = hashes.first() else {
         return Err(Disagreement::NotYet("no replica".to_owned()));
     };
@@ -96,6 +133,13 @@ async fn compare(cell: &str, addresses: &[SocketAddr], token: &str) -> Result<Ag
         hash: first.hash.clone(),
         keys: first.keys,
     })
+}
+
+/// The cells of a region as one of its nodes sees them. Blocks.
+pub fn cells_of(node: SocketAddr, token: &str, within: Duration) -> Result<Vec<Cell>> {
+    let body = crate::http::get(node, "/v1/cells", token, within)?;
+    let page: Page<Cell> = serde_json::from_slice(&body).context("read the list of cells")?;
+    Ok(page.items)
 }
 
 /// Every cell with the addresses of its replicas, as a node of each region reports them.

@@ -12,6 +12,7 @@ mod nodes;
 mod output;
 mod process;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The value of `CLOUDNEST_LOG` for the nodes; `None`: as it is.
     pub log: Option<String>,
+    /// Further variables of all that is started.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
             ready_within: Duration::from_secs(60),
             data: None,
             log: None,
+            environment: Vec::new(),
         }
     }
 }
@@ -70,6 +74,17 @@ pub struct Cluster {
     /// The nodes of a detached cluster by their place in the layout.
     singles: Vec<Option<Process>>,
     token: String,
+    /// What a node is started with besides the cluster's configuration, by name.
+    own: BTreeMap<String, Own>,
+}
+
+/// What one node of a detached cluster has for itself: see [`Cluster::give`].
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The text of a `cluster.toml` of its own; `None`: everybody's.
+    pub config: Option<String>,
+    /// Variables of its own.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -92,6 +107,7 @@ impl Cluster {
             supervisor: None,
             singles,
             token: String::new(),
+            own: BTreeMap::new(),
         };
         cluster.start_supervisor()?;
         Ok(cluster)
@@ -109,7 +125,7 @@ impl Cluster {
     fn start_supervisor(&mut self) -> Result<()> {
         let (config, data) = (self.config(), self.data());
         let arguments = ["cluster", "up", "--config", text(&config)?, "--data", text(&data)?].map(str::to_owned);
-        let process = self.spawn("cluster-up", &arguments)?;
+        let process = self.spawn("cluster-up", &arguments, &[])?;
         let deadline = Instant::now() + self.options.ready_within;
         let ready = process.output.wait(deadline, |seen| seen.ready);
         self.supervisor = Some(process);
@@ -150,7 +166,12 @@ impl Cluster {
                 "{name} runs already"
             );
         }
-        let (config, data) = (self.config(), self.data().join(name));
+        let own = self.own.get(name).cloned().unwrap_or_default();
+        let (mut config, data) = (self.config(), self.data().join(name));
+        if let Some(text) = &own.config {
+            config = self.directory.path().join(format!("{name}.toml"));
+            std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+        }
         let mut arguments = ["node", "--config", text(&config)?, "--node", name, "--data", text(&data)?]
             .map(str::to_owned)
             .to_vec();
@@ -158,12 +179,24 @@ impl Cluster {
         if certificates.is_dir() {
             arguments.extend(["--tls".to_owned(), text(&certificates)?.to_owned()]);
         }
-        self.singles[place] = Some(self.spawn(name, &arguments)?);
+        self.singles[place] = Some(self.spawn(name, &arguments, &own.environment)?);
         Ok(())
     }
 
-    fn spawn(&self, name: &str, arguments: &[String]) -> Result<Process> {
+    /// What a node is to be started with from its next [`Cluster::start_node`] on.
+    pub fn give(&mut self, name: &str, own: Own) {
+        self.own.insert(name.to_owned(), own);
+    }
+
+    fn spawn(&self, name: &str, arguments: &[String], environment: &[(String, String)]) -> Result<Process> {
         let mut command = nursery::command(&self.options.binary);
+        command.envs(
+            self.options
+                .environment
+                .iter()
+                .chain(environment)
+                .map(|(name, value)| (name, value)),
+        );
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let log = self.directory.path().join(format!("{name}.stderr"));
         let log = File::options()

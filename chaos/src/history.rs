@@ -1,0 +1,129 @@
+//! What clients asked and what they were told: the record of a run that every checker reads.
+//!
+//! One [`Operation`] for each request that a client meant (its retries are part of it), with the times of one monotonic clock
+//! between which it took effect, if it did. Processes are sequential: a process whose operation ended [`Outcome::Unknown`] is
+//! never used again. Every value that the workload writes is unique in its run and starts with its tenant's tag.
+
+use serde::{Deserialize, Serialize};
+
+/// How an operation ended, as far as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was acknowledged.
+    Ok,
+    /// It had no effect, for certain: refused, or `not_applied`.
+    Failed,
+    /// It may have had its effect, or may still have it.
+    Unknown,
+}
+
+/// What was asked, and what the reply said. Fields that only a reply gives are empty unless the outcome is [`Outcome::Ok`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// PUT of a register: create or replace, unconditionally.
+    Write {
+        /// The register's record id.
+        key: String,
+        /// Unique in the run.
+        value: String,
+    },
+    /// Strong read of a register.
+    Read {
+        /// The register's record id.
+        key: String,
+        /// What it held; none: 404.
+        seen: Option<String>,
+    },
+    /// One batch over lists, each appended to under the version that was read: atomic or refused.
+    /// Without appends: one strong list request over all lists.
+    Transaction {
+        /// Lists as they were read: record id, elements.
+        reads: Vec<(String, Vec<u64>)>,
+        /// What was appended: record id, element. Elements are unique in the run.
+        appends: Vec<(String, u64)>,
+    },
+    /// Create of a record in a collection with a unique field.
+    Claim {
+        /// The unique value.
+        name: String,
+        /// The record's id.
+        id: String,
+    },
+    /// Delete of such a record.
+    Release {
+        /// The record's id.
+        id: String,
+    },
+    /// Create of a record that gets the next number of a sequence.
+    Number {
+        /// The record that the sequence is per.
+        project: String,
+        /// The new record's id.
+        id: String,
+        /// The number that it got.
+        number: Option<i64>,
+    },
+    /// Create without an id of the client's, under an idempotency key, sent `attempts` times (also after it was answered).
+    Once {
+        /// The idempotency key; also the field `key` of the record.
+        key: String,
+        /// How often it was sent.
+        attempts: u32,
+        /// The record ids that the replies named, each once.
+        ids: Vec<String>,
+    },
+    /// Create of a comment on a task (reference, `on_delete` cascade).
+    Comment {
+        /// The comment's id.
+        id: String,
+        /// The task's id.
+        task: String,
+    },
+    /// Delete of a task, and with it of its comments.
+    RemoveTask {
+        /// The task's id.
+        task: String,
+    },
+}
+
+/// One operation of one client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// The sequential process that did it.
+    pub process: u64,
+    /// The tenant's place in [`History::tenants`].
+    pub tenant: usize,
+    /// What.
+    #[serde(flatten)]
+    pub action: Action,
+    /// Microseconds since the run began, before the first byte was sent.
+    pub invoked_us: u64,
+    /// Microseconds since the run began, after the reply was read (or the client gave up).
+    pub completed_us: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// `CloudNest-Position` of the reply.
+    pub position: Option<u64>,
+}
+
+/// A tenant of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its slug.
+    pub slug: String,
+    /// What each of its values starts with; never a part of another tenant's.
+    pub tag: String,
+}
+
+/// The record of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The tenants.
+    pub tenants: Vec<Tenant>,
+    /// In order of [`Operation::invoked_us`].
+    pub operations: Vec<Operation>,
+    /// Bodies in which the tag of another tenant was seen: what was asked, whose tag.
+    pub foreign_tags: Vec<String>,
+}

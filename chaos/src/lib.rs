@@ -1,0 +1,33 @@
+//! The chaos harness: a real cluster of the built binary, faults from a seed, a workload whose every operation is recorded, and
+//! checkers that hold the record against what the platform promises.
+//!
+//! A run is green, violated or INVALID, never "probably fine": see [`verdict`]. The record of a run is [`history`]; what was
+//! read back at its end is [`ending`]; each checker is one file of [`invariants`] and sees nothing else.
+//!
+//! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
+//! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
+//! [`liveness`] says what must come back; [`readback`] reads everything; [`judge`] says what it amounts to; [`report`] shows it.
+//! [`run`] is all of that in order, and [`campaign`] many of it.
+//!
+//! Invariants: black box, like all of `chaos`: nothing here imports the platform's crates but `api`. An operation whose outcome
+//! is not known stays unknown for ever. Nothing that a run mounts or starts outlives it.
+
+pub mod campaign;
+pub mod disks;
+pub mod ending;
+pub mod faults;
+pub mod field;
+pub mod history;
+pub mod invariants;
+pub mod judge;
+pub mod liveness;
+pub mod plan;
+pub mod proxy;
+pub mod readback;
+pub mod report;
+pub mod run;
+pub mod stage;
+pub mod stop;
+pub mod timeline;
+pub mod verdict;
+pub mod workload;

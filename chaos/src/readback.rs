@@ -1,0 +1,141 @@
+//! Reads everything back: exports, events, and what every replica holds, before and after all nodes were killed once more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use api::body::control::CellHash;
+use rig::verify;
+use serde_json::Value;
+
+use crate::ending::{Event, Record, ReplicaEnding, TenantEnding};
+use crate::field::Field;
+use crate::liveness;
+use crate::workload::{Controls, Workspace, follower};
+
+/// How long the replicas may take to stand at one position after a replay.
+const REPLAY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A tenant's export and events. `followed` is what its follower got.
+pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Event>, controls: &Controls) -> Result<TenantEnding> {
+    let live = liveness::live(field);
+    let nodes: Vec<_> = field
+        .cluster
+        .nodes()
+        .iter()
+        .filter(|node| live.contains(&node.name))
+        .map(|node| node.api)
+        .collect();
+    let client = rig::tenant::client(&nodes, &workspace.token)?;
+    let mut ending = TenantEnding {
+        followed,
+        ..TenantEnding::default()
+    };
+    let mut export = client.export(&workspace.slug).await.context("export a tenant")?;
+    while let Some(line) = export.next_raw().await.context("read an export")? {
+        if let Some(tag) = workspace.foreign(&line) {
+            ending.foreign_tags.push(format!("{tag} in the export of {}", workspace.slug));
+        }
+        take(
+            &mut ending,
+            &serde_json::from_slice(&line).context("read a line of an export")?,
+        );
+    }
+    ending.events = follower::read_all(nodes[0], workspace, controls)
+        .await
+        .with_context(|| format!("read the events of {}", workspace.slug))?;
+    Ok(ending)
+}
+
+/// Takes one line of an export.
+fn take(ending: &mut TenantEnding, line: &Value) {
+    let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    match line["kind"].as_str() {
+        Some("header") => ending.position = line["position"].as_u64().unwrap_or(0),
+        Some("record") => {
+            let record = Record {
+                version: line["version"].as_u64().unwrap_or(0),
+                fields: line["fields"].as_object().cloned().unwrap_or_default(),
+            };
+            ending
+                .records
+                .entry(text("collection"))
+                .or_default()
+                .insert(text("id"), record);
+        }
+        _ => {}
+    }
+}
+
+/// What every replica on these nodes holds. All nodes are then killed and started, and say it again.
+pub async fn replicas(field: &mut Field<'_>, live: &[String]) -> Result<Vec<ReplicaEnding>> {
+    let before = verify::hashes(field.cluster, live, liveness::WITHIN).await?;
+    let places: Vec<_> = (0..field.network.nodes())
+        .filter(|place| live.contains(&field.name(*place)))
+        .collect();
+    field.kill_running(&places)?;
+    field.start(&places)?;
+    for name in live {
+        field.cluster.wait_ready(name, REPLAY_WITHIN)?;
+    }
+    let after = verify::hashes(field.cluster, live, REPLAY_WITHIN).await?;
+    Ok(pair(before, &after))
+}
+
+fn pair(before: BTreeMap<String, Vec<CellHash>>, after: &BTreeMap<String, Vec<CellHash>>) -> Vec<ReplicaEnding> {
+    let again = |hash: &CellHash| {
+        let cell = after.get(&hash.cell)?;
+        // The hash covers what is held, not the position: a new leader's blank entry does not change it.
+        cell.iter()
+            .find(|other| other.node == hash.node)
+            .map(|other| other.hash.clone())
+    };
+    let replicas = before.into_values().flatten().map(|hash| ReplicaEnding {
+        hash_after_replay: again(&hash),
+        cell: hash.cell,
+        node: hash.node,
+        applied: hash.applied,
+        hash: hash.hash,
+        keys: hash.keys,
+    });
+    replicas.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_export_is_taken_line_by_line() {
+        let mut ending = TenantEnding::default();
+        for line in [
+            json!({ "kind": "header", "format": 1, "tenant": "a", "position": 7 }),
+            json!({ "kind": "record", "collection": "once", "id": "x", "version": 2, "fields": { "key": "k" } }),
+            json!({ "kind": "trailer", "records": 1 }),
+        ] {
+            take(&mut ending, &line);
+        }
+        assert_eq!(ending.position, 7);
+        assert_eq!(ending.records["once"]["x"].version, 2);
+        assert_eq!(ending.records["once"]["x"].fields["key"], "k");
+    }
+
+    #[test]
+    fn a_replica_is_paired_with_itself_after_the_replay() {
+        let hash = |node: &str, applied, hash: &str| CellHash {
+            cell: "c".to_owned(),
+            node: node.to_owned(),
+            applied,
+            hash: hash.to_owned(),
+            keys: 1,
+        };
+        let of = |hashes| BTreeMap::from([("c".to_owned(), hashes)]);
+        let paired = pair(of(vec![hash("a", 5, "h"), hash("b", 5, "h")]), &of(vec![hash("b", 6, "i")]));
+        assert_eq!(
+            (paired[0].hash_after_replay.as_deref(), paired[1].hash_after_replay.as_deref()),
+            (None, Some("i"))
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! One run, from its seed to its verdict: plan, stage, load, faults, healing, liveness, reading back, judging.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::ending::{Ending, Event};
+use crate::faults::{self, Fault};
+use crate::field::Field;
+use crate::history::{History, Tenant};
+use crate::judge::{self, Judged};
+use crate::plan::Plan;
+use crate::stage::{NODES, Stage};
+use crate::timeline::{self, Fired};
+use crate::verdict::Verdict;
+use crate::workload::{self, Controls, Load, Seen, Workspace};
+use crate::{liveness, readback};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the plan and the load are drawn from.
+    pub seed: u64,
+    /// How long the load runs.
+    pub seconds: u64,
+    /// Faults by name; none: all that are covered.
+    pub faults: Option<Vec<String>>,
+    /// The program.
+    pub binary: PathBuf,
+    /// The bug to put back, in a build with the feature `mutants`.
+    pub mutant: Option<String>,
+}
+
+impl Options {
+    /// The command that does the same again.
+    pub fn reproduce(&self) -> String {
+        let mut line = format!("cloudnest-chaos reproduce --seed {} --seconds {}", self.seed, self.seconds);
+        if let Some(faults) = &self.faults {
+            line.push_str(&format!(" --faults {}", faults.join(",")));
+        }
+        if let Some(mutant) = &self.mutant {
+            line.push_str(&format!(" --mutant {mutant}"));
+        }
+        line
+    }
+
+    /// The faults that the plan is drawn from.
+    pub fn choose(&self) -> Result<Vec<&'static dyn Fault>> {
+        let Some(names) = &self.faults else {
+            return Ok(faults::covered());
+        };
+        let mut chosen = Vec::new();
+        for name in names {
+            let fault = faults::find(name).with_context(|| format!("there is no fault {name:?}; see `cloudnest-chaos list`"))?;
+            if let faults::Coverage::NotCovered(reason) = fault.probe() {
+                anyhow::bail!("{name} is NOT COVERED on this machine: {reason}");
+            }
+            chosen.push(fault);
+        }
+        ensure!(!chosen.is_empty(), "no fault is named");
+        Ok(chosen)
+    }
+}
+
+/// All that a run says in its report.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// What was planned.
+    pub plan: Plan,
+    /// What was done.
+    pub fired: Vec<Fired>,
+    /// Every check.
+    pub judged: Vec<Judged>,
+    /// The worst of them.
+    pub verdict: Verdict,
+    /// How to do it again.
+    pub reproduce: String,
+    /// The program's version.
+    pub version: String,
+    /// Who led when.
+    pub leaders: Vec<Seen>,
+    /// Operations that were acknowledged.
+    pub acknowledged: u64,
+    /// What was refused or lost how often, by code.
+    pub refusals: std::collections::BTreeMap<String, u64>,
+    /// Faults that this machine cannot do, and why.
+    pub not_covered: Vec<(String, String)>,
+    /// Wall time of all of it, in seconds.
+    pub took_seconds: f64,
+}
+
+/// A run's record and what it amounts to.
+pub struct Done {
+    /// The report's contents.
+    pub account: Account,
+    /// Every operation.
+    pub history: History,
+    /// What was read back.
+    pub ending: Ending,
+}
+
+/// Runs. An error: the harness itself failed, or was interrupted, or the cluster never came up.
+pub fn run(options: &Options) -> Result<Done> {
+    let start = Instant::now();
+    let chosen = options.choose()?;
+    let plan = Plan::draw(options.seed, options.seconds * 1_000, NODES, &chosen);
+    let used: Vec<_> = chosen
+        .into_iter()
+        .filter(|fault| plan.steps.iter().any(|step| step.fault == fault.name()))
+        .collect();
+    let mut stage = Stage::set(options.binary.clone(), options.mutant.as_deref(), &used).context("bring the cluster up")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")?;
+    let workspaces = runtime.block_on(workload::prepare(&stage.cluster, options.seed))?;
+    let version = stage.version();
+    let controls = Arc::new(Controls::default());
+    let played = play(&mut stage, &plan, &workspaces, &controls, &runtime)?;
+
+    let history = History {
+        tenants: workspaces
+            .iter()
+            .map(|one| Tenant {
+                slug: one.slug.clone(),
+                tag: one.tag.clone(),
+            })
+            .collect(),
+        operations: controls.take_operations(),
+        foreign_tags: controls.take_foreign(),
+    };
+    let mut judged = vec![
+        Judged::of("faults-fired", judge::faults(&played.fired)),
+        Judged::of("enough-load", judge::load(controls.acknowledged(), plan.run_ms)),
+        Judged::of("nothing-unasked", Verdict::of(played.findings)),
+        Judged::of("liveness", played.liveness),
+    ];
+    if let Some(ending) = &played.ending {
+        judged.extend(judge::judge(&history, ending));
+    }
+    let account = Account {
+        verdict: judge::worst(&judged),
+        judged,
+        fired: played.fired,
+        reproduce: options.reproduce(),
+        version,
+        leaders: controls.leaders(),
+        acknowledged: controls.acknowledged(),
+        refusals: controls.refusals(),
+        not_covered: not_covered(),
+        took_seconds: start.elapsed().as_secs_f64(),
+        plan,
+    };
+    Ok(Done {
+        account,
+        history,
+        ending: played.ending.unwrap_or_default(),
+    })
+}
+
+struct Played {
+    fired: Vec<Fired>,
+    findings: Vec<String>,
+    liveness: Verdict,
+    /// None: the cluster did not come back, so there is nothing to read.
+    ending: Option<Ending>,
+}
+
+/// Load and faults, then liveness, then reading back.
+fn play(
+    stage: &mut Stage,
+    plan: &Plan,
+    workspaces: &[Workspace],
+    controls: &Arc<Controls>,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Played> {
+    let token = stage.cluster.operator_token().to_owned();
+    let load = Load::start(controls.clone(), &stage.cluster.addresses(), workspaces, &token, plan.seed)?;
+    let sampler = stage.sampler();
+    let mut field = Field {
+        cluster: &mut stage.cluster,
+        network: &stage.network,
+        disks: &mut stage.disks,
+        controls,
+        lost: Vec::new(),
+        doubtful: Vec::new(),
+        findings: Vec::new(),
+    };
+    let mut used = sampler;
+    let fired = timeline::play(&mut field, plan, |field| used.sample(field.cluster));
+    // Whatever happened, the load ends before anything else does.
+    let followed = load.stop()?;
+    let fired = fired?;
+    let came_back = runtime.block_on(liveness::require(&mut field, workspaces));
+    let read = match came_back {
+        Ok(live) => runtime.block_on(read_back(&mut field, workspaces, followed, &live)),
+        Err(error) => Err(error),
+    };
+    ensure!(!crate::stop::is_asked(), "interrupted");
+    let (liveness, ending) = match read {
+        Ok(ending) => (Verdict::Green, Some(ending)),
+        Err(error) => (Verdict::of(vec![format!("{error:#}")]), None),
+    };
+    let findings = field.findings;
+    let ending = ending.map(|ending| Ending {
+        nodes: used.most(),
+        ..ending
+    });
+    Ok(Played {
+        fired,
+        findings,
+        liveness,
+        ending,
+    })
+}
+
+async fn read_back(
+    field: &mut Field<'_>,
+    workspaces: &[Workspace],
+    followed: Vec<Vec<Event>>,
+    live: &[String],
+) -> Result<Ending> {
+    let mut ending = Ending::default();
+    let controls = field.controls;
+    for (workspace, followed) in workspaces.iter().zip(followed) {
+        ending
+            .tenants
+            .push(readback::tenant(field, workspace, followed, controls).await?);
+    }
+    ending.replicas = readback::replicas(field, live).await?;
+    Ok(ending)
+}
+
+fn not_covered() -> Vec<(String, String)> {
+    let reason = |fault: &&'static dyn Fault| match fault.probe() {
+        faults::Coverage::Covered => None,
+        faults::Coverage::NotCovered(reason) => Some((fault.name().to_owned(), reason)),
+    };
+    faults::all().iter().filter_map(reason).collect()
+}

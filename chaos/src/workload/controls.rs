@@ -1,0 +1,161 @@
+//! What the load shares with the rest of a run: its record, its speed, and whom it sees lead.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{Operation, Outcome};
+
+const NOBODY: usize = usize::MAX;
+/// Bodies with a foreign tag that are kept. One is enough to fail a run.
+const FOREIGN_TAGS: usize = 50;
+
+/// Who was seen to lead a group from some moment on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Microseconds since the run began.
+    pub at_us: u64,
+    /// The group.
+    pub group: String,
+    /// The node; none: nobody knew.
+    pub leader: Option<String>,
+    /// The term.
+    pub term: u64,
+}
+
+/// See the module.
+pub struct Controls {
+    start: Instant,
+    stopped: AtomicBool,
+    times: AtomicU32,
+    processes: AtomicU64,
+    leader: AtomicUsize,
+    acknowledged: AtomicU64,
+    operations: Mutex<Vec<Operation>>,
+    foreign: Mutex<Vec<String>>,
+    refusals: Mutex<BTreeMap<String, u64>>,
+    leaders: Mutex<Vec<Seen>>,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            stopped: AtomicBool::new(false),
+            times: AtomicU32::new(1),
+            processes: AtomicU64::new(0),
+            leader: AtomicUsize::new(NOBODY),
+            acknowledged: AtomicU64::new(0),
+            operations: Mutex::default(),
+            foreign: Mutex::default(),
+            refusals: Mutex::default(),
+            leaders: Mutex::default(),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked while holding it left whole values behind: each is pushed or set at once.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Controls {
+    /// Microseconds since the run began.
+    pub fn now_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Asks everybody to end.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// How many times the usual load.
+    pub fn set_times(&self, times: u32) {
+        self.times.store(times.max(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn times(&self) -> u32 {
+        self.times.load(Ordering::Relaxed)
+    }
+
+    /// A process number that nobody had.
+    pub(super) fn process(&self) -> u64 {
+        self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn record(&self, operation: Operation) {
+        if operation.outcome == Outcome::Ok {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        lock(&self.operations).push(operation);
+    }
+
+    /// How many operations have been acknowledged.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// How many operations have ended.
+    pub fn operations(&self) -> u64 {
+        lock(&self.operations).len() as u64
+    }
+
+    pub(super) fn foreign(&self, what: String) {
+        let mut all = lock(&self.foreign);
+        if all.len() < FOREIGN_TAGS {
+            all.push(what);
+        }
+    }
+
+    /// A refusal, by its code.
+    pub(super) fn refused(&self, code: &str) {
+        *lock(&self.refusals).entry(code.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn see(&self, seen: Seen, place: Option<usize>, is_tenants: bool) {
+        if is_tenants {
+            self.leader.store(place.unwrap_or(NOBODY), Ordering::Relaxed);
+        }
+        let mut all = lock(&self.leaders);
+        let last = all.iter().rev().find(|one| one.group == seen.group);
+        if last.is_none_or(|last| (&last.leader, last.term) != (&seen.leader, seen.term)) {
+            all.push(seen);
+        }
+    }
+
+    /// The place of the node that leads the tenants' cell, as far as it is known now.
+    pub fn leader(&self) -> Option<usize> {
+        Some(self.leader.load(Ordering::Relaxed)).filter(|place| *place != NOBODY)
+    }
+
+    /// All operations in the order in which they began.
+    pub fn take_operations(&self) -> Vec<Operation> {
+        let mut all = std::mem::take(&mut *lock(&self.operations));
+        all.sort_by_key(|operation| operation.invoked_us);
+        all
+    }
+
+    /// Bodies in which another tenant's tag was.
+    pub fn take_foreign(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.foreign))
+    }
+
+    /// What was refused or lost how often, by code.
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        lock(&self.refusals).clone()
+    }
+
+    /// Who led when.
+    pub fn leaders(&self) -> Vec<Seen> {
+        lock(&self.leaders).clone()
+    }
+}

@@ -1,0 +1,97 @@
+//! The load: sequential clients over all nodes and tenants, each operation recorded with its times and its outcome.
+//!
+//! One thread with a runtime of its own drives all clients, a follower of events for each tenant, and an observer that asks every
+//! node who leads. A client draws an operation, does it (one file a kind), records it, and pauses so that the whole stays at a
+//! bounded rate. A client's first attempt always goes to its own node, so that whoever is cut off keeps its clients.
+//!
+//! Invariants: a process whose operation ended unknown gets a new number. Every value is unique in the run and starts with its
+//! tenant's tag, except names that are claimed, which are meant to collide. Records are grouped into epochs, so that a long run
+//! does not put all its operations on the same keys.
+
+mod ask;
+mod claim;
+mod client;
+mod comment;
+mod controls;
+pub(crate) mod follower;
+mod list;
+mod number;
+mod observer;
+mod once;
+mod register;
+mod tenants;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+
+pub use controls::{Controls, Seen};
+pub use tenants::{Workspace, prepare};
+
+use client::Client;
+
+/// Clients that take turns over nodes and tenants.
+pub const CLIENTS: usize = 24;
+
+/// A running load.
+pub struct Load {
+    controls: Arc<Controls>,
+    thread: JoinHandle<Vec<Vec<crate::ending::Event>>>,
+}
+
+impl Load {
+    /// Starts all clients, followers and the observer.
+    pub fn start(
+        controls: Arc<Controls>,
+        nodes: &[SocketAddr],
+        workspaces: &[Workspace],
+        token: &str,
+        seed: u64,
+    ) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the load's runtime")?;
+        let (shared, nodes, workspaces) = (controls.clone(), nodes.to_vec(), workspaces.to_vec());
+        let token = token.to_owned();
+        let run = move || {
+            runtime.block_on(async {
+                let tasks: Vec<_> = (0..CLIENTS)
+                    .map(|number| {
+                        let workspace = workspaces[number / nodes.len() % workspaces.len()].clone();
+                        let client = Client::new(number, nodes.clone(), workspace, shared.clone(), seed);
+                        tokio::spawn(client.run())
+                    })
+                    .collect();
+                let followers: Vec<_> = workspaces
+                    .iter()
+                    .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
+                    .collect();
+                let observer = tokio::spawn(observer::observe(nodes, token, shared.clone()));
+                for task in tasks {
+                    // A client that panicked has recorded what it did before.
+                    let _ = task.await;
+                }
+                let mut followed = Vec::new();
+                for follower in followers {
+                    followed.push(follower.await.unwrap_or_default());
+                }
+                let _ = observer.await;
+                followed
+            })
+        };
+        let thread = std::thread::Builder::new()
+            .name("load".to_owned())
+            .spawn(run)
+            .context("start the load's thread")?;
+        Ok(Self { controls, thread })
+    }
+
+    /// Ends it; returns the events that each tenant's follower got.
+    pub fn stop(self) -> Result<Vec<Vec<crate::ending::Event>>> {
+        self.controls.stop();
+        self.thread.join().ok().context("the load's thread panicked")
+    }
+}
