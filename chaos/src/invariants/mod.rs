@@ -1,6 +1,17 @@
 //! The checkers, one file each: pure functions of what was recorded and what was read back.
+//!
+//! What counts as proof is the same for all of them. An acknowledged operation took effect once, between its two times; a failed
+//! one never; an unknown one at any time after it began, or never, so that nothing is ever held against a run that an unlucky
+//! unknown operation would explain. Two operations are in real-time order only if one completed before the other began; what falls
+//! on one microsecond is concurrent. [`names`] is what the workload calls things.
 
 use std::time::Duration;
+
+pub mod linearizability;
+pub mod names;
+#[cfg(test)]
+mod stories;
+mod support;
 
 use crate::ending::Ending;
 use crate::history::History;
@@ -21,5 +32,5 @@ pub trait Invariant: Sync {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Invariant] {
-    &[]
+    &[&linearizability::Linearizability]
 }
