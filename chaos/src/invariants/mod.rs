@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub mod linearizability;
 pub mod names;
+pub mod serializability;
 #[cfg(test)]
 mod stories;
 mod support;
@@ -32,5 +33,5 @@ pub trait Invariant: Sync {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Invariant] {
-    &[&linearizability::Linearizability]
+    &[&linearizability::Linearizability, &serializability::Serializability]
 }
