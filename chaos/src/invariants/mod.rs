@@ -7,12 +7,23 @@
 
 use std::time::Duration;
 
+pub mod bounds;
+pub mod durability;
+pub mod events;
+pub mod idempotency;
+pub mod isolation;
 pub mod linearizability;
 pub mod names;
+pub mod positions;
+pub mod references;
+pub mod replay;
+pub mod replicas;
+pub mod sequences;
 pub mod serializability;
 #[cfg(test)]
 mod stories;
 mod support;
+pub mod unique;
 
 use crate::ending::Ending;
 use crate::history::History;
@@ -31,7 +42,34 @@ pub trait Invariant: Sync {
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)>;
 }
 
-/// All of them.
+/// All of them; a run is the worst of what they say.
 pub fn all() -> &'static [&'static dyn Invariant] {
-    &[&linearizability::Linearizability, &serializability::Serializability]
+    &[
+        &linearizability::Linearizability,
+        &serializability::Serializability,
+        &durability::Durability,
+        &unique::Unique,
+        &references::References,
+        &sequences::Sequences,
+        &idempotency::Idempotency,
+        &events::Events,
+        &positions::Positions,
+        &isolation::Isolation,
+        &replicas::Replicas,
+        &replay::Replay,
+        &bounds::Bounds,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_checker_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
+        assert_eq!(names.len(), 13);
+    }
 }

@@ -176,3 +176,47 @@ pub(super) fn transaction(reads: &[(&str, &[u64])], appends: &[(&str, u64)]) -> 
         appends: appends.iter().map(|(key, element)| ((*key).to_owned(), *element)).collect(),
     }
 }
+
+/// A claim of a unique name.
+pub(super) fn claim(name: &str, id: &str) -> Action {
+    Action::Claim {
+        name: name.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+/// The end of a claim.
+pub(super) fn release(id: &str) -> Action {
+    Action::Release { id: id.to_owned() }
+}
+
+/// A record that got a number; 0 is none.
+pub(super) fn number(project: &str, id: &str, number: i64) -> Action {
+    Action::Number {
+        project: project.to_owned(),
+        id: id.to_owned(),
+        number: (number != 0).then_some(number),
+    }
+}
+
+/// A creation under an idempotency key.
+pub(super) fn once(key: &str, ids: &[&str]) -> Action {
+    Action::Once {
+        key: key.to_owned(),
+        attempts: 2,
+        ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+/// A comment on a task.
+pub(super) fn comment(id: &str, task: &str) -> Action {
+    Action::Comment {
+        id: id.to_owned(),
+        task: task.to_owned(),
+    }
+}
+
+/// The removal of a task.
+pub(super) fn remove_task(task: &str) -> Action {
+    Action::RemoveTask { task: task.to_owned() }
+}

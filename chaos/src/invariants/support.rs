@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::names;
 use crate::ending::{Ending, Record, TenantEnding};
-use crate::history::{History, Operation, Outcome, Tenant};
+use crate::history::{Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
 
 /// Most findings that a checker tells. One would do; some more show what they have in common. With more, a broken run fills the
@@ -149,6 +150,25 @@ pub(super) fn acknowledged(operation: &Operation) -> bool {
 /// Whether it may have had an effect.
 pub(super) fn possible(operation: &Operation) -> bool {
     operation.outcome != Outcome::Failed
+}
+
+/// The collection and the id of the record that an action creates under an id of the client's, once.
+pub(super) fn created(action: &Action) -> Option<(&'static str, &str)> {
+    match action {
+        Action::Claim { id, .. } => Some((names::CLAIMS, id)),
+        Action::Number { id, .. } => Some((names::NUMBERED, id)),
+        Action::Comment { id, .. } => Some((names::COMMENTS, id)),
+        _ => None,
+    }
+}
+
+/// The collection and the id of the record that an action deletes.
+pub(super) fn deleted(action: &Action) -> Option<(&'static str, &str)> {
+    match action {
+        Action::Release { id } => Some((names::CLAIMS, id)),
+        Action::RemoveTask { task } => Some((names::TASKS, task)),
+        _ => None,
+    }
 }
 
 /// Who did it and when, for findings.
