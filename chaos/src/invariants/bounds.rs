@@ -12,13 +12,13 @@ use crate::ending::Ending;
 use crate::history::History;
 use crate::verdict::Verdict;
 
-/// Most bytes of a node's log directory: 1.5 GiB. A log is purged up to the durable mark, and a peer that is down gets a snapshot
-/// instead of a log that waits for it; this leaves room for segments not yet full, recycled ones and a flush under way. Higher, a
-/// purge that has stopped goes unseen in a short run; lower, a slow disk alone makes a run red.
+/// Most bytes of a node's log directory: 1.5 GiB. The log is written to disk as state every 512 MiB and purged behind that, with
+/// 64 MiB kept for peers that lag, so even a node with slow disks stays below; at 2 GiB it would refuse writes, which the load
+/// would notice first. Higher, a purge that has stopped goes unseen; lower, a flush that is merely late makes a run red.
 pub const LOG_BYTES: u64 = 3 << 29;
 
-/// Most resident bytes of a node: 1 GiB. Deltas, the store's cache and buffers of connections have limits of their own, which
-/// together stay below it; three nodes and the harness fit a machine of 4 GiB. Higher, a queue without a limit goes unseen;
+/// Most resident bytes of a node: 1 GiB. The store's cache, its deltas and the queues of the log, of apply and of the peers are
+/// limited to 16 to 64 MiB each; together they stay below half of it. Higher, a queue without a limit goes unseen in a short run;
 /// lower, the allocator's own slack under full load makes a run red.
 pub const RESIDENT_BYTES: u64 = 1 << 30;
 

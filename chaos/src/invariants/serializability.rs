@@ -4,18 +4,19 @@
 //! Source: Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations" (VLDB 2020). Because lists
 //! only grow and elements are unique, a read tells the whole history of its list, so the order of appends is known and not guessed.
 //! `transactions` says which transactions count, `lists` draws the edges between them (who appended behind
-//! whom, who read whom, who read before whom), [`add_real_time`] those of the clock, and `anomalies` names each cycle. With what
+//! whom, who read whom, who read before whom), `add_real_time` those of the clock, and `anomalies` names each cycle. With what
 //! was read back at the end as the last transaction nothing stays open: the history is strictly serializable if and only if there
 //! is no finding, which the tests hold against brute force. O(n) in the size of the history, but for the words about a cycle.
 //!
 //! CAVEATS: tenants are judged one by one, since no transaction spans two. A transaction that only reads is taken as one moment.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::support::{Deadline, Findings, acknowledged, views};
 use super::{Invariant, names};
 use crate::ending::Ending;
-use crate::history::{Action, History, Operation};
+use crate::history::{Action, History};
 use crate::verdict::Verdict;
 
 mod anomalies;
@@ -74,25 +75,25 @@ impl Invariant for Serializability {
     /// A read loses its last element, which had been acknowledged before the read began.
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)> {
         let mut history = history.clone();
-        let appended = |operation: &Operation, list: &str, element: u64| match &operation.action {
-            Action::Transaction { appends, .. } => appends.iter().any(|(key, other)| key == list && *other == element),
-            _ => false,
-        };
-        let last_of = |reader: &Operation, (key, elements): &(String, Vec<u64>)| {
-            let last = elements.last().copied();
-            last.is_some_and(|last| {
-                history.operations.iter().any(|writer| {
-                    let came_before = writer.completed_us < reader.invoked_us;
-                    let is_other = writer.tenant == reader.tenant && acknowledged(writer);
-                    is_other && came_before && appended(writer, key, last)
-                })
-            })
-        };
+        let mut acknowledged_at: HashMap<(usize, &str, u64), u64> = HashMap::new();
+        for operation in history.operations.iter().filter(|operation| acknowledged(operation)) {
+            if let Action::Transaction { appends, .. } = &operation.action {
+                let places = appends
+                    .iter()
+                    .map(|(key, element)| (operation.tenant, key.as_str(), *element));
+                acknowledged_at.extend(places.map(|place| (place, operation.completed_us)));
+            }
+        }
         let found = history.operations.iter().enumerate().find_map(|(at, reader)| {
             let Action::Transaction { reads, .. } = &reader.action else {
                 return None;
             };
-            let read = reads.iter().position(|read| acknowledged(reader) && last_of(reader, read))?;
+            let is_old = |(key, elements): &(String, Vec<u64>)| {
+                let last = elements.last().map(|last| (reader.tenant, key.as_str(), *last));
+                let appended = last.and_then(|last| acknowledged_at.get(&last));
+                appended.is_some_and(|appended| *appended < reader.invoked_us)
+            };
+            let read = reads.iter().position(is_old).filter(|_| acknowledged(reader))?;
             Some((at, read))
         });
         let (at, read) = found?;

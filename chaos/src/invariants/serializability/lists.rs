@@ -154,8 +154,8 @@ impl Names<'_> {
                 ));
                 continue;
             }
-            let own = transactions[*writer].appends.iter().filter(|(other, _)| other == key);
-            if own.last().is_some_and(|(_, element)| element != last) {
+            let mut own = transactions[*writer].appends.iter().filter(|(other, _)| other == key);
+            if own.next_back().is_some_and(|(_, element)| element != last) {
                 let whose = &transactions[*writer].label;
                 findings.add(format!(
                     "G1b (intermediate read): {slug}/{key}: {label} read up to {last} of {whose}"

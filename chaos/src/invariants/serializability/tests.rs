@@ -6,7 +6,7 @@ use std::time::Instant;
 use rig::random::Random;
 
 use super::*;
-use crate::history::Outcome;
+use crate::history::{Operation, Outcome};
 use crate::invariants::stories::{Story, transaction};
 
 const CHECKER: Serializability = Serializability;
