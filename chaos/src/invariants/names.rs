@@ -1,0 +1,42 @@
+//! What the workload calls its collections and fields: the one place in which it and the checkers agree.
+
+/// Registers, written whole; the record's id is the key.
+pub const REGISTERS: &str = "registers";
+/// The field of a register that holds its value: text.
+pub const REGISTER_VALUE: &str = "value";
+/// Lists that batches append to; the record's id is the key.
+pub const LISTS: &str = "lists";
+/// The field of a list that holds its elements: a JSON array of integers.
+pub const LIST_ELEMENTS: &str = "elements";
+/// Records that claim a unique name.
+pub const CLAIMS: &str = "claims";
+/// The field of a claim that is unique: text.
+pub const CLAIM_NAME: &str = "name";
+/// Records that get the next number of their project.
+pub const NUMBERED: &str = "numbered";
+/// The field of a numbered record that names its project: a reference.
+pub const NUMBERED_PROJECT: &str = "project";
+/// The field of a numbered record that is its own: text.
+pub const NUMBERED_SERIAL: &str = "serial";
+/// The field of a numbered record that the platform counts: a sequence per project.
+pub const NUMBERED_NUMBER: &str = "number";
+/// Records that are created under an idempotency key.
+pub const ONCE: &str = "once";
+/// The field of such a record that repeats its idempotency key: text.
+pub const ONCE_KEY: &str = "key";
+/// The field of such a record that holds its content: text.
+pub const ONCE_BODY: &str = "body";
+/// Tasks of the `workspace` template.
+pub const TASKS: &str = "tasks";
+/// The field of a task that starts with its tenant's tag: text.
+pub const TASK_TITLE: &str = "title";
+/// Comments of the `workspace` template.
+pub const COMMENTS: &str = "comments";
+/// The field of a comment that names its task: a reference that cascades.
+pub const COMMENT_TASK: &str = "task";
+/// The kind of the event of a record that is there now.
+pub const CREATED: &str = "record.created";
+/// The kind of the event of a record that has changed.
+pub const UPDATED: &str = "record.updated";
+/// The kind of the event of a record that is gone.
+pub const DELETED: &str = "record.deleted";

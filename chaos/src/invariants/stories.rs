@@ -1,0 +1,222 @@
+//! Hand-written runs for the tests of the checkers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Invariant;
+use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding};
+use crate::history::{Action, History, Operation, Outcome, Tenant};
+use crate::verdict::Verdict;
+
+/// More than any story needs.
+pub(super) const BUDGET: Duration = Duration::from_secs(20);
+
+/// A run of the tenants acme (tag `acme-`) and zeta (tag `zeta-`), all of it in acme unless it says otherwise.
+#[derive(Clone)]
+pub(super) struct Story {
+    pub(super) history: History,
+    pub(super) ending: Ending,
+}
+
+impl Story {
+    /// Nothing happened yet.
+    pub(super) fn new() -> Self {
+        let tenants = ["acme", "zeta"].map(|slug| Tenant {
+            slug: slug.to_owned(),
+            tag: format!("{slug}-"),
+        });
+        let history = History {
+            tenants: tenants.into(),
+            ..History::default()
+        };
+        let ending = Ending {
+            tenants: vec![TenantEnding::default(); 2],
+            ..Ending::default()
+        };
+        Self { history, ending }
+    }
+
+    /// An operation of a process of its own between two times.
+    pub(super) fn did(&mut self, outcome: Outcome, (invoked_us, completed_us): (u64, u64), action: Action) -> &mut Operation {
+        let process = self.history.operations.len() as u64;
+        self.history.operations.push(Operation {
+            process,
+            tenant: 0,
+            action,
+            invoked_us,
+            completed_us,
+            outcome,
+            position: None,
+        });
+        self.history.operations.last_mut().unwrap()
+    }
+
+    /// One that was acknowledged.
+    pub(super) fn ok(&mut self, invoked_us: u64, completed_us: u64, action: Action) -> &mut Operation {
+        self.did(Outcome::Ok, (invoked_us, completed_us), action)
+    }
+
+    /// One that was refused.
+    pub(super) fn failed(&mut self, invoked_us: u64, completed_us: u64, action: Action) {
+        self.did(Outcome::Failed, (invoked_us, completed_us), action);
+    }
+
+    /// One of which nobody knows.
+    pub(super) fn unknown(&mut self, invoked_us: u64, completed_us: u64, action: Action) {
+        self.did(Outcome::Unknown, (invoked_us, completed_us), action);
+    }
+
+    /// A record of acme at the end, in its first version.
+    pub(super) fn holds(&mut self, collection: &str, id: &str, fields: Value) {
+        let Value::Object(fields) = fields else {
+            panic!("fields are an object")
+        };
+        let records = self.ending.tenants[0].records.entry(collection.to_owned()).or_default();
+        records.insert(id.to_owned(), Record { version: 1, fields });
+    }
+
+    /// A list of acme at the end.
+    pub(super) fn lists(&mut self, key: &str, elements: &[u64]) {
+        self.holds("lists", key, json!({ "elements": elements }));
+    }
+
+    /// The next event of acme.
+    pub(super) fn event(&mut self, kind: &str, collection: &str, id: &str, version: u64) {
+        let tenant = &mut self.ending.tenants[0];
+        tenant.position += 1;
+        tenant.events.push(Event {
+            position: tenant.position,
+            kind: kind.to_owned(),
+            collection: Some(collection.to_owned()),
+            id: Some(id.to_owned()),
+            version: Some(version),
+        });
+    }
+
+    /// A replica of a cell.
+    pub(super) fn replica(&mut self, cell: &str, node: &str, hash: &str) -> &mut ReplicaEnding {
+        self.ending.replicas.push(ReplicaEnding {
+            cell: cell.to_owned(),
+            node: node.to_owned(),
+            applied: 7,
+            hash: hash.to_owned(),
+            keys: 3,
+            hash_after_replay: Some(hash.to_owned()),
+        });
+        self.ending.replicas.last_mut().unwrap()
+    }
+
+    /// A node.
+    pub(super) fn node(&mut self, node: &str, log_bytes: u64, resident_bytes: u64) {
+        self.ending.nodes.push(NodeUse {
+            node: node.to_owned(),
+            log_bytes,
+            resident_bytes,
+        });
+    }
+
+    /// What a checker says.
+    pub(super) fn verdict(&self, invariant: &dyn Invariant) -> Verdict {
+        invariant.check(&self.history, &self.ending, BUDGET)
+    }
+
+    /// Wants it green.
+    #[track_caller]
+    pub(super) fn assert_green(&self, invariant: &dyn Invariant) {
+        assert_eq!(self.verdict(invariant), Verdict::Green);
+    }
+
+    /// Wants a finding with each of these words.
+    #[track_caller]
+    pub(super) fn assert_finds(&self, invariant: &dyn Invariant, words: &[&str]) {
+        let Verdict::Violated { findings } = self.verdict(invariant) else {
+            panic!("not found: {words:?}: {:?}", self.verdict(invariant))
+        };
+        let hit = findings.iter().any(|finding| words.iter().all(|word| finding.contains(word)));
+        assert!(hit, "{words:?} is expected among {findings:#?}");
+    }
+
+    /// Wants it green, and its damaged copy violated.
+    #[track_caller]
+    pub(super) fn assert_damage_is_found(&self, invariant: &dyn Invariant) {
+        self.assert_green(invariant);
+        let (history, ending) = invariant.damage(&self.history, &self.ending).expect("something to damage");
+        let verdict = invariant.check(&history, &ending, BUDGET);
+        assert!(matches!(verdict, Verdict::Violated { .. }), "{verdict:?}");
+    }
+
+    /// Wants nothing that could be damaged.
+    #[track_caller]
+    pub(super) fn assert_no_damage(&self, invariant: &dyn Invariant) {
+        assert!(invariant.damage(&self.history, &self.ending).is_none());
+    }
+}
+
+/// A write of a register.
+pub(super) fn write(key: &str, value: &str) -> Action {
+    Action::Write {
+        key: key.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+/// A read of a register; "" is none.
+pub(super) fn read(key: &str, seen: &str) -> Action {
+    Action::Read {
+        key: key.to_owned(),
+        seen: (!seen.is_empty()).then(|| seen.to_owned()),
+    }
+}
+
+/// A transaction over lists.
+pub(super) fn transaction(reads: &[(&str, &[u64])], appends: &[(&str, u64)]) -> Action {
+    Action::Transaction {
+        reads: reads.iter().map(|(key, list)| ((*key).to_owned(), list.to_vec())).collect(),
+        appends: appends.iter().map(|(key, element)| ((*key).to_owned(), *element)).collect(),
+    }
+}
+
+/// A claim of a unique name.
+pub(super) fn claim(name: &str, id: &str) -> Action {
+    Action::Claim {
+        name: name.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+/// The end of a claim.
+pub(super) fn release(id: &str) -> Action {
+    Action::Release { id: id.to_owned() }
+}
+
+/// A record that got a number; 0 is none.
+pub(super) fn number(project: &str, id: &str, number: i64) -> Action {
+    Action::Number {
+        project: project.to_owned(),
+        id: id.to_owned(),
+        number: (number != 0).then_some(number),
+    }
+}
+
+/// A creation under an idempotency key.
+pub(super) fn once(key: &str, ids: &[&str]) -> Action {
+    Action::Once {
+        key: key.to_owned(),
+        attempts: 2,
+        ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+/// A comment on a task.
+pub(super) fn comment(id: &str, task: &str) -> Action {
+    Action::Comment {
+        id: id.to_owned(),
+        task: task.to_owned(),
+    }
+}
+
+/// The removal of a task.
+pub(super) fn remove_task(task: &str) -> Action {
+    Action::RemoveTask { task: task.to_owned() }
+}
