@@ -45,9 +45,12 @@ pub(crate) enum Action {
         /// Creates a second, open loop
         #[arg(long, default_value_t = 5_000.0)]
         rate: f64,
-        /// Seconds
+        /// Seconds of a run
         #[arg(long, default_value_t = 120)]
         seconds: u64,
+        /// Runs, one after the other over the same store
+        #[arg(long, default_value_t = 1)]
+        runs: usize,
         /// Connections: bounds what is outstanding
         #[arg(long, default_value_t = 256)]
         outstanding: usize,
@@ -62,6 +65,9 @@ pub(crate) enum Action {
         /// How many
         #[arg(long, default_value_t = 1_000)]
         tenants: usize,
+        /// Runs, each with a cluster of its own
+        #[arg(long, default_value_t = 1)]
+        runs: usize,
         #[command(flatten)]
         common: Common,
     },

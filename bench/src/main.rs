@@ -49,13 +49,23 @@ fn main() -> Result<()> {
         Action::Stall {
             rate,
             seconds,
+            runs,
             outstanding,
             bulk,
             common,
-        } => stall(rate, seconds, outstanding, &bulk, &common),
-        Action::Idle { tenants, common } => measure(&common, |cluster| {
-            Ok(vec![setup::runtime()?.block_on(idle::measure(cluster, tenants))?])
+        } => measure(&common, |cluster| {
+            stall(
+                cluster,
+                &Fixed {
+                    rate,
+                    seconds,
+                    runs,
+                    outstanding,
+                },
+                &bulk,
+            )
         }),
+        Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
         }),
@@ -117,26 +127,44 @@ async fn bulk_runs(cluster: &Cluster, args: &BulkArgs, runs: usize) -> Result<Ro
     let mut all = Row::default();
     for run in 0..runs {
         let tenant = setup::tenant(cluster, &format!("bulk-{run}")).await?;
-        let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, run).await?;
-        let runs = [std::mem::take(&mut all.runs), row.runs].concat();
-        all = Row { runs, ..row };
+        all = all.and(bulk::import_many(cluster, &tenant, args.records, args.import_connections, run).await?);
     }
     Ok(all)
 }
 
-fn stall(rate: f64, seconds: u64, outstanding: usize, args: &BulkArgs, common: &Common) -> Result<()> {
-    measure(common, |cluster| {
-        let (tenant, bulk) = setup::runtime()?.block_on(async {
-            let tenant = setup::tenant(cluster, "bulk").await?;
-            let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, 0).await?;
-            anyhow::Ok((tenant, row))
-        })?;
-        let title = format!("stall: {rate} creates/s for {seconds} s over {} records", args.records);
-        Ok(vec![
-            bulk,
-            run::fixed_rate(cluster, &tenant, rate, outstanding, seconds, &title)?,
-        ])
-    })
+/// A load at a fixed rate.
+struct Fixed {
+    rate: f64,
+    seconds: u64,
+    runs: usize,
+    outstanding: usize,
+}
+
+/// Creates at a fixed rate over a full store, several times.
+fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> {
+    let (tenant, bulk) = setup::runtime()?.block_on(async {
+        let tenant = setup::tenant(cluster, "bulk").await?;
+        let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, 0).await?;
+        anyhow::Ok((tenant, row))
+    })?;
+    let Fixed { rate, seconds, .. } = fixed;
+    let title = format!("stall: {rate} creates/s for {seconds} s over {} records", args.records);
+    let mut all = Row::default();
+    for _ in 0..fixed.runs {
+        all = all.and(run::fixed_rate(cluster, &tenant, *rate, fixed.outstanding, *seconds, &title)?);
+    }
+    Ok(vec![bulk, all])
+}
+
+/// Empty tenants: the first run in the cluster that there is, each other one in its own.
+fn idle_runs(cluster: &Cluster, common: &Common, tenants: usize, runs: usize) -> Result<Vec<Row>> {
+    let mut all = setup::runtime()?.block_on(idle::measure(cluster, tenants))?;
+    for _ in 1..runs {
+        let mut own = setup::start(&common.cluster)?;
+        all = all.and(setup::runtime()?.block_on(idle::measure(&own, tenants))?);
+        own.stop()?;
+    }
+    Ok(vec![all])
 }
 
 fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, args: &ClusterArgs) -> Result<()> {

@@ -48,6 +48,14 @@ pub struct Row {
     pub runs: Vec<Measured>,
 }
 
+impl Row {
+    /// This row's runs, then those of another row of the same workload, whose name counts.
+    pub fn and(self, other: Row) -> Row {
+        let runs = [self.runs, other.runs].concat();
+        Row { runs, ..other }
+    }
+}
+
 /// One run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
