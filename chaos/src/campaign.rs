@@ -145,7 +145,7 @@ mod tests {
         let path = append(directory.path(), &entry).unwrap();
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"{\"seed\":8,").unwrap();
-        assert_eq!(read(directory.path()).unwrap(), [entry.clone()]);
+        assert_eq!(read(directory.path()).unwrap(), std::slice::from_ref(&entry));
         assert!(report::campaign(&[entry]).contains("| 7 | VIOLATED |"));
     }
 }

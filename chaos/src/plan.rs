@@ -92,8 +92,11 @@ impl Plan {
 /// Fills a lane, one fault after the other.
 fn lane(random: &mut Random, faults: &[&'static dyn Fault], nodes: usize, until: u64, steps: &mut Vec<Step>) {
     let weights: u64 = faults.iter().map(|fault| fault.weight()).sum();
+    if weights == 0 {
+        return;
+    }
     let mut at = CALM_BEFORE_MS;
-    while weights > 0 {
+    loop {
         let mut drawn = random.below(weights);
         let Some(fault) = faults.iter().find(|fault| {
             let hit = drawn < fault.weight();

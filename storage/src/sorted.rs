@@ -116,7 +116,7 @@ mod tests {
                 let mut position = random(&mut seed) % 400;
                 for _ in 0..random(&mut seed) % 200 {
                     // Runs of neighbours, with jumps between them.
-                    position = if random(&mut seed) % 4 == 0 {
+                    position = if random(&mut seed).is_multiple_of(4) {
                         random(&mut seed) % 400
                     } else {
                         position + 1
@@ -127,7 +127,7 @@ mod tests {
                     }
                     .key();
                     let length = (random(&mut seed) % 700) as usize;
-                    let change = (random(&mut seed) % 5 != 0).then(|| Bytes::from(vec![position as u8; length]));
+                    let change = (!random(&mut seed).is_multiple_of(5)).then(|| Bytes::from(vec![position as u8; length]));
                     model.insert(key.as_bytes().to_vec(), change.clone());
                     delta.put(Entry::new(key, change));
                 }

@@ -139,7 +139,7 @@ mod tests {
         bytes[1_000..9_000].fill(7);
         std::fs::write(&path, &bytes).unwrap();
         std::fs::write(directory.path().join("node.log"), "x").unwrap();
-        assert_eq!(data_files(directory.path()).unwrap(), [path.clone()]);
+        assert_eq!(data_files(directory.path()).unwrap(), std::slice::from_ref(&path));
         let flipped = flip(&path, &mut Random::new(4)).unwrap();
         let after = std::fs::read(&path).unwrap();
         let differing = bytes.iter().zip(&after).filter(|(a, b)| a != b).count();
