@@ -123,20 +123,19 @@ impl Disk {
     pub fn fill(&self) -> Result<u64> {
         let free = self.free()?;
         let path = self.ballast();
-        // The last blocks may be reserved for the file's own extents: what does not go in one piece goes in smaller ones.
-        let mut taken = 0;
+        // The last blocks go to the file's own extents: what does not go in one piece goes in smaller ones. A piece that does not
+        // fit may still leave most of itself behind, so what was taken is what is no longer free.
         for part in [free, free / 16, free / 256, 64 * 1024, 4096] {
             while part > 0 && self.free()? >= part {
-                let length = format!("{part}");
-                let offset = format!("{taken}");
+                let (offset, length) = (std::fs::metadata(&path).map_or(0, |seen| seen.len()), part.to_string());
                 let mut command = Command::new("fallocate");
-                command.args(["-o", &offset, "-l", &length]).arg(&path);
+                command.args(["-o", &offset.to_string(), "-l", &length]).arg(&path);
                 if run(&mut command).is_err() {
                     break;
                 }
-                taken += part;
             }
         }
+        let taken = free.saturating_sub(self.free()?);
         ensure!(taken > 0, "nothing could be taken of {free} free bytes");
         Ok(taken)
     }

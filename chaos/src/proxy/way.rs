@@ -80,6 +80,8 @@ impl Way {
         let mut mode = self.mode.subscribe();
         let mut lost = false;
         let mut buffer = vec![0; CHUNK_BYTES];
+        // Bytes that were read: what happens to them is up to the mode after they came, not to the one in which they were awaited.
+        let mut came = None;
         // A link that was slow stays in order when it is fast again.
         let mut last_due = Instant::now();
         loop {
@@ -95,10 +97,13 @@ impl Way {
                 let _ = mode.changed().await;
                 continue;
             }
-            let length = tokio::select! {
-                _ = mode.changed() => continue,
-                () = sender.closed() => return Ok(End::Reset),
-                length = from.read(&mut buffer) => length?,
+            let Some(length) = came.take() else {
+                came = tokio::select! {
+                    _ = mode.changed() => None,
+                    () = sender.closed() => return Ok(End::Reset),
+                    length = from.read(&mut buffer) => Some(length?),
+                };
+                continue;
             };
             if length == 0 && !swallows {
                 return Ok(End::Closed);

@@ -11,6 +11,7 @@
 mod nodes;
 mod output;
 mod process;
+mod tails;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,8 +31,6 @@ pub use process::{is_alive, poll};
 
 /// How long everything may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
-/// Lines of each log that are printed when a test fails.
-const TAIL_LINES: usize = 60;
 
 /// How to start a cluster.
 #[derive(Clone, Debug)]
@@ -272,41 +271,6 @@ impl Cluster {
             );
         }
         Ok(())
-    }
-
-    /// The ends of all logs.
-    pub fn tails(&self) -> String {
-        let mut out = String::new();
-        let own = std::fs::read_dir(self.directory.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path());
-        let mut names: Vec<_> = own
-            .filter(|path| path.extension().is_some_and(|kind| kind == "stdout" || kind == "stderr"))
-            .collect();
-        names.extend(self.nodes().iter().map(|node| self.data().join(&node.name).join("node.log")));
-        names.sort();
-        for path in names {
-            let log = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
-            let lines: Vec<_> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-            let name = path.strip_prefix(self.directory.path()).unwrap_or(&path).display();
-            out.push_str(&format!(
-                "--- {name}: the last {} of {} lines\n{}\n",
-                tail.len(),
-                lines.len(),
-                tail.join("\n")
-            ));
-        }
-        out
-    }
-
-    fn place(&self, name: &str) -> Result<usize> {
-        self.nodes()
-            .iter()
-            .position(|node| node.name == name)
-            .with_context(|| format!("there is no node {name}"))
     }
 }
 

@@ -13,6 +13,14 @@ use crate::http;
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Cluster {
+    /// Its place in the layout.
+    pub(super) fn place(&self, name: &str) -> Result<usize> {
+        self.nodes()
+            .iter()
+            .position(|node| node.name == name)
+            .with_context(|| format!("there is no node {name}"))
+    }
+
     /// The process id that a node has now, or had last.
     pub fn pid(&self, name: &str) -> Result<u32> {
         let place = self.place(name)?;
