@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::body::collection::{Collection, CollectionSchema};
-use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
+use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::event::Event;
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
 use crate::body::token::{Me, NewToken, Role, Token};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
 
 /// What a request needs of the node that serves it.
@@ -360,6 +360,8 @@ pub trait Service: Send + Sync + 'static {
     async fn cells(&self, operator: &Operator) -> Result<Vec<Cell>>;
     /// The hash of this node's replica of a cell.
     async fn cell_hash(&self, operator: &Operator, cell: &str) -> Result<CellHash>;
+    /// The last scrub of a cell, as its leader knows it; with `begin`, a new one, unless one is under way.
+    async fn cell_scrub(&self, operator: &Operator, cell: &str, begin: bool) -> Result<Scrub>;
     /// The nodes of this region, as this node sees them.
     async fn nodes(&self, operator: &Operator) -> Result<Vec<Node>>;
     /// Initialises the groups of this region, once; true: it was done now.
@@ -373,9 +375,4 @@ pub trait Service: Send + Sync + 'static {
     fn metrics(&self, out: &mut dyn fmt::Write) -> fmt::Result;
     /// What `GET /` says of this node: name and region.
     fn identity(&self) -> (String, String);
-}
-
-/// An error for methods that a test's service does not have.
-pub fn not_here(what: &str) -> Error {
-    Error::new(crate::error::Code::NotFound, format!("{what} is not served here"))
 }

@@ -21,5 +21,6 @@ mod directory;
 mod machine;
 mod mutant;
 mod records;
+mod scrub;
 mod service;
 mod space;

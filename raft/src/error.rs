@@ -40,6 +40,16 @@ pub enum Error {
     /// Only the leader can do it; the leader, if known.
     #[error("not the leader; the leader is {0:?}")]
     NotLeader(Option<NodeId>),
+    /// The machine is older than what the log was purged to: what lies between is gone, and only another replica has it.
+    #[error("open group {group}: the machine has applied {applied}, but the log is purged up to {purged}")]
+    Behind {
+        /// Which group.
+        group: GroupId,
+        /// What the machine has applied.
+        applied: u64,
+        /// What the log was purged to.
+        purged: u64,
+    },
     /// It did not finish in time; it may yet.
     #[error("{0}: timed out")]
     Timeout(&'static str),

@@ -38,6 +38,14 @@ impl Inbox {
         }
     }
 
+    /// Takes one group out, unless another replica of it has come in between.
+    pub(crate) fn remove(&self, replica: &Arc<Replica>) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        if groups.get(&replica.id.0).is_some_and(|known| Arc::ptr_eq(known, replica)) {
+            groups.remove(&replica.id.0);
+        }
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).len()

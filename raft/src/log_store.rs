@@ -17,7 +17,6 @@ use openraft::LogState;
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use tokio::sync::oneshot;
 
-use crate::StateMachine;
 use crate::codec::{LogIdV1, VoteV1, decode, decode_entry, encode, encode_entry, read_mark};
 use crate::limits::APPEND_BYTES_MAX;
 use crate::log_size::LogSize;
@@ -25,6 +24,7 @@ use crate::mutant::Mutant;
 use crate::stage::Stages;
 use crate::typ::{LogId, RaftEntry, Types, Vote, index_of};
 use crate::wal::{Done, GroupLog, LogEntry, Synced, WalError};
+use crate::{Error, GroupId, StateMachine};
 
 /// Entries that `try_get_log_entries` reads in one go from the log.
 const READ_BYTES: usize = 4 << 20;
@@ -67,6 +67,65 @@ impl LogStore {
                 .map_err(io::Error::other)??
         };
         found.iter().map(|entry| decode_entry(&entry.bytes)).collect()
+    }
+
+    /// Before the group opens: brings the log and what the machine has applied into agreement. The machine may come from another
+    /// replica, so it may be ahead of this log, and this log may have a tail that a later leader has written over elsewhere.
+    ///
+    /// - What is applied may not lie before what is purged, or entries would be missing (`Behind`).
+    /// - Where the log has the very entry that was applied last, all of it is right up to there, and what follows stays.
+    /// - Where it has another one there, or ends before, its tail was never committed or is not needed: all of it goes, as when a
+    ///   leader sends a snapshot.
+    /// - The vote is raised to the leader whose entry was applied: a replica never holds entries of a term that it has not seen.
+    pub(crate) async fn align(&self, group: GroupId, applied: &Option<LogId>) -> Result<(), Error> {
+        let broken = |error: io::Error| Error::Log(error.to_string());
+        let purged = self.log.state().purged.map_or(0, |(index, _)| index);
+        if index_of(applied.as_ref()) < purged {
+            let applied = index_of(applied.as_ref());
+            return Err(Error::Behind { group, applied, purged });
+        }
+        let Some(applied) = applied else { return Ok(()) };
+        let found = self.read(applied.index, applied.index + 1, 1).await.map_err(broken)?;
+        let found = found.first().map(|entry| entry.log_id);
+        if found != Some(*applied) && applied.index > purged {
+            let committed = self.clone().read_committed().await.map_err(broken)?;
+            if index_of(committed.as_ref()) >= applied.index {
+                return Err(Error::Log(format!(
+                    "entry {} of group {group} was committed here as {found:?}, and in the machine as {applied}",
+                    applied.index
+                )));
+            }
+            tracing::info!(
+                group = group.0,
+                at = applied.index,
+                ?found,
+                "the log begins anew behind what the machine has applied"
+            );
+            let before = applied.index.saturating_sub(1);
+            durable(|done| self.log.truncate_after(Some(before), done))
+                .await
+                .map_err(broken)?;
+            let id: Bytes = encode(&LogIdV1::from(*applied));
+            durable(|done| self.log.purge(applied.index, id, done))
+                .await
+                .map_err(broken)?;
+            self.size.opened(applied.index);
+        }
+        self.raise_vote(applied).await.map_err(broken)
+    }
+
+    async fn raise_vote(&self, applied: &LogId) -> io::Result<()> {
+        let mut log = self.clone();
+        let leader = VoteV1 {
+            term: applied.leader_id.term,
+            node: applied.leader_id.node_id,
+            committed: true,
+        };
+        let known = log.read_vote().await?.map(|vote| VoteV1::from(&vote));
+        if known.is_some_and(|vote| (vote.term, vote.node) >= (leader.term, leader.node)) {
+            return Ok(());
+        }
+        log.save_vote(&Vote::from(leader)).await
     }
 
     /// What may really be purged when openraft asks for `wanted`.
@@ -215,6 +274,12 @@ impl RaftLogStorage<Types> for LogStore {
     }
 }
 
+/// Waits until all that this group was asked to write so far is durable.
+pub(crate) async fn settle(log: &GroupLog) -> io::Result<()> {
+    // Nothing lies after it, so nothing is removed; but it is answered in its turn.
+    durable(|done| log.truncate_after(Some(u64::MAX - 1), done)).await
+}
+
 /// Starts a write and waits until it is durable.
 async fn durable<F: Future<Output = Result<(), WalError>>>(start: impl FnOnce(Done) -> F) -> io::Result<()> {
     let (done, result) = oneshot::channel();
@@ -257,5 +322,85 @@ mod tests {
         assert!(!log.in_memory(1) && !log.in_memory(10) && log.in_memory(11));
         drop(log);
         wal.close().unwrap();
+    }
+
+    /// Opens a log with entries 1..=10 of term 1, hands it out, and closes it.
+    async fn with_ten_entries(check: impl AsyncFnOnce(&LogStore, Arc<LogSize>)) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::wal::LogOptions::default();
+        let (wal, _) = crate::wal::Wal::open(dir.path(), options, Arc::new(crate::wal::RealDisk)).unwrap();
+        let (group, size) = (wal.group(1), LogSize::new());
+        let entries = (1..=10).map(|index| LogEntry {
+            index,
+            bytes: encode_entry(&RaftEntry {
+                log_id: id(1, index),
+                payload: openraft::EntryPayload::Blank,
+            }),
+        });
+        let entries: Vec<LogEntry> = entries.collect();
+        durable(|done| group.append(entries, done)).await.unwrap();
+        let store = LogStore::new(group, Arc::new(Stages::new()), Arc::clone(&size), None);
+        check(&store, size).await;
+        drop(store);
+        wal.close().unwrap();
+    }
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogIdV1 { term, node: 2, index }.into()
+    }
+
+    fn kept(store: &LogStore) -> (u64, Option<u64>) {
+        let state = store.log.state();
+        (state.purged.map_or(0, |(index, _)| index), state.last)
+    }
+
+    #[tokio::test]
+    async fn a_log_that_agrees_with_the_machine_keeps_what_follows() {
+        with_ten_entries(async |store, _| {
+            store.align(GroupId(1), &None).await.unwrap();
+            store.align(GroupId(1), &Some(id(1, 6))).await.unwrap();
+            assert_eq!(kept(store), (0, Some(10)));
+            let vote = store.clone().read_vote().await.unwrap().map(|vote| VoteV1::from(&vote));
+            assert_eq!(vote.map(|vote| (vote.term, vote.node, vote.committed)), Some((1, 2, true)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_tail_that_contradicts_the_machine_goes_and_the_log_begins_anew() {
+        for applied in [id(3, 6), id(3, 10), id(3, 40)] {
+            with_ten_entries(async |store, size| {
+                store.align(GroupId(1), &Some(applied)).await.unwrap();
+                assert_eq!(kept(store), (applied.index, None));
+                assert_eq!(size.last(), applied.index);
+                let purged = store.clone().get_log_state().await.unwrap();
+                assert_eq!(purged.last_log_id, Some(applied));
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_here_is_never_thrown_away() {
+        with_ten_entries(async |store, _| {
+            store.clone().save_committed(Some(id(1, 7))).await.unwrap();
+            assert!(matches!(store.align(GroupId(1), &Some(id(3, 6))).await, Err(Error::Log(_))));
+            assert_eq!(kept(store), (0, Some(10)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_machine_older_than_the_log_is_refused() {
+        with_ten_entries(async |store, _| {
+            store.clone().purge(id(1, 5)).await.unwrap();
+            for applied in [None, Some(id(1, 4))] {
+                let refused = store.align(GroupId(1), &applied).await;
+                assert!(matches!(refused, Err(Error::Behind { purged: 5, .. })), "{refused:?}");
+            }
+            store.align(GroupId(1), &Some(id(1, 5))).await.unwrap();
+            assert_eq!(kept(store), (5, Some(10)));
+        })
+        .await;
     }
 }

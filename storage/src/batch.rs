@@ -18,6 +18,7 @@ use crate::key::{self, Key, KeyRange};
 use crate::mutant::Mutant;
 use crate::progress::{self, MAX_MARK_STATE_BYTES, Mark};
 use crate::scan::{Direction, Scan};
+use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::table::{self, Table};
 
@@ -71,6 +72,18 @@ impl Batch {
             own: BTreeMap::new(),
             fault: None,
         })
+    }
+
+    /// The state as of log position `index`: what the batch has accepted so far, over what was there before it. For replicas that
+    /// compare what they hold at one position. Costs a counted reference; worth nothing if the batch is not committed.
+    pub fn pin(&self, index: u64) -> Snapshot {
+        let mut view = View::clone(&self.view);
+        view.active = self.active.clone();
+        view.mark = Mark {
+            index,
+            state: Vec::new(),
+        };
+        Snapshot { view: Arc::new(view) }
     }
 
     /// Publishes: from now on readers see all accepted commands and the mark, at once. The mark must not lie before any command of

@@ -123,6 +123,7 @@ pub(crate) struct View {
 impl View {
     /// The change that the deltas below the active one, or the file, have for a key.
     pub(crate) fn get_below(&self, key: &[u8]) -> Result<Option<Bytes>, crate::Error> {
+        self.health.readable()?;
         for frozen in self.frozen.iter().rev() {
             if let Some(entry) = frozen.delta.changes.get(key) {
                 return Ok(entry.change().cloned());

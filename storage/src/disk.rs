@@ -44,6 +44,8 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Waits until the system has handed these bytes to the device; promises nothing about power loss.
     fn wait_writeback(&self, offset: u64, len: u64) -> io::Result<()>;
+    /// Asks the system to forget what it has in memory of these bytes, so that the next read comes from the device; promises nothing.
+    fn forget_cached(&self, offset: u64, len: u64) -> io::Result<()>;
 }
 
 /// A directory of the operating system.
@@ -156,5 +158,10 @@ impl DiskFile for RealFile {
 
     fn wait_writeback(&self, offset: u64, len: u64) -> io::Result<()> {
         writeback::wait(&self.file, offset, len)
+    }
+
+    fn forget_cached(&self, offset: u64, len: u64) -> io::Result<()> {
+        let advice = rustix::fs::Advice::DontNeed;
+        rustix::fs::fadvise(&self.file, offset, std::num::NonZeroU64::new(len), advice).map_err(io::Error::from)
     }
 }

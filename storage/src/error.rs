@@ -1,7 +1,8 @@
 //! What can go wrong on the ground, in the variants that a caller tells apart.
 //!
 //! `Io`, `Damaged` and `Engine` are faults of the disk or of what lies on it: they halt the store, because a replica that cannot
-//! trust its disk must stop serving and be rebuilt from its peers. The others are refusals: nothing was changed.
+//! trust its disk must stop serving. After `Damaged` it can be rebuilt from its peers (`Rebuild`). The others are refusals: nothing was
+//! changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,8 @@ impl Error {
             what: format!("{}: {action}: {what}", dir.display()),
         };
         match error.into() {
+            // Our own word for a page whose checksum is wrong (`checked`).
+            redb::Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => damaged(source.to_string()),
             redb::Error::Io(source) => Error::io(action, dir, source),
             redb::Error::Corrupted(what) => damaged(what),
             redb::Error::TableTypeMismatch { table, .. } => damaged(format!("table {table} has another type")),

@@ -7,6 +7,8 @@
 //! Commits are durable, in two phases, with quick repair: the primary slot is then always whole, and opening after a crash costs a
 //! millisecond instead of reading the whole file.
 //!
+//! The file has a checksum for every block (`checked`), since redb does not look at its own when it reads.
+//!
 //! redb panics on some damaged pages. What reads here catches that and calls it damage, so that no file can take the process down.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,9 +19,11 @@ use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 use crate::buffered::{Backend, Buffered};
+use crate::checked::{self, Checked};
 use crate::delta::Entry;
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::inner::{INCOMING, STORE_FILE};
 use crate::key::{self, Key, KeyRange};
 use crate::pace::Pace;
 use crate::progress::Progress;
@@ -41,6 +45,8 @@ const PROGRESS_ROW: &[u8] = b"progress";
 pub(crate) struct Ground {
     database: Database,
     buffered: Arc<Buffered>,
+    /// The file's checksums; none in a file from before there were any.
+    checked: Option<Arc<Checked>>,
     path: PathBuf,
     /// The store's directory, for messages about a file that may have been renamed since.
     dir: PathBuf,
@@ -70,6 +76,7 @@ impl Ground {
     pub(crate) fn open_file(disk: &dyn Disk, name: &str, cache_bytes: usize, pace: &Arc<Pace>) -> Result<Arc<Ground>, Error> {
         let path = disk.path(name);
         let file = disk.open(name).map_err(|source| Error::io("open file", &path, source))?;
+        let (file, checked) = checked::open(file).map_err(|source| Error::io("open file", &path, source))?;
         let buffered = Arc::new(Buffered::new(file, pace.clone()));
         let backend = Backend(buffered.clone());
         let opened = guarded(&path.display().to_string(), || {
@@ -90,6 +97,7 @@ impl Ground {
         Ok(Arc::new(Ground {
             database: opened?,
             buffered,
+            checked,
             path,
             dir: disk.path(""),
         }))
@@ -178,6 +186,13 @@ impl Ground {
         }))
     }
 
+    /// Reads on from a block what of the file is in use or was, and checks it: see `checked`. Returns where to go on.
+    pub(crate) fn verify(&self, from: u64, verified: &mut u64) -> Result<Option<u64>, Error> {
+        let Some(checked) = &self.checked else { return Ok(None) };
+        let found = checked.verify(from, verified);
+        found.map_err(|source| Error::engine("verify file", &self.dir, redb::Error::Io(source)))
+    }
+
     /// The length of the file.
     pub(crate) fn bytes(&self) -> std::io::Result<u64> {
         self.buffered.bytes()
@@ -240,6 +255,18 @@ impl GroundScan {
             Ok(Some((key::trusted(key.value()), value)))
         })
     }
+}
+
+/// Makes an empty store. It gets its name only when it is whole, so that a crash leaves none or one.
+pub(crate) fn create(disk: &dyn Disk, cache_bytes: usize, pace: &Arc<Pace>) -> Result<(), Error> {
+    let name = format!("{INCOMING}new.redb");
+    let ground = Ground::open_file(disk, &name, cache_bytes, pace)?;
+    ground.write(std::iter::empty(), Some(&Progress::default()))?;
+    drop(ground);
+    disk.rename(&name, STORE_FILE)
+        .map_err(|source| Error::io("rename file", disk.path(&name), source))?;
+    disk.sync_dir()
+        .map_err(|source| Error::io("sync directory", disk.path(""), source))
 }
 
 fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {

@@ -1,5 +1,9 @@
 //! Whether the store still trusts its disk. It never regains trust: a halted store answers nothing but its reason, until the
 //! process, or the replica, is built anew.
+//!
+//! A halt for damage is told apart, for two reasons. The state of another replica can take the place of what is damaged (`rebuild`),
+//! which would be wrong after a failed sync. And reads are refused with it, those of older snapshots too: where a page is wrong, keys
+//! that are there may not be found, and no checksum of a value would say so.
 
 use std::fmt;
 use std::io;
@@ -10,10 +14,18 @@ use crate::error::Error;
 /// Called after each finished flush, and once when the store halts.
 pub type OnFlush = Arc<dyn Fn() + Send + Sync>;
 
+/// Why a store halted.
+#[derive(Debug)]
+struct Reason {
+    text: String,
+    /// What lies on the disk is wrong, as opposed to a disk that fails.
+    damage: bool,
+}
+
 /// The store's trust in its disk, shared by everything that touches it.
 #[derive(Default)]
 pub(crate) struct Health {
-    reason: OnceLock<String>,
+    reason: OnceLock<Reason>,
     on_flush: Option<OnFlush>,
 }
 
@@ -26,17 +38,28 @@ impl Health {
     }
 
     pub(crate) fn reason(&self) -> Option<&String> {
-        self.reason.get()
+        self.reason.get().map(|reason| &reason.text)
+    }
+
+    /// The reason, when it is that what lies on the disk is wrong.
+    pub(crate) fn damage(&self) -> Option<&String> {
+        self.reason.get().filter(|reason| reason.damage).map(|reason| &reason.text)
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.reason.get().map_or(Ok(()), |reason| Err(Error::Halted(reason.clone())))
+        self.reason().map_or(Ok(()), |reason| Err(Error::Halted(reason.clone())))
+    }
+
+    /// Refuses reads of what is known to be damaged.
+    pub(crate) fn readable(&self) -> Result<(), Error> {
+        self.damage()
+            .map_or(Ok(()), |what| Err(Error::Damaged { what: what.clone() }))
     }
 
     /// Halts for the first reason given; later ones are only logged.
-    pub(crate) fn halt(&self, reason: String) {
-        tracing::error!(%reason, "the store halts");
-        if self.reason.set(reason).is_ok() {
+    pub(crate) fn halt(&self, text: String, damage: bool) {
+        tracing::error!(reason = %text, damage, "the store halts");
+        if self.reason.set(Reason { text, damage }).is_ok() {
             self.tell();
         }
     }
@@ -47,7 +70,7 @@ impl Health {
             && error.is_fatal()
             && self.reason.get().is_none()
         {
-            self.halt(reason(error));
+            self.halt(reason(error), matches!(error, Error::Damaged { .. }));
         }
         result
     }
@@ -65,6 +88,7 @@ fn reason(error: &Error) -> String {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
             format!("no space left on the device: {error}")
         }
+        Error::Damaged { what } => what.clone(),
         other => other.to_string(),
     }
 }

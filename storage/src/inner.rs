@@ -17,18 +17,21 @@ use crate::delta::{Delta, Frozen, View};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::flush::{self, Work};
-use crate::ground::{Ground, GroundView};
+use crate::ground::{self, Ground, GroundView};
 use crate::health::Health;
 use crate::mutant;
 use crate::pace::{Pace, Stopwatch};
 use crate::progress::{Mark, Progress};
+use crate::rebuild;
+use crate::received::ReceivedSnapshot;
 use crate::store::Options;
-use crate::transfer::ReceivedSnapshot;
 
 /// The store's file in its directory.
 pub(crate) const STORE_FILE: &str = "store.redb";
 /// What a file that is not yet a store begins with; leftovers are removed at opening.
 pub(crate) const INCOMING: &str = "incoming-";
+/// The file that says that the store beside it is damaged, and why: see `rebuild`.
+pub(crate) const DAMAGED: &str = "damaged";
 /// More frozen deltas would only take memory: one is being flushed, one waits, and the active one grows meanwhile.
 const MAX_FROZEN: usize = 2;
 
@@ -45,7 +48,6 @@ pub(crate) struct Inner {
     pub(crate) delta_bytes: AtomicUsize,
     pub(crate) flushes: AtomicU64,
     pub(crate) flush_us: AtomicU64,
-    pub(crate) next_incoming: AtomicU64,
 }
 
 /// What only one thread may look at at a time. Whoever replaces the view holds its lock.
@@ -81,12 +83,15 @@ impl Inner {
         let names = disk
             .list()
             .map_err(|source| Error::io("list directory", disk.path(""), source))?;
+        if names.iter().any(|name| name == DAMAGED) {
+            return Err(rebuild::marked(disk.as_ref()));
+        }
         for name in names.iter().filter(|name| name.starts_with(INCOMING)) {
             disk.remove(name)
                 .map_err(|source| Error::io("remove file", disk.path(name), source))?;
         }
         if !names.iter().any(|name| name == STORE_FILE) {
-            create(disk.as_ref(), options.cache_bytes, &pace)?;
+            ground::create(disk.as_ref(), options.cache_bytes, &pace)?;
         }
         let (ground, progress) = Ground::open(disk.as_ref(), STORE_FILE, options.cache_bytes, &pace)?;
         let health = Arc::new(Health::new(options.on_flush.clone()));
@@ -102,7 +107,6 @@ impl Inner {
             delta_bytes: AtomicUsize::new(0),
             flushes: AtomicU64::new(0),
             flush_us: AtomicU64::new(0),
-            next_incoming: AtomicU64::new(0),
         })
     }
 
@@ -396,16 +400,4 @@ fn freeze(state: &mut State, view: &mut View) -> bool {
     }));
     state.frozen_sequence = state.sequence;
     true
-}
-
-/// Makes an empty store. It gets its name only when it is whole, so that a crash leaves none or one.
-fn create(disk: &dyn Disk, cache_bytes: usize, pace: &Arc<Pace>) -> Result<(), Error> {
-    let name = format!("{INCOMING}new.redb");
-    let ground = Ground::open_file(disk, &name, cache_bytes, pace)?;
-    ground.write(std::iter::empty(), Some(&Progress::default()))?;
-    drop(ground);
-    disk.rename(&name, STORE_FILE)
-        .map_err(|source| Error::io("rename file", disk.path(&name), source))?;
-    disk.sync_dir()
-        .map_err(|source| Error::io("sync directory", disk.path(""), source))
 }

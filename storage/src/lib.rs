@@ -8,19 +8,22 @@
 //!   commit for all that a batch of commands did, with the log's mark; visible at once, durable later;
 //! - `Store::begin_read` → `Snapshot::{get, scan, hash, spaces}`: any number of readers, each at one position, never waiting;
 //! - `Store::durable`: up to where the log may be purged; `persist` waits for it; `over_limit` asks proposals to wait;
-//! - `Store::{send_snapshot, receive_snapshot, install}`: the whole state as checked chunks, installed whole or not at all.
+//! - `Store::{send_snapshot, receive_snapshot, install}`: the whole state as checked chunks, installed whole or not at all;
+//! - `Store::{scrub, damaged, mark_damaged}`, `Batch::pin`, `Rebuild`: finding damage, and putting another replica's state in its place.
 //!
 //! Where to read: `store` has the whole and its invariants; `inner` the rules of its view; `progress` why replay after a crash is exact, though a flush leaves the
 //! file at mixed points; `flush` and `buffered` how a flush stays out of the log's way; `table` and `key` every key; `value`
-//! the checksums; `transfer` the chunks; `scan` how layers merge.
+//! the checksums; `checked` those of the file's blocks; `rebuild` what follows damage; `transfer` the chunks; `scan` how layers merge.
 //!
 //! Invariant: nothing here knows Raft, HTTP, tenants' names, or the time of day; the same commands at the same positions give the
 //! same store, byte for byte in what `Snapshot::hash` covers. Everything on disk carries a version; a newer one is refused by name.
 //!
-//! CAVEATS: no repair. Damage and failed syncs halt the store for good, and the replica is rebuilt from its peers.
+//! CAVEATS: a store does not repair itself. Damage and failed syncs halt it for good. After damage, `Rebuild` puts the state of another
+//! replica in its place; after a failed sync only an operator knows what to do.
 
 mod batch;
 mod buffered;
+mod checked;
 mod delta;
 mod disk;
 mod error;
@@ -32,12 +35,15 @@ pub mod key;
 mod mutant;
 mod pace;
 mod progress;
+mod rebuild;
+mod received;
 mod scan;
 mod scrub;
 mod snapshot;
 mod sorted;
 mod space;
 mod store;
+mod sums;
 pub mod table;
 mod transfer;
 mod value;
@@ -51,13 +57,15 @@ pub use key::{Element, Key, KeyError, KeyRange};
 #[doc(hidden)]
 pub use mutant::MUTANTS;
 pub use progress::Mark;
+pub use rebuild::Rebuild;
+pub use received::ReceivedSnapshot;
 pub use scan::{Direction, Scan};
-pub use scrub::RangeHash;
+pub use scrub::{RangeHash, Scrubbed};
 pub use snapshot::{Snapshot, Spaces};
 pub use space::Space;
 pub use store::{Options, Stats, Store};
 pub use table::*;
-pub use transfer::{MAX_CHUNK_BYTES, ReceivedSnapshot, SnapshotReader, SnapshotWriter};
+pub use transfer::{MAX_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 
 #[cfg(test)]
 mod tests;

@@ -159,7 +159,8 @@ impl Iterator for Scan {
     type Item = Result<(Key, Bytes), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let stepped = self.failure.take().map_or_else(|| self.step(), Err);
+        let failure = self.failure.take().or_else(|| self.health.readable().err());
+        let stepped = failure.map_or_else(|| self.step(), Err);
         if stepped.is_err() {
             self.layers.clear();
         }

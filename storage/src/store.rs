@@ -18,7 +18,7 @@
 //! - What is in the view's read transaction and what is in its deltas together are everything up to the view's mark.
 //! - The progress kept in memory is the one in the file, after every commit.
 //!
-//! CAVEATS: it does not replicate, and it does not repair: damage halts it, and the replica is rebuilt from its peers.
+//! CAVEATS: it does not replicate, and it does not repair itself: damage halts it, and the replica is rebuilt from its peers (`rebuild`).
 
 use std::fmt;
 use std::path::Path;
@@ -31,13 +31,14 @@ use crate::batch::Batch;
 use crate::disk::{Disk, RealDisk};
 use crate::error::Error;
 use crate::flush;
-use crate::ground::Ground;
 use crate::health::OnFlush;
-use crate::inner::{INCOMING, Inner, STORE_FILE};
+use crate::inner::{Inner, STORE_FILE};
 use crate::mutant::{self, Mutant};
 use crate::progress::Mark;
+use crate::rebuild;
+use crate::received::ReceivedSnapshot;
 use crate::snapshot::Snapshot;
-use crate::transfer::{ReceivedSnapshot, SnapshotReader, SnapshotWriter};
+use crate::transfer::{SnapshotReader, SnapshotWriter};
 
 /// How a store behaves.
 #[derive(Clone)]
@@ -107,7 +108,7 @@ pub struct Stats {
 /// A handle of the store; clones are the same store. The last one stops the flush thread and persists nothing: see `close`.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     _flusher: Arc<Flusher>,
 }
 
@@ -186,6 +187,20 @@ impl Store {
         self.inner.health.reason().cloned()
     }
 
+    /// Why what the store holds is wrong, when it halted for that: it can be rebuilt from another replica (`Rebuild`). A store that
+    /// halted because its disk failed is not damaged.
+    pub fn damaged(&self) -> Option<String> {
+        self.inner.health.damage().cloned()
+    }
+
+    /// Halts the store because something outside of it (the other replicas) shows that what it holds is wrong. Durable when it
+    /// returns: the store does not open again before it is rebuilt. Fails with `Io`; it has halted all the same.
+    pub fn mark_damaged(&self, reason: &str) -> Result<(), Error> {
+        self.inner.health.halt(reason.to_owned(), true);
+        self.inner.changed.notify_all();
+        rebuild::mark(self.inner.disk.as_ref(), reason)
+    }
+
     /// A snapshot of the latest state, to be read as chunks. Costs nothing until it is read, and does not hold up applies.
     pub fn send_snapshot(&self) -> SnapshotReader {
         SnapshotReader::new(self.inner.view.load_full())
@@ -193,11 +208,8 @@ impl Store {
 
     /// A new file beside the live one, to be filled with chunks.
     pub fn receive_snapshot(&self) -> Result<SnapshotWriter, Error> {
-        let inner = &self.inner;
-        inner.health.check()?;
-        let name = format!("{INCOMING}{}.redb", inner.next_incoming.fetch_add(1, Ordering::Relaxed));
-        let ground = Ground::open_file(inner.disk.as_ref(), &name, inner.options.cache_bytes, &inner.pace)?;
-        Ok(SnapshotWriter::new(inner.disk.clone(), name, ground))
+        self.inner.health.check()?;
+        SnapshotWriter::create(&self.inner.disk, &self.inner.options, &self.inner.pace)
     }
 
     /// Puts a received snapshot in the place of everything that the store holds: after a crash at any point there is the old state

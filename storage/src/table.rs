@@ -158,6 +158,8 @@ tables! {
     OperatorToken = 0x52 "operator_token" Local { hash: [u8; 32] = "The hash of the secret." }
     /// A cell that the directory knows.
     DirectoryCell = 0x53 "directory_cell" Local { cell: u64 = "The cell's number." }
+    /// The last scrub of the group.
+    LastScrub = 0x54 "last_scrub" Local {}
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
 }

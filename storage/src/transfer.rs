@@ -10,6 +10,7 @@
 //! without its end. That file becomes a store only by `Store::install`; a file that was not installed is removed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,11 +20,15 @@ use crate::delta::{Entry, View};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::ground::Ground;
+use crate::inner::INCOMING;
 use crate::key::Key;
 use crate::mutant;
+use crate::pace::Pace;
 use crate::progress::{Mark, Progress};
+use crate::received::{Incoming, ReceivedSnapshot};
 use crate::scan::{Direction, Scan};
 use crate::scrub::frame_entry;
+use crate::store::Options;
 
 /// The format of a chunk.
 const CHUNK_FORMAT: u8 = 1;
@@ -147,23 +152,6 @@ impl SnapshotReader {
     }
 }
 
-/// A file that is no store yet, and is removed unless it becomes one.
-struct Incoming {
-    disk: Arc<dyn Disk>,
-    name: String,
-    kept: bool,
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if !self.kept
-            && let Err(error) = self.disk.remove(&self.name)
-        {
-            tracing::warn!(%error, file = %self.name, "could not remove a snapshot that was not installed");
-        }
-    }
-}
-
 /// Writes received chunks into a new file. Dropping it removes the file.
 pub struct SnapshotWriter {
     ground: Arc<Ground>,
@@ -181,8 +169,14 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    pub(crate) fn new(disk: Arc<dyn Disk>, name: String, ground: Arc<Ground>) -> SnapshotWriter {
-        SnapshotWriter {
+    /// Begins a file in the store's directory.
+    pub(crate) fn create(disk: &Arc<dyn Disk>, options: &Options, pace: &Arc<Pace>) -> Result<SnapshotWriter, Error> {
+        // One count for the process: the store before and the one after a rebuild share a directory.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("{INCOMING}{}.redb", NEXT.fetch_add(1, Ordering::Relaxed));
+        let ground = Ground::open_file(disk.as_ref(), &name, options.cache_bytes, pace)?;
+        let disk = disk.clone();
+        Ok(SnapshotWriter {
             ground,
             incoming: Incoming { disk, name, kept: false },
             progress: None,
@@ -195,7 +189,7 @@ impl SnapshotWriter {
             keys: 0,
             ended: false,
             refused: false,
-        }
+        })
     }
 
     /// Takes the next chunk. After an error nothing more is taken.
@@ -278,33 +272,6 @@ impl SnapshotWriter {
         self.entries.clear();
         self.entry_bytes = 0;
         Ok(())
-    }
-}
-
-/// A whole snapshot in a file of its own, verified and durable, not installed yet. Dropping it removes the file.
-pub struct ReceivedSnapshot {
-    pub(crate) ground: Arc<Ground>,
-    incoming: Incoming,
-    pub(crate) progress: Progress,
-}
-
-impl ReceivedSnapshot {
-    /// The position of the snapshot.
-    pub fn mark(&self) -> &Mark {
-        &self.progress.base
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.incoming.name
-    }
-
-    /// The file has become the store's: it is not removed.
-    pub(crate) fn keep(&mut self) {
-        self.incoming.kept = true;
-    }
-
-    pub(crate) fn kept(&self) -> bool {
-        self.incoming.kept
     }
 }
 

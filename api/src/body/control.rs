@@ -161,6 +161,45 @@ pub struct CellHash {
     pub keys: u64,
 }
 
+/// A comparison of all that the replicas of a cell hold, at one log position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scrub {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: Id,
+    /// The cell.
+    pub cell: String,
+    /// `running`; `equal`: all replicas hold the same; `damaged`: some do not, and are rebuilt from the others; `undecided`: no
+    /// majority agrees, and nobody is rebuilt; `incomplete`: not all replicas could be compared, and those that were are equal.
+    pub status: String,
+    /// The log position; null: not known yet.
+    pub position: Option<u64>,
+    /// RFC 3339.
+    pub started_at: String,
+    /// RFC 3339; null while it runs.
+    pub ended_at: Option<String>,
+    /// Its replicas.
+    pub replicas: Vec<ScrubbedReplica>,
+}
+
+/// What a scrub found of a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ScrubbedReplica {
+    /// Its node's name.
+    pub node: String,
+    /// `running`; `equal`: it agrees with the majority; `damaged`: it does not, or its file is wrong; `different`: it differs, and there
+    /// is no majority; `missing`: it did not take part.
+    pub status: String,
+    /// BLAKE3 over its keys and values, hexadecimal.
+    pub hash: Option<String>,
+    /// How many keys there are.
+    pub keys: Option<u64>,
+    /// How many blocks of 4 KiB of its file were read from the disk and are right.
+    pub blocks: Option<u64>,
+    /// What was wrong, where something was.
+    pub detail: Option<String>,
+}
+
 /// Long work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Operation {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
-use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
+use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::record::Page;
 use crate::ids::Id;
 
@@ -84,6 +84,18 @@ impl Client {
             .typed(Call::new(Method::GET, format!("/v1/cells/{cell}/hash")))
             .await?
             .body)
+    }
+
+    /// The last scrub of a cell, as its leader knows it.
+    pub async fn cell_scrub(&self, cell: &str) -> Result<Scrub, ClientError> {
+        let path = format!("/v1/cells/{cell}/scrub");
+        Ok(self.typed(Call::new(Method::GET, path)).await?.body)
+    }
+
+    /// Begins a scrub of a cell, unless one is under way.
+    pub async fn scrub_begin(&self, cell: &str) -> Result<Scrub, ClientError> {
+        let path = format!("/v1/cells/{cell}/scrub");
+        Ok(self.typed(Call::new(Method::POST, path)).await?.body)
     }
 
     /// The nodes of the region, as the asked node sees them.

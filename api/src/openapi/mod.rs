@@ -90,6 +90,8 @@ fn schemas() -> BTreeMap<String, Value> {
         control::Region,
         control::Cell,
         control::CellHash,
+        control::Scrub,
+        control::ScrubbedReplica,
         control::Node,
         control::Operation,
         control::Initialized

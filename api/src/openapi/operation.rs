@@ -223,28 +223,24 @@ fn control(endpoint: Endpoint) -> Described {
     use Endpoint as E;
     let ok = |schema| (vec![], None, vec![json_answer(200, "As it is now.", schema)], vec![]);
     let list = |schema| (listing(), None, vec![json_answer(200, "One page.", schema)], vec![]);
+    let begun = |what, schema| (vec![], None, vec![json_answer(202, what, schema)], vec!["Location"]);
     match endpoint {
         E::Tenants => (paging(), None, vec![json_answer(200, "One page.", "TenantPage")], vec![]),
         E::TenantCreate => {
             let made = json_answer(201, "Created; `admin_token` is shown once.", "Tenant");
             (vec![], Some(body(JSON, "NewTenant")), vec![made], vec!["Location"])
         }
-        E::TenantPatch => (
-            vec![],
-            Some(body(JSON, "TenantPatch")),
-            vec![json_answer(200, "Changed.", "Tenant")],
-            vec![],
-        ),
-        E::TenantDelete => (
-            vec![],
-            None,
-            vec![json_answer(202, "It is being erased.", "Operation")],
-            vec!["Location"],
-        ),
+        E::TenantPatch => {
+            let changed = json_answer(200, "Changed.", "Tenant");
+            (vec![], Some(body(JSON, "TenantPatch")), vec![changed], vec![])
+        }
+        E::TenantDelete => begun("It is being erased.", "Operation"),
         E::Operation => ok("Operation"),
         E::Regions => list("RegionPage"),
         E::Cells => list("CellPage"),
         E::CellHash => ok("CellHash"),
+        E::CellScrub => ok("Scrub"),
+        E::ScrubBegin => begun("It is under way.", "Scrub"),
         E::Nodes => list("NodePage"),
         E::Initialize => ok("Initialized"),
         _ => ok("Tenant"),

@@ -96,6 +96,20 @@ async fn cluster(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
                 &asked.limited(false, service.cell_hash(operator, asked.found.first)).await?,
             )
         }
+        Endpoint::CellScrub => {
+            asked.query.finish()?;
+            let scrub = asked
+                .limited(false, service.cell_scrub(operator, asked.found.first, false))
+                .await?;
+            reply::json(StatusCode::OK, &scrub)
+        }
+        Endpoint::ScrubBegin => {
+            asked.query.finish()?;
+            let scrub = asked
+                .limited(true, service.cell_scrub(operator, asked.found.first, true))
+                .await?;
+            Ok(reply::json(StatusCode::ACCEPTED, &scrub)?.located(format!("/v1/cells/{}/scrub", scrub.cell)))
+        }
         Endpoint::Initialize => {
             asked.query.finish()?;
             let initialized = asked.limited(true, service.initialize(operator)).await?;

@@ -23,6 +23,8 @@ pub(crate) enum Endpoint {
     Regions,
     Cells,
     CellHash,
+    CellScrub,
+    ScrubBegin,
     Nodes,
     Initialize,
     Me,
@@ -101,7 +103,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 34] = {
+pub(crate) static TABLE: [Route; 36] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -124,6 +126,8 @@ pub(crate) static TABLE: [Route; 34] = {
         route(E::Regions, GET, "/v1/regions", Control, "All regions"),
         route(E::Cells, GET, "/v1/cells", Control, "The region's cells, as this node sees them"),
         route(E::CellHash, GET, "/v1/cells/{cell}/hash", Control, "The hash of this node's replica of a cell"),
+        route(E::CellScrub, GET, "/v1/cells/{cell}/scrub", Control, "The last scrub of a cell, as its leader knows it"),
+        route(E::ScrubBegin, POST, "/v1/cells/{cell}/scrub", Control, "Compare all that the replicas of a cell hold: long work"),
         route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
         route(E::Initialize, POST, "/v1/cluster/initialize", Control, "Initialise the region's groups, once"),
         route(E::Me, GET, "/v1/tenants/{tenant}/me", READ, "Who this token is"),
@@ -226,6 +230,7 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "regions"] => (&[E::Regions], "", "", ""),
         ["v1", "cells"] => (&[E::Cells], "", "", ""),
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
+        ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
         _ => return None,

@@ -190,6 +190,8 @@ async fn operators_make_change_and_erase_tenants() {
     );
     assert!(operator.initialize().await.expect("initialised"));
     assert_eq!(operator.cell_hash("c1").await.expect("a hash").cell, "c1");
+    assert_eq!(operator.scrub_begin("c1").await.expect("a scrub").status, "running");
+    assert_eq!(operator.cell_scrub("c1").await.expect("a scrub").status, "equal");
 }
 
 #[tokio::test]

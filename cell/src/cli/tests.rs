@@ -54,6 +54,8 @@ fn the_commands_of_the_contract_are_understood() {
         "cloudnest cluster up --config c.toml --region eu-west-1 --data /tmp/x",
         "cloudnest cluster status --json",
         "cloudnest cluster status --config cluster.toml",
+        "cloudnest cluster scrub",
+        "cloudnest cluster scrub one two --json",
         "cloudnest cluster check",
         "cloudnest tenant create acme --region eu-west-1 --plan team --dedicated --template workspace --json",
         "cloudnest tenant list --url http://127.0.0.1:7411 --token cno_x",

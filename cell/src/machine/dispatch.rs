@@ -20,6 +20,7 @@ use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, ten
 use crate::mutant::Mutant;
 use crate::records::{collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, write::RecordsWrite};
+use crate::scrub::begin::ScrubBegin;
 use crate::space::{create::SpaceCreate, erase::SpaceErase};
 
 /// A command: its type, what applying it answers, and how.
@@ -94,11 +95,29 @@ payloads!(
     TenantForget,
     OperatorPut,
     OperationUpdate,
+    ScrubBegin,
 );
 
-/// Applies one entry of the log. `None`: the space holds its effect already (replay after a crash).
-pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Catalogs) -> Result<Option<Bytes>, Fault> {
+/// What applying an entry leaves to do.
+pub(crate) struct Done {
+    /// The answer. None: the space holds its effect already (replay after a crash).
+    pub(crate) answer: Option<Bytes>,
+    /// The entry begins a scrub of what the group holds after it.
+    pub(crate) scrub: Option<uuid::Uuid>,
+}
+
+/// Applies one entry of the log.
+pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Catalogs) -> Result<Done, Fault> {
     let stamped: Stamped = open(payload).map_err(|error| Fault::Row(format!("log entry {index}"), error))?;
+    let scrub = match &stamped.payload {
+        Payload::ScrubBegin(begin) => Some(begin.id),
+        _ => None,
+    };
+    let answer = apply_stamped(batch, index, stamped, catalogs)?;
+    Ok(Done { answer, scrub })
+}
+
+fn apply_stamped(batch: &mut Batch, index: u64, stamped: Stamped, catalogs: &Catalogs) -> Result<Option<Bytes>, Fault> {
     let space = Space(stamped.space);
     let Some(command) = batch.command(index, space) else {
         return Ok(None);

@@ -8,6 +8,7 @@
 //!   over hash maps; time and ids arrive in the command.
 //! - A command touches one space. After a crash the store may hold some spaces further than others; it then skips the
 //!   commands that a space already has, which is only right because no command reads another space.
+//! - A scrub pins what the group holds at its own position; what is done with that is no part of applying.
 //! - A refusal is a reply, not an error. An error means that this replica cannot go on: its group stops on this node.
 
 pub(crate) mod catalog;
@@ -30,6 +31,7 @@ use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
 
 use self::catalog::Catalogs;
 use self::refusal::Fault;
+use crate::scrub::pins::Pins;
 
 /// How far beyond the point at which proposals wait a replica may fall behind before its apply slows down. Raised: a slow
 /// follower takes more memory. Lowered: it stalls where it could have caught up.
@@ -39,17 +41,19 @@ const OVERLOAD_TIMES: usize = 3;
 pub(crate) struct Machine {
     store: Store,
     catalogs: Arc<Catalogs>,
+    pins: Arc<Pins>,
     /// More than this in front of the store, and a follower's apply slows down.
     overload_bytes: usize,
 }
 
 impl Machine {
     /// A machine over a store at whose `delta_limit_bytes` proposals wait.
-    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, delta_limit_bytes: usize) -> Self {
+    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, pins: Arc<Pins>, delta_limit_bytes: usize) -> Self {
         let overload_bytes = delta_limit_bytes.saturating_mul(OVERLOAD_TIMES);
         Self {
             store,
             catalogs,
+            pins,
             overload_bytes,
         }
     }
@@ -57,11 +61,16 @@ impl Machine {
     fn apply_batch(&self, entries: &[raft::Entry], mark: raft::Mark) -> Result<Vec<Bytes>, Fault> {
         let mut batch = self.store.begin_batch()?;
         let mut replies = Vec::with_capacity(entries.len());
+        let mut scrub = None;
         for entry in entries {
-            let reply = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
-            replies.push(reply.unwrap_or_default());
+            let done = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
+            replies.push(done.answer.unwrap_or_default());
+            scrub = done.scrub.map(|id| (id, entry.index, batch.pin(entry.index))).or(scrub);
         }
         batch.commit(to_store(mark))?;
+        if let Some((id, index, snapshot)) = scrub {
+            self.pins.begin(&self.store, id, index, snapshot);
+        }
         Ok(replies)
     }
 }

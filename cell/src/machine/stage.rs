@@ -81,7 +81,9 @@ impl Stage {
     /// Applies an encoded entry at the next index.
     fn apply_bytes<R: serde::de::DeserializeOwned>(&mut self, entry: &[u8]) -> Option<Answer<R>> {
         let mut batch = self.store.begin_batch().expect("a batch");
-        let reply = dispatch::apply(&mut batch, self.index, entry, &self.catalogs).expect("no fault");
+        let reply = dispatch::apply(&mut batch, self.index, entry, &self.catalogs)
+            .expect("no fault")
+            .answer;
         batch
             .commit(storage::Mark {
                 index: self.index,

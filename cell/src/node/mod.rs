@@ -1,12 +1,15 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
 pub(crate) mod data;
+pub(crate) mod open;
 pub(crate) mod platform;
 pub(crate) mod reconcile;
 pub(crate) mod relay;
+pub(crate) mod repair;
 pub(crate) mod replica;
+pub(crate) mod slot;
+pub(crate) mod transfer;
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,17 +20,15 @@ use anyhow::{Context, anyhow, bail};
 use api::server::{Server, ServerConfig};
 use api::service::Service;
 use raft::{Host, HostConfig, NodeId, StreamOffer};
-use storage::Options;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use self::data::Data;
 use self::platform::Platform;
-use self::replica::Replica;
 use crate::access::secret;
 use crate::config::{Config, NodeEntry};
-use crate::directory::GROUP;
+use crate::scrub;
 use crate::service::Front;
 
 /// Most nodes of a region: each has a replica of its directory, and votes in it, until regions share one.
@@ -38,8 +39,6 @@ pub(crate) const REQUESTS: u8 = b'H';
 const STREAMS: usize = 4_096;
 /// How long another node has to say what its stream is for.
 const GREETING: Duration = Duration::from_secs(5);
-/// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
-const CACHE_BYTES: usize = 256 * 1024 * 1024;
 /// How long requests in flight have when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a draining node that has others beside it still takes requests, so that whoever balances load can turn away.
@@ -94,7 +93,11 @@ impl Node {
 
         let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
         let host = start_host(&settings, &config, &me, &data, peer_listener, &inbound)?;
-        let (directory, cells) = open_replicas(&config, &me, &host, data).await?;
+        let open::Places {
+            opener,
+            directory,
+            cells,
+        } = open::open_replicas(&config, &me, &host, data).await?;
         let operator = settings.operator_secret.as_deref().map(secret::hash);
         let platform = Arc::new(Platform::new(config, me, host, directory, cells, operator));
         let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
@@ -123,6 +126,8 @@ impl Node {
                 }
             }),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
+            tokio::spawn(repair::run(Arc::clone(&platform), opener)),
+            tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];
         tracing::info!(node = platform.me.name, %api, "serving");
         Ok(Node {
@@ -232,37 +237,6 @@ fn start_host(
     Host::start(host).context("start the log")
 }
 
-/// Opens the directory and this node's cells. Opening reads disks: it has threads of its own.
-async fn open_replicas(
-    config: &Arc<Config>,
-    me: &NodeEntry,
-    host: &Host,
-    data: Data,
-) -> anyhow::Result<(Replica, BTreeMap<u64, Replica>)> {
-    let cells: Vec<_> = config
-        .region_cells(&me.region)
-        .into_iter()
-        .filter(|cell| cell.nodes.contains(&me.name))
-        .cloned()
-        .collect();
-    let host = host.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let cache_bytes = CACHE_BYTES / (cells.len() + 1);
-        let options = || Options {
-            cache_bytes,
-            ..Options::default()
-        };
-        let directory = Replica::open(&host, GROUP, "directory", &data.store(GROUP), options())?;
-        let mut replicas = BTreeMap::new();
-        for cell in cells {
-            let replica = Replica::open(&host, cell.number, &cell.name, &data.store(cell.number), options())?;
-            replicas.insert(cell.number, replica);
-        }
-        anyhow::Ok((directory, replicas))
-    });
-    opened.await?
-}
-
 /// Serves one stream from another node of the region.
 async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer) {
     let Some(inbound) = inbound.get() else { return };
@@ -280,6 +254,11 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
         Ok(Ok((relay::MARK, stream))) => {
             if let Err(error) = inbound.platform.serve_relay(stream).await {
                 tracing::debug!(%error, "an exchange with another node broke off");
+            }
+        }
+        Ok(Ok((transfer::MARK, stream))) => {
+            if let Err(error) = inbound.platform.serve_transfer(stream).await {
+                tracing::info!(%error, "the state of a group did not reach another node");
             }
         }
         Ok(Ok((other, _))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),

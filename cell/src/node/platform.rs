@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::error::{Code, Elsewhere, Error};
+use api::error::{Elsewhere, Error};
 use api::ids::{NodeNumber, Slug};
 use api::service::{Location, Placement, Reach};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
 
 use super::replica::Replica;
+use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry};
 use crate::directory::rows::{Status, Tenant, tenant};
 use crate::service::error::internal;
@@ -22,10 +25,10 @@ pub(crate) struct Platform {
     pub(crate) me: NodeEntry,
     /// The log and the connections to the other nodes.
     pub(crate) host: raft::Host,
-    /// The directory.
-    pub(crate) directory: Replica,
-    /// This node's cells by number.
-    pub(crate) cells: BTreeMap<u64, Replica>,
+    /// The place of the directory.
+    pub(crate) directory: Arc<Slot>,
+    /// The places of this node's cells by number.
+    pub(crate) cells: BTreeMap<u64, Arc<Slot>>,
     /// The hash of the operator's token that this node was started with.
     pub(crate) operator: Option<[u8; 32]>,
     /// Set when the node drains: it is no longer ready, but still serves.
@@ -39,8 +42,8 @@ impl Platform {
         config: Arc<Config>,
         me: NodeEntry,
         host: raft::Host,
-        directory: Replica,
-        cells: BTreeMap<u64, Replica>,
+        directory: Arc<Slot>,
+        cells: BTreeMap<u64, Arc<Slot>>,
         operator: Option<[u8; 32]>,
     ) -> Self {
         let hints = Mutex::default();
@@ -67,21 +70,48 @@ impl Platform {
         node.map_or_else(|| format!("node {number}"), |node| node.name.clone())
     }
 
-    /// All replicas of this node, the directory's first.
-    pub(crate) fn replicas(&self) -> impl Iterator<Item = &Replica> {
+    /// All places of this node, the directory's first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
         std::iter::once(&self.directory).chain(self.cells.values())
+    }
+
+    /// All replicas of this node that are there, the directory's first.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = Arc<Replica>> {
+        self.slots().filter_map(|slot| slot.get())
+    }
+
+    /// This node's replica of a cell, if it has one and it is there.
+    pub(crate) fn cell(&self, number: u64) -> Option<Arc<Replica>> {
+        self.cells.get(&number).and_then(|slot| slot.get())
+    }
+
+    /// This node's replica of the directory.
+    pub(crate) fn directory(&self) -> Result<Arc<Replica>, Error> {
+        self.directory.take_part()
     }
 
     /// A tenant as this node's copy of the directory has it.
     pub(crate) fn tenant(&self, slug: &str) -> Result<Option<Tenant>, Error> {
-        tenant(&self.directory.store.begin_read(), slug).map_err(|fault| internal(&fault))
+        tenant(&self.directory()?.store.begin_read(), slug).map_err(|fault| internal(&fault))
+    }
+
+    /// The numbers of the nodes that have a replica of a group of this region.
+    pub(crate) fn members(&self, group: u64) -> Vec<u64> {
+        match self.config.cells.iter().find(|cell| cell.number == group) {
+            Some(cell) => {
+                let nodes = cell.nodes.iter().filter_map(|name| self.config.node(name));
+                nodes.map(|node| node.number).collect()
+            }
+            None => {
+                let nodes = self.config.region_nodes(&self.me.region);
+                nodes.into_iter().map(|node| node.number).collect()
+            }
+        }
     }
 
     /// The replica that a placement names.
-    pub(crate) fn replica(&self, placement: &Placement) -> Result<&Replica, Error> {
-        self.cells
-            .get(&placement.cell)
-            .ok_or_else(|| Error::new(Code::NotLeader, "this node has no replica of the tenant's cell"))
+    pub(crate) fn replica(&self, placement: &Placement) -> Result<Arc<Replica>, Error> {
+        self.cells.get(&placement.cell).ok_or_else(slot::no_replica)?.take_part()
     }
 
     /// Where another region is served: its first node.
@@ -95,8 +125,11 @@ impl Platform {
 
     /// Where a tenant is served.
     pub(crate) fn locate(&self, slug: &Slug, reach: Reach) -> Location {
-        let Ok(Some(tenant)) = self.tenant(slug.as_str()) else {
-            return Location::Nowhere;
+        let tenant = match self.tenant(slug.as_str()) {
+            Ok(Some(tenant)) => tenant,
+            Ok(None) => return Location::Nowhere,
+            // Whether there is such a tenant cannot be told here and now.
+            Err(_) => return Location::NoLeader,
         };
         if tenant.status == Status::Deleting {
             return Location::Nowhere;
@@ -113,13 +146,14 @@ impl Platform {
         match self.alive(tenant.cell) {
             None => self.far(placement),
             Some(_) if reach == Reach::Replica => Location::Here(placement),
-            Some(replica) => self.leader(replica, placement),
+            Some(replica) => self.leader(&replica, placement),
         }
     }
 
     /// This node's replica of a cell, unless it has stopped.
-    fn alive(&self, cell: u64) -> Option<&Replica> {
-        self.cells.get(&cell).filter(|replica| replica.group.stopped().is_none())
+    fn alive(&self, cell: u64) -> Option<Arc<Replica>> {
+        let replica = self.cell(cell)?;
+        (replica.group.stopped().is_none() && replica.store.damaged().is_none()).then_some(replica)
     }
 
     /// Where the directory is led.
@@ -128,8 +162,11 @@ impl Platform {
             Ok(slug) => slug,
             Err(_) => return Location::Nowhere,
         };
+        let Some(directory) = self.directory.get() else {
+            return Location::NoLeader;
+        };
         self.leader(
-            &self.directory,
+            &directory,
             Placement {
                 slug,
                 uid: 0,
@@ -190,8 +227,14 @@ impl Platform {
     /// Resolves when some group's leader changed, and at the latest after a short while: a change between the look that found
     /// no leader and this call would otherwise be missed.
     pub(crate) async fn leader_change(&self) {
-        let changes = self.replicas().map(|replica| Box::pin(replica.group.leader_changed()));
-        let any = futures_util::future::select_all(changes);
+        let changes = self.replicas().map(|replica| replica.group.leader_changed());
+        let mut any: FuturesUnordered<_> = changes.collect();
+        let any = async {
+            match any.next().await {
+                Some(()) => {}
+                None => std::future::pending().await,
+            }
+        };
         let _ = tokio::time::timeout(std::time::Duration::from_millis(20), any).await;
     }
 

@@ -73,16 +73,16 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 }
 
 async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
-    if platform.directory.group.is_leader() {
-        admit_operator(platform).await?;
+    let directory = platform.directory()?;
+    if directory.group.is_leader() {
+        admit_operator(platform, &directory).await?;
     }
     let led: BTreeSet<u64> = platform
-        .cells
-        .values()
-        .filter(|replica| replica.group.is_leader())
+        .replicas()
+        .filter(|replica| replica.number != GROUP && replica.group.is_leader())
         .map(|replica| replica.number)
         .collect();
-    let snapshot = platform.directory.store.begin_read();
+    let snapshot = directory.store.begin_read();
     let position = snapshot
         .header(Space::SYSTEM)
         .map_err(|fault| internal(&fault))?
@@ -95,12 +95,12 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
     loop {
         let (tenants, more) = query::tenants(&snapshot, after.as_deref(), PAGE).map_err(|fault| internal(&fault))?;
         for tenant in tenants.iter().filter(|tenant| led.contains(&tenant.cell)) {
-            let Some(replica) = platform.cells.get(&tenant.cell) else {
+            let Some(replica) = platform.cell(tenant.cell) else {
                 continue;
             };
             let done = match tenant.status {
-                Status::Active => make(replica, tenant, &mut seen.made).await,
-                Status::Deleting => erase(platform, replica, tenant, seen.erasing.entry(tenant.uid).or_default()).await,
+                Status::Active => make(&replica, tenant, &mut seen.made).await,
+                Status::Deleting => erase(platform, &replica, tenant, seen.erasing.entry(tenant.uid).or_default()).await,
             };
             // One tenant that cannot be helped now must not keep the others waiting.
             waiting |= !done.unwrap_or_else(|error| {
@@ -119,14 +119,13 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
 }
 
 /// Enters the token that this node was started with, where the directory does not have it.
-async fn admit_operator(platform: &Platform) -> Result<(), Error> {
+async fn admit_operator(platform: &Platform, directory: &Replica) -> Result<(), Error> {
     let Some(hash) = platform.operator else { return Ok(()) };
     let key = OperatorToken {
         space: Space::SYSTEM,
         hash,
     };
-    if platform
-        .directory
+    if directory
         .store
         .begin_read()
         .get(&key)
@@ -144,8 +143,7 @@ async fn admit_operator(platform: &Platform) -> Result<(), Error> {
         schema: None,
         access: None,
     };
-    platform
-        .directory
+    directory
         .propose(Space::SYSTEM, Actor::System, None, proposal, &Timing::default())
         .await?;
     Ok(())
@@ -254,10 +252,10 @@ async fn at_directory<C: crate::machine::dispatch::Command>(platform: &Platform,
 impl Platform {
     /// Gives the groups of this region their first members, once. True: it was done now.
     pub(crate) async fn initialize(&self) -> Result<bool, Error> {
-        let mut done = self.initialize_group(&self.directory).await?;
+        let mut done = self.initialize_group(&*self.directory()?).await?;
         for cell in self.region_cells() {
-            if let Some(replica) = self.cells.get(&cell.number) {
-                done |= self.initialize_group(replica).await?;
+            if let Some(slot) = self.cells.get(&cell.number) {
+                done |= self.initialize_group(&*slot.take_part()?).await?;
                 continue;
             }
             let node = cell.nodes.iter().find_map(|name| self.config.node(name));

@@ -4,6 +4,7 @@
 //! One exchange a stream: `'P' | what u8 | group u64 | length u32 | payload`, answered by `status u8 | length u32 | bytes`.
 //! Requests of users never come this way: they are forwarded as they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::error::{Code, Error};
@@ -24,13 +25,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to look for a leader.
 const SEARCH: Duration = Duration::from_secs(5);
 
-/// What is asked.
+/// What is asked. Numbers travel between versions and are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum What {
+pub(crate) enum What {
+    /// Propose a command; its encoded answer.
     Propose = 1,
+    /// Give a group its first members.
     Initialize = 2,
+    /// Begin a scrub; it as JSON.
+    ScrubBegin = 3,
+    /// The last scrub; it as JSON.
+    ScrubLast = 4,
+    /// What came out of the scrub with this id at the node's replica, encoded.
+    ScrubFound = 5,
+    /// The node's replica is the odd one out.
+    ScrubOdd = 6,
 }
+
+/// What a request of a newer version is told.
+pub(crate) const UNKNOWN: &str = "a newer version asks for what this one does not know";
 
 /// What is answered. The first byte of the answer.
 mod status {
@@ -72,12 +86,12 @@ impl Platform {
         self.ask(node, What::Initialize, group, &Bytes::new()).await.map(|_| ())
     }
 
-    fn group(&self, number: u64) -> Option<&Replica> {
+    fn group(&self, number: u64) -> Option<Arc<Replica>> {
         self.replicas().find(|replica| replica.number == number)
     }
 
     /// Who leads a group; for one without a replica here, each node that has one in turn.
-    fn leader_of(&self, group: u64, attempt: usize) -> Option<u64> {
+    pub(crate) fn leader_of(&self, group: u64, attempt: usize) -> Option<u64> {
         if let Some(replica) = self.group(group) {
             return replica.group.leader().map(|node| node.0);
         }
@@ -90,7 +104,8 @@ impl Platform {
         reachable.get(attempt % reachable.len().max(1)).copied()
     }
 
-    async fn ask(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<Bytes, Error> {
+    /// One exchange with another node.
+    pub(crate) async fn ask(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<Bytes, Error> {
         let unreachable = |error: std::io::Error| {
             tracing::info!(%error, node = node.0, "a node cannot be reached");
             Error::new(Code::Unavailable, "another node of the region cannot be reached")
@@ -118,11 +133,15 @@ impl Platform {
     }
 
     /// Serves one exchange whose mark has been read.
-    pub(crate) async fn serve_relay(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
+    pub(crate) async fn serve_relay(self: &Arc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
         let what = stream.read_u8().await?;
         let group = stream.read_u64().await?;
         let payload = read_block(&mut stream).await?;
         let (status, bytes) = match self.group(group) {
+            _ if what >= What::ScrubBegin as u8 => match self.serve_scrub(what, group, &payload).await {
+                Ok(bytes) => (status::DONE, bytes),
+                Err(reason) => (status::NOT_APPLIED, reason.into()),
+            },
             None => (
                 status::NOT_APPLIED,
                 Bytes::from_static(b"the node has no replica of the group"),
@@ -132,14 +151,11 @@ impl Platform {
                 Err(ProposeError::Unknown(reason)) => (status::UNKNOWN, reason.into()),
                 Err(other) => (status::NOT_APPLIED, format!("{other}").into()),
             },
-            Some(replica) if what == What::Initialize as u8 => match self.initialize_group(replica).await {
+            Some(replica) if what == What::Initialize as u8 => match self.initialize_group(&replica).await {
                 Ok(_) => (status::DONE, Bytes::new()),
                 Err(error) => (status::NOT_APPLIED, error.detail.into()),
             },
-            Some(_) => (
-                status::NOT_APPLIED,
-                Bytes::from_static(b"a newer version asks for what this one does not know"),
-            ),
+            Some(_) => (status::NOT_APPLIED, Bytes::from_static(UNKNOWN.as_bytes())),
         };
         stream.write_u8(status).await?;
         stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;

@@ -1,15 +1,13 @@
 //! One replica of a group on this node: its store, its machine and its place in the log.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
 use api::error::{Code, Error};
 use api::service::{Consistency, Stage, Timing};
 use bytes::Bytes;
 use raft::{Group, GroupId, Host, ProposeError};
-use storage::{Options, Snapshot, Space, Store};
+use storage::{Snapshot, Space, Store};
 
 use crate::access::cache::Principals;
 use crate::machine::Machine;
@@ -23,6 +21,7 @@ use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::{Actor, Header, SpaceStatus};
 use crate::mutant::Mutant;
 use crate::records::time::now_micros;
+use crate::scrub::pins::Pins;
 use crate::service::error::{self, internal};
 
 /// How long a read at a position waits for it.
@@ -40,6 +39,8 @@ pub(crate) struct Replica {
     /// Its place in the log.
     pub(crate) group: Group,
     catalogs: Arc<Catalogs>,
+    /// Its scrubs.
+    pub(crate) pins: Arc<Pins>,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -65,21 +66,27 @@ pub(crate) struct Proposal<C> {
 }
 
 impl Replica {
-    /// Opens the store and joins the group. Blocking.
-    pub(crate) fn open(host: &Host, number: u64, name: &str, dir: &Path, options: Options) -> anyhow::Result<Self> {
-        let delta_limit_bytes = options.delta_limit_bytes;
-        let store = Store::open(dir, options).with_context(|| format!("open the store of {name} in {}", dir.display()))?;
+    /// Joins the group with its store. Blocking.
+    pub(crate) fn join(
+        host: &Host,
+        number: u64,
+        name: &str,
+        store: &Store,
+        delta_limit_bytes: usize,
+    ) -> Result<Self, raft::Error> {
+        let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
-        let machine = Arc::new(Machine::new(store.clone(), Arc::clone(&catalogs), delta_limit_bytes));
-        let group = host
-            .open_group(GroupId(number), machine)
-            .with_context(|| format!("open the group of {name}"))?;
+        let pins = Arc::new(Pins::default());
+        let machine = Machine::new(store.clone(), Arc::clone(&catalogs), Arc::clone(&pins), delta_limit_bytes);
+        let group = host.open_group(GroupId(number), Arc::new(machine))?;
+        pins.open();
         Ok(Self {
             number,
             name: Arc::from(name),
             store,
             group,
             catalogs,
+            pins,
             principals: Arc::default(),
         })
     }

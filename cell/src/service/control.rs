@@ -1,8 +1,9 @@
 //! Regions, cells and nodes, as this node sees them.
 
-use api::body::control::{Cell, CellHash, Node, Region, Replica as ReplicaBody};
+use api::body::control::{Cell, CellHash, Node, Region, Replica as ReplicaBody, Scrub};
 use api::error::{Code, Error, Result};
 use api::ids::NodeNumber;
+use bytes::Bytes;
 use raft::NodeId;
 use storage::KeyRange;
 
@@ -11,7 +12,8 @@ use super::error::internal;
 use crate::config::CellKind;
 use crate::directory::GROUP;
 use crate::directory::tenant_reserve::count;
-use crate::node::replica::Replica;
+use crate::node::relay::What;
+use crate::node::slot::{REPAIRING, Slot};
 
 impl Front {
     pub(super) fn list_regions(&self) -> Vec<Region> {
@@ -33,25 +35,32 @@ impl Front {
     }
 
     pub(super) fn list_cells(&self) -> Result<Vec<Cell>> {
-        let snapshot = self.platform.directory.store.begin_read();
+        // Without the directory there is still something to show, and most wanted just then.
+        let snapshot = self.platform.directory.get().map(|directory| directory.store.begin_read());
         let mut cells = vec![self.show_cell(&self.platform.directory, "directory", 0)];
         for entry in self.platform.region_cells() {
             let kind = match entry.kind {
                 CellKind::Shared => "shared",
                 CellKind::Dedicated => "dedicated",
             };
-            let tenants = count(&snapshot, entry.number).map_err(|fault| internal(&fault))?.tenants;
+            let tenants = match &snapshot {
+                Some(snapshot) => count(snapshot, entry.number).map_err(|fault| internal(&fault))?.tenants,
+                None => 0,
+            };
             match self.platform.cells.get(&entry.number) {
-                Some(replica) => cells.push(self.show_cell(replica, kind, tenants)),
+                Some(slot) => cells.push(self.show_cell(slot, kind, tenants)),
                 None => cells.push(self.show_far_cell(entry, kind, tenants)),
             }
         }
         Ok(cells)
     }
 
-    fn show_cell(&self, replica: &Replica, kind: &str, tenants: u64) -> Cell {
+    fn show_cell(&self, slot: &Slot, kind: &str, tenants: u64) -> Cell {
+        let Some(replica) = slot.get() else {
+            return self.show_empty_cell(slot, kind, tenants);
+        };
         let status = replica.group.status();
-        let stopped = replica.group.stopped();
+        let stopped = slot.stopped();
         let members = status.voters.iter().chain(&status.learners);
         let replicas = members
             .map(|member| {
@@ -88,8 +97,13 @@ impl Front {
         }
     }
 
-    /// A cell without a replica on this node: only what the configuration says.
+    /// A cell without a replica on this node.
     fn show_far_cell(&self, entry: &crate::config::CellEntry, kind: &str, tenants: u64) -> Cell {
+        self.show_nodes(&entry.name, &entry.region, &entry.nodes, kind, tenants)
+    }
+
+    /// Only what the configuration says of a cell.
+    fn show_nodes(&self, name: &str, region: &str, nodes: &[String], kind: &str, tenants: u64) -> Cell {
         let replica = |name: &String| {
             let number = self.platform.config.node(name).map_or(0, |node| node.number);
             ReplicaBody {
@@ -100,25 +114,53 @@ impl Front {
             }
         };
         Cell {
-            name: entry.name.clone(),
-            region: entry.region.clone(),
+            name: name.to_owned(),
+            region: region.to_owned(),
             kind: kind.to_owned(),
-            replicated: entry.nodes.len() > 1,
+            replicated: nodes.len() > 1,
             leader: None,
             term: 0,
             last_log: 0,
             applied: 0,
             durable: 0,
             tenants,
-            replicas: entry.nodes.iter().map(replica).collect(),
+            replicas: nodes.iter().map(replica).collect(),
             stopped: None,
         }
     }
 
+    /// A place without a replica: it is being repaired.
+    fn show_empty_cell(&self, slot: &Slot, kind: &str, tenants: u64) -> Cell {
+        let config = &self.platform.config;
+        let nodes: Vec<String> = match config.cells.iter().find(|cell| cell.number == slot.number) {
+            Some(entry) => entry.nodes.clone(),
+            None => {
+                let nodes = config.region_nodes(&self.platform.me.region);
+                nodes.iter().map(|node| node.name.clone()).collect()
+            }
+        };
+        let mut cell = self.show_nodes(&slot.name, &self.platform.me.region, &nodes, kind, tenants);
+        cell.stopped = slot.stopped();
+        for replica in cell
+            .replicas
+            .iter_mut()
+            .filter(|replica| replica.node == self.platform.me.name)
+        {
+            replica.role = REPAIRING.to_owned();
+        }
+        cell
+    }
+
+    /// The place of a cell on this node.
+    pub(super) fn slot(&self, cell: &str) -> Result<&Slot> {
+        let mut slots = self.platform.slots();
+        let slot = slots.find(|slot| slot.name.as_ref() == cell);
+        slot.map(|slot| &**slot)
+            .ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))
+    }
+
     pub(super) async fn hash_cell(&self, cell: &str) -> Result<CellHash> {
-        let replica = self.platform.replicas().find(|replica| replica.name.as_ref() == cell);
-        let replica =
-            replica.ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))?;
+        let replica = self.slot(cell)?.take_part()?;
         let snapshot = replica.store.begin_read();
         let applied = snapshot.mark().index;
         let hashed = tokio::task::spawn_blocking(move || snapshot.hash(KeyRange::all()));
@@ -133,6 +175,28 @@ impl Front {
             hash: blake3::Hash::from(hashed.hash).to_hex().to_string(),
             keys: hashed.keys,
         })
+    }
+
+    /// The last scrub of a cell, asked of its leader; with `begin`, a new one.
+    pub(super) async fn scrub_cell(&self, cell: &str, begin: bool) -> Result<Scrub> {
+        let platform = &self.platform;
+        let own = platform.slots().find(|slot| slot.name.as_ref() == cell);
+        let number = own.map(|slot| slot.number).or_else(|| {
+            let cells = platform.region_cells();
+            cells.into_iter().find(|entry| entry.name == cell).map(|entry| entry.number)
+        });
+        let number = number.ok_or_else(|| Error::new(Code::NotFound, format!("this region has no cell {cell:?}")))?;
+        if let Some(slot) = own.filter(|slot| slot.get().is_some_and(|replica| replica.group.is_leader())) {
+            return match begin {
+                true => platform.scrub_begin(slot).await,
+                false => platform.scrub_last(slot),
+            };
+        }
+        let leader = platform.leader_of(number, 0).filter(|leader| *leader != platform.me.number);
+        let leader = leader.ok_or_else(|| Error::new(Code::Unavailable, format!("{cell} has no leader now")))?;
+        let what = if begin { What::ScrubBegin } else { What::ScrubLast };
+        let bytes = platform.ask(NodeId(leader), what, number, &Bytes::new()).await?;
+        serde_json::from_slice(&bytes).map_err(|error| internal(&error))
     }
 
     pub(super) fn list_nodes(&self) -> Vec<Node> {

@@ -128,6 +128,11 @@ fn full() -> Error {
     Error::new(Code::StorageFull, "the disk of the cell's leader is full; nothing was stored").retry_after(BUSY)
 }
 
+/// A replica that is being repaired: its node has none of it to give.
+pub(crate) fn away() -> Error {
+    Error::new(Code::Unavailable, "this node's replica is being repaired; others serve").retry_after(BUSY)
+}
+
 /// A replica that has stopped.
 pub(crate) fn stopped(reason: &str) -> Error {
     tracing::error!(reason, "a request met a stopped replica");

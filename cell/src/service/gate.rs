@@ -29,10 +29,10 @@ impl Front {
         }
         let replica = self.platform.replica(placement)?;
         let space = Space(placement.uid);
-        let mut found = look_up(replica, space, text)?;
+        let mut found = look_up(&replica, space, text)?;
         if !matches!(found, Identity::Known(_)) {
             replica.group.read_barrier().await.map_err(super::error::barrier)?;
-            found = look_up(replica, space, text)?;
+            found = look_up(&replica, space, text)?;
         }
         match found {
             Identity::Known(principal) => Ok(principal),
@@ -52,7 +52,7 @@ impl Front {
                 name: Arc::from("bootstrap"),
             });
         }
-        let directory = &self.platform.directory;
+        let directory = self.platform.directory()?;
         let look_up = || query::operator(&directory.store.begin_read(), text).map_err(|fault| internal(&fault));
         let mut found = look_up()?;
         if found.is_none() {

@@ -6,6 +6,7 @@ use storage::Space;
 
 use super::Front;
 use crate::machine::reader::Reader;
+use crate::node::replica::Replica;
 
 impl Front {
     /// Ready: not draining, and every replica of this node is alive and knows a leader.
@@ -13,18 +14,24 @@ impl Front {
         if self.platform.is_draining() {
             return Err("the node drains".to_owned());
         }
-        for replica in self.platform.replicas() {
-            if let Some(reason) = replica.group.stopped() {
-                return Err(format!("the replica of {} has stopped: {reason}", replica.name));
+        for slot in self.platform.slots() {
+            if let Some(reason) = slot.stopped() {
+                return Err(format!("the replica of {} has stopped: {reason}", slot.name));
             }
-            if replica.group.leader().is_none() {
-                return Err(format!("{} has no leader yet", replica.name));
+            if slot.get().is_some_and(|replica| replica.group.leader().is_none()) {
+                return Err(format!("{} has no leader yet", slot.name));
             }
         }
-        match self.platform.directory.store.begin_read().header(Space::SYSTEM) {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err("the directory is empty: the region is not initialised".to_owned()),
-            Err(error) => Err(error.to_string()),
+        let header = self
+            .platform
+            .directory
+            .get()
+            .map(|directory| directory.store.begin_read().header(Space::SYSTEM));
+        match header {
+            Some(Ok(Some(_))) => Ok(()),
+            Some(Ok(None)) => Err("the directory is empty: the region is not initialised".to_owned()),
+            Some(Err(error)) => Err(error.to_string()),
+            None => Err("the directory is being repaired".to_owned()),
         }
     }
 
@@ -36,21 +43,19 @@ impl Front {
         counter(out, "cloudnest_log_frames_total", "Frames written to the log.", log.frames)?;
         let rows: Vec<_> = self
             .platform
-            .replicas()
-            .map(|replica| {
-                let (status, stats) = (replica.group.status(), replica.store.stats());
-                let values = [
-                    u64::from(replica.group.is_leader()),
-                    status.term,
-                    status.last_log.saturating_sub(status.applied),
-                    status.applied,
-                    replica.store.durable(),
-                    stats.delta_bytes as u64,
-                    stats.flushes,
-                    stats.file_bytes,
-                    u64::from(replica.group.stopped().is_some()),
+            .slots()
+            .map(|slot| {
+                let [damages, repairs] = slot.counts();
+                let scrubs = slot.get().map_or(0, |replica| replica.pins.finished());
+                let found = slot.get().map(|replica| cell_values(&replica)).unwrap_or_default();
+                let own = [
+                    u64::from(slot.stopped().is_some()),
+                    u64::from(slot.repairing()),
+                    damages,
+                    repairs,
+                    scrubs,
                 ];
-                (replica.name.as_ref(), values)
+                (slot.name.as_ref(), found.into_iter().chain(own).collect::<Vec<_>>())
             })
             .collect();
         for (at, (name, kind, help)) in CELL_METRICS.iter().enumerate() {
@@ -63,8 +68,23 @@ impl Front {
     }
 }
 
+/// What a replica that is there says of itself, in the order of the metrics below.
+fn cell_values(replica: &Replica) -> [u64; 8] {
+    let (status, stats) = (replica.group.status(), replica.store.stats());
+    [
+        u64::from(replica.group.is_leader()),
+        status.term,
+        status.last_log.saturating_sub(status.applied),
+        status.applied,
+        replica.store.durable(),
+        stats.delta_bytes as u64,
+        stats.flushes,
+        stats.file_bytes,
+    ]
+}
+
 /// Name, kind and help of each metric of a cell, in the order of the values above.
-const CELL_METRICS: [(&str, &str, &str); 9] = [
+const CELL_METRICS: [(&str, &str, &str); 13] = [
     ("cloudnest_cell_leader", "gauge", "1 where this node leads the cell."),
     ("cloudnest_cell_term", "gauge", "The Raft term."),
     (
@@ -85,7 +105,27 @@ const CELL_METRICS: [(&str, &str, &str); 9] = [
     ),
     ("cloudnest_cell_flushes_total", "counter", "Finished flushes."),
     ("cloudnest_cell_file_bytes", "gauge", "Size of the store's file."),
-    ("cloudnest_cell_stopped", "gauge", "1 where the replica has stopped."),
+    (
+        "cloudnest_cell_stopped",
+        "gauge",
+        "1 where the replica has stopped or is being repaired.",
+    ),
+    ("cloudnest_cell_repairing", "gauge", "1 where the replica is being repaired."),
+    (
+        "cloudnest_cell_damage_total",
+        "counter",
+        "How often the replica's store was found damaged.",
+    ),
+    (
+        "cloudnest_cell_repairs_total",
+        "counter",
+        "How often the replica was rebuilt from another one.",
+    ),
+    (
+        "cloudnest_cell_scrubs_total",
+        "counter",
+        "Finished scrubs of the replica since it was opened.",
+    ),
 ];
 
 fn counter(out: &mut dyn fmt::Write, name: &str, help: &str, value: u64) -> fmt::Result {

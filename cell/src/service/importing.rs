@@ -88,7 +88,7 @@ impl Front {
         let (schema, position) = (moment.header.schema, moment.header.position);
         drop(moment);
         let mut run = Run {
-            replica,
+            replica: &replica,
             ctx,
             collection,
             key,

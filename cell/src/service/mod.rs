@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::body::collection::{Collection, CollectionSchema};
-use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch};
+use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use api::body::event::Event;
 use api::body::record::{Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record};
 use api::body::token::{Me, NewToken, Token};
@@ -271,6 +271,10 @@ impl Service for Front {
 
     async fn cell_hash(&self, _: &Operator, cell: &str) -> Result<CellHash> {
         self.hash_cell(cell).await
+    }
+
+    async fn cell_scrub(&self, _: &Operator, cell: &str, begin: bool) -> Result<Scrub> {
+        self.scrub_cell(cell, begin).await
     }
 
     async fn nodes(&self, _: &Operator) -> Result<Vec<Node>> {

@@ -23,7 +23,10 @@ impl Front {
     /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
     /// copy has: placement is readable for as long as the directory is gone.
     pub(super) async fn freshen_directory(&self) {
-        if let Err(error) = self.platform.directory.group.read_barrier().await {
+        let Some(directory) = self.platform.directory.get() else {
+            return;
+        };
+        if let Err(error) = directory.group.read_barrier().await {
             tracing::debug!(%error, "a read of the directory is answered from this node's copy");
         }
     }
@@ -38,7 +41,7 @@ impl Front {
             ));
         }
         self.freshen_directory().await;
-        let snapshot = self.platform.directory.store.begin_read();
+        let snapshot = self.platform.directory()?.store.begin_read();
         let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
         let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
         let items = tenants
@@ -92,7 +95,7 @@ impl Front {
         };
         let answer = self
             .platform
-            .directory
+            .directory()?
             .write(Space::SYSTEM, actor, None, &Timing::default(), decide)
             .await?;
         answer.result.map_err(|refusal| refused(&refusal))
@@ -100,7 +103,7 @@ impl Front {
 
     pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
         self.freshen_directory().await;
-        let snapshot = self.platform.directory.store.begin_read();
+        let snapshot = self.platform.directory()?.store.begin_read();
         let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         operation
             .as_ref()
@@ -130,8 +133,7 @@ impl Front {
     /// Whether the tenant's space is there, as far as this node can tell.
     fn is_made(&self, tenant: &Tenant) -> bool {
         self.platform
-            .cells
-            .get(&tenant.cell)
+            .cell(tenant.cell)
             .is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
     }
 }

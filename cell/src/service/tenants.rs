@@ -43,7 +43,7 @@ impl Front {
         let actor = Actor::Operator(operator.name.to_string());
         let answer = self
             .platform
-            .directory
+            .directory()?
             .write(Space::SYSTEM, actor.clone(), key, &Timing::default(), |snapshot, _| {
                 if rows::tenant(snapshot, new.slug.as_str())
                     .map_err(|fault| internal(&fault))?
@@ -86,7 +86,7 @@ impl Front {
     /// Whether the space of a tenant is made, asked of this node's replica of its cell. A cell without a replica here is taken
     /// to have it: making it again would be refused there.
     async fn has_space(&self, tenant: &Tenant) -> Result<bool> {
-        let Some(replica) = self.platform.cells.get(&tenant.cell) else {
+        let Some(replica) = self.platform.cell(tenant.cell) else {
             return Ok(true);
         };
         replica.group.read_barrier().await.map_err(super::error::barrier)?;

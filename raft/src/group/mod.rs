@@ -42,6 +42,10 @@ impl Group {
         Group { replica, _host: host }
     }
 
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
     /// Which group.
     pub fn id(&self) -> GroupId {
         self.replica.id

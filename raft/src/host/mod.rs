@@ -3,6 +3,7 @@
 //! What a host is started with is in `config`, the thread itself in `thread`. Here the parts are put together: the log is recovered
 //! before anything runs, and a group is handed out only when its machine has caught up. Handles may be used from any runtime.
 
+mod close;
 mod config;
 mod thread;
 
@@ -44,8 +45,11 @@ pub(crate) struct HostInner {
     timing: Timing,
     room: Arc<LogRoom>,
     stop: Mutex<Option<oneshot::Sender<Stop>>>,
-    apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    apply_threads: ApplyThreads,
 }
+
+/// The apply threads of all groups, each with its group.
+type ApplyThreads = Arc<Mutex<Vec<(u64, JoinHandle<()>)>>>;
 
 /// Told to the raft thread: stop, and answer here when all is stopped.
 type Stop = oneshot::Sender<Result<(), Error>>;
@@ -103,6 +107,9 @@ impl Host {
 
     /// Opens a group on this node. Blocks until the machine has caught up with what is known to be committed; may be called from any
     /// thread but raft's own.
+    ///
+    /// The machine may hold the state of another replica, if that is not older than what this log was purged to (else `Behind`). A
+    /// tail of the log that contradicts it was never committed, and goes.
     pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
         if self.0.net.inbox.find(id.0).is_some() {
             return Err(Error::AlreadyOpen(id));
@@ -120,7 +127,7 @@ impl Host {
         let opened = receive.recv().map_err(|_| Error::Closed).and_then(|opened| opened);
         match opened {
             Ok(replica) => {
-                lock(&self.0.apply_threads).push(thread);
+                lock(&self.0.apply_threads).push((id.0, thread));
                 Ok(Group::new(replica, Arc::clone(&self.0)))
             }
             Err(error) => {
@@ -144,6 +151,11 @@ impl Host {
     /// The groups that have anything in this node's log: those that it was a replica of when it was last up.
     pub fn logged_groups(&self) -> Vec<GroupId> {
         self.0.wal.groups().into_iter().map(GroupId).collect()
+    }
+
+    /// Index up to which a group's log is purged; what its machine holds may not be older. 0 when nothing is.
+    pub fn purged(&self, id: GroupId) -> u64 {
+        self.0.wal.group(id.0).state().purged.map_or(0, |(index, _)| index)
     }
 
     /// What the log did and how it stands.
@@ -178,6 +190,7 @@ impl HostInner {
             Arc::clone(&size),
             Some(Arc::clone(&machine)),
         );
+        log.align(id, &queue.applied_state().0).await?;
         let adapter = adapter::Adapter::new(Arc::clone(&machine), Arc::clone(&queue));
         let factory = PeerFactory {
             net: Arc::clone(&self.net),

@@ -6,14 +6,13 @@
 //! last, so that nothing is cut off that was acknowledged.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::{Stop, lock};
+use super::{ApplyThreads, Stop, lock};
 use crate::log_room::LogRoom;
 use crate::peer::{LinkTask, Net, OnStream, accept_loop};
 use crate::wal::{LogOptions, Wal};
@@ -30,7 +29,7 @@ pub(super) struct RaftThread {
     pub(super) listener: std::net::TcpListener,
     pub(super) on_stream: OnStream,
     pub(super) stopped: oneshot::Receiver<Stop>,
-    pub(super) apply_threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    pub(super) apply_threads: ApplyThreads,
 }
 
 impl RaftThread {
@@ -84,7 +83,7 @@ impl RaftThread {
         });
         runtime.shutdown_timeout(Duration::from_secs(5));
         let threads = std::mem::take(&mut *lock(&self.apply_threads));
-        for thread in threads {
+        for (_, thread) in threads {
             let _ = thread.join();
         }
         let closed = self.wal.close().map_err(|error| Error::Log(error.to_string()));

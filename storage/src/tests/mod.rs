@@ -1,8 +1,10 @@
 //! Stories of the store as a whole. What one module does alone is tested beside it.
 
 mod crash;
+mod damage;
 mod fault;
 mod keys;
+mod rebuild;
 mod sim;
 mod store;
 mod transfer;

@@ -334,4 +334,8 @@ impl DiskFile for SimFile {
     fn wait_writeback(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }
+
+    fn forget_cached(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::collection::{Collection, CollectionSchema};
-use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Tenant, TenantPatch, TenantStatus};
+use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch, TenantStatus};
 use api::body::event::Event;
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record};
 use api::body::token::{Me, NewToken, Token};
@@ -508,6 +508,18 @@ impl Service for Memory {
             applied: 1,
             hash: "00".into(),
             keys: 0,
+        })
+    }
+
+    async fn cell_scrub(&self, _operator: &Operator, cell: &str, begin: bool) -> Result<Scrub> {
+        Ok(Scrub {
+            id: Id(uuid::Uuid::from_u128(7)),
+            cell: cell.into(),
+            status: if begin { "running" } else { "equal" }.into(),
+            position: Some(1),
+            started_at: "2026-01-01T00:00:00Z".into(),
+            ended_at: None,
+            replicas: Vec::new(),
         })
     }
 

@@ -4,6 +4,7 @@ mod bootstrap;
 mod certificates;
 mod check;
 mod child;
+mod scrub;
 mod status;
 mod supervisor;
 mod up;
@@ -16,6 +17,7 @@ use super::{Result, runtime};
 pub(super) enum Cluster {
     Up(up::Up),
     Status(status::Status),
+    Scrub(scrub::Scrub),
     Check(check::Check),
     Certificates(certificates::Certificates),
 }
@@ -25,6 +27,7 @@ impl Cluster {
         match self {
             Self::Up(command) => runtime::client(command.run()),
             Self::Status(command) => runtime::client(command.run()),
+            Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),
             Self::Certificates(command) => command.run(),
         }

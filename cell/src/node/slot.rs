@@ -1,0 +1,146 @@
+//! The place of a replica on this node: the replica, or why there is none just now.
+//!
+//! A place is empty while its replica is being repaired (`repair`). Who asks for the replica then is told so, and whoever still has it
+//! from before has a group that has stopped and a store that answers nothing. Everything else of the node goes on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::body::control::Scrub;
+use api::error::{Code, Error};
+use arc_swap::ArcSwapOption;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::replica::Replica;
+use crate::service::error;
+
+/// What the reason of an empty place begins with.
+pub(crate) const REPAIRING: &str = "repairing";
+
+/// The place of one group's replica.
+pub(crate) struct Slot {
+    /// The number of the group.
+    pub(crate) number: u64,
+    /// The name of its cell; `directory` for the directory.
+    pub(crate) name: Arc<str>,
+    replica: ArcSwapOption<Replica>,
+    /// Why the place is empty, or how its repair stands.
+    empty: Mutex<Option<String>>,
+    /// The turn to send its state to another node.
+    pub(crate) sending: Semaphore,
+    damages: AtomicU64,
+    repairs: AtomicU64,
+    /// The last scrub that this node led.
+    scrub: Mutex<Option<Scrub>>,
+}
+
+impl Slot {
+    /// A place that is empty so far.
+    pub(crate) fn new(number: u64, name: &str) -> Self {
+        Self {
+            number,
+            name: Arc::from(name),
+            replica: ArcSwapOption::empty(),
+            empty: Mutex::new(Some("it is being opened".to_owned())),
+            sending: Semaphore::new(1),
+            damages: AtomicU64::new(0),
+            repairs: AtomicU64::new(0),
+            scrub: Mutex::default(),
+        }
+    }
+
+    /// The replica, if it is there.
+    pub(crate) fn get(&self) -> Option<Arc<Replica>> {
+        self.replica.load_full()
+    }
+
+    /// The replica, or that it has stopped.
+    pub(crate) fn take_part(&self) -> Result<Arc<Replica>, Error> {
+        self.get().ok_or_else(|| {
+            let reason = self.stopped().unwrap_or_default();
+            tracing::debug!(cell = %self.name, reason, "a request met a replica that is not there");
+            error::away()
+        })
+    }
+
+    /// Why the replica serves nothing, where it does not.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        match self.get() {
+            Some(replica) => replica.group.stopped().or_else(|| replica.store.damaged()),
+            None => self.lock().clone(),
+        }
+    }
+
+    /// Whether the replica is on its way back.
+    pub(crate) fn repairing(&self) -> bool {
+        self.get().is_none()
+    }
+
+    /// Puts a replica in.
+    pub(crate) fn fill(&self, replica: Replica) {
+        *self.lock() = None;
+        self.replica.store(Some(Arc::new(replica)));
+    }
+
+    /// Takes the replica out, if it is there, and says why.
+    pub(crate) fn clear(&self, why: &str) {
+        *self.lock() = Some(format!("{REPAIRING}: {why}"));
+        self.replica.store(None);
+    }
+
+    /// Damage was found.
+    pub(crate) fn count_damage(&self) {
+        self.damages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The replica was rebuilt.
+    pub(crate) fn count_repair(&self) {
+        self.repairs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often damage was found, and the replica was rebuilt, since the node started.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [&self.damages, &self.repairs].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// A scrub begins that this node leads; the one that is at work, if there is one.
+    pub(crate) fn scrub_started(&self, scrub: &Scrub) -> Option<Scrub> {
+        let mut last = self.scrubs();
+        if let Some(running) = last.as_ref().filter(|last| last.ended_at.is_none()) {
+            return Some(running.clone());
+        }
+        *last = Some(scrub.clone());
+        None
+    }
+
+    /// A scrub did not begin after all.
+    pub(crate) fn scrub_forgotten(&self, id: Uuid) {
+        self.scrubs().take_if(|last| last.id.0 == id);
+    }
+
+    /// Changes what is known of a scrub.
+    pub(crate) fn scrub_told(&self, id: Uuid, change: impl FnOnce(&mut Scrub)) {
+        if let Some(scrub) = self.scrubs().as_mut().filter(|last| last.id.0 == id) {
+            change(scrub);
+        }
+    }
+
+    /// The last scrub that this node led.
+    pub(crate) fn scrub(&self) -> Option<Scrub> {
+        self.scrubs().clone()
+    }
+
+    fn scrubs(&self) -> std::sync::MutexGuard<'_, Option<Scrub>> {
+        self.scrub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.empty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A replica that this node does not have.
+pub(crate) fn no_replica() -> Error {
+    Error::new(Code::NotLeader, "this node has no replica of the tenant's cell")
+}

@@ -1,0 +1,81 @@
+//! One group of a node is closed and opened again over the state of another replica, while all else goes on.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use common::{Cluster, Counter, DEADLINE, Disk};
+use raft::{Error, GroupId, NodeId};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_group_goes_on_with_its_own_vote_over_the_state_of_another() {
+    let mut cluster = Cluster::started(3, &[1, 2]).await;
+    let leader = cluster.leader(1).await;
+    let follower = (1..=3).find(|id| *id != leader).unwrap();
+    for number in 1..=50u64 {
+        cluster.propose(1, number).await;
+    }
+    let closed = cluster.group(follower, 1);
+    let host = cluster.node(follower).host.clone().unwrap();
+    host.close_group(&closed).await.unwrap();
+    assert!(closed.stopped().is_some());
+    assert!(matches!(
+        closed.propose(vec![0; 8].into()).await,
+        Err(raft::ProposeError::Stopped(_))
+    ));
+    cluster.propose(2, 7).await;
+    for number in 1..=50u64 {
+        cluster.propose(1, number).await;
+    }
+    let state = cluster.machine(leader, 1).state.lock().unwrap().clone();
+    let machine = Counter::open(&Disk::new(state.into()));
+    let (again, opened) = (host.clone(), Arc::clone(&machine));
+    let group = tokio::task::spawn_blocking(move || again.open_group(GroupId(1), opened))
+        .await
+        .unwrap()
+        .unwrap();
+    let node = cluster.node(follower);
+    node.groups.insert(1, group);
+    node.machines.insert(1, Arc::clone(&machine));
+    for number in 1..=50u64 {
+        cluster.propose(1, number).await;
+    }
+    cluster.converged(1).await;
+
+    // Two of three are left, so that nothing is committed without it.
+    let other = (1..=3).find(|id| *id != leader && *id != follower).unwrap();
+    cluster.stop(other).await;
+    cluster.propose(1, 1_000).await;
+    let state = cluster.converged(1).await;
+    assert_eq!((state.entries, machine.total()), (151, state.total));
+    assert_eq!(cluster.group(follower, 1).status().voters, [1, 2, 3].map(NodeId));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_not_opened_over_a_machine_that_its_log_has_left_behind() {
+    let mut cluster = Cluster::started(1, &[1]).await;
+    cluster.machine(1, 1).eager.store(true, std::sync::atomic::Ordering::Relaxed);
+    let payload = vec![0; 4 << 20];
+    let host = cluster.node(1).host.clone().unwrap();
+    let group = cluster.group(1, 1);
+    let deadline = Instant::now() + DEADLINE;
+    while host.purged(GroupId(1)) == 0 {
+        assert!(Instant::now() < deadline, "the log was never purged");
+        group.propose(payload.clone().into()).await.unwrap();
+    }
+    host.close_group(&group).await.unwrap();
+    let purged = host.purged(GroupId(1));
+    let again = host.clone();
+    let refused = tokio::task::spawn_blocking(move || again.open_group(GroupId(1), Counter::open(&Disk::default()))).await;
+    match refused.unwrap() {
+        Err(Error::Behind {
+            applied: 0,
+            purged: upto,
+            ..
+        }) => assert_eq!(upto, purged),
+        other => panic!("{other:?}"),
+    }
+    assert!(host.logged_groups().contains(&GroupId(1)), "nothing of the log is lost by it");
+}
