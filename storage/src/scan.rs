@@ -159,7 +159,8 @@ impl Iterator for Scan {
     type Item = Result<(Key, Bytes), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let failure = self.failure.take().or_else(|| self.health.readable().err());
+        let known = || self.health.readable().err().filter(|_| !self.layers.is_empty());
+        let failure = self.failure.take().or_else(known);
         let stepped = failure.map_or_else(|| self.step(), Err);
         if stepped.is_err() {
             self.layers.clear();

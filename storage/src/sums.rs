@@ -60,11 +60,11 @@ impl Sums {
     pub(crate) fn decode(group: u64, bytes: &[u8]) -> io::Result<Sums> {
         let (head, rest) = bytes.split_at(SUMS_AT);
         if bytes.iter().any(|byte| *byte != 0) {
+            let whole = head[12..] == crc32c::crc32c(&head[..12]).to_le_bytes();
             let format = head[MAGIC.len()];
-            if head[..MAGIC.len()] == *MAGIC && format > FORMAT {
-                return Err(io::Error::other(format!(
-                    "checksums of format {format}: written by a newer version"
-                )));
+            if whole && head[..MAGIC.len()] == *MAGIC && format > FORMAT {
+                let newer = format!("checksums of format {format}: written by a newer version");
+                return Err(io::Error::other(newer));
             }
             if head != Sums::head(group) {
                 return Err(damaged(format!("the checksums of group {group} are not what they should be")));
@@ -187,7 +187,7 @@ mod tests {
         sums.set(0, 0x0403_0201);
         sums.set(1019, sum(b"block"));
         let bytes = sums.take_changes(3).unwrap();
-        assert_eq!(bytes[..20], *b"CNSUMS\0\x01\x03\0\0\0\x72\x63\x5c\xc2\x01\x02\x03\x04");
+        assert_eq!(bytes[..20], *b"CNSUMS\0\x01\x03\0\0\0\x47\x9d\x81\xec\x01\x02\x03\x04");
         let mut again = Sums::decode(3, &bytes).unwrap();
         assert!(again.is_right(1019, b"block") && !again.is_right(1019, b"black") && again.is_right(7, b"never written"));
         assert!(again.is_touched(1019) && !again.is_touched(7) && !again.is_touched(0));

@@ -3,8 +3,8 @@
 use crate::key::{Field, push_hex};
 use crate::{
     CollectionName, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid, Element, Event, Idempotency,
-    IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, Level, Operation, OperatorToken, Record, ReferenceEntry,
-    Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
+    IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record,
+    ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -102,6 +102,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(DirectoryTenantUid { space, uid: 11 }),
         shown(OperatorToken { space, hash }),
         shown(DirectoryCell { space, cell: 12 }),
+        shown(LastScrub { space }),
         shown(Level { space }),
     ]
 }
@@ -129,6 +130,7 @@ fn golden_bytes() -> Vec<String> {
         "51000000000000000b".to_owned(),
         format!("52{b}"),
         "53000000000000000c".to_owned(),
+        "54".to_owned(),
         "58".to_owned(),
     ]
 }
@@ -158,6 +160,7 @@ fn golden_texts() -> Vec<String> {
         "directory_tenant_uid space=258 uid=11".to_owned(),
         format!("operator_token space=258 hash={b}"),
         "directory_cell space=258 cell=12".to_owned(),
+        "last_scrub space=258".to_owned(),
         "level space=258".to_owned(),
     ]
 }

@@ -14,6 +14,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::buffered::{Backend, Buffered};
+use crate::disk::Disk;
+use crate::ground::STORE_FORMAT;
+use crate::progress::Progress;
+use crate::value;
 use crate::{Bytes, Direction, Event, Key, KeyRange, Mark, Options, Snapshot, Space, Store};
 use sim::SimDisk;
 
@@ -32,6 +37,28 @@ fn options() -> Options {
 
 fn open(disk: &SimDisk) -> Store {
     Store::open_on(Arc::new(disk.clone()), options()).unwrap()
+}
+
+/// Makes a store's file as the first version did, without checksums of blocks: what protects it are those of the values.
+fn without_checksums(disk: &SimDisk) {
+    let file = disk.open("store.redb").unwrap();
+    let backend = Backend(Arc::new(Buffered::new(file, Arc::default())));
+    let database = redb::Database::builder().create_with_backend(backend).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let table = |name| redb::TableDefinition::<&[u8], &[u8]>::new(name);
+    transaction.open_table(table("data")).unwrap();
+    for (name, row) in [
+        (&b"format"[..], STORE_FORMAT.to_be_bytes().to_vec()),
+        (&b"progress"[..], Progress::default().encode()),
+    ] {
+        let mut wrapped = Vec::new();
+        value::wrap(name, &row, &mut wrapped);
+        let mut meta = transaction.open_table(table("meta")).unwrap();
+        meta.insert(name, wrapped.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    disk.sync_dir().unwrap();
 }
 
 fn mark(index: u64) -> Mark {
