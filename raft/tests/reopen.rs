@@ -57,6 +57,7 @@ async fn a_closed_group_goes_on_with_its_own_vote_over_the_state_of_another() {
 async fn a_group_is_not_opened_over_a_machine_that_its_log_has_left_behind() {
     let mut cluster = Cluster::started(1, &[1]).await;
     cluster.machine(1, 1).eager.store(true, std::sync::atomic::Ordering::Relaxed);
+    cluster.leader(1).await;
     let payload = vec![0; 4 << 20];
     let host = cluster.node(1).host.clone().unwrap();
     let group = cluster.group(1, 1);
