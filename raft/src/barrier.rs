@@ -5,7 +5,7 @@
 //! follower asks the leader for it, and does the same sharing here: reads that arrive while a round is under way join the next one,
 //! never the one under way, which may have been answered before they began.
 
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -39,11 +39,15 @@ impl Barrier {
     }
 }
 
-/// Runs the rounds of a group, as long as its replica lives.
-pub(crate) async fn run(replica: Arc<Replica>, mut queue: BarrierQueue) {
+/// Runs the rounds of a group, as long as its replica lives: it does not hold it, or a group that was closed would stay for ever, with
+/// its machine.
+pub(crate) async fn run(replica: Weak<Replica>, mut queue: BarrierQueue) {
     let mut round = Vec::with_capacity(64);
     while queue.0.recv_many(&mut round, BARRIER_WAITERS_MAX).await > 0 {
-        let index = ask_leader(&replica).await;
+        let index = match replica.upgrade() {
+            Some(replica) => ask_leader(&replica).await,
+            None => None,
+        };
         for waiter in round.drain(..) {
             let _ = waiter.send(index);
         }

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::{Cluster, Counter, DEADLINE, Disk};
+use common::{Cluster, Counter, DEADLINE, Disk, eventually};
 use raft::{Error, GroupId, NodeId};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,6 +25,11 @@ async fn a_closed_group_goes_on_with_its_own_vote_over_the_state_of_another() {
         closed.propose(vec![0; 8].into()).await,
         Err(raft::ProposeError::Stopped(_))
     ));
+    let old = Arc::downgrade(&cluster.machine(follower, 1));
+    cluster.node(follower).machines.remove(&1);
+    cluster.node(follower).groups.remove(&1);
+    drop(closed);
+    eventually("its machine is let go", || old.upgrade().is_none().then_some(())).await;
     cluster.propose(2, 7).await;
     for number in 1..=50u64 {
         cluster.propose(1, number).await;

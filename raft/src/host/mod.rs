@@ -225,7 +225,7 @@ impl HostInner {
         }
         let lease = Duration::from_millis(self.timing.election_max_ms);
         tokio::spawn(keeper::run(Arc::clone(&replica), lease));
-        tokio::spawn(barrier::run(Arc::clone(&replica), waiting));
+        tokio::spawn(barrier::run(Arc::downgrade(&replica), waiting));
         Ok(replica)
     }
 }

@@ -108,7 +108,8 @@ fn of_200_flipped_bits_none_is_served_and_those_in_use_are_found_by_one_scrub() 
         }
     }
     let counted = format!("{opened} at opening, {read} by reading, {scrubbed} by a scrub, {unused} unused");
-    assert!(opened > 10 && read > 50 && scrubbed > 0 && unused < 100, "{counted}");
+    // redb itself reads every page when it opens, but only where its own assertions are on.
+    assert!(opened > 0 && opened + read > 80 && scrubbed > 0 && unused < 100, "{counted}");
 }
 
 #[test]
