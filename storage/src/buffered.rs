@@ -7,7 +7,9 @@
 //!
 //! Reads see what is remembered. While a sync is under way, what it writes is still answered from memory.
 //!
-//! A failed write or sync is final: every call after it fails with the same reason, and nothing is ever tried again.
+//! A write that finds no room on the disk waits for room, unless the store is going: it has changed nothing that anybody relies on,
+//! and what waits is only the flush. Any other failure of a write, and every failure of a sync, is final: every call after it fails
+//! with the same reason, and nothing is tried again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -72,6 +74,25 @@ impl Buffered {
         })
     }
 
+    fn write_with_room(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut told = false;
+        loop {
+            match self.file.write_at(offset, data) {
+                Err(error) if no_room(&error) && self.pace.wait_for_room() => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%error, "a flush waits for room on the disk");
+                    }
+                }
+                written => {
+                    if told && written.is_ok() {
+                        tracing::info!("there is room on the disk again: the flush goes on");
+                    }
+                    return written;
+                }
+            }
+        }
+    }
+
     fn write_out(&self, extents: &Extents) -> io::Result<()> {
         let pieces = extents.pieces();
         let rest = self.pace.share(pieces.len());
@@ -86,7 +107,7 @@ impl Buffered {
                     joined.as_slice()
                 }
             };
-            self.file.write_at(piece.offset, data)?;
+            self.write_with_room(piece.offset, data)?;
             let len = data.len() as u64;
             self.file.start_writeback(piece.offset, len)?;
             if let Some((offset, len)) = before.replace((piece.offset, len)) {
@@ -100,6 +121,11 @@ impl Buffered {
         }
         self.file.sync_data()
     }
+}
+
+/// Whether more room would have helped.
+fn no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The backend that redb owns; the store keeps the other handle.

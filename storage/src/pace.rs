@@ -16,6 +16,9 @@ const MAX_FLUSH_REST: Duration = Duration::from_secs(10);
 /// Longest single rest; short ones keep the disk's queue short without a burst after them.
 const MAX_REST: Duration = Duration::from_millis(50);
 
+/// How soon a write that found no room on the disk is tried again.
+const ROOM_AGAIN: Duration = Duration::from_millis(200);
+
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopwatch(Instant);
@@ -43,6 +46,8 @@ struct PaceState {
     budget: Duration,
     /// Nobody rests while this is set.
     hurry: bool,
+    /// Nobody waits for room on the disk any more.
+    leaving: bool,
 }
 
 impl Pace {
@@ -68,6 +73,22 @@ impl Pace {
                 .wait_timeout_while(state, time, |state| !state.hurry)
                 .unwrap_or_else(PoisonError::into_inner),
         );
+    }
+
+    /// Waits a little for room on the disk. False: the store is going, and nobody waits any more.
+    pub(crate) fn wait_for_room(&self) -> bool {
+        let state = self.lock();
+        let (state, _) = self
+            .wake
+            .wait_timeout_while(state, ROOM_AGAIN, |state| !state.leaving)
+            .unwrap_or_else(PoisonError::into_inner);
+        !state.leaving
+    }
+
+    /// The store is going: what finds no room from now on fails.
+    pub(crate) fn leave(&self) {
+        self.lock().leaving = true;
+        self.wake.notify_all();
     }
 
     /// Sets or ends the hurry.

@@ -237,9 +237,11 @@ impl Store {
         }
     }
 
-    /// Makes everything durable and stops the flush thread. Other handles can still read, but begin no batch any more.
+    /// Makes everything durable and stops the flush thread. Other handles can still read, but begin no batch any more. Fails with `Io`
+    /// where the disk has no room for it.
     pub fn close(self) -> Result<(), Error> {
         self.inner.lock().closed = true;
+        self.inner.pace.leave();
         let persisted = self.inner.persist().map(drop);
         self._flusher.stop();
         persisted
@@ -277,6 +279,7 @@ impl Flusher {
     fn stop(&self) {
         self.inner.lock().stopping = true;
         self.inner.pace.hurry(true);
+        self.inner.pace.leave();
         self.inner.changed.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {

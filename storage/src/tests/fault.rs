@@ -64,17 +64,40 @@ fn a_batch_that_is_open_when_the_store_halts_cannot_commit() {
 }
 
 #[test]
-fn a_full_disk_halts_and_says_so_and_the_durable_state_is_whole() {
+fn a_flush_waits_for_room_on_a_full_disk_and_the_store_serves_meanwhile() {
     let disk = SimDisk::default();
     let store = open(&disk);
     write(&store, 1, 1, &[(1, Some("x"))]);
     store.persist().unwrap();
     disk.set_full(true);
     write(&store, 2, 1, &[(2, Some("y"))]);
-    assert!(store.persist().is_err());
-    let reason = store.halted().unwrap();
-    assert!(reason.starts_with("no space left on the device"), "{reason}");
-    drop(store);
+    let waiting = std::thread::spawn({
+        let store = store.clone();
+        move || store.persist()
+    });
+    disk.wait_for_refused_write();
+    write(&store, 3, 1, &[(3, Some("z"))]);
+    assert_eq!(contents(&store.begin_read()).len(), 3);
+    assert!(store.halted().is_none() && !waiting.is_finished());
+    disk.set_full(false);
+    waiting.join().unwrap().unwrap();
+    store.close().unwrap();
+    assert_eq!(open(&disk).mark(), mark(3));
+}
+
+#[test]
+fn a_store_that_closes_on_a_full_disk_says_so_and_the_durable_state_is_whole() {
+    let disk = SimDisk::default();
+    let store = open(&disk);
+    write(&store, 1, 1, &[(1, Some("x"))]);
+    store.persist().unwrap();
+    disk.set_full(true);
+    write(&store, 2, 1, &[(2, Some("y"))]);
+    let error = store.close().unwrap_err().to_string();
+    assert!(
+        error.contains("no storage space") || error.contains("no space left"),
+        "{error}"
+    );
     disk.set_full(false);
     let store = open(&disk);
     assert_eq!(store.mark(), mark(1));

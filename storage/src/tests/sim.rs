@@ -64,6 +64,8 @@ struct State {
     /// The count at which a sync fails once, and nothing else does.
     fail_sync_at: Option<u64>,
     full: bool,
+    /// Writes that found no space.
+    refused: u64,
     /// Syncs wait while this is set.
     held: bool,
     /// Syncs that wait now.
@@ -104,6 +106,15 @@ impl SimDisk {
     /// From now on, whether writes fail for lack of space.
     pub(crate) fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// Waits until a write has failed for lack of space.
+    pub(crate) fn wait_for_refused_write(&self) {
+        let waited = self
+            .0
+            .1
+            .wait_timeout_while(self.lock(), Duration::from_secs(60), |state| state.refused == 0);
+        assert!(!waited.unwrap().1.timed_out(), "no write was refused");
     }
 
     /// From now on syncs wait, until `release`.
@@ -280,6 +291,8 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.disk.change()?;
         if state.full {
+            state.refused += 1;
+            self.disk.0.1.notify_all();
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let contents = &mut state.files[self.file];
