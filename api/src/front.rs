@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::ALLOW;
+use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -24,7 +24,7 @@ use crate::read::{RequestBody, Room};
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, probes};
-use crate::server::{Phases, ServerConfig};
+use crate::server::{Phase, Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
 use crate::trace::Trace;
 use crate::{gate, headers, ingress};
@@ -130,6 +130,10 @@ impl Front {
         headers::mark(reply.headers_mut(), trace, &timing, took);
         if self.config.open_cors {
             headers::open_cors(&mut reply);
+        }
+        if origin == Origin::Client && self.phases.now() >= Phase::Notice {
+            // The next request would find the connection closed while it is on its way: let the client go while all is well.
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         reply
     }

@@ -48,7 +48,9 @@ impl Field<'_> {
     pub fn pick(&self, whom: Whom) -> Result<Vec<usize>> {
         let mut nodes = match whom {
             Whom::Leader => {
-                let known = rig::cluster::poll(LEADER_WITHIN, || self.controls.leader().is_some());
+                // The observer may not have noticed yet that whom it saw lead is dead.
+                let leads = || self.controls.leader().is_some_and(|place| self.runs(place));
+                let known = rig::cluster::poll(LEADER_WITHIN, leads);
                 ensure!(known, "nobody was seen to lead within {LEADER_WITHIN:?}");
                 self.controls.leader().into_iter().collect()
             }
@@ -63,6 +65,16 @@ impl Field<'_> {
     /// The one node that a step means.
     pub fn pick_one(&self, whom: Whom) -> Result<usize> {
         self.pick(whom)?.first().copied().context("nobody was drawn")
+    }
+
+    /// The one that a fault of the network means: where that one is down, the next that runs, for no byte goes to or from a dead node.
+    pub fn pick_connected(&self, whom: Whom) -> Result<usize> {
+        let drawn = self.pick_one(whom)?;
+        let nodes = self.network.nodes();
+        let mut from_drawn = (0..nodes).map(|step| (drawn + step) % nodes);
+        let running = from_drawn.find(|place| !self.lost.contains(place) && self.runs(*place));
+        // With all of them down it hits those that come back.
+        Ok(running.unwrap_or(drawn))
     }
 
     /// The other nodes.

@@ -7,7 +7,8 @@
 //! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
 //! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
 //! [`liveness`] says what must come back; [`readback`] reads everything; [`judge`] says what it amounts to; [`report`] shows it.
-//! [`run`] is all of that in order, and [`campaign`] many of it.
+//! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
+//! against known bugs. [`measure`] uses the same faults to put figures on what clients notice.
 //!
 //! Invariants: black box, like all of `chaos`: nothing here imports the platform's crates but `api`. An operation whose outcome
 //! is not known stays unknown for ever. Nothing that a run mounts or starts outlives it.
@@ -17,10 +18,12 @@ pub mod disks;
 pub mod ending;
 pub mod faults;
 pub mod field;
+pub mod gate;
 pub mod history;
 pub mod invariants;
 pub mod judge;
 pub mod liveness;
+pub mod measure;
 pub mod plan;
 pub mod proxy;
 pub mod readback;

@@ -23,17 +23,23 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// Waits for nodes and leaders, then writes on every node. Returns the names of the nodes that take part.
 pub async fn require(field: &mut Field<'_>, workspaces: &[Workspace]) -> Result<Vec<String>> {
     let deadline = Instant::now() + WITHIN;
+    let live = settle(field, deadline)?;
+    for name in &live {
+        for workspace in workspaces {
+            write(field, name, workspace, deadline).await?;
+        }
+    }
+    Ok(live)
+}
+
+/// Waits until every node is ready and all name one leader a group. Returns the names of the nodes that take part.
+pub fn settle(field: &mut Field<'_>, deadline: Instant) -> Result<Vec<String>> {
     leave_out_damaged(field)?;
     let live = live(field);
     for name in &live {
         field.cluster.wait_ready(name, left(deadline))?;
     }
     leaders(field, &live, deadline)?;
-    for name in &live {
-        for workspace in workspaces {
-            write(field, name, workspace, deadline).await?;
-        }
-    }
     Ok(live)
 }
 

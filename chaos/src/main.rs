@@ -2,127 +2,47 @@
 //!
 //! Exit codes: 0 green, 1 violated or INVALID, 2 wrong usage.
 
-use std::path::PathBuf;
+mod cli;
+
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chaos::faults::{self, Coverage};
+use chaos::measure::{elections, failover, overload};
 use chaos::report::verdict_word;
 use chaos::run::{self, Options};
 use chaos::verdict::Verdict;
-use chaos::{campaign, disks, invariants, report, stop};
-use clap::{Args, Parser, Subcommand};
+use chaos::{campaign, disks, gate, invariants, report, stop};
+use clap::Parser;
 
-/// Prove that nothing is lost: real nodes, real faults, every answer checked
-#[derive(Parser)]
-#[command(
-    name = "cloudnest-chaos",
-    after_help = "Examples:\n  cloudnest-chaos run --seed 1\n  cloudnest-chaos run --seed 7 --faults kill,pause --seconds 30\n  cloudnest-chaos campaign --seeds 1..200 --out campaign\n\nThe program under test is `cloudnest` beside this one, or what --binary or CLOUDNEST_BIN names."
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// One run of one seed, with its report
-    Run {
-        #[command(flatten)]
-        what: What,
-        /// The seed
-        #[arg(long)]
-        seed: u64,
-    },
-    /// The same as run: what a REPRODUCE line says
-    Reproduce {
-        #[command(flatten)]
-        what: What,
-        /// The seed
-        #[arg(long)]
-        seed: u64,
-    },
-    /// All faults, whether this machine can do them, and all invariants
-    List,
-    /// Many seeds; goes on where it was interrupted
-    Campaign {
-        #[command(flatten)]
-        what: What,
-        /// The first and the last seed
-        #[arg(long, value_name = "A..B", value_parser = seeds)]
-        seeds: (u64, u64),
-    },
-}
-
-#[derive(Args)]
-struct What {
-    /// How long the load runs
-    #[arg(long, default_value_t = 20)]
-    seconds: u64,
-    /// The same in minutes
-    #[arg(long, conflicts_with = "seconds")]
-    minutes: Option<u64>,
-    /// Only these faults
-    #[arg(long, value_delimiter = ',')]
-    faults: Option<Vec<String>>,
-    /// The program under test
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
-    /// Where the report goes
-    #[arg(long, value_name = "DIR", default_value = "chaos-out")]
-    out: PathBuf,
-    /// Put a bug back (CLOUDNEST_MUTANT), in a build with the feature `mutants`
-    #[arg(long, value_name = "NAME")]
-    mutant: Option<String>,
-}
-
-impl What {
-    fn options(&self, seed: u64) -> Result<Options> {
-        let binary = match &self.binary {
-            Some(binary) => binary.canonicalize().with_context(|| format!("find {}", binary.display()))?,
-            None => rig::binary::find()?,
-        };
-        let options = Options {
-            seed,
-            seconds: self.minutes.map_or(self.seconds, |minutes| minutes * 60).max(5),
-            faults: self.faults.clone(),
-            binary,
-            mutant: self.mutant.clone(),
-        };
-        options.choose()?;
-        Ok(options)
-    }
-}
-
-fn seeds(text: &str) -> Result<(u64, u64), String> {
-    let parse = || {
-        let (first, last) = text.split_once("..")?;
-        let range = (first.parse().ok()?, last.trim_start_matches('=').parse().ok()?);
-        (range.0 <= range.1).then_some(range)
-    };
-    parse().ok_or_else(|| format!("{text:?} is not a range of seeds: write 1..200"))
-}
+use cli::{Cli, Command, find};
 
 #[expect(clippy::print_stderr, reason = "a command line")]
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let (what, seed) = match &cli.command {
-        Command::List => return list(),
-        Command::Run { what, seed } | Command::Reproduce { what, seed } => (what, *seed),
-        Command::Campaign { what, seeds } => (what, seeds.0),
+    if matches!(cli.command, Command::List) {
+        return list();
+    }
+    // What is wrong with the question is told before anything starts.
+    let options = match &cli.command {
+        Command::Run { what, seed } | Command::Reproduce { what, seed } => what.options(*seed).map(Some),
+        Command::Campaign { what, seeds } => what.options(seeds.0).map(Some),
+        Command::Failover { faults, on, .. } => faults::named(faults).and_then(|_| find(on.binary.as_deref())).map(|_| None),
+        Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Elections { on, .. } => {
+            find(on.binary.as_deref()).map(|_| None)
+        }
+        Command::List => Ok(None),
     };
-    let options = match what.options(seed) {
+    let options = match options {
         Ok(options) => options,
         Err(error) => {
             eprintln!("error: {error:#}");
             return ExitCode::from(2);
         }
     };
-    let done = stop::listen().and_then(|()| match &cli.command {
-        Command::Campaign { seeds, .. } => many(&options, *seeds, &what.out),
-        _ => one(&options, &what.out),
-    });
-    match done {
+    match stop::listen().and_then(|()| carry_out(&cli.command, options.as_ref())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -130,6 +50,53 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
+    match (command, options) {
+        (Command::Campaign { seeds, what }, Some(options)) => many(options, *seeds, &what.out),
+        (Command::Run { what, .. } | Command::Reproduce { what, .. }, Some(options)) => one(options, &what.out),
+        (
+            Command::Failover {
+                faults,
+                repetitions,
+                rate,
+                on,
+            },
+            _,
+        ) => {
+            let options = failover::Options {
+                binary: find(on.binary.as_deref())?,
+                faults: faults.clone(),
+                repetitions: *repetitions,
+                per_second: *rate,
+            };
+            let rows = failover::measure(&options)?;
+            show(&on.out, "failover", &failover::table(&rows, *rate), &rows)
+        }
+        (Command::Gate { bugs, seconds, on }, _) => hold(&find(on.binary.as_deref())?, *seconds, bugs, &on.out),
+        (Command::Overload { seconds, on }, _) => {
+            let row = overload::measure(find(on.binary.as_deref())?, *seconds)?;
+            show(&on.out, "overload", &overload::table(&row), &row)
+        }
+        (Command::Elections { minutes, on }, _) => {
+            let row = elections::measure(find(on.binary.as_deref())?, Duration::from_secs(minutes * 60))?;
+            show(&on.out, "elections", &elections::table(&row), &row)
+        }
+        _ => Ok(true),
+    }
+}
+
+/// Prints a table, and keeps it and its figures.
+#[expect(clippy::print_stdout, reason = "a command line")]
+fn show(out: &Path, name: &str, table: &str, figures: &impl serde::Serialize) -> Result<bool> {
+    println!("{table}");
+    std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
+    let write = |name: String, text: &str| std::fs::write(out.join(&name), text).with_context(|| format!("write {name}"));
+    write(format!("{name}.md"), table)?;
+    let figures = serde_json::to_string_pretty(figures).context("write the figures")?;
+    write(format!("{name}.json"), &figures)?;
+    Ok(true)
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
@@ -154,7 +121,7 @@ fn list() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn one(options: &Options, out: &std::path::Path) -> Result<bool> {
+fn one(options: &Options, out: &Path) -> Result<bool> {
     let done = run::run(options)?;
     report::write(out, &done)?;
     let account = &done.account;
@@ -196,7 +163,7 @@ fn explain(verdict: &Verdict, reproduce: &str) {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn many(options: &Options, (first, last): (u64, u64), out: &std::path::Path) -> Result<bool> {
+fn many(options: &Options, (first, last): (u64, u64), out: &Path) -> Result<bool> {
     let entries = campaign::run(options, first..=last, out, |entry| {
         println!(
             "seed {}: {} ({} acknowledged, {:.0} s, {})",
@@ -210,4 +177,24 @@ fn many(options: &Options, (first, last): (u64, u64), out: &std::path::Path) -> 
     })?;
     println!("{}", report::campaign(&entries));
     Ok(entries.iter().all(|entry| entry.verdict.is_green()))
+}
+
+#[expect(clippy::print_stdout, reason = "a command line")]
+fn hold(binary: &Path, seconds: u64, bugs: &[String], out: &Path) -> Result<bool> {
+    let all = gate::run(binary, seconds, bugs, out, |one| {
+        println!(
+            "{}: {} ({} seeds, {} INVALID, {:.0} s)",
+            one.bug,
+            if one.by.is_empty() {
+                "not found".to_owned()
+            } else {
+                one.by.join(", ")
+            },
+            one.seeds,
+            one.invalid,
+            one.seconds
+        );
+    })?;
+    println!("{}", gate::table(&all));
+    Ok(all.iter().all(gate::Outcome::is_right))
 }

@@ -8,9 +8,9 @@
 //! - [`Server::serve_forwarded`]: other nodes, over a stream that is already authenticated. Their requests were sent here on
 //!   purpose and are never sent on: one that is not for this node is answered with `not_leader`.
 //!
-//! Draining ([`Server::drain`]) has an order: `/readyz` turns to 503 while everything is still served, then no connection is
-//! accepted, then those of clients that are idle close and those at work close after their reply, and what is left at the
-//! deadline is cut. Connections of other nodes are served as usual until all clients have gone or the deadline has come, and
+//! Draining ([`Server::drain`]) has an order: `/readyz` turns to 503 while everything is still served, with replies that close
+//! their connection so that busy clients go elsewhere before anything is refused; then no connection is accepted, those of
+//! clients that are idle close, and what is left at the deadline is cut. Connections of other nodes are served as usual until all clients have gone or the deadline has come, and
 //! only then close as those of clients do: a node that has not heard yet that this one leaves gets a `not_leader`, with which it
 //! can try elsewhere, and not a broken connection, after which nobody knows what became of a write.
 //!

@@ -42,7 +42,19 @@ async fn readiness_goes_first_and_what_is_in_flight_is_finished() {
     });
     until("draining has begun", || node.server.is_draining()).await;
     assert_eq!(client.readyz().await.expect_err("not ready").status(), Some(503));
-    client.livez().await.expect("still served");
+    // Whoever asks is served, and told to ask elsewhere next, before connections are refused.
+    for _ in 0..2 {
+        let mut asking = TcpStream::connect(node.address).await.expect("a connection");
+        asking
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .expect("sent");
+        let reply = read_all(&mut asking).await;
+        assert!(
+            reply.starts_with("HTTP/1.1 200") && reply.contains("connection: close\r\n"),
+            "{reply}"
+        );
+    }
     let mut looks = tokio::time::interval(Duration::from_millis(5));
     let refused = async {
         while TcpStream::connect(node.address).await.is_ok() {

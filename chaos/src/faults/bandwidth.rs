@@ -32,7 +32,7 @@ impl Fault for Bandwidth {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let kib = 16 + step.dice % 240;
         let hold = super::watched(field, vec![node], format!("{kib} KiB/s"));
         for other in field.others(node) {

@@ -34,7 +34,7 @@ impl Fault for Delay {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let delay = Duration::from_millis(10 + step.dice % 110);
         let hold = super::watched(field, vec![node], format!("{} ms and up to as much again", delay.as_millis()));
         for other in field.others(node) {

@@ -8,7 +8,7 @@
 
 use std::process::Child;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
 use rig::random::Random;
 
 use crate::field::Field;
@@ -23,6 +23,7 @@ mod disk_stall;
 mod fd_limit;
 mod flip_bits;
 mod half_open;
+mod hand_over;
 mod kill;
 mod leader_cut_off;
 mod one_way;
@@ -181,7 +182,7 @@ fn reconnect(field: &Field<'_>, hold: &Hold) -> Result<String> {
         field.network.set_both(place, other, crate::proxy::Mode::Pass);
     }
     let met = touched(field, place).saturating_sub(hold.mark);
-    anyhow::ensure!(met > 0, "it met no connection and no byte");
+    ensure!(met > 0, "it met no connection and no byte");
     Ok(format!("met {met} connections or pieces"))
 }
 
@@ -201,10 +202,11 @@ pub fn any(random: &mut Random, nodes: usize) -> Whom {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Fault] {
-    static ALL: [&dyn Fault; 24] = [
+    static ALL: [&dyn Fault; 25] = [
         &kill::Kill,
         &restart_loop::RestartLoop,
         &pause::Pause,
+        &hand_over::HandOver,
         &partition::Partition,
         &one_way::OneWay,
         &partial::Partial,
@@ -233,6 +235,20 @@ pub fn all() -> &'static [&'static dyn Fault] {
 /// A fault by its name.
 pub fn find(name: &str) -> Option<&'static dyn Fault> {
     all().iter().copied().find(|fault| fault.name() == name)
+}
+
+/// Faults by their names; an error where there is none of a name, or where this machine cannot do it.
+pub fn named(names: &[String]) -> Result<Vec<&'static dyn Fault>> {
+    let mut chosen = Vec::new();
+    for name in names {
+        let fault = find(name).with_context(|| format!("there is no fault {name:?}; see `cloudnest-chaos list`"))?;
+        if let Coverage::NotCovered(reason) = fault.probe() {
+            bail!("{name} is NOT COVERED on this machine: {reason}");
+        }
+        chosen.push(fault);
+    }
+    ensure!(!chosen.is_empty(), "no fault is named");
+    Ok(chosen)
 }
 
 /// All that this machine can do.

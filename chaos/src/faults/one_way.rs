@@ -32,7 +32,7 @@ impl Fault for OneWay {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let is_mute = step.dice.is_multiple_of(2);
         let said = if is_mute {
             "mute: what it sends is lost"

@@ -32,7 +32,7 @@ impl Fault for Partial {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let others = field.others(node);
         // The remainder of a length fits.
         let other = others[(step.dice % others.len() as u64) as usize];

@@ -32,7 +32,7 @@ impl Fault for Partition {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let mode = if step.dice.is_multiple_of(2) {
             Mode::Cut
         } else {

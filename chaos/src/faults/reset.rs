@@ -31,7 +31,7 @@ impl Fault for Reset {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let node = field.pick_connected(step.whom)?;
         let hold = super::watched(field, vec![node], "reset");
         for other in field.others(node) {
             field.network.reset(node, other);

@@ -18,6 +18,8 @@ use crate::plan::Step;
 
 /// How long strace may take to attach to all threads of a node.
 const ATTACHED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a quiet node may take to make the call.
+const FIRES_WITHIN: Duration = Duration::from_secs(2);
 /// How long a node that was lied to is watched for whether it refuses to start.
 const REFUSES_WITHIN: Duration = Duration::from_secs(3);
 const STRACE: &str = "/usr/bin/strace";
@@ -103,7 +105,10 @@ impl Fault for Syscalls {
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
-        let node = field.pick_one(step.whom)?;
+        let drawn = field.pick_one(step.whom)?;
+        // Whoever is cut off has nothing to write.
+        let busy = |node: &usize| field.runs(*node) && field.network.is_connected(*node);
+        let node = std::iter::once(drawn).chain(field.others(drawn)).find(busy).unwrap_or(drawn);
         let pid = field.cluster.pid(&field.name(node))?;
         let out = Self::trace(field);
         let _ = std::fs::remove_file(&out);
@@ -126,14 +131,19 @@ impl Fault for Syscalls {
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
         let node = hold.nodes[0];
+        let trace = Self::trace(field);
+        let injected = || {
+            let seen = std::fs::read_to_string(&trace).unwrap_or_default();
+            seen.matches("(INJECTED)").count()
+        };
+        poll(FIRES_WITHIN, || injected() > 0 || !field.runs(node));
         if self.lies {
             field.disks.get(node).context("find its disk")?.cut()?;
         }
         let ended = !field.runs(node);
         field.kill_running(&[node])?;
         hold.children.end();
-        let seen = std::fs::read_to_string(Self::trace(field)).unwrap_or_default();
-        let injected = seen.matches("(INJECTED)").count();
+        let injected = injected();
         if self.lies {
             let disk = field.disks.get_mut(node).context("find its disk")?;
             disk.unmount()?;

@@ -145,6 +145,15 @@ impl Network {
         }
     }
 
+    /// Whether bytes go both ways between a node and some other.
+    pub fn is_connected(&self, node: usize) -> bool {
+        let passes = |from: usize, to: usize| {
+            let way = self.ways.get(&(from, to));
+            way.is_some_and(|way| !matches!(way.mode(), Mode::Cut | Mode::Swallow | Mode::Stall))
+        };
+        (0..self.nodes).any(|other| passes(node, other) && passes(other, node))
+    }
+
     /// How often something was done to bytes or connections between these two: what tells a fault that met traffic from one that
     /// nobody noticed.
     pub fn touched(&self, one: usize, other: usize) -> u64 {

@@ -15,9 +15,10 @@ use serde::Serialize;
 pub use figures::{Figures, Second};
 pub use markdown::{campaign, verdict_word};
 
+use crate::invariants::linearizability::{self, lines};
 use crate::run::Done;
 
-/// Writes `report.html`, `report.md`, `run.json`, `history.jsonl` and `ending.json`.
+/// Writes `report.html`, `report.md`, `run.json`, `history.jsonl`, `registers.edn` and `ending.json`.
 pub fn write(directory: &Path, done: &Done) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     let figures = Figures::of(&done.account, &done.history);
@@ -42,7 +43,16 @@ pub fn write(directory: &Path, done: &Done) -> Result<()> {
     for operation in &done.history.operations {
         line(&mut file, operation)?;
     }
-    file.flush().context("write a history")
+    file.flush().context("write a history")?;
+    registers(&directory.join("registers.edn"), done)
+}
+
+/// The registers' operations with what was read back last, for checkers of other people.
+fn registers(path: &Path, done: &Done) -> Result<()> {
+    let mut file = BufWriter::new(File::create(path).with_context(|| format!("make {}", path.display()))?);
+    lines::write(&linearizability::closed(&done.history, &done.ending), &mut file)
+        .and_then(|()| file.flush())
+        .with_context(|| format!("write {}", path.display()))
 }
 
 fn line(file: &mut impl Write, value: &impl Serialize) -> Result<()> {

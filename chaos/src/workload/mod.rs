@@ -18,6 +18,7 @@ mod list;
 mod number;
 mod observer;
 mod once;
+mod pulse;
 mod register;
 mod tenants;
 
@@ -28,6 +29,8 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 
 pub use controls::{Controls, Seen};
+pub(crate) use observer::observe;
+pub use pulse::{Beat, Pulse};
 pub use tenants::{Workspace, prepare};
 
 use client::Client;

@@ -19,7 +19,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Observes until the load ends.
-pub(super) async fn observe(nodes: Vec<SocketAddr>, token: String, controls: Arc<Controls>) {
+pub(crate) async fn observe(nodes: Vec<SocketAddr>, token: String, controls: Arc<Controls>) {
     let mut connections: Vec<Option<Connection>> = nodes.iter().map(|_| None).collect();
     let mut names: Vec<String> = Vec::new();
     while !controls.is_stopped() {
