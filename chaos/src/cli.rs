@@ -78,6 +78,17 @@ pub(crate) enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Bits of one replica's store flipped one after the other: is each found, and the replica rebuilt?
+    Flips {
+        /// How many
+        #[arg(long, default_value_t = 200)]
+        flips: u64,
+        /// Where they lie
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        on: On,
+    },
     /// Imports as fast as they go, and who becomes leader meanwhile: nobody should
     Elections {
         /// How long

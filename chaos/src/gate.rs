@@ -39,7 +39,10 @@ const BUGS: [Bug; 33] = [
     ("vote-not-persisted", &["restart-loop", "kill"]),
     ("commit-without-quorum", &["leader-cut-off", "partition", "kill"]),
     ("read-without-barrier", &[]),
-    ("unknown-called-not-applied", &["leader-cut-off", "pause", "kill"]),
+    (
+        "unknown-called-not-applied",
+        &["one-way", "half-open", "pause", "leader-cut-off"],
+    ),
     ("wiped-node-welcome", &["wiped-node"]),
     ("torn-tail-accepted", &["torn-write"]),
     ("purge-past-durable", KILLS),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chaos::faults::{self, Coverage};
-use chaos::measure::{elections, failover, overload};
+use chaos::measure::{elections, failover, flips, overload};
 use chaos::report::verdict_word;
 use chaos::run::{self, Options};
 use chaos::verdict::Verdict;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         Command::Run { what, seed } | Command::Reproduce { what, seed } => what.options(*seed).map(Some),
         Command::Campaign { what, seeds } => what.options(seeds.0).map(Some),
         Command::Failover { faults, on, .. } => faults::named(faults).and_then(|_| find(on.binary.as_deref())).map(|_| None),
-        Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Elections { on, .. } => {
+        Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Flips { on, .. } | Command::Elections { on, .. } => {
             find(on.binary.as_deref()).map(|_| None)
         }
         Command::List => Ok(None),
@@ -78,6 +78,10 @@ fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
         (Command::Overload { seconds, on }, _) => {
             let row = overload::measure(find(on.binary.as_deref())?, *seconds)?;
             show(&on.out, "overload", &overload::table(&row), &row)
+        }
+        (Command::Flips { flips, seed, on }, _) => {
+            let row = flips::measure(find(on.binary.as_deref())?, *flips, *seed)?;
+            show(&on.out, "flips", &flips::table(&row), &row)
         }
         (Command::Elections { minutes, on }, _) => {
             let row = elections::measure(find(on.binary.as_deref())?, Duration::from_secs(minutes * 60))?;

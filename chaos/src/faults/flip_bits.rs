@@ -81,7 +81,7 @@ impl Fault for FlipBits {
 }
 
 /// Files with data: what is written for people, secrets and locks are left out.
-pub(super) fn data_files(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn data_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let (mut found, mut open) = (Vec::new(), vec![directory.to_path_buf()]);
     while let Some(path) = open.pop() {
         for entry in std::fs::read_dir(&path).with_context(|| format!("list {}", path.display()))? {
@@ -98,15 +98,24 @@ pub(super) fn data_files(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Flips one bit where there is something; false: there is nothing.
+pub(crate) fn flip_one(path: &Path, random: &mut Random) -> Result<bool> {
+    Ok(flip_bits(path, random, 1)? == 1)
+}
+
 /// Flips some bits where there is something; returns how many.
 fn flip(path: &Path, random: &mut Random) -> Result<u64> {
+    let wanted = 1 + random.below(BITS);
+    flip_bits(path, random, wanted)
+}
+
+fn flip_bits(path: &Path, random: &mut Random, wanted: u64) -> Result<u64> {
     let file: File = OpenOptions::new()
         .read(true)
         .write(true)
         .open(path)
         .with_context(|| format!("open {}", path.display()))?;
     let length = file.metadata().context("look at a file")?.len();
-    let wanted = 1 + random.below(BITS);
     let mut flipped = 0;
     for _ in 0..ATTEMPTS {
         if flipped == wanted || length == 0 {

@@ -21,7 +21,7 @@ mod delay;
 mod disk_full;
 mod disk_stall;
 mod fd_limit;
-mod flip_bits;
+pub(crate) mod flip_bits;
 mod half_open;
 mod hand_over;
 mod kill;

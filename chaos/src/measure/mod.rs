@@ -1,8 +1,9 @@
 //! Figures on what clients notice of a fault: the longest time without an acknowledgement, what still gets done under too much
-//! load, and how often somebody else becomes leader for no reason.
+//! load, how often somebody else becomes leader for no reason, and whether flipped bits are found and mended.
 
 pub mod elections;
 pub mod failover;
+pub mod flips;
 pub mod overload;
 
 /// The middle of some numbers; 0 of none.

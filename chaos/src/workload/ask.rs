@@ -1,6 +1,6 @@
 //! One request of a client, with its retries on other nodes, and what is known of its effect afterwards.
 //!
-//! An attempt has 300 ms. What is certainly without effect (the connection was refused, or the problem says `not_applied` and the
+//! An attempt has 300 ms, or 3 s with a patient client. What is certainly without effect (the connection was refused, or the problem says `not_applied` and the
 //! cause may pass) is always tried again, on the next node. What may have had an effect is tried again only where a second effect
 //! is impossible: reads, requests under an idempotency key, deletes of ids that nobody uses again.
 //!
@@ -20,6 +20,8 @@ use crate::history::Outcome;
 
 /// How long a client waits for a reply.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a patient one does: it hears what a node says that has waited in vain itself.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long it goes on with its retries.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 /// Between two attempts, once every node was tried.
@@ -111,6 +113,7 @@ pub(super) struct Line {
     open: Vec<Option<Connection>>,
     home: usize,
     at: usize,
+    timeout: Duration,
 }
 
 impl Line {
@@ -122,6 +125,15 @@ impl Line {
             open,
             home,
             at: home,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// One that waits longer for each reply.
+    pub(super) fn patient(self) -> Self {
+        Self {
+            timeout: PATIENCE,
+            ..self
         }
     }
 
@@ -195,7 +207,7 @@ impl Line {
                 }
             },
         };
-        let reply = match timeout(TIMEOUT, connection.exchange(bytes)).await {
+        let reply = match timeout(self.timeout, connection.exchange(bytes)).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => return Reply::Lost("broken".to_owned()),
             Err(_) => return Reply::Lost("no_reply".to_owned()),

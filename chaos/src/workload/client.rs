@@ -14,6 +14,8 @@ use crate::history::{Action, Operation, Outcome};
 
 /// The mean time from one operation to the next, in milliseconds: with 24 clients some 600 operations a second.
 const PACE_MS: u64 = 40;
+/// One client of so many is patient.
+const PATIENT_OF: usize = 4;
 /// How long records of an epoch are in use, in seconds. Raised: single keys get more operations than checkers like. Lowered: keys
 /// are hardly contended.
 const EPOCH_SECONDS: u64 = 20;
@@ -41,11 +43,12 @@ pub(super) struct Begun {
 impl Client {
     pub(super) fn new(number: usize, nodes: Vec<SocketAddr>, workspace: Workspace, controls: Arc<Controls>, seed: u64) -> Self {
         let process = controls.process();
+        let line = Line::new(nodes, number);
         Self {
             workspace,
             controls,
             random: Random::new(seed.wrapping_mul(1_000).wrapping_add(number as u64)),
-            line: Line::new(nodes, number),
+            line: if number % PATIENT_OF == 0 { line.patient() } else { line },
             claims: Vec::new(),
             tasks: Vec::new(),
             number,
