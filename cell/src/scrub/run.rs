@@ -52,10 +52,11 @@ pub(crate) async fn watch(platform: Arc<Platform>) {
             let Some(replica) = slot.get().filter(|replica| replica.group.is_leader()) else {
                 continue;
             };
-            if platform.members(slot.number).len() > 1 && is_due(&replica) {
-                if let Err(error) = platform.scrub_begin(slot).await {
-                    tracing::warn!(cell = %slot.name, %error, "a scrub could not be begun");
-                }
+            if platform.members(slot.number).len() > 1
+                && is_due(&replica)
+                && let Err(error) = platform.scrub_begin(slot).await
+            {
+                tracing::warn!(cell = %slot.name, %error, "a scrub could not be begun");
             }
         }
     }
