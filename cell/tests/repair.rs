@@ -264,6 +264,10 @@ async fn two_hundred_flipped_bits_in_the_store_of_a_dead_replica_cost_no_answer_
     field.cluster.kill(&victim).expect("killed");
     field.cluster.wait_ended(&victim, PATIENCE).expect("ended");
     field.flip(&victim, 200, 7);
+    // And the directory, in the header of the database, which lies behind the first block of checksums.
+    let directory = field.cluster.data().join(&victim).join("store/1/store.redb");
+    let directory = OpenOptions::new().write(true).open(directory).expect("the directory's store");
+    directory.write_all_at(&[0xFF; 64], BLOCK + 64).expect("damage");
     field.cluster.start_node(&victim).expect("started");
     // No sooner than it answers at all.
     until("an answer", async || field.operator(&victim).livez().await.ok()).await;
@@ -277,6 +281,12 @@ async fn two_hundred_flipped_bits_in_the_store_of_a_dead_replica_cost_no_answer_
     })
     .await;
     assert!(field.metric(&victim, "cloudnest_cell_damage_total").await > Some(0));
+    field.cluster.wait_ready(&victim, PATIENCE).expect("both groups are back");
+    let text = field.operator(&victim).metrics().await.expect("metrics");
+    assert!(
+        text.contains("cloudnest_cell_repairs_total{cell=\"directory\"} 1\n"),
+        "{text}"
+    );
     read_all(&field, &victim, &stored).await;
     let scrub = field.scrub(|scrub| scrub.status == "equal").await;
     assert_eq!(scrub.replicas.len(), 3);

@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use bytes::Bytes;
 
 use crate::disk::DiskFile;
-use crate::mutant::Mutant;
 use crate::pace::Pace;
 
 /// Neighbouring writes are joined up to this length. Longer ones make the log wait longer behind each; shorter ones cost calls.
@@ -114,10 +113,6 @@ impl Buffered {
                 self.file.wait_writeback(offset, len)?;
             }
             self.pace.rest(rest);
-        }
-        // Mutant, B1.
-        if Mutant::FlushNotSynced.active() {
-            return Ok(());
         }
         self.file.sync_data()
     }

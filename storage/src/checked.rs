@@ -49,8 +49,11 @@ struct State {
     head: Head,
 }
 
+/// A file for redb, and its checksums if it has any.
+type Opened = (Arc<dyn DiskFile>, Option<Arc<Checked>>);
+
 /// Opens a file for redb: with checksums, unless it was made without.
-pub(crate) fn open(file: Arc<dyn DiskFile>) -> io::Result<(Arc<dyn DiskFile>, Option<Arc<Checked>>)> {
+pub(crate) fn open(file: Arc<dyn DiskFile>) -> io::Result<Opened> {
     const REDB: &[u8] = b"redb";
     let mut first = [0; REDB.len()];
     if file.len()? >= BLOCK as u64 {
@@ -228,7 +231,7 @@ impl DiskFile for Checked {
             written += length;
             if block == 0 {
                 self.write_head(skip, part)?;
-            } else if skip == 0 && length % BLOCK == 0 {
+            } else if skip == 0 && length.is_multiple_of(BLOCK) {
                 self.write_blocks(block, part)?;
             } else {
                 let mut bytes = vec![0; count as usize * BLOCK];

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::mutant::Mutant;
 use crate::writeback;
 
 /// A directory.
@@ -149,6 +150,10 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        // Mutant, B1.
+        if Mutant::FlushNotSynced.active() {
+            return Ok(());
+        }
         self.file.sync_data()
     }
 

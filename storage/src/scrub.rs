@@ -106,7 +106,7 @@ impl Store {
         let (mut blocks, mut next) = (0, Some(0));
         while let Some(from) = next {
             next = inner.health.watch(snapshot.view.file().verify(from, &mut blocks))?;
-            if from % (PIECE_BYTES as u64 / BLOCK as u64) == 0 {
+            if from.is_multiple_of(PIECE_BYTES as u64 / BLOCK as u64) {
                 rest()?;
             }
         }

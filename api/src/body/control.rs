@@ -95,7 +95,7 @@ pub struct Replica {
     /// Its node's number.
     #[schema(value_type = u64)]
     pub number: NodeNumber,
-    /// `leader`, `follower`, `learner` or `stopped`.
+    /// `leader`, `follower`, `learner`, `stopped` or `repairing`.
     pub role: String,
     /// The last log position that the answering node knows it to hold; null: not known.
     pub matched: Option<u64>,
@@ -126,7 +126,7 @@ pub struct Cell {
     pub tenants: u64,
     /// Its replicas.
     pub replicas: Vec<Replica>,
-    /// Why the answering node's replica stopped, where it did.
+    /// Why the answering node's replica stopped, where it did; `repairing: …` while it is rebuilt from another one.
     pub stopped: Option<String>,
 }
 

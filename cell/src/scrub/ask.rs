@@ -59,6 +59,23 @@ impl Platform {
         }
     }
 
+    /// The other replicas of a group that cannot be asked about scrubs, and why: they are away, or of a version that has none.
+    pub(crate) async fn scrub_strangers(&self, slot: &Slot) -> Vec<(u64, String)> {
+        let nobody = Bytes::from(seal(&Uuid::nil()));
+        let others = self
+            .members(slot.number)
+            .into_iter()
+            .filter(|number| *number != self.me.number);
+        let asked = others.map(|number| {
+            let nobody = &nobody;
+            async move {
+                let answer = self.ask(NodeId(number), What::ScrubFound, slot.number, nobody).await;
+                answer.err().map(|error| (number, error.detail))
+            }
+        });
+        futures_util::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
     /// Serves a question about scrubs from another node.
     pub(crate) async fn serve_scrub(self: &Arc<Self>, what: u8, group: u64, payload: &[u8]) -> Result<Bytes, String> {
         let slot = self.slots().find(|slot| slot.number == group).cloned();

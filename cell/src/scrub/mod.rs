@@ -17,6 +17,9 @@
 //! A replica that is replaying, away or being repaired takes no part; then the others are compared, and the scrub is `incomplete`. A
 //! replica whose file is wrong needs no majority: it knows by the checksums.
 //!
+//! A cell with one replica is scrubbed only when an operator asks: there is nobody to rebuild it from, and a cell that is read would
+//! stop for a block that nobody may ever need. A version that does not know the command stops at it, so that all are asked first.
+//!
 //! CAVEATS: a leader that changes meanwhile forgets the scrub; the next one is begun by the next leader when its time has come. What
 //! all replicas hold alike is right by definition.
 

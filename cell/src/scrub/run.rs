@@ -20,6 +20,7 @@ use super::verdict::{self, Verdict, agrees, majority};
 use crate::machine::reader::Reader;
 use crate::machine::rows::Actor;
 use crate::node::platform::Platform;
+use crate::node::relay::UNKNOWN;
 use crate::node::replica::{Proposal, Replica};
 use crate::node::slot::Slot;
 use crate::records::time::{format_stamp, now_micros};
@@ -52,10 +53,12 @@ pub(crate) async fn watch(platform: Arc<Platform>) {
             let Some(replica) = slot.get().filter(|replica| replica.group.is_leader()) else {
                 continue;
             };
-            if platform.members(slot.number).len() > 1 && is_due(&replica) {
-                if let Err(error) = platform.scrub_begin(slot).await {
-                    tracing::warn!(cell = %slot.name, %error, "a scrub could not be begun");
-                }
+            if platform.members(slot.number).len() > 1
+                && is_due(&replica)
+                && platform.scrub_strangers(slot).await.is_empty()
+                && let Err(error) = platform.scrub_begin(slot).await
+            {
+                tracing::warn!(cell = %slot.name, %error, "a scrub could not be begun");
             }
         }
     }
@@ -81,6 +84,11 @@ impl Platform {
         let replica = slot.take_part()?;
         if !replica.group.is_leader() {
             return Err(not_leader(replica.group.leader().map(|node| node.0)));
+        }
+        let strangers = self.scrub_strangers(slot).await;
+        if let Some((node, _)) = strangers.iter().find(|(_, why)| why == UNKNOWN) {
+            let detail = format!("{} has a version without scrubs: upgrade it first", self.node_name(*node));
+            return Err(Error::new(Code::Unavailable, detail));
         }
         let id = Uuid::now_v7();
         let scrub = Scrub {
@@ -145,8 +153,10 @@ impl Platform {
             ),
             Verdict::Odd(nodes) => {
                 tracing::error!(cell = %slot.name, scrub = %id, ?nodes, ?found, "replicas are damaged and are rebuilt");
-                for node in nodes {
-                    self.scrub_odd(slot, id, *node, &found).await;
+                // Itself first: the others rebuild from the leader, which must be one of the majority then.
+                let (own, others): (Vec<u64>, Vec<u64>) = nodes.iter().partition(|node| **node == self.me.number);
+                for node in own.into_iter().chain(others) {
+                    self.scrub_odd(slot, id, node, &found).await;
                 }
             }
         }

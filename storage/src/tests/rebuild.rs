@@ -123,7 +123,7 @@ fn a_refused_stream_leaves_the_store_damaged_and_it_may_be_tried_again() {
         Err(Error::SnapshotRefused(_))
     ));
     assert!(matches!(
-        Store::open_on(Arc::new(disk.clone()), options()),
+        Store::open_on(Arc::new(disk), options()),
         Err(Error::Damaged { .. })
     ));
     assert_eq!(rebuild(&begun, &good).unwrap().mark(), mark(40));
