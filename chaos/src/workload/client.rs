@@ -48,7 +48,11 @@ impl Client {
             workspace,
             controls,
             random: Random::new(seed.wrapping_mul(1_000).wrapping_add(number as u64)),
-            line: if number % PATIENT_OF == 0 { line.patient() } else { line },
+            line: if number.is_multiple_of(PATIENT_OF) {
+                line.patient()
+            } else {
+                line
+            },
             claims: Vec::new(),
             tasks: Vec::new(),
             number,
