@@ -73,10 +73,10 @@ impl Buffered {
         })
     }
 
-    fn write_with_room(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+    fn with_room(&self, write: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut told = false;
         loop {
-            match self.file.write_at(offset, data) {
+            match write() {
                 Err(error) if no_room(&error) && self.pace.wait_for_room() => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(%error, "a flush waits for room on the disk");
@@ -106,7 +106,7 @@ impl Buffered {
                     joined.as_slice()
                 }
             };
-            self.write_with_room(piece.offset, data)?;
+            self.with_room(|| self.file.write_at(piece.offset, data))?;
             let len = data.len() as u64;
             self.file.start_writeback(piece.offset, len)?;
             if let Some((offset, len)) = before.replace((piece.offset, len)) {
@@ -114,6 +114,7 @@ impl Buffered {
             }
             self.pace.rest(rest);
         }
+        self.with_room(|| self.file.finish_writes())?;
         self.file.sync_data()
     }
 }
@@ -136,6 +137,12 @@ impl redb::StorageBackend for Backend {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let pending = self.0.pending.read().unwrap_or_else(PoisonError::into_inner);
         if pending.fresh.covers(offset, out.len()) {
+            pending.fresh.overlay(offset, out);
+            return Ok(());
+        }
+        if pending.draining.covers(offset, out.len()) {
+            // What lies in the file may be half of it, which is nobody's damage.
+            pending.draining.overlay(offset, out);
             pending.fresh.overlay(offset, out);
             return Ok(());
         }

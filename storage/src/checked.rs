@@ -144,8 +144,8 @@ impl Checked {
         }
     }
 
-    /// Reads from the disk what was read or written since the file was opened, the first block from `from` on and up to
-    /// [`VERIFY_BLOCKS`] behind it, and checks it. Returns where to go on; `None` at the end.
+    /// Reads from the disk what of the next [`VERIFY_BLOCKS`] was read or written since the file was opened, and checks it. Returns where
+    /// to go on; `None` at the end.
     pub(crate) fn verify(&self, from: u64, verified: &mut u64) -> io::Result<Option<u64>> {
         let blocks = self.len()?.div_ceil(BLOCK as u64);
         if from >= blocks {
@@ -268,16 +268,20 @@ impl DiskFile for Checked {
         })
     }
 
-    fn sync_data(&self) -> io::Result<()> {
-        {
-            let _writing = self.writing();
-            let mut state = self.sums.write().unwrap_or_else(PoisonError::into_inner);
-            for (group, sums) in &mut state.groups {
-                if let Some(bytes) = sums.take_changes(*group) {
-                    self.file.write_at(group * (GROUP_BLOCKS + 1) * BLOCK as u64, &bytes)?;
-                }
+    fn finish_writes(&self) -> io::Result<()> {
+        let _writing = self.writing();
+        let mut state = self.sums.write().unwrap_or_else(PoisonError::into_inner);
+        for (group, sums) in &mut state.groups {
+            if let Some(bytes) = sums.changes(*group) {
+                self.file.write_at(group * (GROUP_BLOCKS + 1) * BLOCK as u64, &bytes)?;
+                sums.written();
             }
         }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.finish_writes()?;
         self.file.sync_data()
     }
 
@@ -291,9 +295,5 @@ impl DiskFile for Checked {
         let from = physical(offset / BLOCK as u64);
         let to = physical((offset + len).div_ceil(BLOCK as u64));
         self.file.wait_writeback(from, to - from)
-    }
-
-    fn forget_cached(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.forget_cached(physical(offset / BLOCK as u64), len)
     }
 }

@@ -40,13 +40,19 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Writes what belongs to the writes so far. It may be tried again after there was no room for it.
+    fn finish_writes(&self) -> io::Result<()> {
+        Ok(())
+    }
     fn sync_data(&self) -> io::Result<()>;
     /// Asks the system to begin writing these bytes; promises nothing.
     fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Waits until the system has handed these bytes to the device; promises nothing about power loss.
     fn wait_writeback(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Asks the system to forget what it has in memory of these bytes, so that the next read comes from the device; promises nothing.
-    fn forget_cached(&self, offset: u64, len: u64) -> io::Result<()>;
+    fn forget_cached(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A directory of the operating system.

@@ -55,11 +55,14 @@ impl Rebuild {
     }
 
     pub(crate) fn on(disk: Arc<dyn Disk>, reason: &str, options: Options) -> Result<Rebuild, Error> {
+        let pace = Arc::new(Pace::default());
+        // Where there is no room it fails, and whoever rebuilds tries again later.
+        pace.leave();
         let rebuild = Rebuild {
             disk,
             reason: reason.to_owned(),
             options,
-            pace: Arc::new(Pace::default()),
+            pace,
         };
         mark(rebuild.disk.as_ref(), reason)?;
         Ok(rebuild)

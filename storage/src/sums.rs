@@ -92,12 +92,17 @@ impl Sums {
     }
 
     /// The block to write, if the disk has another.
-    pub(crate) fn take_changes(&mut self, group: u64) -> Option<Vec<u8>> {
-        std::mem::take(&mut self.changed).then(|| {
+    pub(crate) fn changes(&self, group: u64) -> Option<Vec<u8>> {
+        self.changed.then(|| {
             let mut out = Sums::head(group).to_vec();
             self.sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
             out
         })
+    }
+
+    /// The block was written.
+    pub(crate) fn written(&mut self) {
+        self.changed = false;
     }
 
     /// Whether a block is what was written, or was never written. It counts as read if so.
@@ -183,10 +188,10 @@ mod tests {
     #[test]
     fn the_bytes_of_a_group_never_change() {
         let mut sums = Sums::decode(3, &[0; BLOCK]).unwrap();
-        assert_eq!(sums.take_changes(3), None);
+        assert_eq!(sums.changes(3), None);
         sums.set(0, 0x0403_0201);
         sums.set(1019, sum(b"block"));
-        let bytes = sums.take_changes(3).unwrap();
+        let bytes = sums.changes(3).unwrap();
         assert_eq!(bytes[..20], *b"CNSUMS\0\x01\x03\0\0\0\x47\x9d\x81\xec\x01\x02\x03\x04");
         let mut again = Sums::decode(3, &bytes).unwrap();
         assert!(again.is_right(1019, b"block") && !again.is_right(1019, b"black") && again.is_right(7, b"never written"));

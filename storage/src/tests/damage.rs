@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sim::{Random, SimDisk};
-use super::{contents, event, mark, open, options, without_checksums, write};
+use super::{contents, event, eventually, mark, open, options, without_checksums, write};
 use crate::sums::{BLOCK, GROUP_BLOCKS, physical};
 use crate::{Bytes, Direction, Error, Key, KeyRange, Options, Scrubbed, Store};
 
@@ -270,4 +270,33 @@ fn a_file_of_several_groups_of_blocks_reads_back() {
     let scrubbed = scrub(&store).unwrap();
     assert_eq!(scrubbed.hash, hash);
     assert!(scrubbed.blocks > 3 * GROUP_BLOCKS - 100, "{scrubbed:?}");
+}
+
+#[test]
+fn a_flush_that_waited_for_room_anywhere_leaves_right_checksums() {
+    let mut waited = 0;
+    for calls in 0..40 {
+        let disk = SimDisk::default();
+        let store = open(&disk);
+        write(&store, 1, 1, &[(1, Some("before"))]);
+        store.persist().unwrap();
+        for index in 2..=60 {
+            write(&store, index, index % 5, &[(index, Some(&"x".repeat(600)))]);
+        }
+        disk.full_after(calls);
+        let persisting = std::thread::spawn({
+            let store = store.clone();
+            move || store.persist()
+        });
+        eventually("an end or a refusal", || persisting.is_finished() || disk.refused() > 0);
+        waited += u64::from(disk.refused() > 0);
+        assert_eq!(contents(&store.begin_read()).len(), 60);
+        disk.set_full(false);
+        persisting.join().unwrap().unwrap();
+        let hash = scrub(&store).unwrap().hash;
+        store.close().unwrap();
+        let store = Store::open_on(Arc::new(disk), uncached()).unwrap();
+        assert_eq!(scrub(&store).unwrap().hash, hash);
+    }
+    assert!(waited > 20, "{waited}");
 }

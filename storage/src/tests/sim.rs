@@ -64,6 +64,8 @@ struct State {
     /// The count at which a sync fails once, and nothing else does.
     fail_sync_at: Option<u64>,
     full: bool,
+    /// The count from which on it is full.
+    full_at: Option<u64>,
     /// Writes that found no space.
     refused: u64,
     /// Syncs wait while this is set.
@@ -105,7 +107,19 @@ impl SimDisk {
 
     /// From now on, whether writes fail for lack of space.
     pub(crate) fn set_full(&self, full: bool) {
-        self.lock().full = full;
+        let mut state = self.lock();
+        (state.full, state.full_at) = (full, None);
+    }
+
+    /// Writes fail for lack of space from the changing call of this number on, counted from now.
+    pub(crate) fn full_after(&self, calls: u64) {
+        let mut state = self.lock();
+        state.full_at = Some(state.calls + calls);
+    }
+
+    /// How many writes have failed for lack of space.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
     }
 
     /// Waits until a write has failed for lack of space.
@@ -290,7 +304,7 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.disk.change()?;
-        if state.full {
+        if state.full || state.full_at.is_some_and(|at| state.calls > at) {
             state.refused += 1;
             self.disk.0.1.notify_all();
             return Err(io::Error::from(io::ErrorKind::StorageFull));
@@ -345,10 +359,6 @@ impl DiskFile for SimFile {
     }
 
     fn wait_writeback(&self, _offset: u64, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn forget_cached(&self, _offset: u64, _len: u64) -> io::Result<()> {
         Ok(())
     }
 }
