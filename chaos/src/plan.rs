@@ -76,7 +76,10 @@ impl Plan {
             cut_somebody(&mut random, &nodes_lane, nodes, &mut steps);
         }
         if with_side {
-            lane(&mut random, &side_lane, nodes, until, &mut steps);
+            let mut beside = Vec::new();
+            lane(&mut random, &side_lane, nodes, until, &mut beside);
+            beside.retain(|one| !steps.iter().any(|other| other.whom == Whom::All && overlap(one, other)));
+            steps.extend(beside);
         }
         if with_last {
             let at = until.max(CALM_BEFORE_MS);
@@ -87,6 +90,11 @@ impl Plan {
         steps.sort_by_key(|step| step.at_ms);
         Self { seed, run_ms, steps }
     }
+}
+
+/// Whether two steps are under way at one time. While all nodes are down nothing goes over the network, and nobody leads.
+fn overlap(one: &Step, other: &Step) -> bool {
+    one.at_ms < other.at_ms + other.for_ms && other.at_ms < one.at_ms + one.for_ms
 }
 
 /// Fills a lane, one fault after the other.
@@ -187,6 +195,18 @@ mod tests {
                 }
             }
             assert!(last <= 1, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_happens_to_the_network_while_all_nodes_are_down() {
+        for seed in 0..500 {
+            let plan = draw(seed);
+            let is_side = |step: &&Step| faults::find(&step.fault).unwrap().lane() == Lane::Side;
+            for side in plan.steps.iter().filter(is_side) {
+                let all = |other: &&Step| other.whom == Whom::All && !is_side(other);
+                assert!(!plan.steps.iter().filter(all).any(|other| overlap(side, other)), "{plan:?}");
+            }
         }
     }
 

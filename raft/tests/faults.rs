@@ -225,6 +225,50 @@ async fn a_wiped_node_is_refused_under_its_old_id() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_disk_lied_gets_again_what_it_has_lost() {
+    let mut cluster = Cluster::started(3, &[1]).await;
+    let leader = cluster.leader(1).await;
+    let liar = (1..=3).find(|id| *id != leader).unwrap();
+    for number in 1..=20 {
+        cluster.propose(1, number).await;
+    }
+    cluster.converged(1).await;
+    cluster.stop(liar).await;
+    let log = cluster.node(liar).dir.join("log");
+    let kept = tempfile::tempdir().unwrap();
+    copy_files(&log, kept.path());
+    let state = cluster.node(liar).disks[&1].lock().unwrap().clone();
+    cluster.start(liar, &[1]);
+    for number in 21..=40 {
+        cluster.propose(1, number).await;
+    }
+    cluster.converged(1).await;
+    cluster.stop(liar).await;
+    // Of what it had acknowledged since, nothing was on the disk.
+    std::fs::remove_dir_all(&log).unwrap();
+    copy_files(kept.path(), &log);
+    *cluster.node(liar).disks[&1].lock().unwrap() = state;
+    cluster.start(liar, &[1]);
+    for number in 41..=60 {
+        cluster.propose(1, number).await;
+    }
+    assert_eq!(cluster.converged(1).await.total, (1..=60).sum::<u64>());
+    for id in cluster.running() {
+        assert_eq!(cluster.group(id, 1).stopped(), None);
+    }
+    cluster.shutdown().await;
+}
+
+fn copy_files(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.is_file());
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wiped_node_cannot_found_its_group_a_second_time() {
     let mut cluster = Cluster::started(3, &[1]).await;
     cluster.propose(1, 1).await;

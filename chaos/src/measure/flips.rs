@@ -34,6 +34,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const PAGE: usize = 500;
 const SLUG: &str = "flips";
 const DAMAGE: &str = "cloudnest_cell_damage_total";
+const REPAIRS: &str = "cloudnest_cell_repairs_total";
 
 /// What came of it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -164,7 +165,7 @@ async fn one(
     verify::replicas_agree(cluster, WITHIN).await?;
     row.took_ms
         .push(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
-    let repaired = metric(cluster, node.api, "cloudnest_cell_repairs_total")?;
+    let repaired = metric(cluster, node.api, REPAIRS)?;
     row.repaired += u64::from(repaired > 0);
     match (on_read > 0, status.as_str()) {
         (true, _) => row.found_on_read += 1,
@@ -172,6 +173,20 @@ async fn one(
         (false, "equal") => row.unused += 1,
         (false, other) => bail!("the scrub of {cell} ended {other:?}"),
     }
+    Ok(())
+}
+
+/// Waits until all replicas of a node take part, those that are rebuilt too.
+fn healthy(cluster: &Cluster, node: SocketAddr) -> Result<()> {
+    let is_healthy = || -> Result<bool> {
+        let cells = verify::cells_of(node, cluster.operator_token(), ANSWERS_WITHIN)?;
+        let whole = metric(cluster, node, DAMAGE)? == metric(cluster, node, REPAIRS)?;
+        Ok(whole && !cells.is_empty() && cells.iter().all(|one| one.stopped.is_none()))
+    };
+    ensure!(
+        poll(WITHIN, || is_healthy().unwrap_or(false)),
+        "{node} did not take part again within {WITHIN:?}"
+    );
     Ok(())
 }
 

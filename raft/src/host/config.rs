@@ -91,6 +91,10 @@ pub(super) fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
         enable_pre_vote: Some(true),
         // A restarted leader asks for votes like everyone else: its machine may be behind what it had acknowledged.
         enable_leader_restore: Some(false),
+        // A replica that lacks what it had acknowledged has a disk that lied to it about a sync; a wiped one does not get this far, its
+        // identity is refused. Without this openraft ends the leader's group over it, or, in a release build, never sends it anything
+        // again. What it had acknowledged still counts for what is committed, so nothing is taken back; it gets the rest again.
+        allow_log_reversion: Some(true),
         ..openraft::Config::default()
     };
     raft.validate()
