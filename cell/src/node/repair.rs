@@ -118,6 +118,9 @@ impl Repair {
 
     /// Takes a damaged replica out of its place and closes its group.
     async fn take_out(&self, replica: &super::replica::Replica, why: &str) -> Stage {
+        if let Some(scrub) = replica.pins.last() {
+            self.slot.taken_out_after(scrub, why);
+        }
         self.slot.clear(why);
         if let Err(error) = self.platform.host.close_group(&replica.group).await {
             tracing::error!(cell = %self.slot.name, %error, "the group of a damaged replica could not be closed in order");

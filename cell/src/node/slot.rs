@@ -33,6 +33,8 @@ pub(crate) struct Slot {
     repairs: AtomicU64,
     /// The last scrub that this node led.
     scrub: Mutex<Option<Scrub>>,
+    /// The scrub that the replica had come to when it was last taken out for damage, and the damage.
+    taken_out: Mutex<Option<(Uuid, String)>>,
 }
 
 impl Slot {
@@ -47,6 +49,7 @@ impl Slot {
             damages: AtomicU64::new(0),
             repairs: AtomicU64::new(0),
             scrub: Mutex::default(),
+            taken_out: Mutex::default(),
         }
     }
 
@@ -131,6 +134,17 @@ impl Slot {
         self.scrubs().clone()
     }
 
+    /// The replica was taken out for damage after it had come to this scrub.
+    pub(crate) fn taken_out_after(&self, scrub: Uuid, why: &str) {
+        *self.taken_out.lock().unwrap_or_else(PoisonError::into_inner) = Some((scrub, why.to_owned()));
+    }
+
+    /// Why the replica was taken out after it had come to this scrub. The one that took its place knows nothing of it.
+    pub(crate) fn why_taken_out(&self, scrub: Uuid) -> Option<String> {
+        let taken_out = self.taken_out.lock().unwrap_or_else(PoisonError::into_inner);
+        taken_out.as_ref().filter(|(id, _)| *id == scrub).map(|(_, why)| why.clone())
+    }
+
     fn scrubs(&self) -> std::sync::MutexGuard<'_, Option<Scrub>> {
         self.scrub.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,4 +157,20 @@ impl Slot {
 /// A replica that this node does not have.
 pub(crate) fn no_replica() -> Error {
     Error::new(Code::NotLeader, "this node has no replica of the tenant's cell")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrub_that_cost_a_replica_its_place_is_remembered_beyond_it() {
+        let slot = Slot::new(7, "eu-1");
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(slot.why_taken_out(first), None);
+        slot.taken_out_after(first, "block 9");
+        slot.clear("block 9");
+        assert_eq!(slot.why_taken_out(first).as_deref(), Some("block 9"));
+        assert_eq!(slot.why_taken_out(second), None);
+    }
 }

@@ -46,14 +46,18 @@ impl Platform {
         futures_util::future::join_all(asked).await.into_iter().collect()
     }
 
-    /// What came out of it here. A replica that is on its way back from damage says so.
+    /// What came out of it here. A replica that is on its way back from damage, or came back from it meanwhile, says so.
     pub(crate) fn scrub_found_here(&self, group: u64, id: Uuid) -> Found {
         let slot = self.slots().find(|slot| slot.number == group);
         let Some(slot) = slot else { return Found::Nothing };
         match slot.get() {
             Some(replica) => match replica.store.damaged() {
                 Some(what) => Found::Damaged(what),
-                None => replica.pins.found(id),
+                None => match (replica.pins.found(id), slot.why_taken_out(id)) {
+                    // It was damaged, and has been rebuilt since.
+                    (Found::Nothing, Some(what)) => Found::Damaged(what),
+                    (found, _) => found,
+                },
             },
             None => Found::Damaged(slot.stopped().unwrap_or_default()),
         }

@@ -94,6 +94,11 @@ impl Pins {
         }
     }
 
+    /// The last scrub that the replica came to.
+    pub(crate) fn last(&self) -> Option<Uuid> {
+        self.lock().as_ref().map(|(id, _)| *id)
+    }
+
     /// How many ended since the replica was opened.
     pub(crate) fn finished(&self) -> u64 {
         self.finished.load(Ordering::Relaxed)
