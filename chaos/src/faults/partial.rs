@@ -33,7 +33,10 @@ impl Fault for Partial {
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
         let node = field.pick_connected(step.whom)?;
-        let others = field.others(node);
+        let mut others = field.others(node);
+        if others.iter().any(|other| field.runs(*other)) {
+            others.retain(|other| field.runs(*other));
+        }
         // The remainder of a length fits.
         let other = others[(step.dice % others.len() as u64) as usize];
         let mode = if step.dice.is_multiple_of(5) {
