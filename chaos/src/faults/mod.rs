@@ -7,8 +7,10 @@
 //! [`Lane::Side`] touch no process and no disk, so that they can go on beside those of [`Lane::Nodes`].
 
 use std::process::Child;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rig::cluster::poll;
 use rig::random::Random;
 
 use crate::field::Field;
@@ -37,6 +39,9 @@ mod restart_loop;
 mod syscalls;
 mod torn_write;
 mod wiped_node;
+
+/// How long a fault of the network goes on at most until it has met something.
+const MEETS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whether this machine can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +183,8 @@ fn watched(field: &Field<'_>, nodes: Vec<usize>, said: impl Into<String>) -> Hol
 /// All ways of `nodes[0]` pass again.
 fn reconnect(field: &Field<'_>, hold: &Hold) -> Result<String> {
     let place = hold.nodes[0];
+    // A node that was down, or is just back, has nothing on its links yet.
+    poll(MEETS_WITHIN, || touched(field, place) > hold.mark);
     for other in field.others(place) {
         field.network.set_both(place, other, crate::proxy::Mode::Pass);
     }
