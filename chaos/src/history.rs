@@ -36,6 +36,13 @@ pub enum Action {
         /// What it held; none: 404.
         seen: Option<String>,
     },
+    /// Read of a register at a position that a write of this client was given (`at-least`), on another node than its own.
+    ReadAt {
+        /// The register's record id.
+        key: String,
+        /// The position that was asked for.
+        asked: u64,
+    },
     /// One batch over lists, each appended to under the version that was read: atomic or refused.
     /// Without appends: one strong list request over all lists.
     Transaction {

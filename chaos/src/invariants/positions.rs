@@ -2,7 +2,8 @@
 //!
 //! How it works: whoever began after another was answered reads a position at least as large; and none is larger than that of
 //! the end. It is one sweep over the acknowledged operations in order of their invocation, with the largest position that was
-//! answered so far. All operations of the workload are writes or strong reads; a reply without a position is passed over.
+//! answered so far. Reads at a position are not strong: they may be older than that, but never older than the position that was
+//! asked for. All other operations of the workload are writes or strong reads; a reply without a position is passed over.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use super::Invariant;
 use super::support::{Findings, View, acknowledged, views, when};
 use crate::ending::Ending;
-use crate::history::{History, Operation};
+use crate::history::{Action, History, Operation};
 use crate::verdict::Verdict;
 
 /// The promise.
@@ -38,7 +39,7 @@ impl Invariant for Positions {
         let mut history = history.clone();
         // For each tenant the first answer.
         let mut first: HashMap<usize, (u64, u64)> = HashMap::new();
-        for operation in history.operations.iter().filter(|operation| acknowledged(operation)) {
+        for operation in history.operations.iter().filter(|operation| strong(operation)) {
             let Some(position) = operation.position.filter(|position| *position > 0) else {
                 continue;
             };
@@ -48,7 +49,7 @@ impl Invariant for Positions {
         }
         let later = history.operations.iter_mut().find_map(|operation| {
             let (completed_us, position) = *first.get(&operation.tenant)?;
-            let is_later = acknowledged(operation) && completed_us < operation.invoked_us && operation.position.is_some();
+            let is_later = strong(operation) && completed_us < operation.invoked_us && operation.position.is_some();
             is_later.then_some((operation, position))
         });
         let (operation, position) = later?;
@@ -57,9 +58,24 @@ impl Invariant for Positions {
     }
 }
 
+/// Acknowledged, and no read at a position.
+fn strong(operation: &Operation) -> bool {
+    acknowledged(operation) && !matches!(operation.action, Action::ReadAt { .. })
+}
+
 fn judge(view: View<'_>, findings: &mut Findings) {
     let slug = &view.tenant.slug;
-    let answers = view.operations().filter(|operation| acknowledged(operation));
+    for operation in view.operations().filter(|operation| acknowledged(operation)) {
+        if let (Action::ReadAt { asked, .. }, Some(position)) = (&operation.action, operation.position)
+            && position < *asked
+        {
+            let told = when(operation);
+            findings.add(format!(
+                "{slug}: a read at position {asked} was answered from {position} ({told})"
+            ));
+        }
+    }
+    let answers = view.operations().filter(|operation| strong(operation));
     let mut by_call: Vec<(u64, &Operation)> = answers
         .filter_map(|operation| Some((operation.position?, operation)))
         .collect();
@@ -121,6 +137,19 @@ mod tests {
         story.history.operations[5].tenant = 1;
         story.ending.tenants[1].position = 4;
         story.assert_green(&CHECKER);
+    }
+
+    #[test]
+    fn a_read_at_a_position_may_be_old_but_not_older_than_that() {
+        let at = |asked| Action::ReadAt {
+            key: "k".to_owned(),
+            asked,
+        };
+        let mut story = story();
+        story.ok(80, 90, at(3)).position = Some(3);
+        story.assert_green(&CHECKER);
+        story.ok(80, 90, at(4)).position = Some(3);
+        story.assert_finds(&CHECKER, &["a read at position 4 was answered from 3"]);
     }
 
     #[test]

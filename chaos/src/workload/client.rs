@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) line: Line,
     /// Acknowledged claims of its own that it has not released.
     pub(super) claims: Vec<String>,
+    /// The register that it wrote last, and the position of that.
+    pub(super) written: Option<(String, u64)>,
     /// Acknowledged tasks of its own that it has not removed.
     pub(super) tasks: Vec<String>,
     number: usize,
@@ -54,6 +56,7 @@ impl Client {
                 line
             },
             claims: Vec::new(),
+            written: None,
             tasks: Vec::new(),
             number,
             process,
@@ -69,7 +72,8 @@ impl Client {
                 + Duration::from_millis(PACE_MS / 2 + self.random.below(PACE_MS)) / self.controls.times();
             match self.random.below(100) {
                 0..=24 => register::write(&mut self).await,
-                25..=49 => register::read(&mut self).await,
+                25..=44 => register::read(&mut self).await,
+                45..=49 => register::read_at(&mut self).await,
                 50..=64 => list::transaction(&mut self).await,
                 65..=68 => list::read(&mut self).await,
                 69..=76 => claim::claim(&mut self).await,
