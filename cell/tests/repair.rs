@@ -417,7 +417,10 @@ async fn a_replica_that_holds_something_else_is_outvoted_and_rebuilt_even_when_i
             field.cluster.wait_ready(name, PATIENCE).expect("ready");
         }
     }
-    until("a scrub", async || field.operator(&victim).scrub_begin(&field.cell).await.ok()).await;
+    until("a scrub", async || {
+        field.operator(&victim).scrub_begin(&field.cell).await.ok()
+    })
+    .await;
     until("a repair", async || {
         field
             .metric(&victim, "cloudnest_cell_repairs_total")
