@@ -1,12 +1,11 @@
 //! Many seeds, one after the other, with a ledger: a line of JSON a seed. What is in it is not run again.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ledger;
 use crate::report::{self, Figures};
 use crate::run::{self, Options};
 use crate::stop;
@@ -36,14 +35,9 @@ pub struct Entry {
     pub reproduce: String,
 }
 
-/// What the ledger holds. A last line that breaks off was being written when the campaign was killed: it is left out.
+/// What the ledger of a campaign in this directory holds.
 pub fn read(directory: &Path) -> Result<Vec<Entry>> {
-    let path = directory.join(LEDGER);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
+    ledger::read(&directory.join(LEDGER))
 }
 
 /// Runs the seeds that the ledger does not have. `told` hears of each. Reports of seeds that are not green are kept.
@@ -63,7 +57,7 @@ pub fn run(
         }
         let own = Options { seed, ..options.clone() };
         let entry = one(&own, &out.join(format!("seed-{seed}")))?;
-        append(out, &entry)?;
+        ledger::append(&out.join(LEDGER), &entry)?;
         told(&entry);
         std::fs::write(out.join(SUMMARY), report::campaign(&of(out, &seeds)?)).context("write the summary")?;
     }
@@ -112,21 +106,11 @@ fn one(options: &Options, directory: &Path) -> Result<Entry> {
     })
 }
 
-fn append(directory: &Path, entry: &Entry) -> Result<PathBuf> {
-    let path = directory.join(LEDGER);
-    let mut line = serde_json::to_string(entry).context("write a line of the ledger")?;
-    line.push('\n');
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
-    file.write_all(line.as_bytes()).context("write to the ledger")?;
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -142,7 +126,8 @@ mod tests {
             took_seconds: 1.5,
             reproduce: "again".to_owned(),
         };
-        let path = append(directory.path(), &entry).unwrap();
+        let path = directory.path().join(LEDGER);
+        ledger::append(&path, &entry).unwrap();
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"{\"seed\":8,").unwrap();
         assert_eq!(read(directory.path()).unwrap(), std::slice::from_ref(&entry));

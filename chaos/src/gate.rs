@@ -1,11 +1,10 @@
 //! The mutation gate: a build with known bugs, each put back alone, and how long it takes until a checker says so.
 //!
 //! A bug has 50 seeds or ten minutes. It gets the faults that it takes, where it takes one: what a bug needs is said in
-//! `docs/mutants.md`. The control, which has everything but the bug, must stay green over as many seeds as the slowest bug had
-//! time for in a first attempt. What was done is in a ledger, a line of JSON a bug, and is not done again.
+//! `docs/mutants.md`. The control, which has everything but the bug, must stay green over ten seeds. What was done is in a ledger, a line
+//! of JSON a bug, and is not done again.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{self, Options};
 use crate::verdict::Verdict;
-use crate::{report, stop};
+use crate::{ledger, report, stop};
 
 /// Seeds that a bug has.
 const SEEDS: u64 = 50;
@@ -104,17 +103,18 @@ pub fn run(binary: &Path, seconds: u64, only: &[String], out: &Path, mut told: i
     if let Some(name) = only.iter().find(|name| BUGS.iter().all(|(bug, _)| bug != name)) {
         bail!("there is no bug {name:?}; see docs/mutants.md");
     }
+    let kept = out.join(LEDGER);
     let wanted = |bug: &str| only.is_empty() || only.iter().any(|name| name == bug);
     for (bug, faults) in BUGS.iter().filter(|(bug, _)| wanted(bug)) {
-        if read(out)?.iter().any(|one| one.bug == *bug) {
+        if ledger::read::<Outcome>(&kept)?.iter().any(|one| one.bug == *bug) {
             continue;
         }
         let outcome = hunt(binary, seconds, bug, faults, out)?;
-        append(out, &outcome)?;
+        ledger::append(&kept, &outcome)?;
         told(&outcome);
-        std::fs::write(out.join("gate.md"), table(&read(out)?)).context("write the table")?;
+        std::fs::write(out.join("gate.md"), table(&ledger::read::<Outcome>(&kept)?)).context("write the table")?;
     }
-    let mut all = read(out)?;
+    let mut all: Vec<Outcome> = ledger::read(&kept)?;
     all.retain(|one| wanted(&one.bug));
     Ok(all)
 }
@@ -169,29 +169,6 @@ fn hunt(binary: &Path, seconds: u64, bug: &str, faults: &[&str], out: &Path) -> 
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     Ok(outcome)
-}
-
-fn read(directory: &Path) -> Result<Vec<Outcome>> {
-    let path = directory.join(LEDGER);
-    match std::fs::read_to_string(&path) {
-        // A last line that breaks off was being written when the gate was killed.
-        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
-}
-
-fn append(directory: &Path, outcome: &Outcome) -> Result<PathBuf> {
-    let path = directory.join(LEDGER);
-    let mut line = serde_json::to_string(outcome).context("write a line of the ledger")?;
-    line.push('\n');
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))?;
-    file.write_all(line.as_bytes()).context("write to the ledger")?;
-    Ok(path)
 }
 
 /// All outcomes as a table.

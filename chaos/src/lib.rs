@@ -22,6 +22,7 @@ pub mod gate;
 pub mod history;
 pub mod invariants;
 pub mod judge;
+mod ledger;
 pub mod liveness;
 pub mod measure;
 pub mod plan;

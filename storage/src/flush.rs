@@ -9,7 +9,7 @@
 //! Whoever waits for a flush does it himself when the thread has not begun: a thread of the lowest priority may get no processor
 //! for a long time, and a caller of high priority must not wait for that.
 //!
-//! Any failure is final: it halts the store.
+//! Any failure is final: it halts the store. A disk without room is none: the writes wait (`buffered`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
