@@ -67,6 +67,8 @@ pub struct NodeUse {
     pub node: String,
     /// Most bytes of its log directory.
     pub log_bytes: u64,
+    /// Most bytes of log that it kept of one group.
+    pub kept_bytes: u64,
     /// Most resident bytes.
     pub resident_bytes: u64,
 }
@@ -80,4 +82,6 @@ pub struct Ending {
     pub replicas: Vec<ReplicaEnding>,
     /// Every node.
     pub nodes: Vec<NodeUse>,
+    /// The program keeps a hundredth of the log: one with a bug put back does.
+    pub hurried: bool,
 }

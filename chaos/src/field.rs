@@ -15,6 +15,8 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// How long whoever has to lead may take to be known.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
 
+/// What a node says when it is about to rebuild a replica.
+const DAMAGED: &str = "store is damaged";
 /// Lines of a log that a finding quotes.
 const LAST_LINES: usize = 4;
 /// How long a node may take to answer.
@@ -126,11 +128,23 @@ impl Field<'_> {
         Some(format!("it has applied {} of {}", cell.applied, cell.name))
     }
 
-    /// The last line that a node wrote, with its cause if it told one.
-    pub fn last_words(&self, place: usize) -> String {
+    /// All that a node wrote, over all its lives.
+    fn words(&self, place: usize) -> String {
         let config = self.cluster.config();
         let path = config.with_file_name(format!("{}.stderr", self.name(place)));
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    /// The first line in which a node says that its store is damaged.
+    pub fn damage(&self, place: usize) -> Option<String> {
+        let words = self.words(place);
+        let line = words.lines().find(|line| line.contains(DAMAGED))?;
+        Some(line.chars().take(500).collect())
+    }
+
+    /// The last line that a node wrote, with its cause if it told one.
+    pub fn last_words(&self, place: usize) -> String {
+        let text = self.words(place);
         let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ")
     }

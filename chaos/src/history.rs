@@ -93,6 +93,33 @@ pub enum Action {
         /// The task's id.
         task: String,
     },
+    /// Import of lines under an `Import-Id`, which is sent again until it is answered.
+    Import {
+        /// Its id.
+        id: String,
+        /// Lines that were sent.
+        lines: u32,
+        /// Lines that the answer says are stored.
+        stored: Option<u64>,
+    },
+    /// Revocation of an API key that every node knew, and a strong read with it on every node once that was acknowledged.
+    Revoke {
+        /// The key's id.
+        key: String,
+        /// Nodes, by place, that still accepted it.
+        accepted: Vec<usize>,
+        /// How many nodes refused it.
+        refused: u32,
+    },
+    /// A strong read of another tenant with this tenant's key, on every node.
+    Trespass {
+        /// The other tenant's slug.
+        there: String,
+        /// Nodes, by place, that accepted it.
+        accepted: Vec<usize>,
+        /// How many nodes refused it.
+        refused: u32,
+    },
 }
 
 /// One operation of one client.

@@ -145,7 +145,7 @@ mod tests {
 
     fn cell(leader: Option<&str>, term: u64) -> Cell {
         let text = json!({ "name": "c", "region": "r", "kind": "shared", "replicated": true, "leader": leader, "term": term,
-            "last_log": 1, "applied": 1, "durable": 1, "tenants": 1, "replicas": [], "stopped": null });
+            "last_log": 1, "applied": 1, "durable": 1, "log_bytes": 1, "tenants": 1, "replicas": [], "stopped": null });
         serde_json::from_value(text).unwrap()
     }
 

@@ -14,10 +14,11 @@ use crate::history::{History, Tenant};
 use crate::judge::{self, Judged};
 use crate::plan::Plan;
 use crate::stage::{NODES, Stage};
+use crate::stalls::{Stall, Watch};
 use crate::timeline::{self, Fired};
 use crate::verdict::Verdict;
 use crate::workload::{self, Controls, Load, Seen, Workspace};
-use crate::{liveness, readback};
+use crate::{elections, liveness, readback};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -110,7 +111,10 @@ pub fn run(options: &Options) -> Result<Done> {
     let workspaces = runtime.block_on(workload::prepare(&stage.cluster, options.seed))?;
     let version = stage.version();
     let controls = Arc::new(Controls::default());
-    let played = play(&mut stage, &plan, &workspaces, &controls, &runtime)?;
+    let mut played = play(&mut stage, &plan, &workspaces, &controls, &runtime)?;
+    if let Some(ending) = &mut played.ending {
+        ending.hurried = options.mutant.is_some();
+    }
 
     let history = History {
         tenants: workspaces
@@ -127,6 +131,10 @@ pub fn run(options: &Options) -> Result<Done> {
         Judged::of("faults-fired", judge::faults(&played.fired)),
         Judged::of("enough-load", judge::load(controls.acknowledged(), plan.run_ms)),
         Judged::of("nothing-unasked", Verdict::of(played.findings)),
+        Judged::of(
+            "elections",
+            elections::judge(&controls.leaders(), &played.stalls, &played.fired),
+        ),
         Judged::of("liveness", played.liveness),
     ];
     if let Some(ending) = &played.ending {
@@ -154,6 +162,7 @@ pub fn run(options: &Options) -> Result<Done> {
 
 struct Played {
     fired: Vec<Fired>,
+    stalls: Vec<Stall>,
     findings: Vec<String>,
     liveness: Verdict,
     /// None: the cluster did not come back, so there is nothing to read.
@@ -181,9 +190,11 @@ fn play(
         findings: Vec::new(),
     };
     let mut used = sampler;
-    let fired = timeline::play(&mut field, plan, |field| used.sample(field.cluster));
+    let watch = Watch::start(controls.clone())?;
+    let fired = timeline::play(&mut field, plan, |field| used.sample(field.cluster, field.controls));
     // Whatever happened, the load ends before anything else does.
     let followed = load.stop()?;
+    let stalls = watch.end();
     let fired = fired?;
     let came_back = runtime.block_on(liveness::require(&mut field, workspaces));
     let read = match came_back {
@@ -195,6 +206,7 @@ fn play(
         Ok(ending) => (Verdict::Green, Some(ending)),
         Err(error) => (Verdict::of(vec![format!("{error:#}")]), None),
     };
+    field.findings.extend(damage(&field, &fired));
     let findings = field.findings;
     let ending = ending.map(|ending| Ending {
         nodes: used.most(),
@@ -202,10 +214,21 @@ fn play(
     });
     Ok(Played {
         fired,
+        stalls,
         findings,
         liveness,
         ending,
     })
+}
+
+/// Stores that had to be rebuilt although nothing damaged them.
+fn damage(field: &Field<'_>, fired: &[Fired]) -> Vec<String> {
+    let damages = |one: &Fired| faults::find(&one.fault).is_some_and(Fault::damages);
+    if fired.iter().any(damages) {
+        return Vec::new();
+    }
+    let said = (0..NODES).filter_map(|place| Some(format!("no fault damaged {}: {}", field.name(place), field.damage(place)?)));
+    said.collect()
 }
 
 async fn read_back(

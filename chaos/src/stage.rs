@@ -16,6 +16,7 @@ use crate::disks::{self, Disk, PREFIX};
 use crate::ending::NodeUse;
 use crate::faults::Fault;
 use crate::proxy::Network;
+use crate::workload::Controls;
 
 /// Nodes, all in one region.
 pub const NODES: usize = 3;
@@ -96,6 +97,7 @@ impl Stage {
         let used = |node: &rig::layout::Node| NodeUse {
             node: node.name.clone(),
             log_bytes: 0,
+            kept_bytes: 0,
             resident_bytes: 0,
         };
         Sampler(self.cluster.nodes().iter().map(used).collect())
@@ -116,8 +118,9 @@ pub struct Sampler(Vec<NodeUse>);
 
 impl Sampler {
     /// Looks at what the nodes use now.
-    pub fn sample(&mut self, cluster: &Cluster) {
-        for used in &mut self.0 {
+    pub fn sample(&mut self, cluster: &Cluster, controls: &Controls) {
+        for (place, used) in self.0.iter_mut().enumerate() {
+            used.kept_bytes = controls.kept_bytes(place);
             let directory = cluster.data().join(&used.node);
             if let Ok(seen) = rig::probe::disk_use(&directory) {
                 used.log_bytes = used.log_bytes.max(seen.log_bytes);

@@ -122,6 +122,8 @@ pub struct Cell {
     pub applied: u64,
     /// The log position that is durable in the answering node's store.
     pub durable: u64,
+    /// Bytes of log that the answering node keeps of it, to within 256 KiB; of what was written since its process started.
+    pub log_bytes: u64,
     /// Tenants pinned to it.
     pub tenants: u64,
     /// Its replicas.

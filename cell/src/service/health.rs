@@ -69,7 +69,7 @@ impl Front {
 }
 
 /// What a replica that is there says of itself, in the order of the metrics below.
-fn cell_values(replica: &Replica) -> [u64; 8] {
+fn cell_values(replica: &Replica) -> [u64; 9] {
     let (status, stats) = (replica.group.status(), replica.store.stats());
     [
         u64::from(replica.group.is_leader()),
@@ -80,11 +80,12 @@ fn cell_values(replica: &Replica) -> [u64; 8] {
         stats.delta_bytes as u64,
         stats.flushes,
         stats.file_bytes,
+        status.log_bytes,
     ]
 }
 
 /// Name, kind and help of each metric of a cell, in the order of the values above.
-const CELL_METRICS: [(&str, &str, &str); 13] = [
+const CELL_METRICS: [(&str, &str, &str); 14] = [
     ("cloudnest_cell_leader", "gauge", "1 where this node leads the cell."),
     ("cloudnest_cell_term", "gauge", "The Raft term."),
     (
@@ -105,6 +106,11 @@ const CELL_METRICS: [(&str, &str, &str); 13] = [
     ),
     ("cloudnest_cell_flushes_total", "counter", "Finished flushes."),
     ("cloudnest_cell_file_bytes", "gauge", "Size of the store's file."),
+    (
+        "cloudnest_cell_log_bytes",
+        "gauge",
+        "Bytes of log that are kept, of those written since the process started.",
+    ),
     (
         "cloudnest_cell_stopped",
         "gauge",

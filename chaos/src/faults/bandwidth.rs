@@ -27,6 +27,10 @@ impl Fault for Bandwidth {
         2
     }
 
+    fn unseats(&self) -> bool {
+        false
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (800, 4_000)
     }

@@ -48,6 +48,10 @@ impl Fault for ClonedNode {
         1
     }
 
+    fn damages(&self) -> bool {
+        true
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (50, 300)
     }

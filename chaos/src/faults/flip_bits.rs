@@ -45,6 +45,10 @@ impl Fault for FlipBits {
         3
     }
 
+    fn damages(&self) -> bool {
+        true
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (50, 500)
     }

@@ -165,6 +165,16 @@ pub trait Fault: Sync {
         Vec::new()
     }
 
+    /// Whether a leader may be given up over it.
+    fn unseats(&self) -> bool {
+        true
+    }
+
+    /// Whether it may leave a store behind that has to be rebuilt from another replica.
+    fn damages(&self) -> bool {
+        false
+    }
+
     /// Does it.
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold>;
 

@@ -30,6 +30,10 @@ impl Fault for Overload {
         1
     }
 
+    fn unseats(&self) -> bool {
+        false
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (2_000, 4_000)
     }

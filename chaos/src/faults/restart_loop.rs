@@ -9,8 +9,9 @@ use super::{Fault, Hold, Lane};
 use crate::field::Field;
 use crate::plan::Step;
 
-/// The longest time that it lives between two kills, in milliseconds.
-const LIVES_MS: u64 = 500;
+/// The longest time that it lives between two kills, in milliseconds. Raised: fewer kills. Lowered: it never comes as far as taking a
+/// snapshot.
+const LIVES_MS: u64 = 1_000;
 
 /// See the module. It is done within [`Fault::inject`]: meanwhile the other lane waits.
 pub(super) struct RestartLoop;
@@ -21,7 +22,7 @@ impl Fault for RestartLoop {
     }
 
     fn about(&self) -> &'static str {
-        "SIGKILL 0-500 ms after each start, for a while"
+        "SIGKILL 0-1,000 ms after each start, for a while"
     }
 
     fn lane(&self) -> Lane {
@@ -29,7 +30,7 @@ impl Fault for RestartLoop {
     }
 
     fn lasts_ms(&self) -> (u64, u64) {
-        (1_200, 3_000)
+        (1_500, 4_000)
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {

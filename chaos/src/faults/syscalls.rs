@@ -82,6 +82,10 @@ impl Fault for Syscalls {
         1
     }
 
+    fn damages(&self) -> bool {
+        self.lies
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (800, 2_500)
     }

@@ -42,6 +42,10 @@ impl Fault for TornWrite {
         Lane::Nodes
     }
 
+    fn damages(&self) -> bool {
+        true
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (50, 500)
     }

@@ -30,6 +30,10 @@ impl Fault for WipedNode {
         Lane::Last
     }
 
+    fn damages(&self) -> bool {
+        true
+    }
+
     fn lasts_ms(&self) -> (u64, u64) {
         (50, 500)
     }

@@ -1,8 +1,10 @@
 //! Log and memory of a node are bounded, whatever happens to its peers.
 //!
-//! How it works: the most that each node used during the run is compared with [`LOG_BYTES`] and [`RESIDENT_BYTES`].
+//! How it works: the most that each node used during the run is compared with [`LOG_BYTES`], [`KEPT_BYTES`] and
+//! [`RESIDENT_BYTES`].
 //!
-//! CAVEATS: a run of seconds finds a log that is never purged only if it writes enough; the long runs are for that.
+//! CAVEATS: a run of seconds finds a log that is never purged only if it writes enough; the long runs are for that, and the programs
+//! with a bug put back, which keep a hundredth of it.
 
 use std::time::Duration;
 
@@ -16,6 +18,10 @@ use crate::verdict::Verdict;
 /// 64 MiB kept for peers that lag, so even a node with slow disks stays below; at 2 GiB it would refuse writes, which the load
 /// would notice first. Higher, a purge that has stopped goes unseen; lower, a flush that is merely late makes a run red.
 pub const LOG_BYTES: u64 = 3 << 29;
+
+/// Most bytes of log that a node keeps of one group: 640 MiB. What is not durable as state yet is at most 512 MiB, and 64 MiB are kept
+/// for peers that lag. Higher, a purge that has stopped goes unseen for longer; lower, a flush that is merely late makes a run red.
+pub const KEPT_BYTES: u64 = 640 << 20;
 
 /// Most resident bytes of a node: 1 GiB. The store's cache, its deltas and the queues of the log, of apply and of the peers are
 /// limited to 16 to 64 MiB each; together they stay below half of it. Higher, a queue without a limit goes unseen in a short run;
@@ -40,9 +46,11 @@ impl Invariant for Bounds {
             return invalid("no node was measured");
         }
         let mut findings = Findings::default();
+        let kept = if ending.hurried { KEPT_BYTES / 100 } else { KEPT_BYTES };
         for node in &ending.nodes {
             let limits = [
                 ("bytes of log", node.log_bytes, LOG_BYTES),
+                ("bytes of log of one group", node.kept_bytes, kept),
                 ("resident bytes", node.resident_bytes, RESIDENT_BYTES),
             ];
             for (what, used, limit) in limits {
@@ -81,8 +89,20 @@ mod tests {
         let mut story = Story::new();
         story.node("n1", LOG_BYTES + 1, 0);
         story.node("n2", 0, RESIDENT_BYTES + 1);
+        story.node("n3", 0, 0);
+        story.ending.nodes[2].kept_bytes = KEPT_BYTES + 1;
         story.assert_finds(&CHECKER, &["n1 had", "bytes of log"]);
         story.assert_finds(&CHECKER, &["n2 had", "resident bytes"]);
+        story.assert_finds(&CHECKER, &["n3 had", "of one group"]);
+    }
+
+    #[test]
+    fn a_program_in_a_hurry_keeps_a_hundredth() {
+        let mut story = Story::new();
+        story.node("n1", KEPT_BYTES / 50, 0);
+        story.assert_green(&CHECKER);
+        story.ending.hurried = true;
+        story.assert_finds(&CHECKER, &["n1 had", "of one group"]);
     }
 
     #[test]

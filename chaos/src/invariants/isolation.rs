@@ -2,7 +2,8 @@
 //!
 //! How it works: every value that the workload writes starts with its tenant's tag, and no tag is a part of another. The
 //! harness looked for foreign tags in every body as it came; here its findings count, and every text in every record that
-//! was read back, however deep and keys of objects included, is looked through once more.
+//! was read back, however deep and keys of objects included, is looked through once more. And the workload tries its key on another
+//! tenant, on every node: none may accept it.
 //!
 //! CAVEATS: log files, metrics and backups are not looked through here.
 
@@ -11,9 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Invariant;
-use super::support::{Findings, View, views};
+use super::support::{Findings, View, views, when};
 use crate::ending::Ending;
-use crate::history::{History, Tenant};
+use crate::history::{Action, History, Tenant};
 use crate::verdict::Verdict;
 
 /// The promise.
@@ -38,6 +39,7 @@ impl Invariant for Isolation {
                 findings.add(format!("{}: the export holds the tag {tag}", view.tenant.slug));
             }
             records(view, &history.tenants, &mut findings);
+            trespasses(view, &mut findings);
         }
         findings.verdict()
     }
@@ -61,6 +63,17 @@ impl Invariant for Isolation {
             }
         }
         None
+    }
+}
+
+fn trespasses(view: View<'_>, findings: &mut Findings) {
+    for operation in view.operations() {
+        if let Action::Trespass { there, accepted, .. } = &operation.action {
+            let (slug, told) = (&view.tenant.slug, when(operation));
+            for node in accepted {
+                findings.add(format!("node {node} accepted a key of {slug} for {there} ({told})"));
+            }
+        }
     }
 }
 
@@ -111,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::invariants::stories::Story;
+    use crate::invariants::stories::{Story, trespass};
 
     const CHECKER: Isolation = Isolation;
 
@@ -142,6 +155,16 @@ mod tests {
             story.holds("registers", "q", fields);
             story.assert_finds(&CHECKER, &["acme: q in registers", "of zeta"]);
         }
+    }
+
+    #[test]
+    fn a_key_that_is_accepted_elsewhere_is_found() {
+        let mut refused = story();
+        refused.ok(0, 10, trespass("zeta", &[], 3));
+        refused.assert_green(&CHECKER);
+        let mut accepted = story();
+        accepted.ok(0, 10, trespass("zeta", &[1], 2));
+        accepted.assert_finds(&CHECKER, &["node 1 accepted a key of acme for zeta"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod durability;
 pub mod events;
 pub mod idempotency;
+pub mod imports;
 pub mod isolation;
 pub mod linearizability;
 pub mod names;
@@ -18,6 +19,7 @@ pub mod positions;
 pub mod references;
 pub mod replay;
 pub mod replicas;
+pub mod revocation;
 pub mod sequences;
 pub mod serializability;
 #[cfg(test)]
@@ -52,9 +54,11 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &references::References,
         &sequences::Sequences,
         &idempotency::Idempotency,
+        &imports::Imports,
         &events::Events,
         &positions::Positions,
         &isolation::Isolation,
+        &revocation::Revocation,
         &replicas::Replicas,
         &replay::Replay,
         &bounds::Bounds,
@@ -67,7 +71,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::stories::{BUDGET, Story, claim, comment, number, once, read, transaction, write};
+    use super::stories::{BUDGET, Story, claim, comment, import, number, once, read, revoke, transaction, trespass, write};
     use super::*;
 
     /// A run with something of everything.
@@ -83,6 +87,9 @@ mod tests {
         story.ok(120, 130, number("p", "s2", 2));
         story.ok(140, 150, once("acme-o", &["x"]));
         story.ok(140, 150, comment("m", "t"));
+        story.ok(140, 150, import("acme-i", 1, Some(1)));
+        story.ok(160, 170, revoke("k", &[], 3));
+        story.ok(160, 170, trespass("zeta", &[], 3));
         let records = [
             ("registers", "r", json!({ "value": "acme-2" })),
             ("lists", "l", json!({ "elements": [1] })),
@@ -90,6 +97,7 @@ mod tests {
             ("numbered", "s1", json!({ "project": "p", "number": 1 })),
             ("numbered", "s2", json!({ "project": "p", "number": 2 })),
             ("once", "x", json!({ "key": "acme-o" })),
+            ("bulk", "b", json!({ "import": "acme-i", "line": 0 })),
             ("tasks", "t", json!({ "title": "acme-t" })),
             ("comments", "m", json!({ "task": "t" })),
         ];
@@ -133,6 +141,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 15);
     }
 }

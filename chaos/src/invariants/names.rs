@@ -26,6 +26,12 @@ pub const ONCE: &str = "once";
 pub const ONCE_KEY: &str = "key";
 /// The field of such a record that holds its content: text.
 pub const ONCE_BODY: &str = "body";
+/// Records that are imported.
+pub const BULK: &str = "bulk";
+/// The field of an imported record that names its import: text.
+pub const BULK_IMPORT: &str = "import";
+/// The field of an imported record that holds the number of its line, from 0: an integer.
+pub const BULK_LINE: &str = "line";
 /// Tasks of the `workspace` template.
 pub const TASKS: &str = "tasks";
 /// The field of a task that starts with its tenant's tag: text.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Invariant;
+use super::bounds::KEPT_BYTES;
 use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding};
 use crate::history::{Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
@@ -112,6 +113,7 @@ impl Story {
         self.ending.nodes.push(NodeUse {
             node: node.to_owned(),
             log_bytes,
+            kept_bytes: log_bytes.min(KEPT_BYTES),
             resident_bytes,
         });
     }
@@ -219,4 +221,31 @@ pub(super) fn comment(id: &str, task: &str) -> Action {
 /// The removal of a task.
 pub(super) fn remove_task(task: &str) -> Action {
     Action::RemoveTask { task: task.to_owned() }
+}
+
+/// The revocation of a key.
+pub(super) fn revoke(key: &str, accepted: &[usize], refused: u32) -> Action {
+    Action::Revoke {
+        key: key.to_owned(),
+        accepted: accepted.to_vec(),
+        refused,
+    }
+}
+
+/// A read of another tenant.
+pub(super) fn trespass(there: &str, accepted: &[usize], refused: u32) -> Action {
+    Action::Trespass {
+        there: there.to_owned(),
+        accepted: accepted.to_vec(),
+        refused,
+    }
+}
+
+/// An import.
+pub(super) fn import(id: &str, lines: u32, stored: Option<u64>) -> Action {
+    Action::Import {
+        id: id.to_owned(),
+        lines,
+        stored,
+    }
 }

@@ -5,8 +5,8 @@
 //! election.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -16,8 +16,10 @@ use rig::layout::Layout;
 use rig::{import, tenant};
 use serde::Serialize;
 
+use crate::elections::{Election, elections};
+use crate::stalls::{STALL_MS, Stall, Watch};
 use crate::stop;
-use crate::workload::{Controls, Seen, observe};
+use crate::workload::{Controls, observe};
 
 /// Imports at a time.
 const IMPORTS: usize = 4;
@@ -27,34 +29,6 @@ const LINES: u64 = 50_000;
 const PIECES: u64 = 6;
 /// How long an import may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(300);
-/// How long the stall watcher sleeps at a time.
-const WATCH: Duration = Duration::from_millis(5);
-/// What counts as a stall of the machine.
-const STALL_MS: u64 = 100;
-/// A stall explains an election that was seen up to so long after it: an election timeout, the vote, and the observer's period.
-const EXPLAINS_MS: u64 = 2_000;
-
-/// A moment in which the machine stood still.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Stall {
-    /// When it ended, in milliseconds since the load began.
-    pub at_ms: u64,
-    /// How long it was.
-    pub for_ms: u64,
-}
-
-/// Somebody became leader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Election {
-    /// When it was seen, in milliseconds since the load began.
-    pub at_ms: u64,
-    /// The group.
-    pub group: String,
-    /// Its term.
-    pub term: u64,
-    /// The stall that explains it.
-    pub stall: Option<Stall>,
-}
 
 /// What came of it.
 #[derive(Clone, Debug, Serialize)]
@@ -145,65 +119,6 @@ fn lines(place: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Looks whether this thread is run when it is due.
-struct Watch {
-    stalls: Arc<Mutex<Vec<Stall>>>,
-    ended: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-impl Watch {
-    fn start(controls: Arc<Controls>) -> Result<Self> {
-        let (stalls, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (seen, over) = (stalls.clone(), ended.clone());
-        let thread = std::thread::Builder::new()
-            .name("stalls".to_owned())
-            .spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    let before = Instant::now();
-                    std::thread::sleep(WATCH);
-                    let late = before.elapsed().saturating_sub(WATCH);
-                    let for_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-                    if for_ms > STALL_MS {
-                        let at_ms = controls.now_us() / 1_000;
-                        seen.lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .push(Stall { at_ms, for_ms });
-                    }
-                }
-            })
-            .context("start the watcher of stalls")?;
-        Ok(Self { stalls, ended, thread })
-    }
-
-    fn end(self) -> Vec<Stall> {
-        self.ended.store(true, Ordering::Relaxed);
-        // A watcher that panicked has kept what it saw.
-        let _ = self.thread.join();
-        self.stalls.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Every rise of a group's term after the first that was seen, with the stall before it.
-fn elections(seen: &[Seen], stalls: &[Stall]) -> Vec<Election> {
-    let mut terms = std::collections::BTreeMap::new();
-    let mut all = Vec::new();
-    for one in seen {
-        let before = terms.insert(&one.group, one.term);
-        if before.is_some_and(|term| one.term > term) {
-            let at_ms = one.at_us / 1_000;
-            let explains = |stall: &&Stall| stall.at_ms <= at_ms && at_ms - stall.at_ms <= EXPLAINS_MS;
-            all.push(Election {
-                at_ms,
-                group: one.group.clone(),
-                term: one.term,
-                stall: stalls.iter().find(explains).copied(),
-            });
-        }
-    }
-    all
-}
-
 /// The row as a table.
 pub fn table(row: &Row) -> String {
     let longest = row.stalls.iter().map(|stall| stall.for_ms).max().unwrap_or(0);
@@ -217,36 +132,4 @@ pub fn table(row: &Row) -> String {
         row.unexplained(),
         row.stalls.len(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(at_ms: u64, group: &str, term: u64) -> Seen {
-        Seen {
-            at_us: at_ms * 1_000,
-            group: group.to_owned(),
-            leader: Some("a".to_owned()),
-            term,
-        }
-    }
-
-    #[test]
-    fn an_election_is_a_higher_term_and_a_stall_before_it_explains_it() {
-        let all = [
-            seen(0, "cell", 4),
-            seen(0, "directory", 1),
-            seen(9_000, "cell", 5),
-            seen(20_000, "cell", 6),
-            seen(20_100, "cell", 6),
-        ];
-        let stall = Stall {
-            at_ms: 8_500,
-            for_ms: 700,
-        };
-        let found = elections(&all, &[stall]);
-        assert_eq!(found.iter().map(|one| one.term).collect::<Vec<_>>(), [5, 6]);
-        assert_eq!(found.iter().map(|one| one.stall).collect::<Vec<_>>(), [Some(stall), None]);
-    }
 }

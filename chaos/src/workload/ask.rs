@@ -183,6 +183,25 @@ impl Line {
         told
     }
 
+    /// Asks every node once, in turn, as any bearer; returns what each answered, with its place.
+    pub(super) async fn ask_everywhere(&mut self, ask: &Ask<'_>, bearer: &Workspace, controls: &Controls) -> Vec<(usize, Told)> {
+        let bytes = encode(ask, bearer);
+        let mut all = Vec::new();
+        for node in 0..self.nodes.len() {
+            self.at = node;
+            let mut told = Told::default();
+            told.attempts += 1;
+            match self.attempt(&bytes, &mut told, ask, bearer, controls).await {
+                Reply::Good { body } => told.good = Some(body),
+                Reply::NotApplied { status, code, .. } => told.refusal = Some((status, code)),
+                Reply::Lost(_) => told.doubt = true,
+            }
+            all.push((node, told));
+        }
+        self.at = self.home;
+        all
+    }
+
     async fn attempt(
         &mut self,
         bytes: &[u8],

@@ -7,16 +7,17 @@ use super::client::Client;
 use super::tenants::{NAMES, new_id};
 use crate::history::{Action, Outcome};
 
-/// Create of a record with a name that others want as well.
+/// Create of a record with a name that others want as well; half of them without an idempotency key.
 pub(super) async fn claim(client: &mut Client) {
     let name = format!("{}-name-{}", client.workspace.tag, client.random.below(NAMES));
     let id = new_id(&mut client.random);
+    let is_keyed = client.random.below(2) == 0;
     let ask = Ask {
         method: "POST",
         path: "/records/claims".to_owned(),
         body: Some(json!({ "id": id, "fields": { "name": name } })),
-        key: Some(&id),
-        again: true,
+        key: is_keyed.then_some(&id),
+        again: is_keyed,
     };
     let begun = client.begin();
     let told = client.ask(&ask).await;

@@ -9,7 +9,7 @@ use rig::random::Random;
 use super::ask::{Ask, Line, Told};
 use super::controls::Controls;
 use super::tenants::Workspace;
-use super::{claim, comment, list, number, once, register};
+use super::{claim, comment, keys, list, number, once, register};
 use crate::history::{Action, Operation, Outcome};
 
 /// The mean time from one operation to the next, in milliseconds: with 24 clients some 600 operations a second.
@@ -80,8 +80,10 @@ impl Client {
                 77..=80 => claim::release(&mut self).await,
                 81..=87 => number::number(&mut self).await,
                 88..=93 => once::once(&mut self).await,
-                94..=97 => comment::comment(&mut self).await,
-                _ => comment::remove_task(&mut self).await,
+                94..=96 => comment::comment(&mut self).await,
+                97 => comment::remove_task(&mut self).await,
+                98 => keys::revoke(&mut self).await,
+                _ => keys::trespass(&mut self).await,
             }
             tokio::time::sleep_until(next).await;
         }

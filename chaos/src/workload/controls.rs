@@ -38,6 +38,7 @@ pub struct Controls {
     foreign: Mutex<Vec<String>>,
     refusals: Mutex<BTreeMap<String, u64>>,
     leaders: Mutex<Vec<Seen>>,
+    kept: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl Default for Controls {
@@ -53,6 +54,7 @@ impl Default for Controls {
             foreign: Mutex::default(),
             refusals: Mutex::default(),
             leaders: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 }
@@ -135,6 +137,18 @@ impl Controls {
     /// The place of the node that leads the tenants' cell, as far as it is known now.
     pub fn leader(&self) -> Option<usize> {
         Some(self.leader.load(Ordering::Relaxed)).filter(|place| *place != NOBODY)
+    }
+
+    /// A node, by its place, keeps so many bytes of log of one group.
+    pub(super) fn keeps(&self, place: usize, bytes: u64) {
+        let mut kept = lock(&self.kept);
+        let most = kept.entry(place).or_default();
+        *most = bytes.max(*most);
+    }
+
+    /// The most that a node was seen to keep.
+    pub fn kept_bytes(&self, place: usize) -> u64 {
+        lock(&self.kept).get(&place).copied().unwrap_or(0)
     }
 
     /// All operations in the order in which they began.

@@ -1,6 +1,6 @@
 //! The load: sequential clients over all nodes and tenants, each operation recorded with its times and its outcome.
 //!
-//! One thread with a runtime of its own drives all clients, a follower of events for each tenant, and an observer that asks every
+//! One thread with a runtime of its own drives all clients, a follower of events for each tenant, an importer, and an observer that asks every
 //! node who leads. A client draws an operation, does it (one file a kind), records it, and pauses so that the whole stays at a
 //! bounded rate. A client's first attempt always goes to its own node, so that whoever is cut off keeps its clients.
 //!
@@ -14,6 +14,8 @@ mod client;
 mod comment;
 mod controls;
 pub(crate) mod follower;
+mod importer;
+mod keys;
 mod list;
 mod number;
 mod observer;
@@ -60,7 +62,7 @@ impl Load {
         let (shared, nodes, workspaces) = (controls.clone(), nodes.to_vec(), workspaces.to_vec());
         let token = token.to_owned();
         let run = move || {
-            runtime.block_on(async {
+            let clients = async {
                 let tasks: Vec<_> = (0..CLIENTS)
                     .map(|number| {
                         let workspace = workspaces[number / nodes.len() % workspaces.len()].clone();
@@ -72,7 +74,7 @@ impl Load {
                     .iter()
                     .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
                     .collect();
-                let observer = tokio::spawn(observer::observe(nodes, token, shared.clone()));
+                let observer = tokio::spawn(observer::observe(nodes.clone(), token, shared.clone()));
                 for task in tasks {
                     // A client that panicked has recorded what it did before.
                     let _ = task.await;
@@ -83,7 +85,13 @@ impl Load {
                 }
                 let _ = observer.await;
                 followed
-            })
+            };
+            let importer = async {
+                if let Some(workspace) = workspaces.last() {
+                    importer::import(&nodes, workspace, &shared).await;
+                }
+            };
+            runtime.block_on(async { tokio::join!(clients, importer).0 })
         };
         let thread = std::thread::Builder::new()
             .name("load".to_owned())

@@ -7,18 +7,19 @@ use super::client::Client;
 use super::tenants::new_id;
 use crate::history::Action;
 
-/// Create of a record that gets the next number.
+/// Create of a record that gets the next number; half of them without an idempotency key.
 pub(super) async fn number(client: &mut Client) {
     // The remainder of a length fits.
     let place = client.random.below(client.workspace.projects.len() as u64) as usize;
     let project = client.workspace.projects[place].clone();
     let (id, serial) = (new_id(&mut client.random), client.value());
+    let is_keyed = client.random.below(2) == 0;
     let ask = Ask {
         method: "POST",
         path: "/records/numbered".to_owned(),
         body: Some(json!({ "id": id, "fields": { "project": project, "serial": serial } })),
-        key: Some(&id),
-        again: true,
+        key: is_keyed.then_some(&id),
+        again: is_keyed,
     };
     let begun = client.begin();
     let told = client.ask(&ask).await;

@@ -1,4 +1,4 @@
-//! Asks every node ten times a second who leads: the report's timeline, and what faults mean by "the leader".
+//! Asks every node ten times a second who leads and how much log it keeps: the report's timeline, and what faults mean by "the leader".
 //!
 //! Of several answers the one of the highest term counts; a deposed leader that does not know it yet is outvoted so.
 
@@ -24,13 +24,14 @@ pub(crate) async fn observe(nodes: Vec<SocketAddr>, token: String, controls: Arc
     let mut names: Vec<String> = Vec::new();
     while !controls.is_stopped() {
         let mut best: Vec<Cell> = Vec::new();
-        for (connection, node) in connections.iter_mut().zip(&nodes) {
+        for (place, (connection, node)) in connections.iter_mut().zip(&nodes).enumerate() {
             let cells = timeout(TIMEOUT, ask(connection, *node, &token))
                 .await
                 .ok()
                 .flatten()
                 .unwrap_or_default();
             for cell in cells {
+                controls.keeps(place, cell.log_bytes);
                 match best.iter_mut().find(|other| other.name == cell.name) {
                     Some(other) if (cell.term, cell.leader.is_some()) > (other.term, other.leader.is_some()) => *other = cell,
                     Some(_) => {}

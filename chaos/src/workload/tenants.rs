@@ -33,6 +33,8 @@ pub struct Workspace {
     pub token: String,
     /// Projects that numbers count within.
     pub projects: Vec<String>,
+    /// The slugs of the others.
+    pub(super) neighbours: Vec<String>,
     /// The tags of the others.
     others: Vec<String>,
     /// What ids of shared records are made of.
@@ -86,9 +88,14 @@ pub async fn prepare(cluster: &Cluster, seed: u64) -> Result<Vec<Workspace>> {
     let tags: Vec<_> = (0..TENANTS)
         .map(|place| format!("t{place}x{:08x}z", random.draw() >> 32))
         .collect();
+    let slugs: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .take(TENANTS)
+        .map(|name| format!("chaos-{name}"))
+        .collect();
     let mut all = Vec::new();
     for (place, tag) in tags.iter().enumerate() {
-        let slug = format!("chaos-{}", ["a", "b", "c"][place % 3]);
+        let slug = slugs[place].clone();
         let tenant = rig::tenant::create(cluster, &slug, Some("workspace")).await?;
         for (name, schema) in collections()? {
             tenant
@@ -114,6 +121,7 @@ pub async fn prepare(cluster: &Cluster, seed: u64) -> Result<Vec<Workspace>> {
         }
         all.push(Workspace {
             place,
+            neighbours: slugs.iter().filter(|other| **other != slug).cloned().collect(),
             slug,
             tag: tag.clone(),
             token: tenant.token,
@@ -143,6 +151,10 @@ fn collections() -> Result<Vec<(&'static str, CollectionSchema)>> {
         ("claims", vec![("name", unique)]),
         ("numbered", vec![("project", project), ("serial", text()), ("number", number)]),
         ("once", vec![("key", text()), ("body", text())]),
+        (
+            "bulk",
+            vec![("import", text()), ("line", field(FieldType::Integer)), ("filler", text())],
+        ),
     ];
     schemas
         .into_iter()
@@ -194,6 +206,7 @@ mod tests {
             tag: "t0xaaz".to_owned(),
             token: String::new(),
             projects: Vec::new(),
+            neighbours: Vec::new(),
             others: vec!["t1xbbz".to_owned()],
             seed: 1,
         };

@@ -46,6 +46,8 @@ pub struct Status {
     pub snapshot: u64,
     /// Index of the last purged entry.
     pub purged: u64,
+    /// Bytes of log behind that, to within 256 KiB; of what this process wrote itself.
+    pub log_bytes: u64,
     /// Replicas that vote.
     pub voters: Vec<NodeId>,
     /// Replicas that only receive.
@@ -81,6 +83,7 @@ impl Group {
             applied: self.applied(),
             snapshot: index_of(metrics.snapshot.as_ref()),
             purged: index_of(metrics.purged.as_ref()),
+            log_bytes: self.replica.size.bytes_after(index_of(metrics.purged.as_ref())),
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
             matched: matched.collect(),

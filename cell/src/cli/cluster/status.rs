@@ -266,6 +266,7 @@ mod tests {
             last_log: 100,
             applied: 100,
             durable: 90,
+            log_bytes: 7,
             tenants: 2,
             replicas: vec![replica("a", matched[0]), replica("b", matched[1])],
             stopped: None,

@@ -70,7 +70,13 @@ fn authors(view: View<'_>) -> Authors<'_> {
             Action::Number { project, id, .. } => add(names::NUMBERED, id, project),
             Action::Once { key, .. } => add(names::ONCE, key, ""),
             Action::Comment { id, task } => add(names::COMMENTS, id, task),
-            Action::Read { .. } | Action::ReadAt { .. } | Action::Release { .. } | Action::RemoveTask { .. } => {}
+            Action::Read { .. }
+            | Action::ReadAt { .. }
+            | Action::Release { .. }
+            | Action::RemoveTask { .. }
+            | Action::Import { .. }
+            | Action::Revoke { .. }
+            | Action::Trespass { .. } => {}
         }
     }
     authors
