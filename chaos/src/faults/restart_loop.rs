@@ -1,4 +1,5 @@
-//! A node that is killed again and again a moment after it started: recovery is interrupted at every point.
+//! A node that is killed again and again a moment after it started: recovery is interrupted at every point. Half of the time it has
+//! been away for long enough before that it has to catch up, which is interrupted then.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use crate::plan::Step;
 /// snapshot.
 const LIVES_MS: u64 = 1_000;
 
+/// How long it is away first, in milliseconds.
+const AWAY_MS: u64 = 1_500;
+
 /// See the module. It is done within [`Fault::inject`]: meanwhile the other lane waits.
 pub(super) struct RestartLoop;
 
@@ -22,7 +26,7 @@ impl Fault for RestartLoop {
     }
 
     fn about(&self) -> &'static str {
-        "SIGKILL 0-1,000 ms after each start, for a while"
+        "SIGKILL 0-1,000 ms after each start, for a while; half of the time after 1.5 s of absence"
     }
 
     fn lane(&self) -> Lane {
@@ -30,7 +34,7 @@ impl Fault for RestartLoop {
     }
 
     fn lasts_ms(&self) -> (u64, u64) {
-        (1_500, 4_000)
+        (3_000, 5_000)
     }
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
@@ -39,6 +43,10 @@ impl Fault for RestartLoop {
         // The last life is the whole of the step, so that all of it fits.
         let until = Instant::now() + Duration::from_millis(step.for_ms.saturating_sub(LIVES_MS / 2));
         let mut kills = 0;
+        if step.dice.is_multiple_of(2) {
+            field.kill_running(&[node])?;
+            std::thread::sleep(Duration::from_millis(AWAY_MS));
+        }
         while Instant::now() < until {
             field.kill_running(&[node])?;
             field.start(&[node])?;
