@@ -41,8 +41,15 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> R
         if matches!(place, Location::Nowhere) && !refreshed {
             // A tenant that another node has just created: this node's copy of the directory may lag behind.
             refreshed = true;
-            let _ = tokio::time::timeout(asked.front.config.leader_wait, asked.front.service.refresh()).await;
+            let asking = tokio::time::timeout(asked.front.config.leader_wait, asked.front.service.refresh());
+            let fresh = asking.await.unwrap_or(false);
             place = asked.front.service.locate(&slug, reach);
+            // A node that lost its data, or was never told, knows of no tenant at all: that is not for it to say.
+            if matches!(place, Location::Nowhere) && !fresh {
+                break Err(unavailable(
+                    "the directory cannot be asked now whether there is such a tenant",
+                ));
+            }
         }
         let attempt = match place {
             Location::Here(placement) => {

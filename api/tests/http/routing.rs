@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use api::body::token::{NewToken, Role};
 use api::client::Call;
-use api::error::Elsewhere;
+use api::error::{Elsewhere, Outcome};
 use api::ids::NodeNumber;
 use api::service::Location;
 use http::Method;
@@ -73,6 +73,15 @@ async fn a_tenant_that_another_node_created_is_looked_for_before_it_is_said_not_
     node.service.locate_by(|_| Location::Nowhere);
     assert_eq!(client.me("acme").await.expect_err("nowhere").status(), Some(404));
     assert_eq!(node.service.count("refresh"), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_ask_the_directory_does_not_say_that_a_tenant_is_not_there() {
+    let node = Running::start().await;
+    node.service.locate_by(|_| Location::Nowhere);
+    node.service.leave_the_directory_unasked();
+    let error = node.client("cnt_member").me("acme").await.expect_err("nobody knows");
+    assert_eq!((error.status(), error.outcome()), (Some(503), Outcome::NotApplied));
 }
 
 #[tokio::test]

@@ -74,8 +74,8 @@ impl Service for Front {
         self.platform.locate_control()
     }
 
-    async fn refresh(&self) {
-        self.freshen_directory().await;
+    async fn refresh(&self) -> bool {
+        self.freshen_directory().await
     }
 
     async fn leader_change(&self) {

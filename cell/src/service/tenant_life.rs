@@ -21,14 +21,16 @@ use crate::records::time::format_stamp;
 
 impl Front {
     /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
-    /// copy has: placement is readable for as long as the directory is gone.
-    pub(super) async fn freshen_directory(&self) {
+    /// copy has: placement is readable for as long as the directory is gone. Answers whether there was one.
+    pub(super) async fn freshen_directory(&self) -> bool {
         let Some(directory) = self.platform.directory.get() else {
-            return;
+            return false;
         };
-        if let Err(error) = directory.group.read_barrier().await {
+        let passed = directory.group.read_barrier().await;
+        if let Err(error) = &passed {
             tracing::debug!(%error, "a read of the directory is answered from this node's copy");
         }
+        passed.is_ok()
     }
 
     pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
@@ -40,9 +42,12 @@ impl Front {
                 "the cursor is not one that this list gave: start again without it",
             ));
         }
-        self.freshen_directory().await;
+        let fresh = self.freshen_directory().await;
         let snapshot = self.platform.directory()?.store.begin_read();
         let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
+        if tenants.is_empty() && cursor.is_none() && !fresh {
+            return Err(unsure());
+        }
         let next_cursor = tenants.last().filter(|_| more).map(|tenant| tenant.slug.clone());
         let items = tenants
             .iter()
@@ -56,8 +61,9 @@ impl Front {
     }
 
     pub(super) async fn get_tenant(&self, slug: &Slug) -> Result<Body> {
-        self.freshen_directory().await;
-        let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(|| no_tenant(slug.as_str()))?;
+        let fresh = self.freshen_directory().await;
+        let absent = || if fresh { no_tenant(slug.as_str()) } else { unsure() };
+        let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(absent)?;
         self.show_tenant(&tenant, None)
     }
 
@@ -102,13 +108,13 @@ impl Front {
     }
 
     pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
-        self.freshen_directory().await;
+        let fresh = self.freshen_directory().await;
         let snapshot = self.platform.directory()?.store.begin_read();
         let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
-        operation
-            .as_ref()
-            .map(show_operation)
-            .ok_or_else(|| Error::new(Code::NotFound, format!("there is no operation {id}")))
+        operation.as_ref().map(show_operation).ok_or_else(|| match fresh {
+            true => Error::new(Code::NotFound, format!("there is no operation {id}")),
+            false => unsure(),
+        })
     }
 
     pub(super) fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
@@ -149,4 +155,13 @@ fn show_operation(operation: &rows::Operation) -> Operation {
         updated_at: format_stamp(operation.updated),
         error: None,
     }
+}
+
+/// What is not in this node's copy of the directory may be there all the same, where nobody can be asked: a node that lost its data
+/// knows of nothing at all.
+fn unsure() -> Error {
+    Error::new(
+        Code::Unavailable,
+        "this node's copy of the directory does not have it, and the directory cannot be asked now",
+    )
 }

@@ -85,6 +85,12 @@ impl WalError {
         }
     }
 
+    /// Is this a process without file descriptors? Only opening a file fails for it, so that nothing is in doubt.
+    pub(crate) fn is_no_descriptor(&self) -> bool {
+        let errors = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+        matches!(self, WalError::Io { source, .. } if errors.contains(&source.raw_os_error()))
+    }
+
     /// Is this a disk without space, as opposed to a disk that fails?
     pub(crate) fn is_no_space(&self) -> bool {
         matches!(self, WalError::Io { source, .. } if is_no_space(source))

@@ -169,6 +169,10 @@ impl Keeper {
     fn without_space<T>(&mut self, result: Result<T, WalError>) -> Result<Option<T>, WalError> {
         match result {
             Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_no_descriptor() => {
+                self.full = Some(format!("no file descriptor is free ({error})"));
+                Ok(None)
+            }
             Err(error) if error.is_no_space() => {
                 self.full = Some(format!("no space on the disk ({error})"));
                 Ok(None)

@@ -49,6 +49,7 @@ struct State {
     hints: Vec<Option<NodeNumber>>,
     locate: Option<Locate>,
     behind: Option<Locate>,
+    unasked: bool,
     unhinted: Option<Locate>,
     next_query: Option<ListQuery>,
 }
@@ -140,6 +141,11 @@ impl Memory {
     /// What is located once the copy of the directory has been refreshed.
     pub(crate) fn locate_after_refresh_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
         self.state().behind = Some(Box::new(locate));
+    }
+
+    /// The copy of the directory cannot be refreshed.
+    pub(crate) fn leave_the_directory_unasked(&self) {
+        self.state().unasked = true;
     }
 
     /// What is located once a hint has been dropped.

@@ -85,12 +85,13 @@ impl Service for Memory {
         }
     }
 
-    async fn refresh(&self) {
+    async fn refresh(&self) -> bool {
         let mut state = self.state();
         state.calls.push("refresh".into());
         if let Some(locate) = state.behind.take() {
             state.locate = Some(locate);
         }
+        !state.unasked
     }
 
     async fn leader_change(&self) {

@@ -35,6 +35,7 @@ struct Inner {
     off: bool,
     space_bytes: Option<u64>,
     fail_sync_of: Option<String>,
+    no_descriptors: bool,
     hold_sync_of: Option<String>,
     let_pass: u64,
     held: u64,
@@ -84,6 +85,11 @@ impl Forgetful {
     /// Writes that make files grow fail beyond so many bytes in all.
     pub(crate) fn limit_space(&self, bytes: Option<u64>) {
         self.lock().space_bytes = bytes;
+    }
+
+    /// Opening and creating files fails for lack of a file descriptor, or does not any more.
+    pub(crate) fn take_descriptors(&self, taken: bool) {
+        self.lock().no_descriptors = taken;
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {
@@ -271,6 +277,13 @@ impl Inner {
         self.names.values().map(|id| self.inodes[id].now.len() as u64).sum()
     }
 
+    fn descriptor(&self) -> io::Result<()> {
+        match self.no_descriptors {
+            true => Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error())),
+            false => Ok(()),
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.off {
             Err(io::Error::other("the power is off"))
@@ -403,6 +416,7 @@ impl Disk for Forgetful {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let inner = self.lock();
         inner.check()?;
+        inner.descriptor()?;
         let inode = *inner.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(Handle {
             disk: self.clone(),
@@ -412,6 +426,7 @@ impl Disk for Forgetful {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.lock();
+        inner.descriptor()?;
         inner.step()?;
         let inode = inner.new_inode();
         inner.names.insert(path.to_path_buf(), inode);

@@ -7,7 +7,8 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// Appends until the log is full; returns the number of entries.
 fn fill(group: &GroupLog) -> u64 {
-    for index in 0..100_000 {
+    let first = group.state().last.map_or(0, |last| last + 1);
+    for index in first..100_000 {
         let (done, waiting) = waiter();
         match group.append_blocking(vec![entry(index, &[index as u8; 2_000])], done) {
             Ok(()) => drop(wait(&waiting).unwrap()),
@@ -114,4 +115,27 @@ fn votes_that_use_up_the_headroom_stop_the_log_with_a_reason_and_lose_nothing() 
     let (wal, _) = open(&left);
     assert_eq!(wal.group(1).state().vote, acknowledged);
     assert_eq!(wal.group(1).state().last, Some(count - 1));
+}
+
+#[test]
+fn a_process_without_file_descriptors_waits_for_some_and_goes_on() {
+    let disk = Forgetful::default();
+    let (wal, _) = open(&disk);
+    let group = wal.group(1);
+    append(&group, 0, b"before");
+    disk.take_descriptors(true);
+    let count = fill(&group);
+    assert!(
+        wal.stats().full.is_some_and(|why| why.contains("no file descriptor")),
+        "{:?}",
+        wal.stats()
+    );
+    assert!(wal.stats().stopped.is_none(), "{:?}", wal.stats());
+    disk.take_descriptors(false);
+    eventually("there is room again", || {
+        let (done, waiting) = waiter();
+        let next = group.state().last.map_or(0, |last| last + 1);
+        group.append_blocking(vec![entry(next, &[1; 2_000])], done).is_ok() && wait(&waiting).is_ok()
+    });
+    assert!(group.state().last >= Some(count - 1) && wal.stats().stopped.is_none());
 }
