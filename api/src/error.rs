@@ -41,6 +41,8 @@ codes! {
     MalformedBody "malformed_body" 400 "The body cannot be read";
     /// A path, query or header parameter is wrong.
     InvalidParameter "invalid_parameter" 400 "A parameter is wrong";
+    /// The filter or order would read too much: the detail names the index that would help.
+    FilterTooBroad "filter_too_broad" 400 "The list would read too much";
     /// The cursor is not one of this list.
     InvalidCursor "invalid_cursor" 400 "The cursor does not belong to this list";
     /// No token, or one that is not known here.

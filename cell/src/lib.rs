@@ -18,6 +18,7 @@ pub mod node;
 
 mod access;
 mod directory;
+mod expr;
 mod machine;
 mod mutant;
 mod records;

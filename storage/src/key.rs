@@ -153,6 +153,12 @@ impl KeyRange {
         }
     }
 
+    /// Of the range of a prefix that ends in a text: the keys whose text begins with that one.
+    pub fn starting_with(&self) -> KeyRange {
+        let text = self.start.strip_suffix(&TEXT_END).unwrap_or(&self.start);
+        KeyRange::prefix(text.to_vec())
+    }
+
     /// The part of the range that comes after `key`: how a cursor continues.
     pub fn after(self, key: &Key) -> KeyRange {
         let mut next = Vec::with_capacity(key.0.len() + 1);
@@ -382,6 +388,9 @@ fn show_element(element: &Element, out: &mut String) {
     }
 }
 
+/// What a text ends with.
+const TEXT_END: [u8; 2] = [0, 0];
+
 const SIGN: u64 = 1 << 63;
 
 fn number_to_bits(value: f64) -> u64 {
@@ -407,7 +416,7 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
             out.push(0xFF);
         }
     }
-    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&TEXT_END);
 }
 
 fn take_text(from: &mut &[u8]) -> Result<String, KeyError> {

@@ -73,8 +73,10 @@ pub struct ListQuery {
     pub cursor: Option<String>,
     /// Field and direction, such as `-created_at,title`; empty: by id.
     pub order: Option<String>,
-    /// Equalities over indexed fields, as `field=value` parameters of the query.
+    /// Equalities over fields, as `field=value` parameters of the query.
     pub equals: Vec<(String, String)>,
+    /// A CEL expression over the names of fields: only records of which it is true.
+    pub filter: Option<String>,
     /// Fields to answer; all where it is left out.
     pub fields: Option<Vec<String>>,
     /// Whether to count.

@@ -155,6 +155,9 @@ impl Client {
         if let Some(cursor) = &query.cursor {
             push_parameter(&mut path, "cursor", cursor);
         }
+        if let Some(filter) = &query.filter {
+            push_parameter(&mut path, "filter", filter);
+        }
         if let Some(order) = &query.order {
             push_parameter(&mut path, "order", order);
         }

@@ -121,6 +121,12 @@ fn record_list() -> Vec<Parameter> {
     let mut parameters = listing();
     let text = || json!({ "type": "string" });
     parameters.push(query(
+        "filter",
+        json!({ "type": "string", "maxLength": crate::limits::FILTER_BYTES }),
+        "A CEL expression over the names of fields, such as `status == \"todo\" && points >= 3`: only records of which it is true. What \
+         no index serves is read and looked at, within limits; beyond them the answer is 400 `filter_too_broad`.",
+    ));
+    parameters.push(query(
         "order",
         text(),
         "Fields in order, `-` for descending: `-created_at,title`. By id where it is left out.",
@@ -133,7 +139,7 @@ fn record_list() -> Vec<Parameter> {
     parameters.push(query(
         "{field}",
         text(),
-        "Any other parameter is the name of an indexed field and the value that it must have.",
+        "Any other parameter is the name of a field and the value that it must have.",
     ));
     parameters
 }

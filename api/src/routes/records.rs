@@ -8,13 +8,13 @@ use crate::error::{Code, Error, FieldError, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::ids::Name;
-use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES};
+use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES, FILTER_BYTES};
 use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
 use crate::service::RequestContext;
 
 /// Parameters that are taken up later, and are no names of fields meanwhile.
-const RESERVED: [&str; 2] = ["filter", "expand"];
+const RESERVED: [&str; 1] = ["expand"];
 
 fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
     format!("/v1/tenants/{}/records/{collection}/{id}", ctx.placement.slug)
@@ -116,6 +116,10 @@ fn list_query(query: &mut Query) -> Result<ListQuery> {
     {
         return Err(Error::new(Code::InvalidCursor, "the cursor is empty or too long"));
     }
+    let filter = query.take("filter");
+    if filter.as_ref().is_some_and(|filter| filter.len() > FILTER_BYTES) {
+        return Err(invalid("filter", &format!("is longer than {FILTER_BYTES} bytes")));
+    }
     let order = query.take("order");
     for part in order.iter().flat_map(|order| order.split(',')) {
         if part.strip_prefix('-').unwrap_or(part).parse::<Name>().is_err() {
@@ -142,6 +146,7 @@ fn list_query(query: &mut Query) -> Result<ListQuery> {
         cursor,
         order,
         equals,
+        filter,
         fields,
         count,
     })
@@ -215,8 +220,10 @@ mod tests {
 
     #[test]
     fn parameters_that_are_not_known_are_equalities() {
-        let query = parsed("status=todo&limit=9&order=-created_at,title&fields=title,status&count=true").expect("a query");
+        let query = parsed("filter=points%20%3E%203&status=todo&limit=9&order=-created_at,title&fields=title,status&count=true")
+            .expect("a query");
         assert_eq!(query.equals, vec![("status".to_owned(), "todo".to_owned())]);
+        assert_eq!(query.filter.as_deref(), Some("points > 3"));
         assert_eq!(
             (query.limit, query.count, query.fields.map(|fields| fields.len())),
             (9, true, Some(2))
@@ -226,7 +233,6 @@ mod tests {
     #[test]
     fn wrong_parameters_are_named() {
         for (query, name) in [
-            ("filter=a", "filter"),
             ("expand=b", "expand"),
             ("Bad=1", "Bad"),
             ("order=;", "order"),
@@ -239,6 +245,8 @@ mod tests {
             );
         }
         assert_eq!(parsed("cursor=").expect_err("empty").code, Code::InvalidCursor);
+        let long = format!("filter={}", "x".repeat(FILTER_BYTES + 1));
+        assert_eq!(parsed(&long).expect_err("too long").code, Code::InvalidParameter);
         let long = format!("cursor={}", "x".repeat(CURSOR_BYTES + 1));
         assert_eq!(parsed(&long).expect_err("too long").code, Code::InvalidCursor);
     }

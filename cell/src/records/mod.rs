@@ -18,6 +18,7 @@ pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod import;
 mod merge;
+mod plan;
 pub(crate) mod query;
 pub(crate) mod render;
 pub(crate) mod schema;

@@ -1,8 +1,8 @@
-//! Lists: which index serves a list, and one page of it.
+//! Lists: one page of the records that a query asks for.
 //!
-//! A list is served from exactly one ordered range of keys: the records of a collection by id, or an index whose first
-//! parts are the equalities and whose next parts are the order. A list that no index serves is refused with the index that
-//! would. Cursors name the list they belong to and the key they stopped at, so that they stay right while records change.
+//! [`super::plan`] says which ranges of keys to read, in which order; here the rows are read, kept where the filter holds, and shown.
+//! A list that would read too much is refused with the index that would help. Cursors name the list they belong to and the key they
+//! stopped at, so that they stay right while records change.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,34 +13,30 @@ use api::ids::Id;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use storage::table::{IndexEntry, Record as RecordKey};
-use storage::{Direction, Element, Key, KeyRange, Snapshot, Space, Table};
+use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
 
-use super::convert::query_value;
 use super::entries::Place;
+use super::plan::{Asked, Plan};
 use super::render;
-use super::schema::{Collection, Part};
+use super::schema::Collection;
+use super::time::now_micros;
+use super::value::Record;
+use crate::expr::{Expression, Facts, Scope};
 use crate::service::error::internal;
 
 /// A page ends early when its fields are this long, in bytes; the cursor goes on from there.
 const PAGE_BYTES: usize = 1024 * 1024;
+/// Most rows that are read for a page of a filter. Raised: filters that no index serves work on larger collections, and take longer.
+const PAGE_ROWS: u64 = 20_000;
+/// How long reading a page of a filter may take.
+const PAGE_TIME: Duration = Duration::from_millis(250);
 /// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
 const COUNT_TIME: Duration = Duration::from_secs(5);
-/// How many keys are counted between two looks at the time.
-const COUNT_STEP: u64 = 4_096;
+/// How many rows are read between two looks at the time.
+const TIME_STEP: u64 = 256;
 /// Bytes of the digest that ties a cursor to its list.
 const DIGEST_BYTES: usize = 8;
-
-/// How a list is served.
-#[derive(Debug, PartialEq, Eq)]
-struct Plan {
-    /// The index; none: by id.
-    index: Option<u32>,
-    /// The keys of the whole list.
-    range: KeyRange,
-    /// From which end.
-    direction: Direction,
-}
 
 /// One page of a list.
 pub(crate) fn list(
@@ -56,175 +52,191 @@ pub(crate) fn list(
             format!("fields: {unknown:?} is not a field of {}", collection.name),
         ));
     }
-    let plan = plan(space, collection, query)?;
-    let digest = digest(space, collection, query, &plan);
-    let count = query.count.then(|| count(snapshot, &plan.range)).transpose()?;
-    let range = match &query.cursor {
-        None => plan.range,
-        Some(cursor) => resume(plan.range, plan.direction, cursor, digest)?,
+    let filter = filter(collection, query)?;
+    let asked = Asked::read(collection, query, filter.as_ref())?;
+    let plan = asked.plan(space, collection)?;
+    let reading = Reading {
+        snapshot,
+        space,
+        collection,
+        sieve: Sieve::new(filter.as_ref(), &asked),
+        asked: &asked,
+        plan: &plan,
     };
-    let mut items = Vec::with_capacity(query.limit.min(api::limits::LIST_MAX));
-    let mut last: Option<Key> = None;
-    let mut bytes = 0;
-    let mut more = false;
-    for row in snapshot.scan(range, plan.direction) {
-        let (key, value) = row.map_err(|error| internal(&error))?;
-        if items.len() == query.limit {
-            more = true;
-            break;
-        }
-        let shown = item(snapshot, space, collection, plan.index, &key, &value, wanted)?;
-        bytes += shown.fields.get().len();
-        items.push(shown);
-        last = Some(key);
-        if bytes > PAGE_BYTES {
-            more = true;
-            break;
-        }
-    }
-    let next_cursor = last.filter(|_| more).map(|key| encode(digest, &key));
+    let digest = digest(space, collection, query, &plan);
+    let count = query.count.then(|| reading.count()).transpose()?;
+    let ranges = match &query.cursor {
+        None => plan.ranges.clone(),
+        Some(cursor) => resume(&plan, cursor, digest)?,
+    };
+    let (items, last) = reading.page(ranges, query.limit, wanted)?;
     Ok(Page {
         items,
-        next_cursor,
+        next_cursor: last.map(|key| encode(digest, &key)),
         count,
     })
 }
 
-/// The record behind one key of a list.
-fn item(
-    snapshot: &Snapshot,
+/// The filter of a query.
+fn filter(collection: &Collection, query: &ListQuery) -> Result<Option<Expression>, Error> {
+    let compile = |text: &String| Expression::compile(text, Scope::Filter(collection));
+    let compiled = query.filter.as_ref().map(compile).transpose();
+    compiled.map_err(|message| Error::new(Code::InvalidParameter, format!("filter: {message}")))
+}
+
+/// What a record must keep to be in a list.
+struct Sieve<'a> {
+    filter: Option<&'a Expression>,
+    asked: &'a Asked,
+    now: u64,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(filter: Option<&'a Expression>, asked: &'a Asked) -> Self {
+        Self {
+            filter,
+            asked,
+            now: now_micros(),
+        }
+    }
+
+    /// Whether it lets everything through that the ranges hold.
+    fn is_open(&self, plan: &Plan) -> bool {
+        self.filter.is_none() && (self.asked.equals.is_empty() || (plan.index.is_some() && self.asked.is_covered(plan)))
+    }
+
+    fn keeps(&self, id: Uuid, record: &Record) -> bool {
+        let facts = Facts {
+            record: Some((id, record)),
+            now: self.now,
+            ..Facts::default()
+        };
+        self.asked.equals_hold(record) && self.filter.is_none_or(|filter| filter.holds(&facts))
+    }
+}
+
+/// A list that is read.
+struct Reading<'a> {
+    snapshot: &'a Snapshot,
     space: Space,
-    collection: &Arc<Collection>,
-    index: Option<u32>,
-    key: &Key,
-    value: &[u8],
-    wanted: render::Wanted<'_>,
-) -> Result<Body, Error> {
-    let bad = |error: storage::KeyError| internal(&crate::machine::idempotency::bad_key(key, &error));
-    let (id, record) = if index.is_some() {
+    collection: &'a Arc<Collection>,
+    sieve: Sieve<'a>,
+    asked: &'a Asked,
+    plan: &'a Plan,
+}
+
+impl Reading<'_> {
+    /// The records of a page, and the key that it ends with where there may be more.
+    fn page(
+        &self,
+        mut ranges: Vec<KeyRange>,
+        limit: usize,
+        wanted: render::Wanted<'_>,
+    ) -> Result<(Vec<Body>, Option<Key>), Error> {
+        let open = self.sieve.is_open(self.plan);
+        let mut budget = Budget::new();
+        let mut items = Vec::with_capacity(limit.min(api::limits::LIST_MAX));
+        let mut last: Option<Key> = None;
+        let mut bytes = 0;
+        if self.plan.direction == Direction::Backward {
+            ranges.reverse();
+        }
+        for range in ranges {
+            for row in self.snapshot.scan(range, self.plan.direction) {
+                let (key, value) = row.map_err(|error| internal(&error))?;
+                if items.len() == limit || bytes > PAGE_BYTES {
+                    return Ok((items, last));
+                }
+                let (id, record) = self.record(&key, &value)?;
+                if !open && !self.sieve.keeps(id, &record) {
+                    if budget.is_spent() {
+                        return Err(self.asked.no_index(self.collection, "the filter reads too many records"));
+                    }
+                    continue;
+                }
+                let shown = render::record(self.collection, id, &record, wanted).map_err(|error| internal(&error))?;
+                bytes += shown.fields.get().len();
+                items.push(shown);
+                last = Some(key);
+            }
+        }
+        Ok((items, None))
+    }
+
+    fn count(&self) -> Result<u64, Error> {
+        let (start, open) = (Instant::now(), self.sieve.is_open(self.plan));
+        let (mut count, mut read) = (0u64, 0u64);
+        for range in &self.plan.ranges {
+            for row in self.snapshot.scan(range.clone(), Direction::Forward) {
+                let (key, value) = row.map_err(|error| internal(&error))?;
+                let kept = open || {
+                    let (id, record) = self.record(&key, &value)?;
+                    self.sieve.keeps(id, &record)
+                };
+                count += u64::from(kept);
+                read += 1;
+                if read.is_multiple_of(TIME_STEP) && start.elapsed() > COUNT_TIME {
+                    return Err(Error::new(
+                        Code::Timeout,
+                        format!("more than {read} records were read: too many to count"),
+                    ));
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// The record behind one key of the list.
+    fn record(&self, key: &Key, value: &[u8]) -> Result<(Uuid, Record), Error> {
+        let bad = |error: storage::KeyError| internal(&crate::machine::idempotency::bad_key(key, &error));
+        if self.plan.index.is_none() {
+            let parsed = RecordKey::parse(key.as_bytes()).map_err(bad)?;
+            let super::value::RecordRow::V1(record) =
+                crate::machine::reader::decode(&parsed, value).map_err(|fault| internal(&fault))?;
+            return Ok((Uuid::from_bytes(parsed.id), record));
+        }
         let id = Uuid::from_bytes(IndexEntry::parse(key.as_bytes()).map_err(bad)?.id);
         let place = Place {
-            space,
-            collection: collection.number,
+            space: self.space,
+            collection: self.collection.number,
             id,
         };
-        let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
-        (id, record.ok_or_else(|| internal(&format!("{key} has no record")))?)
-    } else {
-        let parsed = RecordKey::parse(key.as_bytes()).map_err(bad)?;
-        let super::value::RecordRow::V1(record) =
-            crate::machine::reader::decode(&parsed, value).map_err(|fault| internal(&fault))?;
-        (Uuid::from_bytes(parsed.id), record)
-    };
-    render::record(collection, id, &record, wanted).map_err(|error| internal(&error))
-}
-
-/// Chooses the range that serves a list.
-fn plan(space: Space, collection: &Collection, query: &ListQuery) -> Result<Plan, Error> {
-    let (order, direction) = order(collection, query.order.as_deref())?;
-    let mut equals: Vec<(Part, Element)> = Vec::with_capacity(query.equals.len());
-    for (name, text) in &query.equals {
-        equals.push(equality(collection, name, text)?);
+        let record = place.read(self.snapshot).map_err(|fault| internal(&fault))?;
+        Ok((id, record.ok_or_else(|| internal(&format!("{key} has no record")))?))
     }
-    if equals.is_empty() && order.is_empty() {
-        return Ok(Plan {
-            index: None,
-            range: RecordKey::range(space, collection.number),
-            direction,
-        });
-    }
-    let fits = |parts: &[Part]| {
-        let (first, rest) = parts.split_at(equals.len().min(parts.len()));
-        let all = first.len() == equals.len() && equals.iter().all(|(part, _)| first.contains(part));
-        all && rest.starts_with(&order)
-    };
-    let Some(index) = collection.indexes.iter().find(|index| !index.unique && fits(&index.parts)) else {
-        return Err(no_index(collection, &equals, &order));
-    };
-    let value = |part: &Part| {
-        equals
-            .iter()
-            .find(|(other, _)| other == part)
-            .map(|(_, element)| element.clone())
-    };
-    let prefix: Vec<Element> = index.parts.iter().take(equals.len()).filter_map(value).collect();
-    let range = IndexEntry::range(space, collection.number, index.number, &prefix);
-    Ok(Plan {
-        index: Some(index.number),
-        range,
-        direction,
-    })
 }
 
-fn equality(collection: &Collection, name: &str, text: &str) -> Result<(Part, Element), Error> {
-    let wrong = |message: String| Error::new(Code::InvalidParameter, format!("{name}: {message}"));
-    let field = collection
-        .field(name)
-        .ok_or_else(|| wrong(format!("is neither a parameter nor a field of {}", collection.name)))?;
-    if !field.kind.indexable() {
-        return Err(wrong("is a list or json and cannot be filtered by".to_owned()));
-    }
-    let value = query_value(field, text).map_err(wrong)?;
-    Ok((
-        Part::Field(field.number),
-        value.map_or(Element::Null, |value| value.element()),
-    ))
+/// What a page of a filter may read in vain.
+struct Budget {
+    start: Instant,
+    read: u64,
 }
 
-/// The parts of an order and its direction.
-fn order(collection: &Collection, order: Option<&str>) -> Result<(Vec<Part>, Direction), Error> {
-    let wrong = |message: String| Error::new(Code::InvalidParameter, format!("order: {message}"));
-    let mut parts = Vec::new();
-    let mut direction = None;
-    for name in order.unwrap_or("").split(',').filter(|name| !name.is_empty()) {
-        let (name, this) = name
-            .strip_prefix('-')
-            .map_or((name, Direction::Forward), |name| (name, Direction::Backward));
-        if *direction.get_or_insert(this) != this {
-            return Err(wrong("all of its fields must have the same direction".to_owned()));
-        }
-        parts.push(match (name, collection.field(name)) {
-            ("id", _) => continue,
-            ("created_at", _) => Part::CreatedAt,
-            ("updated_at", _) => Part::UpdatedAt,
-            (_, Some(field)) => Part::Field(field.number),
-            (_, None) => return Err(wrong(format!("{name:?} is not a field of {}", collection.name))),
-        });
-    }
-    Ok((parts, direction.unwrap_or(Direction::Forward)))
-}
-
-/// The refusal of a list that no index serves, with the index that would.
-fn no_index(collection: &Collection, equals: &[(Part, Element)], order: &[Part]) -> Error {
-    let parts = equals.iter().map(|(part, _)| part).chain(order);
-    let names: Vec<_> = parts.map(|part| collection.part_name(*part)).collect();
-    let detail = format!(
-        "no index of {} serves this list; an index over [{}] would",
-        collection.name,
-        names.join(", ")
-    );
-    Error::new(Code::InvalidParameter, detail)
-}
-
-fn count(snapshot: &Snapshot, range: &KeyRange) -> Result<u64, Error> {
-    let start = Instant::now();
-    let mut count = 0u64;
-    for row in snapshot.scan(range.clone(), Direction::Forward) {
-        row.map_err(|error| internal(&error))?;
-        count += 1;
-        if count.is_multiple_of(COUNT_STEP) && start.elapsed() > COUNT_TIME {
-            return Err(Error::new(
-                Code::Timeout,
-                format!("the list has more than {count} records: too many to count"),
-            ));
+impl Budget {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            read: 0,
         }
     }
-    Ok(count)
+
+    /// Counts one row, and says whether that was the last.
+    fn is_spent(&mut self) -> bool {
+        self.read += 1;
+        self.read >= PAGE_ROWS || (self.read.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
+    }
 }
 
 /// What ties a cursor to its list.
 fn digest(space: Space, collection: &Collection, query: &ListQuery, plan: &Plan) -> [u8; DIGEST_BYTES] {
-    let what = (space.0, collection.number, plan.index, &query.order, &query.equals);
+    let what = (
+        space.0,
+        collection.number,
+        plan.index,
+        &query.order,
+        &query.equals,
+        &query.filter,
+    );
     let hash = blake3::hash(format!("{what:?}").as_bytes());
     let mut digest = [0; DIGEST_BYTES];
     digest.copy_from_slice(&hash.as_bytes()[..DIGEST_BYTES]);
@@ -236,7 +248,7 @@ fn encode(digest: [u8; DIGEST_BYTES], key: &Key) -> String {
 }
 
 /// The rest of a list after a cursor.
-fn resume(range: KeyRange, direction: Direction, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<KeyRange, Error> {
+fn resume(plan: &Plan, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<Vec<KeyRange>, Error> {
     let wrong = || {
         Error::new(
             Code::InvalidCursor,
@@ -245,13 +257,23 @@ fn resume(range: KeyRange, direction: Direction, cursor: &str, digest: [u8; DIGE
     };
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
     let (head, key) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(wrong)?;
-    if head != digest || !range.contains(key) {
+    let at = plan.ranges.iter().position(|range| range.contains(key)).ok_or_else(wrong)?;
+    if head != digest {
         return Err(wrong());
     }
     let key = Key::from_bytes(bytes::Bytes::copy_from_slice(key)).map_err(|_| wrong())?;
-    Ok(match direction {
-        Direction::Forward => range.after(&key),
-        Direction::Backward => range.before(&key),
+    let mut ranges = plan.ranges.clone();
+    Ok(match plan.direction {
+        Direction::Forward => {
+            ranges.drain(..at);
+            ranges[0] = ranges[0].clone().after(&key);
+            ranges
+        }
+        Direction::Backward => {
+            ranges.truncate(at + 1);
+            ranges[at] = ranges[at].clone().before(&key);
+            ranges
+        }
     })
 }
 

@@ -213,13 +213,19 @@ impl Collection {
 impl IndexSpec {
     /// The values of a record in this index.
     pub(crate) fn values(&self, record: &Record) -> Vec<Element> {
+        self.parts.iter().map(|part| part.element(record)).collect()
+    }
+}
+
+impl Part {
+    /// The value of a record there.
+    pub(crate) fn element(self, record: &Record) -> Element {
         let instant = |micros: u64| Element::Integer(i64::try_from(micros).unwrap_or(i64::MAX));
-        let part = |part: &Part| match part {
-            Part::Field(number) => record.doc.get(*number).map_or(Element::Null, super::value::Value::element),
+        match self {
+            Part::Field(number) => record.doc.get(number).map_or(Element::Null, super::value::Value::element),
             Part::CreatedAt => instant(record.created),
             Part::UpdatedAt => instant(record.updated),
-        };
-        self.parts.iter().map(part).collect()
+        }
     }
 }
 

@@ -99,7 +99,7 @@ fn a_page_stays_right_while_records_come_and_go() {
 fn a_list_without_an_index_is_refused_with_the_index_that_would_serve_it() {
     let stage = some_tasks();
     let error = titles(&stage, &query(5, Some("points"), &[("status", "done")])).expect_err("no index");
-    assert_eq!(error.code, Code::InvalidParameter);
+    assert_eq!(error.code, Code::FilterTooBroad);
     assert!(error.detail.contains("[status, points]"), "{}", error.detail);
     for (order, equals) in [
         (Some("nothing"), vec![]),

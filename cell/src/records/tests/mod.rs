@@ -2,6 +2,7 @@
 
 mod batches;
 mod fields;
+mod filters;
 mod lists;
 mod references;
 mod schemas;

@@ -1,0 +1,131 @@
+//! What an expression is evaluated on: slots to values.
+
+use api::body::token::Role;
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelNull, CelString};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use super::slot::{Of, Slot};
+use crate::records::value::{Doc, Record, Value};
+
+/// Longest text that has a value inside a comprehension, in bytes.
+const SHORT_BYTES: usize = 1_000;
+/// Most items of an array inside a `json` field.
+const ARRAY_ITEMS: usize = 100;
+/// Microseconds of a day.
+const DAY_US: u64 = 86_400_000_000;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Auth<'a> {
+    /// As `created_by` shows it: `token:0198…`.
+    pub(crate) id: &'a str,
+    /// The name of its token.
+    pub(crate) name: &'a str,
+    /// Its role.
+    pub(crate) role: Role,
+}
+
+/// The facts of one evaluation.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts<'a> {
+    /// The stored record.
+    pub(crate) record: Option<(Uuid, &'a Record)>,
+    /// The record to be.
+    pub(crate) new: Option<(Uuid, &'a Doc)>,
+    /// Who asks.
+    pub(crate) auth: Option<Auth<'a>>,
+    /// Microseconds since the epoch.
+    pub(crate) now: u64,
+}
+
+impl VariableResolver for Facts<'_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let (slot, short) = Slot::parse(variable)?;
+        let integer = |value: u64| CowVal::owned(CelInt::from(i64::try_from(value).unwrap_or(i64::MAX)));
+        let id = |id: Uuid| CowVal::owned(CelString::from(id.hyphenated().to_string()));
+        Some(match slot {
+            Slot::Field(Of::Record, number) => return field(self.record?.1.doc.get(number), short),
+            Slot::Field(Of::New, number) => return field(self.new?.1.get(number), short),
+            Slot::Id(Of::Record) => id(self.record?.0),
+            Slot::Id(Of::New) => id(self.new?.0),
+            Slot::Version => integer(self.record?.1.version),
+            Slot::CreatedAt => integer(self.record?.1.created),
+            Slot::UpdatedAt => integer(self.record?.1.updated),
+            Slot::CreatedBy => CowVal::owned(CelString::from(self.record?.1.by.to_string())),
+            Slot::AuthId => CowVal::owned(CelString::from(self.auth?.id)),
+            Slot::AuthName => CowVal::owned(CelString::from(self.auth?.name)),
+            Slot::AuthRole => CowVal::owned(CelString::from(role_name(self.auth?.role))),
+            Slot::Now => integer(self.now),
+            Slot::Today => integer(self.now / DAY_US),
+        })
+    }
+}
+
+/// A value. None, which makes the expression false: it is too large to be looked at.
+fn field(value: Option<&Value>, short: bool) -> Option<CowVal<'_, '_>> {
+    Some(match value {
+        None => CowVal::owned(CelNull),
+        Some(Value::Bool(value)) => CowVal::owned(CelBool::from(*value)),
+        Some(Value::Integer(value) | Value::Timestamp(value)) => CowVal::owned(CelInt::from(*value)),
+        Some(Value::Number(value)) => CowVal::owned(CelDouble::from(*value)),
+        Some(Value::Text(text)) if short && text.len() > SHORT_BYTES => return None,
+        Some(Value::Text(text)) => CowVal::owned(CelString::from(text.as_str())),
+        Some(Value::Date(days)) => CowVal::owned(CelInt::from(i64::from(*days))),
+        Some(Value::List(items)) if items.len() > ARRAY_ITEMS => return None,
+        Some(Value::List(items)) => {
+            let texts = items
+                .iter()
+                .map(|item| Box::new(CelString::from(item.as_str())) as Box<dyn Val>);
+            CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
+        }
+        Some(Value::Reference(id)) => CowVal::owned(CelString::from(id.hyphenated().to_string())),
+        Some(Value::Json(text)) => CowVal::Owned(document(&serde_json::from_str(text).ok()?, short)?),
+    })
+}
+
+/// A value of a `json` field.
+fn document<'v>(json: &Json, short: bool) -> Option<Box<dyn Val + 'v>> {
+    Some(match json {
+        Json::Null => Box::new(CelNull),
+        Json::Bool(value) => Box::new(CelBool::from(*value)),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Box::new(CelInt::from(integer)),
+            (None, double) => Box::new(CelDouble::from(double?)),
+        },
+        Json::String(text) if short && text.len() > SHORT_BYTES => return None,
+        Json::String(text) => Box::new(CelString::from(text.clone())),
+        Json::Array(items) if items.len() > ARRAY_ITEMS => return None,
+        Json::Array(items) => {
+            let items: Option<Vec<_>> = items.iter().map(|item| document(item, short)).collect();
+            Box::new(CelList::from(items?))
+        }
+        Json::Object(members) if members.len() > ARRAY_ITEMS => return None,
+        Json::Object(members) => {
+            let members: Option<std::collections::HashMap<_, _>> = members
+                .iter()
+                .map(|(name, value)| Some((name.clone().into(), document(value, short)?)))
+                .collect();
+            Box::new(CelMap::from(members?))
+        }
+    })
+}
+
+const ROLES: [Role; 4] = [Role::Owner, Role::Admin, Role::Member, Role::Guest];
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Admin => "admin",
+        Role::Member => "member",
+        Role::Guest => "guest",
+    }
+}
+
+/// The names of all roles.
+pub(super) fn roles() -> &'static [String] {
+    static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    NAMES.get_or_init(|| ROLES.iter().map(|role| role_name(*role).to_owned()).collect())
+}

@@ -1,0 +1,333 @@
+//! Which ranges of keys serve a list: the records by id, or an index whose first parts are asked to be something, whose next part may
+//! be asked to lie in a range, and whose parts from there on are the order.
+//!
+//! What an index does not serve is left to whoever reads the rows: a plan says where to look, not what to keep. Several ranges stand
+//! in the order of their keys and do not overlap, so that reading one after the other is in order.
+
+use std::ops::Bound;
+
+use api::body::record::ListQuery;
+use api::error::{Code, Error};
+use storage::table::{IndexEntry, Record as RecordKey};
+use storage::{Direction, Element, KeyRange, Space};
+use uuid::Uuid;
+
+use super::convert::query_value;
+use super::schema::{Collection, IndexSpec, Kind, Part};
+use super::value::Record;
+use crate::expr::conjunct::{Ask, Literal};
+use crate::expr::{Expression, Of, Slot};
+
+/// Most ranges of a plan. Raised: long `in` lists are looked up one by one. Lowered: they are read past.
+const RANGES: usize = 100;
+/// Longest text in an index, in bytes: see `convert`.
+const TEXT_BYTES: usize = 1_024;
+/// The largest integer that a number holds exactly.
+const EXACT: i64 = 1 << 53;
+
+/// How a list is served.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The index; none: by id.
+    pub(super) index: Option<u32>,
+    /// The keys of the whole list, ascending.
+    pub(super) ranges: Vec<KeyRange>,
+    /// From which end.
+    pub(super) direction: Direction,
+    /// How many parts of the index have one value, or one of several, in all of them.
+    pub(super) fixed: usize,
+}
+
+/// What is asked of one part of an index.
+#[derive(Clone, Debug, PartialEq)]
+enum Want {
+    /// One of these.
+    OneOf(Vec<Element>),
+    /// Between these; null never is.
+    Between(Bound<Element>, Bound<Element>),
+    /// A text that begins so.
+    StartsWith(String),
+}
+
+/// What a list asks for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Equalities of the query, which every record of the list must keep.
+    pub(super) equals: Vec<(Part, Element)>,
+    wants: Vec<(Part, Want)>,
+    order: Vec<Part>,
+    direction: Option<Direction>,
+}
+
+impl Asked {
+    /// Reads a query; `filter` is the one that it names.
+    pub(super) fn read(collection: &Collection, query: &ListQuery, filter: Option<&Expression>) -> Result<Self, Error> {
+        let mut asked = Self::default();
+        (asked.order, asked.direction) = order(collection, query.order.as_deref())?;
+        for (name, text) in &query.equals {
+            let (part, element) = equality(collection, name, text)?;
+            asked.wants.push((part, Want::OneOf(vec![element.clone()])));
+            asked.equals.push((part, element));
+        }
+        for (slot, ask) in filter.map(Expression::conjuncts).unwrap_or_default() {
+            if let Some((part, kind)) = part(collection, slot)
+                && let Some(want) = want(kind, ask)
+            {
+                asked.want(part, want);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// One more thing that is asked of a part; limits of one part become one range.
+    fn want(&mut self, part: Part, want: Want) {
+        if let Want::Between(low, high) = &want {
+            let known = self.wants.iter_mut().find_map(|(other, want)| match want {
+                Want::Between(known_low, known_high) if *other == part => Some((known_low, known_high)),
+                _ => None,
+            });
+            if let Some((known_low, known_high)) = known {
+                // Of two limits on one side either is right, and the rows are looked at anyway.
+                if matches!(known_low, Bound::Unbounded) {
+                    known_low.clone_from(low);
+                }
+                if matches!(known_high, Bound::Unbounded) {
+                    known_high.clone_from(high);
+                }
+                return;
+            }
+        }
+        self.wants.push((part, want));
+    }
+
+    fn wanted(&self, part: Part, choose: impl Fn(&Want) -> bool) -> Option<&Want> {
+        self.wants
+            .iter()
+            .find(|(other, want)| *other == part && choose(want))
+            .map(|(_, want)| want)
+    }
+
+    /// Whether a record keeps the equalities.
+    pub(super) fn equals_hold(&self, record: &Record) -> bool {
+        self.equals.iter().all(|(part, wanted)| part.element(record) == *wanted)
+    }
+
+    /// Whether the ranges of a plan hold no record that breaks an equality.
+    pub(super) fn is_covered(&self, plan: &Plan) -> bool {
+        plan.fixed >= self.equals.len() && self.equals.len() == self.wants.len()
+    }
+
+    /// The ranges that serve it best.
+    pub(super) fn plan(&self, space: Space, collection: &Collection) -> Result<Plan, Error> {
+        let direction = self.direction.unwrap_or(Direction::Forward);
+        let usable = collection.indexes.iter().filter(|index| !index.unique);
+        let best = usable
+            .filter_map(|index| self.through(space, collection, index))
+            .filter(|(score, _)| *score > 0 || !self.order.is_empty())
+            .max_by_key(|(score, _)| *score);
+        if let Some((score, (index, ranges))) = best {
+            return Ok(Plan {
+                index: Some(index),
+                ranges,
+                direction,
+                fixed: score / 2,
+            });
+        }
+        if !self.order.is_empty() {
+            return Err(self.no_index(collection, "no index serves this order"));
+        }
+        Ok(Plan {
+            index: None,
+            ranges: vec![RecordKey::range(space, collection.number)],
+            direction,
+            fixed: 0,
+        })
+    }
+
+    /// The ranges of one index, and how much they leave out; none: they are not in order.
+    fn through(&self, space: Space, collection: &Collection, index: &IndexSpec) -> Option<(usize, (u32, Vec<KeyRange>))> {
+        let mut prefixes: Vec<Vec<Element>> = vec![Vec::new()];
+        let mut order: &[Part] = &self.order;
+        let mut fixed = 0;
+        let mut many = false;
+        for part in &index.parts {
+            let Some(Want::OneOf(values)) = self.wanted(*part, |want| matches!(want, Want::OneOf(_))) else {
+                break;
+            };
+            let leads = order.first() == Some(part);
+            // Ranges of several values are in order only where the order begins with them, or where there is none.
+            if values.len() != 1 && (many || !(order.is_empty() || leads) || values.len() > RANGES) {
+                break;
+            }
+            many |= values.len() != 1;
+            order = if leads { &order[1..] } else { order };
+            prefixes = prefixes
+                .iter()
+                .flat_map(|prefix| {
+                    values
+                        .iter()
+                        .map(|value| [prefix.as_slice(), std::slice::from_ref(value)].concat())
+                })
+                .collect();
+            fixed += 1;
+        }
+        let rest: Vec<Part> = order.iter().copied().filter(|part| !self.is_fixed(*part)).collect();
+        let after = &index.parts[fixed..];
+        if !after.starts_with(&rest) {
+            return None;
+        }
+        let limit = after
+            .first()
+            .and_then(|part| self.wanted(*part, |want| !matches!(want, Want::OneOf(_))));
+        let range = |leading: &[Element]| IndexEntry::range(space, collection.number, index.number, leading);
+        let mut ranges: Vec<KeyRange> = prefixes.iter().map(|prefix| limited(&range, prefix, limit)).collect();
+        ranges.retain(|range| !range.is_empty());
+        ranges.sort_by(|one, other| one.start.cmp(&other.start));
+        ranges.dedup();
+        Some((2 * fixed + usize::from(limit.is_some()), (index.number, ranges)))
+    }
+
+    /// Whether every record of the list has the same value there.
+    fn is_fixed(&self, part: Part) -> bool {
+        self.wanted(part, |want| matches!(want, Want::OneOf(values) if values.len() == 1))
+            .is_some()
+    }
+
+    /// The refusal of a list, with the index that would serve it.
+    pub(super) fn no_index(&self, collection: &Collection, why: &str) -> Error {
+        let mut parts: Vec<Part> = Vec::new();
+        let equal = self.wants.iter().filter(|(_, want)| matches!(want, Want::OneOf(_)));
+        let other = self.wants.iter().filter(|(_, want)| !matches!(want, Want::OneOf(_)));
+        let limited = other
+            .map(|(part, _)| part)
+            .filter(|part| self.order.is_empty() || self.order.first() == Some(*part));
+        for part in equal.map(|(part, _)| part).chain(&self.order).chain(limited.take(1)) {
+            if !parts.contains(part) {
+                parts.push(*part);
+            }
+        }
+        let names: Vec<_> = parts.iter().take(4).map(|part| collection.part_name(*part)).collect();
+        let detail = match names.as_slice() {
+            [] => format!(
+                "{why} of {}: ask for less, by equality or range of a field that is indexed",
+                collection.name
+            ),
+            names => format!(
+                "{why} of {}; an index over [{}] would help",
+                collection.name,
+                names.join(", ")
+            ),
+        };
+        Error::new(Code::FilterTooBroad, detail)
+    }
+}
+
+/// The part of a range that a limit on the next value leaves.
+fn limited(range: &impl Fn(&[Element]) -> KeyRange, leading: &[Element], limit: Option<&Want>) -> KeyRange {
+    let with = |element: &Element| range(&[leading, std::slice::from_ref(element)].concat());
+    match limit {
+        None | Some(Want::OneOf(_)) => range(leading),
+        Some(Want::StartsWith(text)) => with(&Element::Text(text.clone())).starting_with(),
+        Some(Want::Between(low, high)) => KeyRange {
+            start: match low {
+                Bound::Included(low) => with(low).start,
+                Bound::Excluded(low) => with(low).end,
+                Bound::Unbounded => with(&Element::Null).end,
+            },
+            end: match high {
+                Bound::Included(high) => with(high).end,
+                Bound::Excluded(high) => with(high).start,
+                Bound::Unbounded => range(leading).end,
+            },
+        },
+    }
+}
+
+/// The part of an index that a slot is, and its type; none: no index has it.
+fn part(collection: &Collection, slot: Slot) -> Option<(Part, &Kind)> {
+    match slot {
+        Slot::Field(Of::Record, number) => {
+            let field = collection.field_numbered(number)?;
+            field.kind.indexable().then_some((Part::Field(number), &field.kind))
+        }
+        Slot::CreatedAt => Some((Part::CreatedAt, &Kind::Timestamp)),
+        Slot::UpdatedAt => Some((Part::UpdatedAt, &Kind::Timestamp)),
+        _ => None,
+    }
+}
+
+fn want(kind: &Kind, ask: Ask) -> Option<Want> {
+    let one = |literal: &Literal| element(kind, literal);
+    // Null has no order: comparing with it is never true, and the rows say so.
+    let limit = |literal: &Literal| one(literal).filter(|element| *element != Element::Null);
+    let bound = |element, included| match included {
+        true => Bound::Included(element),
+        false => Bound::Excluded(element),
+    };
+    Some(match ask {
+        Ask::OneOf(literals) => Want::OneOf(literals.iter().map(one).collect::<Option<_>>()?),
+        Ask::Above(literal, included) => Want::Between(bound(limit(&literal)?, included), Bound::Unbounded),
+        Ask::Below(literal, included) => Want::Between(Bound::Unbounded, bound(limit(&literal)?, included)),
+        Ask::StartsWith(text) => match kind {
+            Kind::Text | Kind::User | Kind::Select(_) if text.len() <= TEXT_BYTES && !text.is_empty() => Want::StartsWith(text),
+            _ => return None,
+        },
+    })
+}
+
+/// A literal as the index of a field of this type has it; none: it has no such value.
+fn element(kind: &Kind, literal: &Literal) -> Option<Element> {
+    Some(match (kind, literal) {
+        (_, Literal::Null) => Element::Null,
+        (Kind::Bool, Literal::Bool(value)) => Element::Bool(*value),
+        (Kind::Integer | Kind::Sequence { .. } | Kind::Date | Kind::Timestamp, Literal::Integer(value)) => {
+            Element::Integer(*value)
+        }
+        #[allow(clippy::cast_precision_loss, reason = "integers of this size are exact")]
+        (Kind::Number, Literal::Integer(value)) if value.abs() <= EXACT => Element::Number(*value as f64),
+        (Kind::Number, Literal::Number(value)) => Element::Number(*value),
+        (Kind::Text | Kind::User | Kind::Select(_), Literal::Text(text)) if text.len() <= TEXT_BYTES => {
+            Element::Text(text.clone())
+        }
+        (Kind::Reference { .. }, Literal::Text(text)) => Element::Uuid(text.parse::<Uuid>().ok()?.into_bytes()),
+        _ => return None,
+    })
+}
+
+fn equality(collection: &Collection, name: &str, text: &str) -> Result<(Part, Element), Error> {
+    let wrong = |message: String| Error::new(Code::InvalidParameter, format!("{name}: {message}"));
+    let field = collection
+        .field(name)
+        .ok_or_else(|| wrong(format!("is neither a parameter nor a field of {}", collection.name)))?;
+    if !field.kind.indexable() {
+        return Err(wrong("is a list or json: use filter".to_owned()));
+    }
+    let value = query_value(field, text).map_err(wrong)?;
+    Ok((
+        Part::Field(field.number),
+        value.map_or(Element::Null, |value| value.element()),
+    ))
+}
+
+/// The parts of an order and its direction.
+fn order(collection: &Collection, order: Option<&str>) -> Result<(Vec<Part>, Option<Direction>), Error> {
+    let wrong = |message: String| Error::new(Code::InvalidParameter, format!("order: {message}"));
+    let mut parts = Vec::new();
+    let mut direction = None;
+    for name in order.unwrap_or("").split(',').filter(|name| !name.is_empty()) {
+        let (name, this) = name
+            .strip_prefix('-')
+            .map_or((name, Direction::Forward), |name| (name, Direction::Backward));
+        if *direction.get_or_insert(this) != this {
+            return Err(wrong("all of its fields must have the same direction".to_owned()));
+        }
+        parts.push(match (name, collection.field(name)) {
+            ("id", _) => continue,
+            ("created_at", _) => Part::CreatedAt,
+            ("updated_at", _) => Part::UpdatedAt,
+            (_, Some(field)) => Part::Field(field.number),
+            (_, None) => return Err(wrong(format!("{name:?} is not a field of {}", collection.name))),
+        });
+    }
+    Ok((parts, direction))
+}
