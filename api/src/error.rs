@@ -65,6 +65,8 @@ codes! {
     Contention "contention" 409 "Too many concurrent changes of the same records";
     /// The position is older than what is kept.
     PositionTrimmed "position_trimmed" 410 "That position is no longer kept";
+    /// The workflow does not allow the change of state.
+    TransitionRefused "transition_refused" 409 "The workflow does not allow it";
     /// `If-Match` names another version.
     VersionMismatch "version_mismatch" 412 "The record has changed";
     /// The body or a value is larger than allowed.

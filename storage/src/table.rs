@@ -111,6 +111,8 @@ tables! {
     CollectionSchema = 0x02 "collection_schema" Carried { collection: u32 = "The collection's number." }
     /// Finds a collection by its name.
     CollectionName = 0x03 "collection_name" Derived { name: String = "The collection's name." }
+    /// A collection's rules and workflow; none: it has none.
+    CollectionPolicy = 0x04 "collection_policy" Carried { collection: u32 = "The collection's number." }
     /// An access token, without its secret.
     Token = 0x08 "token" Carried { id: [u8; 16] = "The token's id." }
     /// Finds a token by the hash of its secret.
@@ -247,6 +249,7 @@ macro_rules! whole_table_range {
 
 whole_table_range!(
     CollectionSchema,
+    CollectionPolicy,
     CollectionName,
     Token,
     Idempotency,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::body::policy::{Rules, Workflow};
 use crate::ids::Name;
 
 /// The type of a field.
@@ -121,6 +122,12 @@ pub struct CollectionSchema {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub search: Vec<Name>,
+    /// Who may do what.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
+    /// The states of a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<Workflow>,
 }
 
 /// A collection as it is answered.

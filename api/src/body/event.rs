@@ -32,4 +32,7 @@ pub struct Event {
     /// The version that the change made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// A rule hides it from who asks: the front leaves it out. Never on the wire.
+    #[serde(skip)]
+    pub hidden: bool,
 }

@@ -4,5 +4,6 @@ pub mod collection;
 pub mod control;
 pub mod event;
 pub mod import;
+pub mod policy;
 pub mod record;
 pub mod token;

@@ -147,6 +147,9 @@ fn page(wanted: &Wanted, principal: &Principal) -> usize {
 }
 
 fn is_visible(principal: &Principal, event: &Event) -> bool {
+    if event.hidden {
+        return false;
+    }
     match &event.collection {
         Some(collection) => gate::in_scope(principal, collection),
         // Who may see some collections only sees nothing of tokens either.

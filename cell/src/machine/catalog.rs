@@ -4,7 +4,7 @@
 //! that an entry can be stale but never wrong; a snapshot install clears it all the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use storage::{Direction, Space, Table};
 
@@ -12,6 +12,8 @@ use super::idempotency::bad_key;
 use super::limits::CATALOGS;
 use super::reader::{Reader, decode};
 use super::refusal::Fault;
+use crate::records::guard::Guard;
+use crate::records::policy::{Policy, PolicyRow};
 use crate::records::schema::{Collection, CollectionRow};
 
 /// All collections of a tenant.
@@ -19,6 +21,14 @@ use crate::records::schema::{Collection, CollectionRow};
 pub(crate) struct Catalog {
     by_number: BTreeMap<u32, Arc<Collection>>,
     by_name: BTreeMap<String, u32>,
+    policies: BTreeMap<u32, Policed>,
+}
+
+/// A policy, compiled when it is first asked for: apply never does.
+#[derive(Debug, Default)]
+struct Policed {
+    policy: Policy,
+    guard: OnceLock<Arc<Guard>>,
 }
 
 impl Catalog {
@@ -34,6 +44,12 @@ impl Catalog {
             }
             catalog.by_number.insert(key.collection, Arc::new(collection));
         }
+        for row in reader.scan(storage::table::CollectionPolicy::range(space), Direction::Forward) {
+            let (raw, bytes) = row?;
+            let key = storage::table::CollectionPolicy::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
+            let PolicyRow::V1(policy) = decode(&key, &bytes)?;
+            catalog.set_policy(key.collection, policy);
+        }
         Ok(catalog)
     }
 
@@ -41,6 +57,24 @@ impl Catalog {
     pub(crate) fn add(&mut self, collection: Collection) {
         self.by_name.insert(collection.name.clone(), collection.number);
         self.by_number.insert(collection.number, Arc::new(collection));
+    }
+
+    /// Gives a collection its policy.
+    pub(crate) fn set_policy(&mut self, collection: u32, policy: Policy) {
+        let guard = OnceLock::new();
+        self.policies.insert(collection, Policed { policy, guard });
+    }
+
+    /// The policy of a collection; none: it has none.
+    pub(crate) fn policy(&self, collection: u32) -> Option<&Policy> {
+        self.policies.get(&collection).map(|policed| &policed.policy)
+    }
+
+    /// The guard of a collection; none: it has no policy.
+    pub(crate) fn guard(&self, collection: &Collection) -> Option<&Arc<Guard>> {
+        let policed = self.policies.get(&collection.number)?;
+        let compile = || Arc::new(Guard::compile(&policed.policy, collection));
+        Some(policed.guard.get_or_init(compile))
     }
 
     /// A collection by its name.

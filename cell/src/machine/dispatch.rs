@@ -18,7 +18,7 @@ use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_delete::TenantDelete};
 use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
 use crate::mutant::Mutant;
-use crate::records::{collection_delete::CollectionDelete, collection_put::CollectionPut};
+use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
 use crate::space::{create::SpaceCreate, erase::SpaceErase};
@@ -96,6 +96,7 @@ payloads!(
     OperatorPut,
     OperationUpdate,
     ScrubBegin,
+    CollectionDefine,
 );
 
 /// What applying an entry leaves to do.

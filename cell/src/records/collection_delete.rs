@@ -67,6 +67,10 @@ impl Command for CollectionDelete {
             search: Vec::new(),
             ..Collection::clone(collection)
         };
+        world.delete(&table::CollectionPolicy {
+            space,
+            collection: self.number,
+        });
         world.delete(&CollectionName { space, name });
         world.put(
             &table::CollectionSchema {

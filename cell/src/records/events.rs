@@ -5,6 +5,8 @@ use api::error::Error;
 use storage::table;
 use storage::{Direction, Snapshot, Space, Table};
 
+use super::entries::Place;
+use super::guard::Asker;
 use super::time::format_stamp;
 use crate::machine::catalog::Catalog;
 use crate::machine::reader::decode;
@@ -16,6 +18,7 @@ pub(crate) fn after(
     snapshot: &Snapshot,
     space: Space,
     catalog: &Catalog,
+    asker: &Asker<'_>,
     slug: &str,
     after: u64,
     limit: usize,
@@ -28,9 +31,33 @@ pub(crate) fn after(
         let (raw, bytes) = row.map_err(|error| internal(&error))?;
         let key = table::Event::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
         let EventRow::V1(event) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;
-        events.push(show(catalog, slug, key.position, event));
+        let hidden = is_hidden(snapshot, space, catalog, asker, &event.subject)?;
+        events.push(Body {
+            hidden,
+            ..show(catalog, slug, key.position, event)
+        });
     }
     Ok(events)
+}
+
+/// Whether the rules of its collection hide a record from somebody. What is gone cannot be asked about any more, and is hidden too.
+fn is_hidden(snapshot: &Snapshot, space: Space, catalog: &Catalog, asker: &Asker<'_>, subject: &Subject) -> Result<bool, Error> {
+    let Subject::Record(number, id, _) = subject else {
+        return Ok(false);
+    };
+    let Some(guard) = catalog.numbered(*number).and_then(|collection| catalog.guard(collection)) else {
+        return Ok(false);
+    };
+    if guard.shows_all(asker) {
+        return Ok(false);
+    }
+    let place = Place {
+        space,
+        collection: *number,
+        id: *id,
+    };
+    let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
+    Ok(!record.is_some_and(|record| guard.shows(asker, *id, &record)))
 }
 
 /// One event.
@@ -61,5 +88,6 @@ fn show(catalog: &Catalog, slug: &str, position: u64, event: Event) -> Body {
         collection,
         record,
         version,
+        hidden: false,
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn write(
         position,
     })?;
     for collection in catalog.iter() {
-        out.line(&ExportLine::Collection(collection.to_api()))?;
+        out.line(&ExportLine::Collection(collection.to_api(catalog.policy(collection.number))))?;
     }
     for token in token_row::list(snapshot, space)? {
         out.line(&ExportLine::Token(token))?;

@@ -8,6 +8,7 @@
 //! Invariant: index, unique and reference entries are functions of a record and its schema. They are written by the same
 //! command as the record, so that no reader ever sees one without the other.
 
+pub(crate) mod collection_define;
 pub(crate) mod collection_delete;
 pub(crate) mod collection_put;
 pub(crate) mod convert;
@@ -16,9 +17,11 @@ mod deletion;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod guard;
 pub(crate) mod import;
 mod merge;
 mod plan;
+pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod render;
 pub(crate) mod schema;

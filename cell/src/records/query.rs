@@ -17,6 +17,7 @@ use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
 
 use super::entries::Place;
+use super::guard::Sight;
 use super::plan::{Asked, Plan};
 use super::render;
 use super::schema::Collection;
@@ -44,6 +45,7 @@ pub(crate) fn list(
     space: Space,
     collection: &Arc<Collection>,
     query: &ListQuery,
+    sight: Sight<'_>,
 ) -> Result<Page<Body>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
@@ -59,7 +61,12 @@ pub(crate) fn list(
         snapshot,
         space,
         collection,
-        sieve: Sieve::new(filter.as_ref(), &asked),
+        sieve: Sieve {
+            filter: filter.as_ref(),
+            asked: &asked,
+            sight,
+            now: now_micros(),
+        },
         asked: &asked,
         plan: &plan,
     };
@@ -88,21 +95,16 @@ fn filter(collection: &Collection, query: &ListQuery) -> Result<Option<Expressio
 struct Sieve<'a> {
     filter: Option<&'a Expression>,
     asked: &'a Asked,
+    sight: Sight<'a>,
     now: u64,
 }
 
-impl<'a> Sieve<'a> {
-    fn new(filter: Option<&'a Expression>, asked: &'a Asked) -> Self {
-        Self {
-            filter,
-            asked,
-            now: now_micros(),
-        }
-    }
-
+impl Sieve<'_> {
     /// Whether it lets everything through that the ranges hold.
     fn is_open(&self, plan: &Plan) -> bool {
-        self.filter.is_none() && (self.asked.equals.is_empty() || (plan.index.is_some() && self.asked.is_covered(plan)))
+        self.filter.is_none()
+            && self.sight.is_whole()
+            && (self.asked.equals.is_empty() || (plan.index.is_some() && self.asked.is_covered(plan)))
     }
 
     fn keeps(&self, id: Uuid, record: &Record) -> bool {
@@ -111,7 +113,7 @@ impl<'a> Sieve<'a> {
             now: self.now,
             ..Facts::default()
         };
-        self.asked.equals_hold(record) && self.filter.is_none_or(|filter| filter.holds(&facts))
+        self.asked.equals_hold(record) && self.sight.shows(id, record) && self.filter.is_none_or(|filter| filter.holds(&facts))
     }
 }
 
@@ -278,13 +280,20 @@ fn resume(plan: &Plan, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<Vec<K
 }
 
 /// One record.
-pub(crate) fn get(snapshot: &Snapshot, space: Space, collection: &Arc<Collection>, id: Id) -> Result<Body, Error> {
+pub(crate) fn get(
+    snapshot: &Snapshot,
+    space: Space,
+    collection: &Arc<Collection>,
+    id: Id,
+    sight: Sight<'_>,
+) -> Result<Body, Error> {
     let place = Place {
         space,
         collection: collection.number,
         id: id.0,
     };
     let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
-    let record = record.ok_or_else(|| Error::new(Code::NotFound, format!("there is no record {}/{id}", collection.name)))?;
+    let seen = record.filter(|record| sight.shows(id.0, record));
+    let record = seen.ok_or_else(|| Error::new(Code::NotFound, format!("there is no record {}/{id}", collection.name)))?;
     render::record(collection, id.0, &record, None).map_err(|error| internal(&error))
 }

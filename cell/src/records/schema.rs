@@ -9,6 +9,7 @@ use api::body::collection::{CollectionSchema, Field, FieldType, IndexSchema, OnD
 use serde::{Deserialize, Serialize};
 use storage::Element;
 
+use super::policy::Policy;
 use super::value::Record;
 
 /// A collection. Stored: see [`CollectionRow`].
@@ -145,7 +146,7 @@ impl Collection {
     }
 
     /// The schema as users see it.
-    pub(crate) fn to_api(&self) -> api::body::collection::Collection {
+    pub(crate) fn to_api(&self, policy: Option<&Policy>) -> api::body::collection::Collection {
         let name = |number: &u16| self.field_numbered(*number).and_then(|field| field.name.parse().ok());
         let fields = self
             .fields
@@ -174,6 +175,8 @@ impl Collection {
             fields,
             indexes,
             search: self.search.iter().filter_map(name).collect(),
+            rules: policy.map(Policy::rules).unwrap_or_default(),
+            workflow: policy.and_then(|policy| policy.workflow(self)),
         };
         api::body::collection::Collection {
             name: self.name.clone(),

@@ -8,6 +8,7 @@ use api::error::{Error, FieldError};
 use api::ids::Name;
 
 use super::convert;
+use super::policy::{self, Policy};
 use super::schema::{Collection, Deletion, FieldSpec, Kind};
 use super::schema_change::incompatible;
 use super::schema_index::{add_index, unique_fields};
@@ -43,6 +44,8 @@ const PARAMETERS: [&str; 9] = [
 pub(crate) struct Checked {
     /// What to store.
     pub(crate) collection: Collection,
+    /// Its rules and workflow.
+    pub(crate) policy: Policy,
     /// Why it needs an empty collection; none: it does not.
     pub(crate) needs_empty: Option<String>,
 }
@@ -101,7 +104,8 @@ pub(crate) fn check(
         errors.add("/indexes", message);
     }
     search_fields(&mut collection, schema, &mut errors);
-    let bytes = seal(&collection).len();
+    let policy = policy::check(&schema.rules, schema.workflow.as_ref(), &collection, &mut errors);
+    let bytes = seal(&collection).len() + seal(&policy).len();
     if bytes > SCHEMA_BYTES {
         errors.add(
             "",
@@ -112,7 +116,11 @@ pub(crate) fn check(
         return Err(Error::fields(errors.0));
     }
     let needs_empty = old.and_then(|old| incompatible(old, &collection));
-    Ok(Checked { collection, needs_empty })
+    Ok(Checked {
+        collection,
+        policy,
+        needs_empty,
+    })
 }
 
 /// The fields that search looks into.

@@ -19,11 +19,12 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, refused};
 use super::view::named;
-use super::writing::current_access;
+use super::writing::{asker, current_access, principal};
 use crate::machine::dispatch::{Answer, answer};
 use crate::machine::limits::APPLY_KEYS;
 use crate::machine::rows::Actor;
 use crate::node::replica::{Proposal, Replica, stamped};
+use crate::records::guard::Guard;
 use crate::records::import::{CHUNK_BYTES, CHUNK_LINES, Checkpoint, ImportChunk, ImportRow, Imported, checkpoint, digest, line};
 use crate::records::schema::Collection;
 
@@ -52,6 +53,7 @@ struct Run<'a> {
     replica: &'a Replica,
     ctx: &'a RequestContext,
     collection: Arc<Collection>,
+    guard: Option<Arc<Guard>>,
     key: [u8; 32],
     schema: u64,
     access: u64,
@@ -78,6 +80,7 @@ impl Front {
         replica.group.read_barrier().await.map_err(super::error::barrier)?;
         let moment = replica.moment(space)?;
         let collection = Arc::clone(named(&moment, collection)?);
+        let guard = moment.catalog.guard(&collection).cloned();
         let name = import.unwrap_or_else(|| Uuid::now_v7().to_string());
         let key = digest(&collection.name, &name);
         let done = match checkpoint(&moment.snapshot, &table::Import { space, import: key }) {
@@ -91,6 +94,7 @@ impl Front {
             replica: &replica,
             ctx,
             collection,
+            guard,
             key,
             schema,
             access,
@@ -108,7 +112,7 @@ impl Front {
             if number <= done.last {
                 continue;
             }
-            chunk.take(&run.collection, number, text);
+            chunk.take(&run, number, text);
             if chunk.is_full() {
                 run.send(std::mem::take(&mut chunk)).await?;
             }
@@ -119,12 +123,17 @@ impl Front {
 }
 
 impl Chunk {
-    fn take(&mut self, collection: &Arc<Collection>, number: u64, text: Result<Bytes>) {
+    fn take(&mut self, run: &Run<'_>, number: u64, text: Result<Bytes>) {
+        let collection = &run.collection;
         // The record and its event; an entry an index, a reference and a sequence.
         let keys = 2 + collection.indexes.len() + collection.fields.len();
         let decided = text.and_then(|text| {
             self.bytes += text.len();
-            line(collection, number, &text, Uuid::now_v7())
+            let row = line(collection, number, &text, Uuid::now_v7())?;
+            if let Some(guard) = &run.guard {
+                guard.import(&asker(run.ctx, &principal(run.ctx)), collection, row.id, &row.doc)?;
+            }
+            Ok(row)
         });
         match decided {
             Ok(row) => {

@@ -9,6 +9,7 @@ use storage::{Direction, Snapshot, Space, table};
 use super::Front;
 use super::error::{internal, refused};
 use crate::machine::rows::Header;
+use crate::records::collection_define::CollectionDefine;
 use crate::records::collection_delete::CollectionDelete;
 use crate::records::collection_put::CollectionPut;
 use crate::records::decide::View;
@@ -38,18 +39,21 @@ impl Front {
             {
                 return Err(not_empty(name.as_str(), why));
             }
-            Ok(CollectionPut {
-                collection: checked.collection,
-                created: old.is_none(),
-                needs_empty: checked.needs_empty.is_some(),
+            Ok(CollectionDefine {
+                put: CollectionPut {
+                    collection: checked.collection,
+                    created: old.is_none(),
+                    needs_empty: checked.needs_empty.is_some(),
+                },
+                policy: checked.policy,
             })
         };
         let answer = self.write_as(ctx, None, decide).await?;
         let stored = answer.result.map_err(|refusal| refused(&refusal))?;
         Ok(Reply {
             body: Stored {
-                created: stored.version == 1,
-                body: stored.to_api(),
+                created: stored.put.created,
+                body: stored.put.collection.to_api(Some(&stored.policy)),
             },
             position: answer.position,
         })

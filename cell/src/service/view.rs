@@ -12,10 +12,12 @@ use storage::Space;
 
 use super::Front;
 use super::error::internal;
+use super::writing::{asker, principal};
 use crate::node::replica::Moment;
+use crate::records::guard::Sight;
 use crate::records::{events, query};
 
-/// Lists longer than this, and those that count, are read on a thread of their own.
+/// Lists longer than this, and those that count or look at what they read, are read on a thread of their own.
 const LIST_INLINE: usize = 100;
 
 impl Front {
@@ -28,7 +30,9 @@ impl Front {
         let start = Instant::now();
         let moment = self.moment(ctx)?;
         let found = named(&moment, collection)?;
-        let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id)?;
+        let principal = principal(ctx);
+        let sight = Sight::new(moment.catalog.guard(found).map(AsRef::as_ref), asker(ctx, &principal));
+        let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id, sight)?;
         ctx.timing.add(Stage::Query, start.elapsed());
         Ok(Reply {
             body,
@@ -46,10 +50,17 @@ impl Front {
         let moment = self.moment(ctx)?;
         let found = std::sync::Arc::clone(named(&moment, collection)?);
         let (space, position) = (Space(ctx.placement.uid), moment.header.position);
-        let body = if query.limit <= LIST_INLINE && !query.count {
-            query::list(&moment.snapshot, space, &found, &query)?
+        let guard = moment.catalog.guard(&found).cloned();
+        let is_short = query.limit <= LIST_INLINE && !query.count && query.filter.is_none() && guard.is_none();
+        let asking = ctx.clone();
+        let read = move || {
+            let principal = principal(&asking);
+            let sight = Sight::new(guard.as_deref(), asker(&asking, &principal));
+            query::list(&moment.snapshot, space, &found, &query, sight)
+        };
+        let body = if is_short {
+            read()?
         } else {
-            let read = move || query::list(&moment.snapshot, space, &found, &query);
             tokio::task::spawn_blocking(read).await.map_err(|error| internal(&error))??
         };
         ctx.timing.add(Stage::Query, start.elapsed());
@@ -62,7 +73,7 @@ impl Front {
             .catalog
             .iter()
             .filter(|found| in_scope(ctx, &found.name))
-            .map(|found| found.to_api())
+            .map(|found| found.to_api(moment.catalog.policy(found.number)))
             .collect();
         Ok(Reply {
             body,
@@ -72,14 +83,15 @@ impl Front {
 
     pub(super) fn get_collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
         let moment = self.moment(ctx)?;
-        let body = named(&moment, name)?.to_api();
+        let found = named(&moment, name)?;
+        let body = found.to_api(moment.catalog.policy(found.number));
         Ok(Reply {
             body,
             position: moment.header.position,
         })
     }
 
-    /// Events after a position; waits for the first one where there is none yet. All of them: what a token with scopes may see
+    /// Events after a position; waits for the first one where there is none yet. Those that rules hide are marked, and all are there: what a token with scopes may see
     /// of a page is the front's to say, because only the whole page tells how far it goes.
     pub(super) async fn events_after(
         &self,
@@ -95,10 +107,12 @@ impl Front {
             let moment = replica.moment(space)?;
             let position = moment.header.position;
             if after < position {
+                let principal = principal(ctx);
                 let body = events::after(
                     &moment.snapshot,
                     space,
                     &moment.catalog,
+                    &asker(ctx, &principal),
                     ctx.placement.slug.as_str(),
                     after,
                     limit,

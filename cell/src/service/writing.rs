@@ -13,14 +13,17 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, no_space};
 use crate::access::token_row;
+use crate::expr::Auth;
 use crate::machine::dispatch::{Answer, Command};
 use crate::machine::envelope::open;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::rows::{Actor, Header};
 use crate::node::replica::{Proposal, Replica};
 use crate::records::decide::{self, View};
+use crate::records::guard::Asker;
 use crate::records::render;
 use crate::records::schema::Collection;
+use crate::records::time::now_micros;
 use crate::records::value::RecordRow;
 use crate::records::write::Written;
 
@@ -97,6 +100,7 @@ impl Front {
         let space = Space(ctx.placement.uid);
         let key = key.map(|key| scoped(ctx, key));
         let actor = Actor::Token(ctx.principal.token.0);
+        let principal = principal(ctx);
         let decide = |snapshot: &Snapshot, header: Option<&Header>| {
             let header = header.ok_or_else(no_space)?;
             let access = current_access(ctx, snapshot, header)?;
@@ -105,6 +109,7 @@ impl Front {
                 snapshot,
                 catalog: &catalog,
                 space,
+                asker: Some(asker(ctx, &principal)),
             };
             Ok(Proposal {
                 command: decide(&view, header)?,
@@ -153,6 +158,23 @@ pub(super) fn current_access(ctx: &RequestContext, snapshot: &Snapshot, header: 
         row.ok_or_else(|| Error::new(Code::Unauthenticated, "the token has been revoked"))?;
     }
     Ok(header.access)
+}
+
+/// The principal of a request, as records show it.
+pub(super) fn principal(ctx: &RequestContext) -> String {
+    Actor::Token(ctx.principal.token.0).to_string()
+}
+
+/// Who asks, for rules. `principal`: how records show it.
+pub(super) fn asker<'a>(ctx: &'a RequestContext, principal: &'a str) -> Asker<'a> {
+    Asker {
+        auth: Auth {
+            id: principal,
+            name: &ctx.principal.name,
+            role: ctx.principal.role,
+        },
+        now: now_micros(),
+    }
 }
 
 /// An idempotency key within its principal.

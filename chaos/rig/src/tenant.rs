@@ -105,6 +105,8 @@ pub fn task_schema() -> Result<CollectionSchema> {
         ]
         .into(),
         search: Vec::new(),
+        rules: Default::default(),
+        workflow: None,
     })
 }
 

@@ -164,6 +164,8 @@ fn collections() -> Result<Vec<(&'static str, CollectionSchema)>> {
                 fields: fields.collect::<Result<_>>()?,
                 indexes: std::collections::BTreeMap::new(),
                 search: Vec::new(),
+                rules: Default::default(),
+                workflow: None,
             };
             Ok((name, schema))
         })

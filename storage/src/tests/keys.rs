@@ -48,6 +48,7 @@ fn every_key() -> Vec<(u8, String, String)> {
     vec![
         shown(SpaceHeader { space }),
         shown(CollectionSchema { space, collection: 3 }),
+        shown(CollectionPolicy { space, collection: 3 }),
         shown(CollectionName {
             space,
             name: "tasks".to_owned(),

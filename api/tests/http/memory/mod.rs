@@ -115,6 +115,8 @@ impl Memory {
                     fields: BTreeMap::new(),
                     indexes: BTreeMap::new(),
                     search: vec![],
+                    rules: Default::default(),
+                    workflow: None,
                 };
                 state.collections.insert(
                     name.into(),

@@ -31,7 +31,7 @@ fn numbers(stage: &Stage, query: &ListQuery) -> Result<Vec<u128>, Error> {
     let (collection, snapshot) = (collection(stage), stage.snapshot());
     let (mut all, mut query) = (Vec::new(), query.clone());
     loop {
-        let page = list(&snapshot, SPACE, &collection, &query)?;
+        let page = list(&snapshot, SPACE, &collection, &query, Sight::default())?;
         all.extend(page.items.iter().map(|record| record.id.0.as_u128()));
         if page.next_cursor.is_none() {
             return Ok(all);
@@ -106,6 +106,7 @@ fn equalities_filter_and_order_go_together() {
             limit: 2,
             ..query("points > 2", None)
         },
+        Sight::default(),
     );
     let page = page.expect("a page");
     assert_eq!((page.count, page.items.len()), (Some(5), 2));
@@ -148,7 +149,7 @@ fn a_filter_that_reads_too_much_is_refused_with_the_index_that_would_help() {
     // What is found at once costs nothing.
     let mut first = query("points > 0", None);
     first.limit = 10;
-    let page = list(&stage.snapshot(), SPACE, &collection(&stage), &first).expect("a page");
+    let page = list(&stage.snapshot(), SPACE, &collection(&stage), &first, Sight::default()).expect("a page");
     assert_eq!(page.items.len(), 10);
 }
 

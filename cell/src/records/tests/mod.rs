@@ -3,6 +3,7 @@
 mod batches;
 mod fields;
 mod filters;
+mod guards;
 mod lists;
 mod references;
 mod schemas;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use super::decide::{self, View};
 use super::entries::Place;
+use super::guard::{self, Sight};
 use super::value::Record;
 use super::write::{RecordsWrite, Written};
 use crate::machine::dispatch::Answer;
@@ -40,12 +42,17 @@ fn create(collection: &str, number: u128, fields: Json) -> BatchOperation {
 }
 
 fn decide_all(stage: &Stage, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
+    decide_as(stage, None, operations)
+}
+
+fn decide_as(stage: &Stage, asker: Option<guard::Asker<'_>>, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
     let (snapshot, catalog) = (stage.snapshot(), stage.catalog());
     decide::batch(
         &View {
             snapshot: &snapshot,
             catalog: &catalog,
             space: SPACE,
+            asker,
         },
         operations,
     )

@@ -2,6 +2,7 @@ use api::body::collection::CollectionSchema;
 
 use super::*;
 use crate::machine::refusal::Refusal;
+use crate::records::collection_define::CollectionDefine;
 use crate::records::collection_delete::CollectionDelete;
 use crate::records::collection_put::CollectionPut;
 use crate::records::schema_check::{Checked, check};
@@ -24,15 +25,16 @@ fn checked(stage: &Stage, name: &str, schema: &CollectionSchema) -> Result<Check
 pub(super) fn put(stage: &mut Stage, name: &str, schema: &CollectionSchema) {
     let done = checked(stage, name, schema).expect("a good schema");
     let created = stage.catalog().named(name).is_none();
-    let command = CollectionPut {
+    let put = CollectionPut {
         collection: done.collection,
         created,
         needs_empty: done.needs_empty.is_some(),
     };
-    stage.apply(command).result.expect("stored");
+    let policy = done.policy;
+    stage.apply(CollectionDefine { put, policy }).result.expect("stored");
 }
 
-fn schema(json: Json) -> CollectionSchema {
+pub(super) fn schema(json: Json) -> CollectionSchema {
     serde_json::from_value(json).expect("a schema")
 }
 
@@ -110,7 +112,7 @@ fn what_was_sent_comes_back() {
         "search": ["name"]
     }));
     put(&mut stage, "things", &sent);
-    assert_eq!(stage.catalog().named("things").expect("things").to_api().schema, sent);
+    assert_eq!(stage.catalog().named("things").expect("things").to_api(None).schema, sent);
 }
 
 #[test]
