@@ -234,9 +234,8 @@ pub trait Service: Send + Sync + 'static {
     fn locate(&self, slug: &Slug, reach: Reach) -> Location;
     /// Where the directory is led, for control calls that write. [`Location::Here`] carries a placement with an empty cell.
     fn locate_control(&self) -> Location;
-    /// Makes this node's copy of the directory see what was answered before, as far as a leader can be asked. Ingress calls it
-    /// before it says that there is no such tenant, which anyone can make it say: calls at the same time should share one question.
-    /// False: nobody could be asked, and what the copy does not have may be there all the same.
+    /// Makes this node's copy of the directory see what was answered before; false: nobody could be asked. Ingress calls it before
+    /// it says that there is no such tenant, which anyone can make it say: calls at the same time should share one question.
     async fn refresh(&self) -> bool;
     /// Resolves when a leader of some group became known or changed.
     async fn leader_change(&self);

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::element::{Element, TEXT_END, put_element, put_text, show_element, take_element, take_text};
+
 use crate::space::Space;
 use crate::table;
 
@@ -200,23 +202,6 @@ impl KeyRange {
     }
 }
 
-/// A value inside an index key; see the head of this module for how it is written and ordered.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Element {
-    /// No value; sorts first.
-    Null,
-    /// False sorts before true.
-    Bool(bool),
-    /// A whole number.
-    Integer(i64),
-    /// A number; -0.0 equals 0.0 and every NaN sorts last.
-    Number(f64),
-    /// Text, ordered by its UTF-8 bytes.
-    Text(String),
-    /// An id, ordered by its bytes.
-    Uuid([u8; 16]),
-}
-
 /// The first bytes of every key of a table in a space.
 pub(crate) fn head(space: Space, tag: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
@@ -255,7 +240,7 @@ pub(crate) trait Field: Sized {
     fn show(&self, out: &mut String);
 }
 
-fn take_array<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], KeyError> {
+pub(crate) fn take_array<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], KeyError> {
     let (first, rest) = from.split_first_chunk::<N>().ok_or(KeyError::Short)?;
     *from = rest;
     Ok(*first)
@@ -335,103 +320,6 @@ impl Field for Vec<Element> {
             show_element(element, out);
         }
         out.push(']');
-    }
-}
-
-pub(crate) fn put_element(element: &Element, out: &mut Vec<u8>) {
-    match element {
-        Element::Null => out.push(1),
-        Element::Bool(value) => out.extend_from_slice(&[2, u8::from(*value)]),
-        Element::Integer(value) => {
-            out.push(3);
-            out.extend_from_slice(&(value.cast_unsigned() ^ (1 << 63)).to_be_bytes());
-        }
-        Element::Number(value) => {
-            out.push(4);
-            out.extend_from_slice(&number_to_bits(*value).to_be_bytes());
-        }
-        Element::Text(value) => {
-            out.push(5);
-            put_text(value, out);
-        }
-        Element::Uuid(value) => {
-            out.push(6);
-            out.extend_from_slice(value);
-        }
-    }
-}
-
-fn take_element(kind: u8, from: &mut &[u8]) -> Result<Element, KeyError> {
-    match kind {
-        1 => Ok(Element::Null),
-        2 => match take_array(from)? {
-            [0] => Ok(Element::Bool(false)),
-            [1] => Ok(Element::Bool(true)),
-            _ => Err(KeyError::Malformed),
-        },
-        3 => take_array(from).map(|bytes| Element::Integer((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())),
-        4 => take_array(from).map(|bytes| Element::Number(number_from_bits(u64::from_be_bytes(bytes)))),
-        5 => take_text(from).map(Element::Text),
-        6 => take_array(from).map(Element::Uuid),
-        _ => Err(KeyError::Malformed),
-    }
-}
-
-fn show_element(element: &Element, out: &mut String) {
-    match element {
-        Element::Null => out.push_str("null"),
-        Element::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Element::Integer(value) => out.push_str(&value.to_string()),
-        Element::Number(value) => out.push_str(&format!("{value:?}")),
-        Element::Text(value) => out.push_str(&format!("{value:?}")),
-        Element::Uuid(value) => push_hex(value, out),
-    }
-}
-
-/// What a text ends with.
-const TEXT_END: [u8; 2] = [0, 0];
-
-const SIGN: u64 = 1 << 63;
-
-fn number_to_bits(value: f64) -> u64 {
-    let canonical = if value == 0.0 {
-        0.0
-    } else if value.is_nan() {
-        f64::NAN.abs()
-    } else {
-        value
-    };
-    let bits = canonical.to_bits();
-    if bits & SIGN == 0 { bits ^ SIGN } else { !bits }
-}
-
-fn number_from_bits(bits: u64) -> f64 {
-    f64::from_bits(if bits & SIGN == 0 { !bits } else { bits ^ SIGN })
-}
-
-fn put_text(text: &str, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        out.push(byte);
-        if byte == 0 {
-            out.push(0xFF);
-        }
-    }
-    out.extend_from_slice(&TEXT_END);
-}
-
-fn take_text(from: &mut &[u8]) -> Result<String, KeyError> {
-    let mut text = Vec::new();
-    loop {
-        let [byte] = take_array(from)?;
-        if byte != 0 {
-            text.push(byte);
-            continue;
-        }
-        match take_array(from)? {
-            [0xFF] => text.push(0),
-            [0] => return String::from_utf8(text).map_err(|_| KeyError::Malformed),
-            _ => return Err(KeyError::Malformed),
-        }
     }
 }
 

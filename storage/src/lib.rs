@@ -26,6 +26,7 @@ mod buffered;
 mod checked;
 mod delta;
 mod disk;
+pub mod element;
 mod error;
 mod flush;
 mod ground;
@@ -51,9 +52,10 @@ mod writeback;
 
 pub use batch::{Batch, Command, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use bytes::Bytes;
+pub use element::Element;
 pub use error::Error;
 pub use health::OnFlush;
-pub use key::{Element, Key, KeyError, KeyRange};
+pub use key::{Key, KeyError, KeyRange};
 #[doc(hidden)]
 pub use mutant::MUTANTS;
 pub use progress::Mark;

@@ -6,7 +6,8 @@
 //! Every table says what a move, an archive, a restore and an erasure of a tenant do with it: `Carried` tables go along,
 //! `Derived` ones are built again from carried ones, `Local` ones belong to this group and stay.
 
-use crate::key::{Element, Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, build, head, push_hex, put_element, space_of};
+use crate::element::{Element, put_element};
+use crate::key::{Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, build, head, push_hex, space_of};
 use crate::space::Space;
 
 /// What move, archive, restore and erasure do with a table.

@@ -3,6 +3,8 @@
 //!
 //! What the table cannot know (parameters, bodies, replies) is in the module `operation`, one line a route.
 mod operation;
+mod parameters;
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use self::operation::{Body, Parameter, describe};
+use self::operation::{Body, describe};
+use self::parameters::Parameter;
 use crate::body::{collection, control, event, import, record, token};
 use crate::error::Code;
 use crate::problem::{MEDIA_TYPE, Problem};

@@ -124,6 +124,7 @@ async fn an_idempotency_key_stands_for_method_path_and_body() {
 async fn a_lists_parameters_reach_the_service() {
     let node = Running::start().await;
     let query = ListQuery {
+        filter: Some("points > 3".to_owned()),
         limit: 7,
         cursor: Some("good".into()),
         order: Some("-created_at,title".into()),

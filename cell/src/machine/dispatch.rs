@@ -21,7 +21,7 @@ use crate::mutant::Mutant;
 use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
-use crate::space::{create::SpaceCreate, erase::SpaceErase};
+use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen};
 
 /// A command: its type, what applying it answers, and how.
 pub(crate) trait Command: Into<Payload> {
@@ -97,6 +97,7 @@ payloads!(
     OperationUpdate,
     ScrubBegin,
     CollectionDefine,
+    SpaceOpen,
 );
 
 /// What applying an entry leaves to do.

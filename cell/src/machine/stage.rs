@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::rows::{Actor, Header};
 use crate::records::template;
 use crate::space::create::SpaceCreate;
+use crate::space::open::SpaceOpen;
 
 /// The space that stories play in.
 pub(crate) const SPACE: Space = Space(7);
@@ -40,15 +41,16 @@ impl Stage {
     /// A store with a space made from a template.
     pub(crate) fn with_template(name: &str) -> Self {
         let mut stage = Self::empty();
-        let collections = template::collections(name).expect("a template");
+        let start = template::find(name).expect("a template");
         let create = SpaceCreate {
             tenant: uuid::Uuid::from_u128(1),
             slug: "acme".to_owned(),
             name: "Acme".to_owned(),
-            collections,
+            collections: start.collections,
             token: None,
         };
-        stage.apply(create).result.expect("a space");
+        let policies = start.policies;
+        stage.apply(SpaceOpen { create, policies }).result.expect("a space");
         stage
     }
 

@@ -23,11 +23,11 @@ use crate::directory::{GROUP, query};
 use crate::machine::dispatch::answer;
 use crate::machine::reader::Reader;
 use crate::machine::rows::{Actor, SpaceStatus};
-use crate::records::template;
+use crate::records::template::{self, Template};
 use crate::records::time::now_micros;
 use crate::service::error::internal;
-use crate::space::create::SpaceCreate;
 use crate::space::erase::{Erased, SpaceErase};
+use crate::space::open::SpaceOpen;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -168,16 +168,9 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
     if now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
         return Ok(false);
     }
-    let collections = tenant.template.as_deref().map_or(Ok(Vec::new()), template::collections)?;
-    let command = SpaceCreate {
-        tenant: tenant.id,
-        slug: tenant.slug.clone(),
-        name: tenant.slug.clone(),
-        collections,
-        token: None,
-    };
+    let start = tenant.template.as_deref().map_or(Ok(Template::default()), template::find)?;
     let proposal = Proposal {
-        command,
+        command: SpaceOpen::new(tenant, start),
         schema: None,
         access: None,
     };

@@ -31,6 +31,7 @@ mod schema_index;
 pub(crate) mod template;
 pub(crate) mod time;
 pub(crate) mod value;
+mod want;
 pub(crate) mod write;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::guard::Guard;
 use super::schema::{Collection, Kind};
 use super::schema_check::Errors;
+use crate::access::token_row::StoredRole;
 
 /// Most transitions of a workflow.
 const TRANSITIONS: usize = 200;
@@ -55,40 +56,9 @@ pub(crate) struct TransitionSpec {
     /// To this.
     pub(crate) to: String,
     /// For these roles; empty: for all.
-    pub(crate) roles: Vec<RoleRow>,
+    pub(crate) roles: Vec<StoredRole>,
     /// What must be true.
     pub(crate) guard: Option<String>,
-}
-
-/// A role as it is stored. Append only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum RoleRow {
-    Owner,
-    Admin,
-    Member,
-    Guest,
-}
-
-impl From<Role> for RoleRow {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Owner => RoleRow::Owner,
-            Role::Admin => RoleRow::Admin,
-            Role::Member => RoleRow::Member,
-            Role::Guest => RoleRow::Guest,
-        }
-    }
-}
-
-impl From<RoleRow> for Role {
-    fn from(role: RoleRow) -> Self {
-        match role {
-            RoleRow::Owner => Role::Owner,
-            RoleRow::Admin => Role::Admin,
-            RoleRow::Member => Role::Member,
-            RoleRow::Guest => Role::Guest,
-        }
-    }
 }
 
 impl Policy {
@@ -169,7 +139,7 @@ fn check_workflow(workflow: &Workflow, collection: &Collection, errors: &mut Err
     let transitions = workflow.transitions.iter().map(|one| TransitionSpec {
         from: one.from.clone(),
         to: one.to.clone(),
-        roles: one.roles.iter().map(|role| RoleRow::from(*role)).collect(),
+        roles: one.roles.iter().map(|role| StoredRole::from(*role)).collect(),
         guard: one.guard.clone(),
     });
     Some(WorkflowSpec {

@@ -82,16 +82,7 @@ pub(crate) fn check(
             "the collection has used up its field numbers: make a new one".to_owned(),
         );
     }
-    for (name, field) in &schema.fields {
-        let number = kept(old, name).unwrap_or_else(|| take_field(&mut collection));
-        collection.fields.push(FieldSpec {
-            number,
-            ..plain(name, field)
-        });
-    }
-    for (name, field) in &schema.fields {
-        complete(&mut collection, name, field, catalog, &mut errors);
-    }
+    fields(&mut collection, schema, old, catalog, &mut errors);
     unique_fields(&mut collection, schema, old);
     for (name, index) in &schema.indexes {
         add_index(&mut collection, name, index, old, &mut errors);
@@ -121,6 +112,26 @@ pub(crate) fn check(
         policy,
         needs_empty,
     })
+}
+
+/// The fields, first by number and then in full: one may name another.
+fn fields(
+    collection: &mut Collection,
+    schema: &CollectionSchema,
+    old: Option<&Collection>,
+    catalog: &Catalog,
+    errors: &mut Errors,
+) {
+    for (name, field) in &schema.fields {
+        let number = kept(old, name).unwrap_or_else(|| take_field(collection));
+        collection.fields.push(FieldSpec {
+            number,
+            ..plain(name, field)
+        });
+    }
+    for (name, field) in &schema.fields {
+        complete(collection, name, field, catalog, errors);
+    }
 }
 
 /// The fields that search looks into.

@@ -5,6 +5,7 @@ use api::error::{Code, Error};
 use api::ids::Name;
 use serde::Deserialize;
 
+use super::policy::Policy;
 use super::schema::Collection;
 use super::schema_check;
 use crate::machine::catalog::Catalog;
@@ -25,8 +26,17 @@ struct Entry {
     schema: CollectionSchema,
 }
 
-/// The collections of a template, in an order in which references point back.
-pub(crate) fn collections(template: &str) -> Result<Vec<Collection>, Error> {
+/// What a space starts with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Template {
+    /// The collections, in an order in which references point back.
+    pub(crate) collections: Vec<Collection>,
+    /// The policies of some of them, by the collection's number.
+    pub(crate) policies: Vec<(u32, Policy)>,
+}
+
+/// A template by its name.
+pub(crate) fn find(template: &str) -> Result<Template, Error> {
     let found = TEMPLATES.iter().find(|(name, _)| *name == template);
     let known = || names().collect::<Vec<_>>().join(", ");
     let unknown = || {
@@ -38,13 +48,16 @@ pub(crate) fn collections(template: &str) -> Result<Vec<Collection>, Error> {
     let (_, text) = found.ok_or_else(unknown)?;
     let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| crate::service::error::internal(&error))?;
     let mut catalog = Catalog::default();
-    let mut collections = Vec::with_capacity(entries.len());
+    let mut template = Template::default();
     for (number, entry) in (1..).zip(entries) {
         let checked = schema_check::check(&entry.name, &entry.schema, None, &catalog, number)?;
         catalog.add(checked.collection.clone());
-        collections.push(checked.collection);
+        template.collections.push(checked.collection);
+        if !checked.policy.is_empty() {
+            template.policies.push((number, checked.policy));
+        }
     }
-    Ok(collections)
+    Ok(template)
 }
 
 #[cfg(test)]
@@ -54,8 +67,8 @@ mod tests {
     #[test]
     fn every_template_passes_the_checks_of_a_schema() {
         for name in names() {
-            assert!(!collections(name).expect(name).is_empty());
+            assert!(!find(name).expect(name).collections.is_empty());
         }
-        assert!(collections("nothing").is_err());
+        assert!(find("nothing").is_err());
     }
 }

@@ -21,8 +21,8 @@ use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
 use crate::node::replica::{Proposal, stamped};
-use crate::records::template;
-use crate::space::create::SpaceCreate;
+use crate::records::template::{self, Template};
+use crate::space::open::SpaceOpen;
 
 /// Longest display name, in characters.
 const NAME_CHARS: usize = 200;
@@ -32,7 +32,7 @@ impl Front {
         if new.region != self.platform.me.region {
             return Err(self.other_region(&new.region));
         }
-        let collections = new.template.as_deref().map_or(Ok(Vec::new()), template::collections)?;
+        let start = new.template.as_deref().map_or(Ok(Template::default()), template::find)?;
         let plan = self.plan(new.plan.as_deref())?;
         let name = new.name.clone().unwrap_or_else(|| new.slug.to_string());
         if name.is_empty() || name.chars().count() > NAME_CHARS {
@@ -77,9 +77,7 @@ impl Front {
         }
         let text = secret::generate(secret::TENANT).map_err(|error| internal(&error))?;
         // The entry is there: whatever fails now, the tenant exists, and the same key goes on from here.
-        self.make_space(&tenant, name, collections, &text, actor)
-            .await
-            .map_err(begun)?;
+        self.make_space(&tenant, name, start, &text, actor).await.map_err(begun)?;
         self.show_tenant(&tenant, Some(text))
     }
 
@@ -94,14 +92,7 @@ impl Front {
     }
 
     /// The second commit: the space in the cell, wherever that is led.
-    async fn make_space(
-        &self,
-        tenant: &Tenant,
-        name: String,
-        collections: Vec<crate::records::schema::Collection>,
-        text: &str,
-        actor: Actor,
-    ) -> Result<()> {
+    async fn make_space(&self, tenant: &Tenant, name: String, start: Template, text: &str, actor: Actor) -> Result<()> {
         let token = TokenRow {
             id: Uuid::now_v7(),
             hash: secret::hash(text),
@@ -111,13 +102,9 @@ impl Front {
             created: 0,
             expires: None,
         };
-        let command = SpaceCreate {
-            tenant: tenant.id,
-            slug: tenant.slug.clone(),
-            name,
-            collections,
-            token: Some(token.clone()),
-        };
+        let mut command = SpaceOpen::new(tenant, start);
+        command.create.name = name;
+        command.create.token = Some(token.clone());
         match self.at_cell(tenant, actor.clone(), command).await? {
             Ok(()) => Ok(()),
             // Somebody has gone on with the creation in the meantime, but had no token to give.

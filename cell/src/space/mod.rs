@@ -2,6 +2,7 @@
 
 pub(crate) mod create;
 pub(crate) mod erase;
+pub(crate) mod open;
 
 #[cfg(test)]
 mod tests;

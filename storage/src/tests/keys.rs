@@ -2,9 +2,9 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid, Element, Event, Idempotency,
-    IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record,
-    ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
+    CollectionName, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid, Element, Event,
+    Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken,
+    Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
 };
 
 use super::sim::Random;

@@ -219,6 +219,7 @@ impl Memory {
             collection: collection.map(str::to_owned),
             record: None,
             version: Some(1),
+            hidden: false,
         });
         position
     }

@@ -1,0 +1,112 @@
+//! Parameters of the query and headers that routes take.
+
+use serde_json::{Value, json};
+
+use crate::limits;
+
+/// A parameter of the query or a header.
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) place: &'static str,
+    pub(super) description: String,
+    pub(super) schema: Value,
+}
+
+pub(super) fn query(name: &'static str, schema: Value, description: impl Into<String>) -> Parameter {
+    Parameter {
+        name,
+        place: "query",
+        description: description.into(),
+        schema,
+    }
+}
+
+pub(super) fn header(name: &'static str, description: impl Into<String>) -> Parameter {
+    Parameter {
+        name,
+        place: "header",
+        description: description.into(),
+        schema: json!({ "type": "string" }),
+    }
+}
+
+pub(super) fn paging() -> Vec<Parameter> {
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": limits::LIST_MAX, "default": limits::LIST_DEFAULT });
+    vec![
+        query("limit", limit, "Most items of the page."),
+        query("cursor", json!({ "type": "string" }), "The `next_cursor` of the page before."),
+    ]
+}
+
+pub(super) fn count() -> Parameter {
+    query(
+        "count",
+        json!({ "type": "boolean", "default": false }),
+        "Whether to count all items.",
+    )
+}
+
+pub(super) fn listing() -> Vec<Parameter> {
+    let mut parameters = paging();
+    parameters.push(count());
+    parameters
+}
+
+pub(super) fn if_match() -> Parameter {
+    header("If-Match", "The version that it must have, such as `\"7\"`; else 412.")
+}
+
+pub(super) fn if_none_match() -> Parameter {
+    header("If-None-Match", "A version that the client has; 304 if it is still this one.")
+}
+
+pub(super) fn record_list() -> Vec<Parameter> {
+    let mut parameters = listing();
+    let text = || json!({ "type": "string" });
+    parameters.push(query(
+        "filter",
+        json!({ "type": "string", "maxLength": crate::limits::FILTER_BYTES }),
+        "A CEL expression over the names of fields, such as `status == \"todo\" && points >= 3`: only records of which it is true. What \
+         no index serves is read and looked at, within limits; beyond them the answer is 400 `filter_too_broad`.",
+    ));
+    parameters.push(query(
+        "order",
+        text(),
+        "Fields in order, `-` for descending: `-created_at,title`. By id where it is left out.",
+    ));
+    parameters.push(query(
+        "fields",
+        text(),
+        "Fields to answer, separated by commas; all where it is left out.",
+    ));
+    parameters.push(query(
+        "{field}",
+        text(),
+        "Any other parameter is the name of a field and the value that it must have.",
+    ));
+    parameters
+}
+
+pub(super) fn events() -> Vec<Parameter> {
+    let number = |least: u64| json!({ "type": "integer", "minimum": least });
+    vec![
+        query(
+            "after",
+            number(0),
+            "The position after which to start; 0 where it is left out.",
+        ),
+        query("limit", number(1), "Most events; all where it is left out."),
+        query(
+            "wait",
+            json!({ "type": "integer", "minimum": 0, "maximum": 60 }),
+            "Seconds to wait for a first event.",
+        ),
+        query(
+            "follow",
+            json!({ "type": "boolean" }),
+            "Whether to stay open; true for server-sent events, false for NDJSON.",
+        ),
+        header("Last-Event-ID", "In place of `after`."),
+        header("Accept", "`application/x-ndjson` for NDJSON; else server-sent events."),
+    ]
+}

@@ -1,0 +1,44 @@
+//! What the routes that stream take and answer.
+
+use super::operation::{Described, NDJSON, answer, body, text};
+use super::parameters;
+use crate::routes::table::Endpoint;
+
+/// A route of streams.
+pub(super) fn describe(endpoint: Endpoint) -> Described {
+    use Endpoint as E;
+    match endpoint {
+        E::Import => {
+            let id = parameters::header(
+                "Import-Id",
+                "Names the import: a second one with the same id goes on after the last stored line.",
+            );
+            let description =
+                "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
+            (
+                vec![id],
+                Some(text(NDJSON)),
+                vec![answer(200, description, vec![body(NDJSON, "ImportLine")])],
+                vec![],
+            )
+        }
+        E::Export => {
+            let description = "One object a line, from the header to the trailer; without its trailer it is not whole.";
+            (
+                vec![],
+                None,
+                vec![answer(200, description, vec![body(NDJSON, "ExportLine")])],
+                vec![],
+            )
+        }
+        _ => {
+            let bodies = vec![text("text/event-stream"), body(NDJSON, "Event")];
+            (
+                parameters::events(),
+                None,
+                vec![answer(200, "Events as CloudEvents 1.0, in order and without gaps.", bodies)],
+                vec![],
+            )
+        }
+    }
+}
