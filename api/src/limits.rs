@@ -15,6 +15,8 @@ pub const IMPORT_LINE_BYTES: usize = 256 * 1024;
 /// Longest cursor of a list, in bytes: base64 of a key of an index, which may hold four texts of 1,024 bytes whose zero bytes
 /// are escaped to two. Lowered: a list over such an index cannot be continued.
 pub const CURSOR_BYTES: usize = 12 * 1024;
+/// Most references that a read follows.
+pub const EXPAND_FIELDS: usize = 5;
 /// Longest filter of a list, in bytes.
 pub const FILTER_BYTES: usize = 4 * 1024;
 /// Largest request head, in bytes: the longest cursor, four texts that values are compared with, percent-encoded to three bytes

@@ -292,7 +292,7 @@ pub trait Service: Send + Sync + 'static {
         key: Option<Idempotency>,
     ) -> Result<Reply<Record>>;
     /// One record.
-    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>>;
+    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id, expand: Vec<String>) -> Result<Reply<Record>>;
     /// Creates or replaces a record.
     async fn record_put(
         &self,

@@ -144,11 +144,24 @@ async fn filters_and_workflows_hold_on_every_node() {
     let scene = scene().await;
     let slug = scene.tenant.slug.as_str();
     let mut ids: Vec<Id> = Vec::new();
+    let project = NewRecord {
+        id: None,
+        fields: fields(json!({ "key": "P", "name": "Pump" })),
+    };
+    let project = scene.owner[0]
+        .record_create(slug, "projects", &project, None)
+        .await
+        .expect("created")
+        .body
+        .id;
     for (title, status, points) in [("a", "todo", 1), ("b", "todo", 5), ("c", "done", 8), ("d", "in_progress", 5)] {
-        let new = NewRecord {
+        let mut new = NewRecord {
             id: None,
             fields: fields(json!({ "title": title, "status": status, "points": points })),
         };
+        if title == "c" {
+            new.fields.insert("project".to_owned(), json!(project));
+        }
         ids.push(
             scene.ann[0]
                 .record_create(slug, "tasks", &new, None)
@@ -184,6 +197,21 @@ async fn filters_and_workflows_hold_on_every_node() {
         );
         assert_eq!(code(titles(query("status == \"tod\"", "")).await), "invalid_parameter");
         assert_eq!(code(titles(query("points > 1", "points")).await), "filter_too_broad");
+        let with_project = ListQuery {
+            expand: vec!["project".to_owned()],
+            ..query("project != null", "")
+        };
+        let page = scene.bob[node]
+            .records(slug, "tasks", &with_project, Consistency::Strong)
+            .await
+            .expect("a page")
+            .body;
+        assert!(
+            page.items
+                .iter()
+                .all(|task| task.expand["project"].fields.get().contains("Pump"))
+                && page.items.len() == 1
+        );
         let to = |state: &str| fields(json!({ "status": state }));
         let ann = &scene.ann[node];
         assert_eq!(

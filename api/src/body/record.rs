@@ -1,5 +1,7 @@
 //! Records: what a tenant's users work on.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -50,6 +52,10 @@ pub struct Record {
     /// Its fields, in the order of the schema; null values are left out.
     #[schema(value_type = Object)]
     pub fields: Box<RawValue>,
+    /// The records that `expand` asked for, by the name of the field that refers to them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(no_recursion)]
+    pub expand: BTreeMap<String, Record>,
 }
 
 /// One page of a list.
@@ -79,6 +85,8 @@ pub struct ListQuery {
     pub filter: Option<String>,
     /// Fields to answer; all where it is left out.
     pub fields: Option<Vec<String>>,
+    /// References whose records are to come with them.
+    pub expand: Vec<String>,
     /// Whether to count.
     pub count: bool,
 }

@@ -164,6 +164,9 @@ impl Client {
         if let Some(fields) = &query.fields {
             push_parameter(&mut path, "fields", &fields.join(","));
         }
+        if !query.expand.is_empty() {
+            push_parameter(&mut path, "expand", &query.expand.join(","));
+        }
         if query.count {
             push_parameter(&mut path, "count", "true");
         }

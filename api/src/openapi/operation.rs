@@ -243,7 +243,7 @@ fn records(endpoint: Endpoint) -> Described {
         ),
         E::Import | E::Export | E::Events => streams::describe(endpoint),
         _ => (
-            vec![parameters::if_none_match()],
+            vec![parameters::if_none_match(), parameters::expand()],
             None,
             vec![json_answer(200, "The record.", "Record"), unchanged()],
             vec!["ETag"],

@@ -79,12 +79,23 @@ pub(super) fn record_list() -> Vec<Parameter> {
         text(),
         "Fields to answer, separated by commas; all where it is left out.",
     ));
+    parameters.push(expand());
     parameters.push(query(
         "{field}",
         text(),
         "Any other parameter is the name of a field and the value that it must have.",
     ));
     parameters
+}
+
+/// What a read of a record takes beside its path.
+pub(super) fn expand() -> Parameter {
+    query(
+        "expand",
+        json!({ "type": "string" }),
+        "Fields that refer to records, separated by commas: those records come in `expand`, by the name of the field. What a rule hides \
+         is left out.",
+    )
 }
 
 pub(super) fn events() -> Vec<Parameter> {

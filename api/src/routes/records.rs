@@ -8,13 +8,10 @@ use crate::error::{Code, Error, FieldError, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::ids::Name;
-use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES, FILTER_BYTES};
+use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES, EXPAND_FIELDS, FILTER_BYTES};
 use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
 use crate::service::RequestContext;
-
-/// Parameters that are taken up later, and are no names of fields meanwhile.
-const RESERVED: [&str; 1] = ["expand"];
 
 fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
     format!("/v1/tenants/{}/records/{collection}/{id}", ctx.placement.slug)
@@ -22,10 +19,17 @@ fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
 
 pub(super) async fn show(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let (collection, id) = (gate::collection(asked, ctx)?, asked.id(asked.found.second)?);
-    refuse_reserved(&mut asked.query)?;
+    let expand = expand(&mut asked.query)?;
     asked.query.consistency()?;
     asked.query.finish()?;
-    let record = asked.limited(false, asked.front.service.record(ctx, &collection, id)).await?;
+    let is_alone = expand.is_empty();
+    let record = asked
+        .limited(false, asked.front.service.record(ctx, &collection, id, expand))
+        .await?;
+    if !is_alone {
+        // The version of the record says nothing of what it refers to.
+        return Ok(reply::json(StatusCode::OK, &record.body)?.at(record.position));
+    }
     versioned(&asked.head.headers, &record.body, record.body.version, record.position)
 }
 
@@ -98,15 +102,29 @@ pub(super) async fn list(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<
     Ok(reply::json(StatusCode::OK, &page.body)?.at(page.position))
 }
 
-fn refuse_reserved(query: &mut Query) -> Result<()> {
-    match RESERVED.iter().find(|name| query.take(name).is_some()) {
-        Some(name) => Err(invalid(name, "is not supported yet")),
-        None => Ok(()),
+/// The references to follow.
+fn expand(query: &mut Query) -> Result<Vec<String>> {
+    let names = names(query, "expand", "project,assignee")?.unwrap_or_default();
+    if names.len() > EXPAND_FIELDS {
+        return Err(invalid("expand", &format!("takes at most {EXPAND_FIELDS} fields")));
     }
+    Ok(names)
+}
+
+/// A parameter that lists names of fields.
+fn names(query: &mut Query, parameter: &str, example: &str) -> Result<Option<Vec<String>>> {
+    let Some(text) = query.take(parameter) else {
+        return Ok(None);
+    };
+    let names: Vec<String> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if names.iter().any(|name| name.parse::<Name>().is_err()) {
+        return Err(invalid(parameter, &format!("takes names of fields, such as {example}")));
+    }
+    Ok(Some(names))
 }
 
 fn list_query(query: &mut Query) -> Result<ListQuery> {
-    refuse_reserved(query)?;
+    let expand = expand(query)?;
     query.consistency()?;
     let limit = query.limit()?;
     let cursor = query.take("cursor");
@@ -126,16 +144,7 @@ fn list_query(query: &mut Query) -> Result<ListQuery> {
             return Err(invalid("order", "takes names of fields, such as -created_at,title"));
         }
     }
-    let fields = match query.take("fields") {
-        None => None,
-        Some(text) => {
-            let names: Vec<String> = text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-            if names.iter().any(|name| name.parse::<Name>().is_err()) {
-                return Err(invalid("fields", "takes names of fields, such as title,status"));
-            }
-            Some(names)
-        }
-    };
+    let fields = names(query, "fields", "title,status")?;
     let count = query.flag("count")?.unwrap_or(false);
     let equals = query.rest();
     if let Some((name, _)) = equals.iter().find(|(name, _)| name.parse::<Name>().is_err()) {
@@ -148,6 +157,7 @@ fn list_query(query: &mut Query) -> Result<ListQuery> {
         equals,
         filter,
         fields,
+        expand,
         count,
     })
 }
@@ -233,7 +243,8 @@ mod tests {
     #[test]
     fn wrong_parameters_are_named() {
         for (query, name) in [
-            ("expand=b", "expand"),
+            ("expand=B", "expand"),
+            ("expand=a,b,c,d,e,f", "expand"),
             ("Bad=1", "Bad"),
             ("order=;", "order"),
             ("fields=A", "fields"),

@@ -125,6 +125,7 @@ async fn a_lists_parameters_reach_the_service() {
     let node = Running::start().await;
     let query = ListQuery {
         filter: Some("points > 3".to_owned()),
+        expand: vec!["project".to_owned()],
         limit: 7,
         cursor: Some("good".into()),
         order: Some("-created_at,title".into()),

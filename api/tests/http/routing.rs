@@ -230,7 +230,7 @@ async fn wrong_paths_methods_and_ids_are_told_apart() {
             "/v1/tenants/acme/records/tasks/0198c0de-0000-7000-8000-000000000001",
             404,
         ),
-        (Method::GET, "/v1/tenants/acme/records/tasks?expand=a", 400),
+        (Method::GET, "/v1/tenants/acme/records/tasks?expand=A", 400),
         (Method::GET, "/v1/tenants/acme/records/tasks?cursor=bad", 400),
         (Method::GET, "/v1/tenants/acme/records/tasks?limit=0", 400),
         (Method::GET, "/v1/tenants/acme/me?x=1", 400),

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use api::body::record::{ListQuery, Page, Record as Body};
 use api::error::{Code, Error};
 use api::ids::Id;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use storage::table::{IndexEntry, Record as RecordKey};
 use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
 
+use super::cursor::{digest, encode, resume};
 use super::entries::Place;
+use super::expand::Expand;
 use super::guard::Sight;
 use super::plan::{Asked, Plan};
 use super::render;
@@ -36,8 +36,6 @@ const PAGE_TIME: Duration = Duration::from_millis(250);
 const COUNT_TIME: Duration = Duration::from_secs(5);
 /// How many rows are read between two looks at the time.
 const TIME_STEP: u64 = 256;
-/// Bytes of the digest that ties a cursor to its list.
-const DIGEST_BYTES: usize = 8;
 
 /// One page of a list.
 pub(crate) fn list(
@@ -46,6 +44,7 @@ pub(crate) fn list(
     collection: &Arc<Collection>,
     query: &ListQuery,
     sight: Sight<'_>,
+    expand: &Expand<'_>,
 ) -> Result<Page<Body>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
@@ -69,6 +68,7 @@ pub(crate) fn list(
         },
         asked: &asked,
         plan: &plan,
+        expand,
     };
     let digest = digest(space, collection, query, &plan);
     let count = query.count.then(|| reading.count()).transpose()?;
@@ -125,6 +125,7 @@ struct Reading<'a> {
     sieve: Sieve<'a>,
     asked: &'a Asked,
     plan: &'a Plan,
+    expand: &'a Expand<'a>,
 }
 
 impl Reading<'_> {
@@ -156,8 +157,10 @@ impl Reading<'_> {
                     }
                     continue;
                 }
-                let shown = render::record(self.collection, id, &record, wanted).map_err(|error| internal(&error))?;
+                let mut shown = render::record(self.collection, id, &record, wanted).map_err(|error| internal(&error))?;
+                shown.expand = self.expand.of(self.snapshot, self.space, &record)?;
                 bytes += shown.fields.get().len();
+                bytes += shown.expand.values().map(|other| other.fields.get().len()).sum::<usize>();
                 items.push(shown);
                 last = Some(key);
             }
@@ -229,56 +232,6 @@ impl Budget {
     }
 }
 
-/// What ties a cursor to its list.
-fn digest(space: Space, collection: &Collection, query: &ListQuery, plan: &Plan) -> [u8; DIGEST_BYTES] {
-    let what = (
-        space.0,
-        collection.number,
-        plan.index,
-        &query.order,
-        &query.equals,
-        &query.filter,
-    );
-    let hash = blake3::hash(format!("{what:?}").as_bytes());
-    let mut digest = [0; DIGEST_BYTES];
-    digest.copy_from_slice(&hash.as_bytes()[..DIGEST_BYTES]);
-    digest
-}
-
-fn encode(digest: [u8; DIGEST_BYTES], key: &Key) -> String {
-    URL_SAFE_NO_PAD.encode([&digest, key.as_bytes()].concat())
-}
-
-/// The rest of a list after a cursor.
-fn resume(plan: &Plan, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<Vec<KeyRange>, Error> {
-    let wrong = || {
-        Error::new(
-            Code::InvalidCursor,
-            "the cursor is not one that this list gave: start again without it",
-        )
-    };
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    let (head, key) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(wrong)?;
-    let at = plan.ranges.iter().position(|range| range.contains(key)).ok_or_else(wrong)?;
-    if head != digest {
-        return Err(wrong());
-    }
-    let key = Key::from_bytes(bytes::Bytes::copy_from_slice(key)).map_err(|_| wrong())?;
-    let mut ranges = plan.ranges.clone();
-    Ok(match plan.direction {
-        Direction::Forward => {
-            ranges.drain(..at);
-            ranges[0] = ranges[0].clone().after(&key);
-            ranges
-        }
-        Direction::Backward => {
-            ranges.truncate(at + 1);
-            ranges[at] = ranges[at].clone().before(&key);
-            ranges
-        }
-    })
-}
-
 /// One record.
 pub(crate) fn get(
     snapshot: &Snapshot,
@@ -286,6 +239,7 @@ pub(crate) fn get(
     collection: &Arc<Collection>,
     id: Id,
     sight: Sight<'_>,
+    expand: &Expand<'_>,
 ) -> Result<Body, Error> {
     let place = Place {
         space,
@@ -295,5 +249,7 @@ pub(crate) fn get(
     let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
     let seen = record.filter(|record| sight.shows(id.0, record));
     let record = seen.ok_or_else(|| Error::new(Code::NotFound, format!("there is no record {}/{id}", collection.name)))?;
-    render::record(collection, id.0, &record, None).map_err(|error| internal(&error))
+    let mut shown = render::record(collection, id.0, &record, None).map_err(|error| internal(&error))?;
+    shown.expand = expand.of(snapshot, space, &record)?;
+    Ok(shown)
 }

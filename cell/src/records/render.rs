@@ -91,5 +91,6 @@ pub(crate) fn record(
             record,
             wanted,
         })?,
+        expand: std::collections::BTreeMap::new(),
     })
 }

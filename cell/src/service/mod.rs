@@ -161,8 +161,8 @@ impl Service for Front {
         })
     }
 
-    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
-        self.get_record(ctx, collection, id)
+    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id, expand: Vec<String>) -> Result<Reply<Record>> {
+        self.get_record(ctx, collection, id, &expand)
     }
 
     async fn record_put(

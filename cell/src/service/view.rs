@@ -14,6 +14,7 @@ use super::Front;
 use super::error::internal;
 use super::writing::{asker, principal};
 use crate::node::replica::Moment;
+use crate::records::expand::Expand;
 use crate::records::guard::Sight;
 use crate::records::{events, query};
 
@@ -26,13 +27,15 @@ impl Front {
         self.platform.replica(&ctx.placement)?.moment(Space(ctx.placement.uid))
     }
 
-    pub(super) fn get_record(&self, ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
+    pub(super) fn get_record(&self, ctx: &RequestContext, collection: &Name, id: Id, expand: &[String]) -> Result<Reply<Record>> {
         let start = Instant::now();
         let moment = self.moment(ctx)?;
         let found = named(&moment, collection)?;
         let principal = principal(ctx);
-        let sight = Sight::new(moment.catalog.guard(found).map(AsRef::as_ref), asker(ctx, &principal));
-        let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id, sight)?;
+        let asker = asker(ctx, &principal);
+        let sight = Sight::new(moment.catalog.guard(found).map(AsRef::as_ref), asker);
+        let expand = Expand::read(&moment.catalog, found, expand, asker, |name| in_scope(ctx, name))?;
+        let body = query::get(&moment.snapshot, Space(ctx.placement.uid), found, id, sight, &expand)?;
         ctx.timing.add(Stage::Query, start.elapsed());
         Ok(Reply {
             body,
@@ -51,12 +54,15 @@ impl Front {
         let found = std::sync::Arc::clone(named(&moment, collection)?);
         let (space, position) = (Space(ctx.placement.uid), moment.header.position);
         let guard = moment.catalog.guard(&found).cloned();
-        let is_short = query.limit <= LIST_INLINE && !query.count && query.filter.is_none() && guard.is_none();
+        let looks = query.filter.is_some() || guard.is_some() || !query.expand.is_empty();
+        let is_short = query.limit <= LIST_INLINE && !query.count && !looks;
         let asking = ctx.clone();
         let read = move || {
             let principal = principal(&asking);
-            let sight = Sight::new(guard.as_deref(), asker(&asking, &principal));
-            query::list(&moment.snapshot, space, &found, &query, sight)
+            let asker = asker(&asking, &principal);
+            let sight = Sight::new(guard.as_deref(), asker);
+            let expand = Expand::read(&moment.catalog, &found, &query.expand, asker, |name| in_scope(&asking, name))?;
+            query::list(&moment.snapshot, space, &found, &query, sight, &expand)
         };
         let body = if is_short {
             read()?

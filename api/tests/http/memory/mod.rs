@@ -249,6 +249,7 @@ impl Memory {
             updated_at: TIME.into(),
             created_by: "token:test".into(),
             fields: RawValue::from_string(Value::Object(fields.clone()).to_string()).expect("JSON"),
+            expand: BTreeMap::new(),
         };
         state.records.insert(place, record.clone());
         let position = Self::event(&mut state, "record.changed", Some(collection.as_str()));

@@ -277,7 +277,7 @@ impl Service for Memory {
         })
     }
 
-    async fn record(&self, _ctx: &RequestContext, collection: &Name, id: Id) -> Result<Reply<Record>> {
+    async fn record(&self, _ctx: &RequestContext, collection: &Name, id: Id, _: Vec<String>) -> Result<Reply<Record>> {
         self.begin("record").await?;
         Ok(Reply {
             body: self.get(collection, id)?,

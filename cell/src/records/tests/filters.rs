@@ -31,7 +31,7 @@ fn numbers(stage: &Stage, query: &ListQuery) -> Result<Vec<u128>, Error> {
     let (collection, snapshot) = (collection(stage), stage.snapshot());
     let (mut all, mut query) = (Vec::new(), query.clone());
     loop {
-        let page = list(&snapshot, SPACE, &collection, &query, Sight::default())?;
+        let page = list(&snapshot, SPACE, &collection, &query, Sight::default(), &Expand::default())?;
         all.extend(page.items.iter().map(|record| record.id.0.as_u128()));
         if page.next_cursor.is_none() {
             return Ok(all);
@@ -107,6 +107,7 @@ fn equalities_filter_and_order_go_together() {
             ..query("points > 2", None)
         },
         Sight::default(),
+        &Expand::default(),
     );
     let page = page.expect("a page");
     assert_eq!((page.count, page.items.len()), (Some(5), 2));
@@ -149,7 +150,15 @@ fn a_filter_that_reads_too_much_is_refused_with_the_index_that_would_help() {
     // What is found at once costs nothing.
     let mut first = query("points > 0", None);
     first.limit = 10;
-    let page = list(&stage.snapshot(), SPACE, &collection(&stage), &first, Sight::default()).expect("a page");
+    let page = list(
+        &stage.snapshot(),
+        SPACE,
+        &collection(&stage),
+        &first,
+        Sight::default(),
+        &Expand::default(),
+    )
+    .expect("a page");
     assert_eq!(page.items.len(), 10);
 }
 

@@ -78,10 +78,17 @@ fn reads_lists_counts_and_events_show_what_the_rule_lets_through() {
             count: true,
             ..ListQuery::default()
         };
-        let page = list(&snapshot, SPACE, &notes, &query, Sight::new(guard, asker)).expect("a page");
+        let page = list(&snapshot, SPACE, &notes, &query, Sight::new(guard, asker), &Expand::default()).expect("a page");
         let numbers: Vec<_> = page.items.iter().map(|record| record.id.0.as_u128()).collect();
         for number in 1..=4u128 {
-            let found = get(&snapshot, SPACE, &notes, api::ids::Id(id(number)), Sight::new(guard, asker));
+            let found = get(
+                &snapshot,
+                SPACE,
+                &notes,
+                api::ids::Id(id(number)),
+                Sight::new(guard, asker),
+                &Expand::default(),
+            );
             let code = found.map(|_| ()).map_err(|error| error.code);
             let expected = if numbers.contains(&number) {
                 Ok(())
@@ -111,7 +118,15 @@ fn reads_lists_counts_and_events_show_what_the_rule_lets_through() {
         equals: vec![("owner".to_owned(), "token:bob".to_owned())],
         ..ListQuery::default()
     };
-    let page = list(&snapshot, SPACE, &notes, &bobs, Sight::new(guard, asker(ANN, Role::Member))).expect("a page");
+    let page = list(
+        &snapshot,
+        SPACE,
+        &notes,
+        &bobs,
+        Sight::new(guard, asker(ANN, Role::Member)),
+        &Expand::default(),
+    )
+    .expect("a page");
     assert_eq!(
         (page.items.len(), page.count, page.next_cursor),
         (1, Some(1), None),

@@ -19,7 +19,14 @@ fn some_tasks() -> Stage {
 fn titles(stage: &Stage, query: &ListQuery) -> Result<(Vec<String>, Option<String>), Error> {
     let catalog = stage.catalog();
     let collection = Arc::clone(catalog.named("tasks").expect("tasks"));
-    let page = list(&stage.snapshot(), SPACE, &collection, query, Sight::default())?;
+    let page = list(
+        &stage.snapshot(),
+        SPACE,
+        &collection,
+        query,
+        Sight::default(),
+        &Expand::default(),
+    )?;
     let title = |record: &api::body::record::Record| {
         let fields: Json = serde_json::from_str(record.fields.get()).expect("JSON");
         fields["title"].as_str().expect("a title").to_owned()
@@ -133,9 +140,16 @@ fn counting_counts_the_whole_list() {
         ..query(2, None, &[("status", "todo")])
     };
     assert_eq!(
-        list(&stage.snapshot(), SPACE, &collection, &counted, Sight::default())
-            .expect("a page")
-            .count,
+        list(
+            &stage.snapshot(),
+            SPACE,
+            &collection,
+            &counted,
+            Sight::default(),
+            &Expand::default()
+        )
+        .expect("a page")
+        .count,
         Some(6)
     );
 }

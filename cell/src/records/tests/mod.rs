@@ -1,6 +1,7 @@
 //! Stories about records: what is given, the request, and what it does to the tables.
 
 mod batches;
+mod expands;
 mod fields;
 mod filters;
 mod guards;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use super::decide::{self, View};
 use super::entries::Place;
+use super::expand::Expand;
 use super::guard::{self, Sight};
 use super::value::Record;
 use super::write::{RecordsWrite, Written};
