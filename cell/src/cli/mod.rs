@@ -24,6 +24,7 @@ mod records;
 mod remote;
 mod runtime;
 mod secret;
+mod template;
 mod tenant;
 mod token;
 mod version;
@@ -59,6 +60,9 @@ enum Command {
     /// Tenants: the organisations that a cluster serves
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// Collections that come ready-made
+    #[command(subcommand)]
+    Template(template::Template),
     /// A tenant's records
     #[command(subcommand)]
     Records(records::Records),
@@ -124,6 +128,7 @@ fn dispatch(command: Command) -> Result {
         Command::Node(command) => runtime::server(command.run()),
         Command::Cluster(command) => command.run(),
         Command::Tenant(command) => runtime::client(command.run()),
+        Command::Template(command) => runtime::client(command.run()),
         Command::Records(command) => runtime::client(command.run()),
         Command::Token(command) => runtime::client(command.run()),
         Command::Whoami(command) => runtime::client(command.run()),

@@ -11,7 +11,12 @@ use super::schema_check;
 use crate::machine::catalog::Catalog;
 
 /// Every template by name.
-const TEMPLATES: [(&str, &str); 1] = [("workspace", include_str!("templates/workspace.json"))];
+const TEMPLATES: [(&str, &str); 4] = [
+    ("workspace", include_str!("templates/workspace.json")),
+    ("crm", include_str!("templates/crm.json")),
+    ("helpdesk", include_str!("templates/helpdesk.json")),
+    ("docs", include_str!("templates/docs.json")),
+];
 
 /// The names of all templates.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -20,10 +25,26 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// One collection of a template.
 #[derive(Deserialize)]
-struct Entry {
-    name: Name,
+pub(crate) struct Entry {
+    /// Its name.
+    pub(crate) name: Name,
+    /// Its schema and policy, as users send them.
     #[serde(flatten)]
-    schema: CollectionSchema,
+    pub(crate) schema: CollectionSchema,
+}
+
+/// The collections of a template as users would send them, in an order in which references point back.
+pub(crate) fn entries(template: &str) -> Result<Vec<Entry>, Error> {
+    let found = TEMPLATES.iter().find(|(name, _)| *name == template);
+    let known = || names().collect::<Vec<_>>().join(", ");
+    let unknown = || {
+        Error::new(
+            Code::InvalidFields,
+            format!("/template: {template:?} is not a template; there are: {}", known()),
+        )
+    };
+    let (_, text) = found.ok_or_else(unknown)?;
+    serde_json::from_str(text).map_err(|error| crate::service::error::internal(&error))
 }
 
 /// What a space starts with.
@@ -37,16 +58,7 @@ pub(crate) struct Template {
 
 /// A template by its name.
 pub(crate) fn find(template: &str) -> Result<Template, Error> {
-    let found = TEMPLATES.iter().find(|(name, _)| *name == template);
-    let known = || names().collect::<Vec<_>>().join(", ");
-    let unknown = || {
-        Error::new(
-            Code::InvalidFields,
-            format!("/template: {template:?} is not a template; there are: {}", known()),
-        )
-    };
-    let (_, text) = found.ok_or_else(unknown)?;
-    let entries: Vec<Entry> = serde_json::from_str(text).map_err(|error| crate::service::error::internal(&error))?;
+    let entries = entries(template)?;
     let mut catalog = Catalog::default();
     let mut template = Template::default();
     for (number, entry) in (1..).zip(entries) {

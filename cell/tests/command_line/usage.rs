@@ -10,6 +10,8 @@ fn help_and_version_are_answers_and_wrong_usage_is_not() {
         &["version"],
         &["cluster", "up", "--help"],
         &["completions", "zsh"],
+        &["template", "list"],
+        &["template", "list", "--json"],
     ] {
         let said = run(good);
         assert_eq!((said.code, said.err.as_str()), (0, ""), "{good:?}");
@@ -22,6 +24,7 @@ fn help_and_version_are_answers_and_wrong_usage_is_not() {
         &["dev", "--port", "x"],
         &["tenant", "show", "Bad_Slug"],
         &["whoami"],
+        &["template", "apply", "acme", "nothing", "--token", "cnt_x"],
     ] {
         let said = run(bad);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{bad:?}: {}", said.err);

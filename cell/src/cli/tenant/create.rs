@@ -29,7 +29,7 @@ pub(crate) struct Create {
     /// Give it a cell of its own
     #[arg(long)]
     dedicated: bool,
-    /// Collections to begin with, such as workspace
+    /// Collections to begin with: see `template list`
     #[arg(long)]
     template: Option<String>,
     /// Print JSON
