@@ -93,6 +93,15 @@ pub enum Action {
         /// The task's id.
         task: String,
     },
+    /// Change of the state of a task that is this client's own.
+    Go {
+        /// The task's id.
+        task: String,
+        /// The state that it is to have.
+        to: String,
+        /// It was refused because the workflow does not allow it.
+        refused: bool,
+    },
     /// Import of lines under an `Import-Id`, which is sent again until it is answered.
     Import {
         /// Its id.

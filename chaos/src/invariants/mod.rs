@@ -22,6 +22,7 @@ pub mod replicas;
 pub mod revocation;
 pub mod sequences;
 pub mod serializability;
+pub mod states;
 #[cfg(test)]
 mod stories;
 mod support;
@@ -55,6 +56,7 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &sequences::Sequences,
         &idempotency::Idempotency,
         &imports::Imports,
+        &states::States,
         &events::Events,
         &positions::Positions,
         &isolation::Isolation,
@@ -71,7 +73,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::stories::{BUDGET, Story, claim, comment, import, number, once, read, revoke, transaction, trespass, write};
+    use super::stories::{BUDGET, Story, claim, comment, go, import, number, once, read, revoke, transaction, trespass, write};
     use super::*;
 
     /// A run with something of everything.
@@ -87,6 +89,7 @@ mod tests {
         story.ok(120, 130, number("p", "s2", 2));
         story.ok(140, 150, once("acme-o", &["x"]));
         story.ok(140, 150, comment("m", "t"));
+        story.failed(140, 150, go("t", "in_review", true));
         story.ok(140, 150, import("acme-i", 1, Some(1)));
         story.ok(160, 170, revoke("k", &[], 3));
         story.ok(160, 170, trespass("zeta", &[], 3));
@@ -98,7 +101,7 @@ mod tests {
             ("numbered", "s2", json!({ "project": "p", "number": 2 })),
             ("once", "x", json!({ "key": "acme-o" })),
             ("bulk", "b", json!({ "import": "acme-i", "line": 0 })),
-            ("tasks", "t", json!({ "title": "acme-t" })),
+            ("tasks", "t", json!({ "title": "acme-t", "status": "backlog" })),
             ("comments", "m", json!({ "task": "t" })),
         ];
         for (collection, id, fields) in records {
@@ -141,6 +144,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 16);
     }
 }

@@ -36,6 +36,10 @@ pub const BULK_LINE: &str = "line";
 pub const TASKS: &str = "tasks";
 /// The field of a task that starts with its tenant's tag: text.
 pub const TASK_TITLE: &str = "title";
+/// The field of a task that holds its state.
+pub const TASK_STATUS: &str = "status";
+/// The states of a task, the first one first.
+pub const STATES: [&str; 6] = ["backlog", "todo", "in_progress", "in_review", "done", "cancelled"];
 /// Comments of the `workspace` template.
 pub const COMMENTS: &str = "comments";
 /// The field of a comment that names its task: a reference that cascades.
@@ -46,3 +50,17 @@ pub const CREATED: &str = "record.created";
 pub const UPDATED: &str = "record.updated";
 /// The kind of the event of a record that is gone.
 pub const DELETED: &str = "record.deleted";
+
+/// Whether a task may go from one state to another, or stay: the workflow of the `workspace` template, written down once more.
+pub fn may_follow(from: &str, to: &str) -> bool {
+    let allowed: &[&str] = match to {
+        "todo" => &["backlog", "done", "cancelled"],
+        "in_progress" => &["backlog", "todo", "in_review", "done"],
+        "in_review" => &["in_progress"],
+        "done" => &["todo", "in_progress", "in_review"],
+        "backlog" => &["todo", "in_progress", "in_review", "done", "cancelled"],
+        "cancelled" => &["backlog", "todo", "in_progress", "in_review"],
+        _ => &[],
+    };
+    from == to || allowed.contains(&from)
+}

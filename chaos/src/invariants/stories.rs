@@ -249,3 +249,12 @@ pub(super) fn import(id: &str, lines: u32, stored: Option<u64>) -> Action {
         stored,
     }
 }
+
+/// A change of a task's state.
+pub(super) fn go(task: &str, to: &str, refused: bool) -> Action {
+    Action::Go {
+        task: task.to_owned(),
+        to: to.to_owned(),
+        refused,
+    }
+}

@@ -9,7 +9,7 @@ use rig::random::Random;
 use super::ask::{Ask, Line, Told};
 use super::controls::Controls;
 use super::tenants::Workspace;
-use super::{claim, comment, keys, list, number, once, register};
+use super::{claim, comment, keys, list, number, once, register, state};
 use crate::history::{Action, Operation, Outcome};
 
 /// The mean time from one operation to the next, in milliseconds: with 24 clients some 600 operations a second.
@@ -32,6 +32,8 @@ pub(super) struct Client {
     pub(super) written: Option<(String, u64)>,
     /// Acknowledged tasks of its own that it has not removed.
     pub(super) tasks: Vec<String>,
+    /// The task that it moves from state to state.
+    pub(super) stateful: Option<String>,
     number: usize,
     process: u64,
     serial: u64,
@@ -58,6 +60,7 @@ impl Client {
             claims: Vec::new(),
             written: None,
             tasks: Vec::new(),
+            stateful: None,
             number,
             process,
             serial: 0,
@@ -72,7 +75,8 @@ impl Client {
                 + Duration::from_millis(PACE_MS / 2 + self.random.below(PACE_MS)) / self.controls.times();
             match self.random.below(100) {
                 0..=24 => register::write(&mut self).await,
-                25..=44 => register::read(&mut self).await,
+                25..=41 => register::read(&mut self).await,
+                42..=44 => state::go(&mut self).await,
                 45..=49 => register::read_at(&mut self).await,
                 50..=64 => list::transaction(&mut self).await,
                 65..=68 => list::read(&mut self).await,

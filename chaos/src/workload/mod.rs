@@ -22,6 +22,7 @@ mod observer;
 mod once;
 mod pulse;
 mod register;
+mod state;
 mod tenants;
 
 use std::net::SocketAddr;

@@ -74,6 +74,7 @@ fn authors(view: View<'_>) -> Authors<'_> {
             | Action::ReadAt { .. }
             | Action::Release { .. }
             | Action::RemoveTask { .. }
+            | Action::Go { .. }
             | Action::Import { .. }
             | Action::Revoke { .. }
             | Action::Trespass { .. } => {}
