@@ -46,6 +46,8 @@ mutants! {
     ReferenceNotChecked = "reference-not-checked",
     /// No number: the versions that a change was decided on are not compared.
     VersionNotCompared = "version-not-compared",
+    /// No number: a record goes to any state, whatever its workflow says.
+    TransitionNotChecked = "transition-not-checked",
     /// No number: a number of a sequence is given twice.
     SequenceReused = "sequence-reused",
     /// B23: the numbers of events have gaps.

@@ -37,7 +37,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 33] = [
+const BUGS: [Bug; 34] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -66,6 +66,7 @@ const BUGS: [Bug; 33] = [
     ("unique-not-checked", &[]),
     ("reference-not-checked", &[]),
     ("version-not-compared", &[]),
+    ("transition-not-checked", &[]),
     ("sequence-reused", &[]),
     ("event-number-gap", &[]),
     ("revoked-token-accepted", &[]),

@@ -16,6 +16,7 @@ use super::policy::{Policy, WorkflowSpec};
 use super::schema::Collection;
 use super::value::{Doc, Record, Value};
 use crate::expr::{Auth, Expression, Facts, Scope};
+use crate::mutant::Mutant;
 
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +164,8 @@ impl Guard {
         }
         let Some(workflow) = &self.workflow else { return Ok(()) };
         let (from, to) = (state(workflow, &old.doc), state(workflow, new));
-        if from == to {
+        // Mutant, at the end.
+        if from == to || Mutant::TransitionNotChecked.active() {
             return Ok(());
         }
         let role = asker.auth.role;
