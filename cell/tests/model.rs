@@ -58,7 +58,7 @@ async fn scene() -> Scene {
         "update": "record.created_by == auth.id",
         "delete": "record.created_by == auth.id",
     });
-    let fields = json!({ "text": { "type": "text" }, "public": { "type": "bool", "default": false } });
+    let fields = json!({ "text": { "type": "text", "unique": true }, "public": { "type": "bool", "default": false } });
     let schema = serde_json::from_value(json!({ "fields": fields, "rules": rules })).expect("a schema");
     let put = tenant.client.collection_put(&tenant.slug, "notes", &schema, None);
     put.await.expect("a collection");

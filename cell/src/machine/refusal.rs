@@ -71,6 +71,28 @@ pub(crate) enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The same without the ids of records of collections that hide some: nil stands for them.
+    pub(crate) fn without_names(self, hides: &impl Fn(&str) -> bool) -> Self {
+        match self {
+            Refusal::Unique { collection, fields, .. } if hides(&collection) => Refusal::Unique {
+                collection,
+                fields,
+                holder: Uuid::nil(),
+            },
+            Refusal::Referenced { collection, .. } if hides(&collection) => Refusal::Referenced {
+                collection,
+                id: Uuid::nil(),
+            },
+            Refusal::At { operation, refusal } => Refusal::At {
+                operation,
+                refusal: Box::new(refusal.without_names(hides)),
+            },
+            other => other,
+        }
+    }
+}
+
 /// Why applying a command ended without a reply of its own.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {

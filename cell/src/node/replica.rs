@@ -65,6 +65,29 @@ pub(crate) struct Proposal<C> {
     pub(crate) access: Option<u64>,
 }
 
+/// Why a command had no effect.
+pub(crate) enum Unwritten {
+    /// It was refused where it was applied, or where it would have been: what a client may hear of that is for the front to say.
+    Refused(Refusal),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unwritten {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unwritten> for Error {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Refused(refusal) => error::refused(&refusal),
+            Unwritten::Failed(error) => error,
+        }
+    }
+}
+
 impl Replica {
     /// Joins the group with its store. Blocking.
     pub(crate) fn join(
@@ -155,7 +178,7 @@ impl Replica {
         key: Option<IdempotencyKey>,
         timing: &Timing,
         decide: impl Fn(&Snapshot, Option<&Header>) -> Result<Proposal<C>, Error> + Send,
-    ) -> Result<Answer<C::Reply>, Error> {
+    ) -> Result<Answer<C::Reply>, Unwritten> {
         let mut confirmed = false;
         let mut stale = 0;
         loop {
@@ -168,7 +191,7 @@ impl Replica {
             let proposal = match decided {
                 Ok(Decision::Propose(proposal)) => proposal,
                 Ok(Decision::Answered(bytes)) => return self.answered(&bytes),
-                Err(error) if confirmed || error.code == Code::Internal => return Err(error),
+                Err(error) if confirmed || error.code == Code::Internal => return Err(error.into()),
                 Err(_) => {
                     self.group.read_barrier().await.map_err(error::barrier)?;
                     confirmed = true;
@@ -179,7 +202,7 @@ impl Replica {
             let answer = answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?;
             match answer.result {
                 Err(Refusal::Stale) if stale + 1 < DECISIONS => stale += 1,
-                Err(refusal) => return Err(error::refused(&refusal)),
+                Err(refusal) => return Err(Unwritten::Refused(refusal)),
                 Ok(_) => return Ok(answer),
             }
         }
@@ -205,11 +228,11 @@ impl Replica {
         decide(&snapshot, header.as_ref()).map(Decision::Propose)
     }
 
-    fn answered<R: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<Answer<R>, Error> {
+    fn answered<R: serde::de::DeserializeOwned>(&self, bytes: &[u8]) -> Result<Answer<R>, Unwritten> {
         let answer = answer::<R>(bytes).map_err(|fault| internal(&fault))?;
-        match &answer.result {
+        match answer.result {
             Ok(_) => Ok(answer),
-            Err(refusal) => Err(error::refused(refusal)),
+            Err(refusal) => Err(Unwritten::Refused(refusal)),
         }
     }
 

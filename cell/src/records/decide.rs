@@ -11,6 +11,7 @@ use api::error::{Code, Error, FieldError};
 use storage::{Snapshot, Space};
 use uuid::Uuid;
 
+use super::admit::operate;
 use super::convert::{self, Mode};
 use super::entries::Place;
 use super::guard::{Asker, Guard};
@@ -32,7 +33,7 @@ pub(crate) struct View<'a> {
 }
 
 /// Documents that earlier operations of the same batch will have stored; none: deleted.
-type Pending = BTreeMap<(u32, Uuid), Option<Doc>>;
+pub(super) type Pending = BTreeMap<(u32, Uuid), Option<Doc>>;
 
 impl View<'_> {
     /// A collection by its name.
@@ -43,12 +44,12 @@ impl View<'_> {
     }
 
     /// The guard that stands before a collection, and who it asks; none: there is none.
-    fn guard(&self, collection: &Collection) -> Option<(&Guard, &Asker<'_>)> {
+    pub(super) fn guard(&self, collection: &Collection) -> Option<(&Guard, &Asker<'_>)> {
         Some((self.catalog.guard(collection)?, self.asker.as_ref()?))
     }
 
     /// A record that is there.
-    fn stored(&self, collection: &Collection, id: Uuid) -> Result<Option<Record>, Error> {
+    pub(super) fn stored(&self, collection: &Collection, id: Uuid) -> Result<Option<Record>, Error> {
         let read = self.place(collection, id).read(self.snapshot);
         read.map_err(|fault: Fault| internal(&fault))
     }
@@ -107,68 +108,8 @@ fn check_duplicates(operations: &[BatchOperation]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an operation does, if the guard of its collection lets it through. What the guard looked at must still hold in apply.
-fn operate(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, at: &str) -> Result<Operation, Error> {
-    let collection = view.collection(operation.collection.as_str())?;
-    let Some((guard, asker)) = view.guard(collection) else {
-        return intend(view, operation, pending, at);
-    };
-    let no_id = || Error::new(Code::InvalidFields, "the operation needs the id of a record");
-    let id = operation.id.ok_or_else(no_id)?.0;
-    let old = match guard.looks_at_records(asker) || operation.op == BatchVerb::Put {
-        true => before(view, collection, id, pending)?,
-        false => None,
-    };
-    if let Some((old, _)) = &old
-        && operation.op != BatchVerb::Create
-        && !guard.shows(asker, id, old)
-    {
-        return Err(missing(collection, id));
-    }
-    let mut intended = intend(view, operation, pending, at)?;
-    match (&mut intended, &old) {
-        (Operation::Store { doc, .. }, _) if operation.op == BatchVerb::Create => guard.create(asker, collection, id, doc)?,
-        (Operation::Store { doc, .. }, None) if operation.op == BatchVerb::Put => guard.create(asker, collection, id, doc)?,
-        (Operation::Store { doc, .. }, Some((old, _))) => guard.update(asker, collection, id, old, doc)?,
-        (Operation::Delete { .. }, Some((old, _))) => guard.delete(asker, collection, id, old)?,
-        _ => {}
-    }
-    if let Operation::Store { expect, .. } | Operation::Delete { expect, .. } = &mut intended {
-        *expect = pinned(*expect, old.map(|(old, is_stored)| is_stored.then_some(old.version)));
-    }
-    Ok(intended)
-}
-
-/// What must hold in apply: no more than was asked for, and that the record is the one that the guard saw.
-fn pinned(expect: Expect, seen: Option<Option<u64>>) -> Expect {
-    match (expect, seen) {
-        (Expect::Any | Expect::Present, Some(Some(version))) => Expect::Read(version),
-        (Expect::Any, None) => Expect::Absent,
-        (expect, _) => expect,
-    }
-}
-
-/// A record as an operation finds it, and whether it is stored so; what earlier operations of the batch have made of it is not.
-fn before(view: &View<'_>, collection: &Collection, id: Uuid, pending: &Pending) -> Result<Option<(Record, bool)>, Error> {
-    let stored = view.stored(collection, id)?;
-    let Some(made) = pending.get(&(collection.number, id)) else {
-        return Ok(stored.map(|record| (record, true)));
-    };
-    let Some(doc) = made.clone() else { return Ok(None) };
-    let now = view.asker.map_or(0, |asker| asker.now);
-    let fresh = Record {
-        version: 0,
-        created: now,
-        updated: now,
-        by: crate::machine::rows::Actor::System,
-        doc: Doc::default(),
-    };
-    let base = stored.unwrap_or(fresh);
-    Ok(Some((Record { doc, ..base }, false)))
-}
-
 /// What an operation does.
-fn intend(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, at: &str) -> Result<Operation, Error> {
+pub(super) fn intend(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, at: &str) -> Result<Operation, Error> {
     let collection = view.collection(operation.collection.as_str())?;
     let no_id = || Error::new(Code::InvalidFields, "the operation needs the id of a record");
     let id = operation.id.ok_or_else(no_id)?.0;
@@ -259,7 +200,7 @@ fn base(
     }
 }
 
-fn missing(collection: &Collection, id: Uuid) -> Error {
+pub(super) fn missing(collection: &Collection, id: Uuid) -> Error {
     Error::new(Code::NotFound, format!("there is no record {}/{id}", collection.name))
 }
 

@@ -8,6 +8,7 @@
 //! Invariant: index, unique and reference entries are functions of a record and its schema. They are written by the same
 //! command as the record, so that no reader ever sees one without the other.
 
+mod admit;
 pub(crate) mod collection_define;
 pub(crate) mod collection_delete;
 pub(crate) mod collection_put;

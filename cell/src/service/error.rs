@@ -39,12 +39,21 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             fields,
             holder,
         } => {
-            let detail = format!("{collection}/{holder} has the same {} already", fields.join(" and "));
+            let who = if holder.is_nil() {
+                format!("another record of {collection}")
+            } else {
+                format!("{collection}/{holder}")
+            };
+            let detail = format!("{who} has the same {} already", fields.join(" and "));
             Error::new(Code::UniqueViolation, detail)
         }
         Refusal::ReferenceMissing { field, collection, id } => Error::new(
             Code::ReferenceViolation,
             format!("{field} refers to {collection}/{id}, which does not exist"),
+        ),
+        Refusal::Referenced { collection, id } if id.is_nil() => Error::new(
+            Code::ReferenceViolation,
+            format!("a record of {collection} still refers to it"),
         ),
         Refusal::Referenced { collection, id } => {
             Error::new(Code::ReferenceViolation, format!("{collection}/{id} still refers to it"))

@@ -17,8 +17,9 @@ use crate::expr::Auth;
 use crate::machine::dispatch::{Answer, Command};
 use crate::machine::envelope::open;
 use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::refusal::Refusal;
 use crate::machine::rows::{Actor, Header};
-use crate::node::replica::{Proposal, Replica};
+use crate::node::replica::{Proposal, Replica, Unwritten};
 use crate::records::decide::{self, View};
 use crate::records::guard::Asker;
 use crate::records::render;
@@ -117,7 +118,26 @@ impl Front {
                 access: Some(access),
             })
         };
-        replica.write(space, actor, key, &ctx.timing, decide).await
+        let written = replica.write(space, actor, key, &ctx.timing, decide).await;
+        written.map_err(|unwritten| match unwritten {
+            Unwritten::Refused(refusal) => self.heard(ctx, refusal),
+            Unwritten::Failed(error) => error,
+        })
+    }
+
+    /// A refusal as who asks may hear it: without the ids of records that rules may hide.
+    fn heard(&self, ctx: &RequestContext, refusal: Refusal) -> Error {
+        let principal = principal(ctx);
+        let asker = asker(ctx, &principal);
+        let Ok(moment) = self.moment(ctx) else {
+            return super::error::refused(&refusal.without_names(&|_| true));
+        };
+        let hides = |name: &str| {
+            let collection = moment.catalog.named(name);
+            let guard = collection.and_then(|collection| moment.catalog.guard(collection));
+            guard.is_some_and(|guard| !guard.shows_all(&asker))
+        };
+        super::error::refused(&refusal.without_names(&hides))
     }
 
     /// The collection that a reply shows records of. The write has happened: what fails from here on says so.
@@ -189,7 +209,7 @@ fn scoped(ctx: &RequestContext, key: Idempotency) -> IdempotencyKey {
 }
 
 /// The one result of a command with one operation.
-fn first(result: std::result::Result<Vec<Written>, crate::machine::refusal::Refusal>) -> Result<Written> {
+fn first(result: std::result::Result<Vec<Written>, Refusal>) -> Result<Written> {
     let written = result.map_err(|refusal| super::error::refused(&refusal))?;
     written
         .into_iter()

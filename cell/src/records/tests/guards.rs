@@ -361,3 +361,46 @@ fn a_rule_that_cannot_be_read_any_more_lets_nobody_through() {
     let record = read(&stage, "notes", 2).expect("a record");
     assert!(!guard.shows(&asker(ANN, Role::Member), id(2), &record));
 }
+
+#[test]
+fn a_hidden_record_is_not_there_for_references_either() {
+    let mut stage = notes();
+    let links = json!({ "fields": { "note": { "type": "reference", "collection": "notes" }, "text": { "type": "text" } } });
+    put(&mut stage, "links", &schema(links));
+    let link = |number, note| create("links", number, json!({ "note": id(note) }));
+    let ann = asker(ANN, Role::Member);
+    for (note, code) in [(1, None), (4, None), (3, Some(Code::ReferenceViolation))] {
+        let error = decide_as(&stage, Some(ann), &[link(9, note)]).err();
+        assert_eq!(error.map(|error| error.code), code, "{note}");
+    }
+    decide_as(&stage, Some(asker("token:eve", Role::Admin)), &[link(9, 3)]).expect("not bound");
+    // One that was there before stays.
+    run(&mut stage, &[link(8, 3)]).result.expect("stored");
+    let patch = operation(BatchVerb::Patch, "links", 8, json!({ "text": "more" }));
+    decide_as(&stage, Some(ann), &[patch]).expect("the reference is not new");
+}
+
+#[test]
+fn a_refusal_names_no_record_that_may_be_hidden() {
+    let unique = Refusal::Unique {
+        collection: "notes".to_owned(),
+        fields: vec!["owner".to_owned()],
+        holder: id(3),
+    };
+    let batch = Refusal::At {
+        operation: 1,
+        refusal: Box::new(Refusal::Referenced {
+            collection: "notes".to_owned(),
+            id: id(3),
+        }),
+    };
+    for refusal in [unique, batch] {
+        let named = crate::service::error::refused(&refusal.clone().without_names(&|_| false)).detail;
+        let veiled = crate::service::error::refused(&refusal.without_names(&|name| name == "notes")).detail;
+        let shown = id(3).to_string();
+        assert!(
+            named.contains(&shown) && !veiled.contains(&shown) && veiled.contains("notes"),
+            "{named} / {veiled}"
+        );
+    }
+}
