@@ -69,12 +69,12 @@ impl Field<'_> {
         self.pick(whom)?.first().copied().context("nobody was drawn")
     }
 
-    /// The one that a fault of the network means: where that one is down, the next that runs, for no byte goes to or from a dead node.
+    /// The one that a fault of the network means: where that one is down or paused, the next that runs, for it neither sends nor reads.
     pub fn pick_connected(&self, whom: Whom) -> Result<usize> {
         let drawn = self.pick_one(whom)?;
         let nodes = self.network.nodes();
         let mut from_drawn = (0..nodes).map(|step| (drawn + step) % nodes);
-        let running = from_drawn.find(|place| !self.lost.contains(place) && self.runs(*place));
+        let running = from_drawn.find(|place| !self.lost.contains(place) && self.runs(*place) && !self.is_stopped(*place));
         // With all of them down it hits those that come back.
         Ok(running.unwrap_or(drawn))
     }
@@ -100,6 +100,13 @@ impl Field<'_> {
     /// Whether a node's process runs.
     pub fn runs(&self, place: usize) -> bool {
         self.cluster.pid(&self.name(place)).is_ok_and(rig::cluster::is_alive)
+    }
+
+    /// Whether a node's process is stopped by a signal.
+    pub fn is_stopped(&self, place: usize) -> bool {
+        let pid = self.cluster.pid(&self.name(place)).unwrap_or(0);
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
     }
 
     /// Kills whoever of these runs.

@@ -41,7 +41,7 @@ impl Fault for Pause {
         for place in &nodes {
             field.cluster.pause(&field.name(*place))?;
         }
-        let fired = poll(ARRIVES_WITHIN, || nodes.iter().all(|place| is_stopped(field, *place)));
+        let fired = poll(ARRIVES_WITHIN, || nodes.iter().all(|place| field.is_stopped(*place)));
         ensure!(fired, "a node went on after SIGSTOP");
         Ok(Hold::new(nodes, "stopped"))
     }
@@ -52,10 +52,4 @@ impl Fault for Pause {
         }
         Ok("went on".to_owned())
     }
-}
-
-fn is_stopped(field: &Field<'_>, place: usize) -> bool {
-    let pid = field.cluster.pid(&field.name(place)).unwrap_or(0);
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
 }
