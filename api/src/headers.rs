@@ -1,9 +1,9 @@
-//! Headers that every reply carries: whose request it was, and where its time went.
+//! Headers that every reply carries: whose request it was, where its time went, and what a browser may do with it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderName;
+use http::header::{CACHE_CONTROL, ETAG, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue};
 
 use crate::reply::Reply;
@@ -14,6 +14,7 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Puts them on a reply.
 pub(crate) fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took: Duration) {
+    secure(headers);
     headers.insert(REQUEST_ID, trace.request_id);
     if let Some(parent) = trace.parent {
         headers.insert(TRACEPARENT, parent);
@@ -27,6 +28,18 @@ pub(crate) fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took:
         // Another node's stages are already there when the request was forwarded.
         headers.append(SERVER_TIMING, value);
     }
+}
+
+/// Nothing is guessed about a reply, kept by caches, or told to where a link leads. What has a version may be kept and asked about.
+fn secure(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let keeping = if headers.contains_key(ETAG) {
+        "private, no-cache"
+    } else {
+        "no-store"
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(keeping));
 }
 
 /// Adds `name;dur=MILLISECONDS`, with three decimals.

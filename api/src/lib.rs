@@ -14,6 +14,7 @@
 
 pub mod body;
 pub mod client;
+mod csv;
 pub mod error;
 mod forward;
 mod front;
@@ -23,6 +24,7 @@ pub mod ids;
 mod ingress;
 mod json;
 pub mod limits;
+mod lines;
 mod metrics;
 pub mod openapi;
 pub mod problem;

@@ -169,8 +169,14 @@ async fn piece(incoming: &mut Incoming) -> Result<Option<Bytes>> {
     }
 }
 
-/// Refuses a body whose media type is none of `wanted`.
-pub(crate) fn check_media_type(headers: &HeaderMap, wanted: &[&str]) -> Result<()> {
+/// The next data of a body, if it arrives before it has been quiet for so long; none at its end.
+pub(crate) async fn timed_piece(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>> {
+    let next = tokio::time::timeout(idle, piece(incoming)).await;
+    next.unwrap_or_else(|_| Err(Error::new(Code::RequestTimeout, format!("nothing arrived for {idle:?}"))))
+}
+
+/// Refuses a body whose media type is none of `wanted`; returns which it is.
+pub(crate) fn check_media_type<'a>(headers: &HeaderMap, wanted: &[&'a str]) -> Result<&'a str> {
     let refused = || {
         Error::new(
             Code::UnsupportedMediaType,
@@ -182,16 +188,15 @@ pub(crate) fn check_media_type(headers: &HeaderMap, wanted: &[&str]) -> Result<(
         .and_then(|value| value.to_str().ok())
         .ok_or_else(refused)?;
     let (media_type, parameters) = text.split_once(';').unwrap_or((text, ""));
-    if !wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(media_type.trim())) {
-        return Err(refused());
-    }
+    let known = wanted.iter().find(|wanted| wanted.eq_ignore_ascii_case(media_type.trim()));
+    let known = *known.ok_or_else(refused)?;
     for parameter in parameters.split(';').map(str::trim).filter(|parameter| !parameter.is_empty()) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if name.eq_ignore_ascii_case("charset") && !value.trim_matches('"').eq_ignore_ascii_case("utf-8") {
-            return Err(Error::new(Code::UnsupportedMediaType, "JSON is sent in UTF-8"));
+            return Err(Error::new(Code::UnsupportedMediaType, "the body is sent in UTF-8"));
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 /// The lines of a streamed body.
@@ -279,16 +284,9 @@ impl LineSource for BodyLines {
                 let nothing = last.is_empty() && !self.skipping;
                 return Ok(if nothing { None } else { self.numbered(last) });
             };
-            match tokio::time::timeout(self.idle, piece(incoming)).await {
-                Err(_) => {
-                    return Err(Error::new(
-                        Code::RequestTimeout,
-                        format!("nothing arrived for {:?}", self.idle),
-                    ));
-                }
-                Ok(Err(error)) => return Err(error),
-                Ok(Ok(Some(data))) => self.rest.extend_from_slice(&data),
-                Ok(Ok(None)) => self.incoming = None,
+            match timed_piece(incoming, self.idle).await? {
+                Some(data) => self.rest.extend_from_slice(&data),
+                None => self.incoming = None,
             }
         }
     }

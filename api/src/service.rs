@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
 
 use crate::body::collection::{Collection, CollectionSchema};
 use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
@@ -21,6 +19,7 @@ use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page,
 use crate::body::token::{Me, NewToken, Role, Token};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
+pub use crate::lines::{LineSender, LineSource};
 
 /// What a request needs of the node that serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,19 +203,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
 
 /// A [`Stream`] of some kind.
 pub type BoxStream = Box<dyn Stream>;
-
-/// Lines of NDJSON that the service writes while the reply is sent. The channel is small: whoever sends waits for the client.
-/// A closed channel means that the client has gone.
-pub type LineSender = mpsc::Sender<Result<Bytes>>;
-
-/// Lines of an import as they arrive: without the line break, empty lines left out, each with its number from 1. An error
-/// says why a line cannot be read (too long, bad UTF-8); the stream then goes on with the next. `None`: the end of the body.
-/// An `Err` of the outer result: the client's connection broke; nothing more comes.
-#[async_trait]
-pub trait LineSource: Send {
-    /// The next line.
-    async fn next(&mut self) -> Result<Option<(u64, Result<Bytes>)>>;
-}
 
 /// Who is behind an operator's token.
 #[derive(Clone, Debug, PartialEq, Eq)]

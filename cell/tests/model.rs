@@ -2,7 +2,7 @@
 
 use api::body::record::{Batch, BatchOperation, BatchVerb, Fields, ListQuery, NewRecord};
 use api::body::token::{NewToken, Role};
-use api::client::{Client, ClientError, EventsFrom};
+use api::client::{Client, ClientError, EventsFrom, ImportOptions};
 use api::ids::Id;
 use api::service::Consistency;
 use rig::cluster::{Cluster, Options};
@@ -227,4 +227,45 @@ async fn filters_and_workflows_hold_on_every_node() {
             .expect(state);
         assert!(done.body.fields.get().contains(state));
     }
+}
+
+#[tokio::test]
+async fn a_spreadsheet_is_imported_as_it_is() {
+    let scene = scene().await;
+    let slug = scene.tenant.slug.as_str();
+    let csv =
+        "title,points,labels,due_on,status\r\n\"Fix, the pump\",3,\"a, b\",2026-11-22,done\r\nwrong,three,,,\r\nempty,,,,\r\n";
+    let options = ImportOptions {
+        import_id: Some("sheet".to_owned()),
+        csv: true,
+    };
+    for client in [&scene.ann[0], &scene.ann[1]] {
+        let done = client
+            .import_reader(slug, "tasks", &options, csv.as_bytes(), |_| {})
+            .await
+            .expect("a summary");
+        assert_eq!((done.imported, done.failed), (2, 1));
+    }
+    let query = ListQuery {
+        limit: 10,
+        filter: Some("points == 3 && \"b\" in labels && due_on == \"2026-11-22\" && status == \"done\"".to_owned()),
+        count: true,
+        ..ListQuery::default()
+    };
+    let page = scene.bob[2]
+        .records(slug, "tasks", &query, Consistency::Strong)
+        .await
+        .expect("a page")
+        .body;
+    assert_eq!((page.count, page.items.len()), (Some(1), 1));
+    let all = ListQuery {
+        limit: 10,
+        ..ListQuery::default()
+    };
+    let page = scene.bob[2]
+        .records(slug, "tasks", &all, Consistency::Strong)
+        .await
+        .expect("a page")
+        .body;
+    assert_eq!(page.items.len(), 2, "the same Import-Id brings nothing twice");
 }

@@ -99,7 +99,9 @@ fn overlap(one: &Step, other: &Step) -> bool {
 
 /// Fills a lane, one fault after the other.
 fn lane(random: &mut Random, faults: &[&'static dyn Fault], nodes: usize, until: u64, steps: &mut Vec<Step>) {
-    let weights: u64 = faults.iter().map(|fault| fault.weight()).sum();
+    // Whoever is here has been asked for.
+    let weight = |fault: &&'static dyn Fault| fault.weight().max(1);
+    let weights: u64 = faults.iter().map(weight).sum();
     if weights == 0 {
         return;
     }
@@ -107,8 +109,8 @@ fn lane(random: &mut Random, faults: &[&'static dyn Fault], nodes: usize, until:
     loop {
         let mut drawn = random.below(weights);
         let Some(fault) = faults.iter().find(|fault| {
-            let hit = drawn < fault.weight();
-            drawn = drawn.saturating_sub(fault.weight());
+            let hit = drawn < weight(*fault);
+            drawn = drawn.saturating_sub(weight(*fault));
             hit
         }) else {
             return;

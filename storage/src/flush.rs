@@ -20,10 +20,10 @@ use crate::delta::{Delta, Entry, Frozen};
 use crate::error::Error;
 use crate::ground::{Ground, GroundView};
 use crate::inner::Inner;
-use crate::key::KeyRange;
 use crate::mutant::{self, Mutant, hurried};
 use crate::pace::{Plan, Stopwatch};
 use crate::progress::{MAX_REACHES, Progress};
+use crate::range::KeyRange;
 use crate::space::Space;
 
 /// More commits make each one's burst of writes shorter, and write shared pages and redb's own tables more often.

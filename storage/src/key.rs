@@ -16,12 +16,11 @@
 use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::element::{Element, TEXT_END, put_element, put_text, show_element, take_element, take_text};
+use crate::element::{Element, put_element, put_text, show_element, take_element, take_text};
 
 use crate::space::Space;
 use crate::table;
@@ -31,7 +30,7 @@ pub(crate) const TAG_AT: usize = 8;
 /// The shortest key: a space and a tag.
 pub(crate) const HEAD_BYTES: usize = 9;
 /// Sorts after every key, because tag `FF` is never given.
-const END_OF_ALL: &[u8] = &[0xFF; HEAD_BYTES];
+pub(crate) const END_OF_ALL: &[u8] = &[0xFF; HEAD_BYTES];
 
 /// An encoded key. Clones share the bytes; keys order by their bytes; `Display` prints any key as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,100 +105,6 @@ impl fmt::Debug for Key {
 /// The space of encoded bytes; `None` when they are too short to be a key.
 pub(crate) fn space_of(key: &[u8]) -> Option<Space> {
     key.first_chunk::<TAG_AT>().map(|bytes| Space(u64::from_be_bytes(*bytes)))
-}
-
-/// A half-open range of keys: `start` belongs to it, `end` does not. Empty when `start >= end`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRange {
-    /// The first key that may belong to the range.
-    pub start: Bytes,
-    /// The first key after the range.
-    pub end: Bytes,
-}
-
-impl KeyRange {
-    /// Every key of the store.
-    pub fn all() -> KeyRange {
-        KeyRange {
-            start: Bytes::new(),
-            end: Bytes::from_static(END_OF_ALL),
-        }
-    }
-
-    /// Every key of one space.
-    pub fn space(space: Space) -> KeyRange {
-        KeyRange::prefix(space.0.to_be_bytes().to_vec())
-    }
-
-    /// Every key of the table with this tag in one space.
-    pub fn table(space: Space, tag: u8) -> KeyRange {
-        KeyRange::prefix(head(space, tag))
-    }
-
-    /// Every key that begins with these bytes.
-    pub(crate) fn prefix(prefix: Vec<u8>) -> KeyRange {
-        let mut end = prefix.clone();
-        while end.last() == Some(&0xFF) {
-            end.pop();
-        }
-        let end = match end.last_mut() {
-            Some(last) => {
-                *last += 1;
-                Bytes::from(end)
-            }
-            None => Bytes::from_static(END_OF_ALL),
-        };
-        KeyRange {
-            start: Bytes::from(prefix),
-            end,
-        }
-    }
-
-    /// Of the range of a prefix that ends in a text: the keys whose text begins with that one.
-    pub fn starting_with(&self) -> KeyRange {
-        let text = self.start.strip_suffix(&TEXT_END).unwrap_or(&self.start);
-        KeyRange::prefix(text.to_vec())
-    }
-
-    /// The part of the range that comes after `key`: how a cursor continues.
-    pub fn after(self, key: &Key) -> KeyRange {
-        let mut next = Vec::with_capacity(key.0.len() + 1);
-        next.extend_from_slice(&key.0);
-        next.push(0);
-        let start = if next.as_slice() > self.start.as_ref() {
-            Bytes::from(next)
-        } else {
-            self.start
-        };
-        KeyRange { start, end: self.end }
-    }
-
-    /// The part of the range that comes before `key`.
-    pub fn before(self, key: &Key) -> KeyRange {
-        let end = if *key.0 < *self.end { key.to_bytes() } else { self.end };
-        KeyRange { start: self.start, end }
-    }
-
-    /// Whether the key lies in the range.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        self.start.as_ref() <= key && key < self.end.as_ref()
-    }
-
-    /// Whether no key can lie in the range.
-    pub fn is_empty(&self) -> bool {
-        self.start >= self.end
-    }
-
-    /// The range as bounds, for maps and tables.
-    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        (Bound::Included(self.start.as_ref()), Bound::Excluded(self.end.as_ref()))
-    }
-
-    /// Whether the whole range lies in one space.
-    pub(crate) fn is_within(&self, space: Space) -> bool {
-        let whole = KeyRange::space(space);
-        self.is_empty() || (whole.start <= self.start && self.end <= whole.end)
-    }
 }
 
 /// The first bytes of every key of a table in a space.

@@ -13,7 +13,8 @@ use crate::delta::{Changes, Entry, View};
 use crate::error::Error;
 use crate::ground::GroundScan;
 use crate::health::Health;
-use crate::key::{Key, KeyRange};
+use crate::key::Key;
+use crate::range::KeyRange;
 
 /// A layer of the map is read in pieces that grow from the first length to the second: a seek costs as much as several steps.
 const FIRST_PIECE_KEYS: usize = 8;

@@ -15,8 +15,8 @@
 //! CAVEATS: a walk holds its snapshot, and with it freed pages of the file and deltas, for as long as it takes.
 
 use crate::error::Error;
-use crate::key::KeyRange;
 use crate::pace::Stopwatch;
+use crate::range::KeyRange;
 use crate::scan::Direction;
 use crate::snapshot::Snapshot;
 use crate::store::Store;

@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use crate::delta::View;
 use crate::error::Error;
-use crate::key::{Key, KeyRange};
+use crate::key::Key;
 use crate::progress::Mark;
+use crate::range::KeyRange;
 use crate::scan::{Direction, Scan};
 use crate::space::Space;
 use crate::table::Table;

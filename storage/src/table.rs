@@ -7,7 +7,8 @@
 //! `Derived` ones are built again from carried ones, `Local` ones belong to this group and stay.
 
 use crate::element::{Element, put_element};
-use crate::key::{Field, HEAD_BYTES, Key, KeyError, KeyRange, TAG_AT, build, head, push_hex, space_of};
+use crate::key::{Field, HEAD_BYTES, Key, KeyError, TAG_AT, build, head, push_hex, space_of};
+use crate::range::KeyRange;
 use crate::space::Space;
 
 /// What move, archive, restore and erasure do with a table.

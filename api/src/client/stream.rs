@@ -22,12 +22,15 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Pieces between the source of an import and its connection.
 const PIECES: usize = 4;
 const NDJSON: &str = "application/x-ndjson";
+const CSV: &str = "text/csv";
 
-/// What an import is called.
+/// What an import is called, and what it is.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
     /// A second import with the same id goes on after what the first one stored.
     pub import_id: Option<String>,
+    /// It is CSV, whose first record names the fields, and not NDJSON.
+    pub csv: bool,
 }
 
 /// Which events to read.
@@ -55,7 +58,7 @@ pub struct EventStream {
 }
 
 impl Client {
-    /// Imports pieces of NDJSON as they come; pieces need not end where lines end. `on_line` sees each line of the answer but
+    /// Imports pieces of NDJSON or CSV as they come; pieces need not end where lines end. `on_line` sees each line of the answer but
     /// the summary, which is returned.
     pub async fn import<S>(
         &self,
@@ -70,7 +73,7 @@ impl Client {
     {
         let (sender, receiver) = mpsc::channel(PIECES);
         let mut call = Call::new(Method::POST, format!("/v1/tenants/{tenant}/records/{collection}/import"));
-        call = call.body(NDJSON, Bytes::new());
+        call = call.body(if options.csv { CSV } else { NDJSON }, Bytes::new());
         if let Some(id) = &options.import_id {
             call = call.header("import-id", id);
         }

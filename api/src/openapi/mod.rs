@@ -183,8 +183,8 @@ fn operation_of(route: &Route) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
-    if let Some(body) = &about.body {
-        operation["requestBody"] = json!({ "required": true, "content": content(std::slice::from_ref(body)) });
+    if !about.bodies.is_empty() {
+        operation["requestBody"] = json!({ "required": true, "content": content(&about.bodies) });
     }
     operation
 }

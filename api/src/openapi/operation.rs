@@ -13,7 +13,8 @@ pub(super) struct Operation {
     pub(super) id: String,
     pub(super) tag: &'static str,
     pub(super) parameters: Vec<Parameter>,
-    pub(super) body: Option<Body>,
+    /// Any of these.
+    pub(super) bodies: Vec<Body>,
     pub(super) replies: Vec<Answer>,
     /// Headers of good replies, beside those that every reply has.
     pub(super) headers: Vec<&'static str>,
@@ -74,13 +75,15 @@ pub(super) fn describe(route: &Route) -> Operation {
         id: snake(&format!("{:?}", route.endpoint)),
         tag: tag(route),
         parameters,
-        body,
+        bodies: body.into_iter().collect(),
         replies,
         headers: named,
         operators_too: route.endpoint == Endpoint::TokenCreate,
     };
     if let Plane::Tenant(reach, _) = route.plane {
-        if route.endpoint != Endpoint::Import {
+        if route.endpoint == Endpoint::Import {
+            operation.bodies.push(text("text/csv"));
+        } else {
             operation.headers.push("CloudNest-Position");
         }
         if reach == Reach::Replica {

@@ -1,6 +1,6 @@
 //! What needs no token: health, metrics, the OpenAPI document, and the page at the root.
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CONTENT_SECURITY_POLICY};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
@@ -12,6 +12,11 @@ use crate::server::Phase;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+/// The page loads nothing but this node's own document, and is shown in nobody's frame.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Serves an open route.
@@ -57,7 +62,9 @@ fn root(asked: &Asked<'_>) -> Reply {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     if accept.contains("text/html") {
-        return reply::full(StatusCode::OK, HTML, page(&node, &region));
+        let mut page = reply::full(StatusCode::OK, HTML, page(&node, &region));
+        page.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+        return page;
     }
     let links = json!({
         "name": "CloudNest",
@@ -77,20 +84,12 @@ fn root(asked: &Asked<'_>) -> Reply {
     reply::full(StatusCode::OK, reply::JSON, links.to_string())
 }
 
+/// Links, a quick start, and the API reference, which reads this node's own document.
 fn page(node: &str, region: &str) -> String {
-    let (node, region) = (escaped(node), escaped(region));
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>CloudNest</title>\n\
-         <style>body{{font:16px/1.5 system-ui;max-width:46rem;margin:3rem auto;padding:0 1rem}}pre{{background:#f4f4f4;padding:1rem;\
-         overflow:auto}}</style></head><body>\n<h1>CloudNest</h1>\n<p>Node <b>{node}</b> in region <b>{region}</b>.</p>\n\
-         <ul><li><a href=\"/openapi.json\">API reference (OpenAPI 3.1)</a></li><li><a href=\"/readyz\">Ready?</a></li>\
-         <li><a href=\"/metrics\">Metrics</a></li></ul>\n<h2>Quick start</h2>\n<pre>\
-         export CLOUDNEST_URL=http://HOST:PORT CLOUDNEST_TOKEN=TOKEN\n\
-         curl -H \"Authorization: Bearer $CLOUDNEST_TOKEN\" $CLOUDNEST_URL/v1/tenants/demo/records/tasks\n\
-         curl -H \"Authorization: Bearer $CLOUDNEST_TOKEN\" -H 'Content-Type: application/json' \\\n\
-         \x20    -d '{{\"fields\":{{\"title\":\"My first task\"}}}}' $CLOUDNEST_URL/v1/tenants/demo/records/tasks</pre>\n\
-         </body></html>\n"
-    )
+    include_str!("page.html")
+        .replace("{NODE}", &escaped(node))
+        .replace("{REGION}", &escaped(region))
+        .replace("{VERSION}", env!("CARGO_PKG_VERSION"))
 }
 
 fn escaped(text: &str) -> String {

@@ -7,32 +7,39 @@ use http::header::HeaderName;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
-use crate::service::RequestContext;
+use crate::service::{LineSource, RequestContext};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
 /// Longest `Import-Id`, in characters.
 const IMPORT_ID_CHARS: usize = 100;
 const IMPORT_ID: HeaderName = HeaderName::from_static("import-id");
-const NDJSON_TYPES: [&str; 5] = [
+const CSV: &str = "text/csv";
+const IMPORT_TYPES: [&str; 6] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
     "application/x-jsonlines",
     "application/json-lines",
+    CSV,
 ];
 
 pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let collection = gate::collection(asked, ctx)?;
     asked.query.finish()?;
-    check_media_type(&asked.head.headers, &NDJSON_TYPES)?;
+    let media_type = check_media_type(&asked.head.headers, &IMPORT_TYPES)?;
     let import = import_id(asked)?;
-    let lines = Box::new(BodyLines::new(asked.body.stream(), asked.front.config.stream_idle));
+    let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
+    let lines: Box<dyn LineSource> = match media_type {
+        CSV => Box::new(CsvLines::new(body, idle)),
+        _ => Box::new(BodyLines::new(body, idle)),
+    };
     let (sender, receiver) = mpsc::channel(LINES);
     let (service, ctx) = (asked.front.service.clone(), ctx.clone());
     let work = async move {

@@ -256,6 +256,20 @@ async fn probes_need_no_token() {
         .await
         .expect("a page");
     assert!(html.body.starts_with(b"<!doctype html>"));
+    let page = String::from_utf8_lossy(&html.body);
+    assert!(
+        page.contains("/openapi.json") && !page.contains("{NODE}") && !page.contains("{VERSION}"),
+        "{page}"
+    );
+    let policy = html.headers["content-security-policy"].to_str().expect("a text");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    for (header, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(html.headers[header], value);
+    }
 }
 
 #[tokio::test]

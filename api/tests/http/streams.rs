@@ -74,6 +74,7 @@ async fn an_import_that_is_refused_at_once_has_its_own_status() {
     let node = Running::start().await;
     let options = ImportOptions {
         import_id: Some("refused".into()),
+        csv: false,
     };
     let client = node.client("cnt_member");
     let error = client
@@ -83,6 +84,7 @@ async fn an_import_that_is_refused_at_once_has_its_own_status() {
     assert_eq!((error.status(), error.code()), (Some(400), Some("invalid_parameter")));
     let options = ImportOptions {
         import_id: Some("x".repeat(101)),
+        csv: false,
     };
     let error = client
         .import_reader("acme", "tasks", &options, &b""[..], |_| {})

@@ -67,12 +67,14 @@ fn guarded(view: &View<'_>, operation: &BatchOperation, pending: &mut Pending, a
     };
     let no_id = || Error::new(Code::InvalidFields, "the operation needs the id of a record");
     let id = operation.id.ok_or_else(no_id)?.0;
-    let old = match guard.looks_at_records(asker) || operation.op == BatchVerb::Put {
-        true => before(view, collection, id, pending)?,
-        false => None,
+    let old = match operation.op {
+        // Apply refuses an id that is taken.
+        BatchVerb::Create => None,
+        BatchVerb::Put => before(view, collection, id, pending)?,
+        _ if guard.looks_at_records(asker) => before(view, collection, id, pending)?,
+        _ => None,
     };
     if let Some((old, _)) = &old
-        && operation.op != BatchVerb::Create
         && !guard.shows(asker, id, old)
     {
         return Err(missing(collection, id));

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::convert::timestamp;
 use super::decide::whole;
 use super::entries::Place;
-use super::schema::Collection;
+use super::schema::{Collection, Kind};
 use super::value::Doc;
 use super::write::{Expect, store};
 use crate::machine::catalog::Catalogs;
@@ -141,8 +141,9 @@ impl Command for ImportChunk {
     }
 }
 
-/// Decides one line: a flat JSON object of fields, with `id` and `created_at` where it brings its own.
-pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh: Uuid) -> Result<ImportRow, Error> {
+/// Decides one line: a flat JSON object of fields, with `id` and `created_at` where it brings its own. `texts`: all values are texts, as
+/// CSV has them.
+pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh: Uuid, texts: bool) -> Result<ImportRow, Error> {
     let malformed = |error: serde_json::Error| Error::new(Code::MalformedBody, format!("not a JSON object: {error}"));
     let mut fields: Fields = serde_json::from_slice(text).map_err(malformed)?;
     let invalid = |what: &str, message: &str| Error::new(Code::InvalidFields, format!("/{what}: {message}"));
@@ -161,6 +162,9 @@ pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh
             Some(u64::try_from(micros).map_err(|_| invalid("created_at", "must not be before 1970"))?)
         }
     };
+    if texts {
+        fields.iter_mut().for_each(|(name, value)| read_text(collection, name, value));
+    }
     let doc = whole(collection, &fields, "")?;
     Ok(ImportRow {
         line: number,
@@ -168,6 +172,21 @@ pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh
         created,
         doc,
     })
+}
+
+/// Reads a text by the type of its field. What is no value of it stays a text, and is refused as one.
+fn read_text(collection: &Collection, name: &str, value: &mut Json) {
+    let Json::String(text) = &*value else { return };
+    let Some(field) = collection.field(name) else { return };
+    let read = match &field.kind {
+        Kind::Bool | Kind::Integer | Kind::Number | Kind::Sequence { .. } | Kind::Json => serde_json::from_str(text.trim()).ok(),
+        Kind::Tags | Kind::MultiSelect(_) if text.trim_start().starts_with('[') => serde_json::from_str(text).ok(),
+        Kind::Tags | Kind::MultiSelect(_) => Some(text.split(',').map(str::trim).collect()),
+        _ => None,
+    };
+    if let Some(read) = read {
+        *value = read;
+    }
 }
 
 /// The digest of an import's name. Names are a tenant's own, so that the collection is part of it.

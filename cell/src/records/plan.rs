@@ -1,20 +1,27 @@
 //! Which ranges of keys serve a list: the records by id, or an index whose first parts are asked to be something, whose next part may
 //! be asked to lie in a range, and whose parts from there on are the order.
 //!
+//! Where all parts of a unique index are asked to be something, its entries name the few records that can be in the list, and the list is
+//! served by their ids.
+//!
 //! What an index does not serve is left to whoever reads the rows: a plan says where to look, not what to keep. Several ranges stand
 //! in the order of their keys and do not overlap, so that reading one after the other is in order.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use api::body::record::ListQuery;
 use api::error::{Code, Error};
-use storage::table::{IndexEntry, Record as RecordKey};
-use storage::{Direction, Element, KeyRange, Space};
+use storage::table::{IndexEntry, Record as RecordKey, UniqueEntry};
+use storage::{Direction, Element, KeyRange, Snapshot, Space, Table};
+use uuid::Uuid;
 
 use super::schema::{Collection, IndexSpec, Part};
 use super::value::Record;
 use super::want::{Want, equality, order, part, want};
 use crate::expr::Expression;
+use crate::machine::reader::Reader;
+use crate::service::error::internal;
 
 /// Most ranges of a plan. Raised: long `in` lists are looked up one by one. Lowered: they are read past.
 const RANGES: usize = 100;
@@ -101,8 +108,18 @@ impl Asked {
     }
 
     /// The ranges that serve it best.
-    pub(super) fn plan(&self, space: Space, collection: &Collection) -> Result<Plan, Error> {
+    pub(super) fn plan(&self, snapshot: &Snapshot, space: Space, collection: &Collection) -> Result<Plan, Error> {
         let direction = self.direction.unwrap_or(Direction::Forward);
+        for index in collection.indexes.iter().filter(|index| index.unique) {
+            if let Some(ranges) = self.named(snapshot, space, collection, index)? {
+                return Ok(Plan {
+                    index: None,
+                    ranges,
+                    direction,
+                    fixed: 0,
+                });
+            }
+        }
         let usable = collection.indexes.iter().filter(|index| !index.unique);
         let best = usable
             .filter_map(|index| self.through(space, collection, index))
@@ -127,6 +144,49 @@ impl Asked {
         })
     }
 
+    /// The records that a unique index names; none: it does not say which, or in which order.
+    fn named(
+        &self,
+        snapshot: &Snapshot,
+        space: Space,
+        collection: &Collection,
+        index: &IndexSpec,
+    ) -> Result<Option<Vec<KeyRange>>, Error> {
+        let mut wanted: Vec<Vec<Element>> = vec![Vec::new()];
+        for part in &index.parts {
+            let Some(Want::OneOf(values)) = self.wanted(*part, |want| matches!(want, Want::OneOf(_))) else {
+                return Ok(None);
+            };
+            // Values with a null are not compared, and have no entry.
+            if values.contains(&Element::Null) || values.len() * wanted.len() > RANGES {
+                return Ok(None);
+            }
+            wanted = combined(&wanted, values);
+        }
+        if wanted.len() > 1 && !self.order.is_empty() {
+            return Ok(None);
+        }
+        let mut ids = BTreeSet::new();
+        for values in wanted {
+            let entry = UniqueEntry {
+                space,
+                collection: collection.number,
+                index: index.number,
+                values,
+            };
+            ids.extend(snapshot.row::<_, Uuid>(&entry).map_err(|fault| internal(&fault))?);
+        }
+        let alone = |id: Uuid| {
+            let key = RecordKey {
+                space,
+                collection: collection.number,
+                id: id.into_bytes(),
+            };
+            KeyRange::only(&key.key())
+        };
+        Ok(Some(ids.into_iter().map(alone).collect()))
+    }
+
     /// The ranges of one index, and how much they leave out; none: they are not in order.
     fn through(&self, space: Space, collection: &Collection, index: &IndexSpec) -> Option<(usize, (u32, Vec<KeyRange>))> {
         let mut prefixes: Vec<Vec<Element>> = vec![Vec::new()];
@@ -144,14 +204,7 @@ impl Asked {
             }
             many |= values.len() != 1;
             order = if leads { &order[1..] } else { order };
-            prefixes = prefixes
-                .iter()
-                .flat_map(|prefix| {
-                    values
-                        .iter()
-                        .map(|value| [prefix.as_slice(), std::slice::from_ref(value)].concat())
-                })
-                .collect();
+            prefixes = combined(&prefixes, values);
             fixed += 1;
         }
         let rest: Vec<Part> = order.iter().copied().filter(|part| !self.is_fixed(*part)).collect();
@@ -203,6 +256,15 @@ impl Asked {
         };
         Error::new(Code::FilterTooBroad, detail)
     }
+}
+
+/// Each list with each of the values behind it.
+fn combined(lists: &[Vec<Element>], values: &[Element]) -> Vec<Vec<Element>> {
+    let with = |list: &Vec<Element>, value: &Element| [list.as_slice(), std::slice::from_ref(value)].concat();
+    let all = lists
+        .iter()
+        .flat_map(|list| values.iter().map(move |value| with(list, value)));
+    all.collect()
 }
 
 /// The part of a range that a limit on the next value leaves.

@@ -55,7 +55,7 @@ pub(crate) fn list(
     }
     let filter = filter(collection, query)?;
     let asked = Asked::read(collection, query, filter.as_ref())?;
-    let plan = asked.plan(space, collection)?;
+    let plan = asked.plan(snapshot, space, collection)?;
     let reading = Reading {
         snapshot,
         space,

@@ -54,6 +54,7 @@ struct Run<'a> {
     ctx: &'a RequestContext,
     collection: Arc<Collection>,
     guard: Option<Arc<Guard>>,
+    texts: bool,
     key: [u8; 32],
     schema: u64,
     access: u64,
@@ -95,6 +96,7 @@ impl Front {
             ctx,
             collection,
             guard,
+            texts: lines.are_texts(),
             key,
             schema,
             access,
@@ -129,7 +131,7 @@ impl Chunk {
         let keys = 2 + collection.indexes.len() + collection.fields.len();
         let decided = text.and_then(|text| {
             self.bytes += text.len();
-            let row = line(collection, number, &text, Uuid::now_v7())?;
+            let row = line(collection, number, &text, Uuid::now_v7(), run.texts)?;
             if let Some(guard) = &run.guard {
                 guard.import(&asker(run.ctx, &principal(run.ctx)), collection, row.id, &row.doc)?;
             }

@@ -47,6 +47,7 @@ pub async fn import(
     let mut failures = Vec::new();
     let options = ImportOptions {
         import_id: Some(id.to_owned()),
+        csv: false,
     };
     for attempts in 1.. {
         let on_line = |line: &ImportLine| {

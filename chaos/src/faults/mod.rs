@@ -28,6 +28,7 @@ mod half_open;
 mod hand_over;
 mod kill;
 mod leader_cut_off;
+mod memory_limit;
 mod one_way;
 mod overload;
 mod partial;
@@ -133,7 +134,7 @@ pub trait Fault: Sync {
     /// What it goes together with.
     fn lane(&self) -> Lane;
 
-    /// How often it is drawn, against the others of its lane.
+    /// How often it is drawn, against the others of its lane; 0: only where it is asked for by name.
     fn weight(&self) -> u64 {
         2
     }
@@ -219,7 +220,7 @@ pub fn any(random: &mut Random, nodes: usize) -> Whom {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Fault] {
-    static ALL: [&dyn Fault; 25] = [
+    static ALL: [&dyn Fault; 28] = [
         &kill::Kill,
         &restart_loop::RestartLoop,
         &pause::Pause,
@@ -237,6 +238,8 @@ pub fn all() -> &'static [&'static dyn Fault] {
         &disk_full::DiskFull,
         &syscalls::EIO,
         &syscalls::ENOSPC,
+        &syscalls::EIO_ON_WRITE,
+        &syscalls::ENOSPC_ON_FSYNC,
         &syscalls::FSYNC_LIE,
         &clock_jump::ClockJump,
         &flip_bits::FlipBits,
@@ -244,6 +247,7 @@ pub fn all() -> &'static [&'static dyn Fault] {
         &wiped_node::WipedNode,
         &cloned_node::ClonedNode,
         &fd_limit::FdLimit,
+        &memory_limit::MemoryLimit,
         &overload::Overload,
     ];
     &ALL
@@ -268,9 +272,9 @@ pub fn named(names: &[String]) -> Result<Vec<&'static dyn Fault>> {
     Ok(chosen)
 }
 
-/// All that this machine can do.
+/// All that this machine can do, but those that have to be asked for by name.
 pub fn covered() -> Vec<&'static dyn Fault> {
-    let able = |fault: &&&'static dyn Fault| fault.probe() == Coverage::Covered;
+    let able = |fault: &&&'static dyn Fault| fault.weight() > 0 && fault.probe() == Coverage::Covered;
     all().iter().filter(able).copied().collect()
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Syscalls {
     rules: &'static [&'static str],
     /// The power is cut at the end.
     lies: bool,
+    /// How often it is drawn.
+    weight: u64,
 }
 
 /// fsync fails.
@@ -40,6 +42,7 @@ pub(super) static EIO: Syscalls = Syscalls {
     about: "EIO from every fsync and fdatasync of a node, for a while",
     rules: &["fsync,fdatasync:error=EIO"],
     lies: false,
+    weight: 1,
 };
 
 /// Writing fails.
@@ -48,6 +51,25 @@ pub(super) static ENOSPC: Syscalls = Syscalls {
     about: "ENOSPC from every pwrite, fallocate and ftruncate of a node, for a while",
     rules: &["pwrite64,fallocate,ftruncate:error=ENOSPC"],
     lies: false,
+    weight: 1,
+};
+
+/// Writing fails as a broken disk does. Only where it is asked for, so that seeds keep their plans.
+pub(super) static EIO_ON_WRITE: Syscalls = Syscalls {
+    name: "eio-on-write",
+    about: "EIO from every pwrite of a node, for a while",
+    rules: &["pwrite64:error=EIO"],
+    lies: false,
+    weight: 0,
+};
+
+/// fsync finds no space, as it may on a file system that allocates late. Only where it is asked for.
+pub(super) static ENOSPC_ON_FSYNC: Syscalls = Syscalls {
+    name: "enospc-on-fsync",
+    about: "ENOSPC from every fsync and fdatasync of a node, for a while",
+    rules: &["fsync,fdatasync:error=ENOSPC"],
+    lies: false,
+    weight: 0,
 };
 
 /// fsync lies, and the power goes.
@@ -56,6 +78,7 @@ pub(super) static FSYNC_LIE: Syscalls = Syscalls {
     about: "fsync and fdatasync of one node do nothing and say yes, then its power is cut",
     rules: &["fsync,fdatasync:retval=0"],
     lies: true,
+    weight: 1,
 };
 
 impl Syscalls {
@@ -79,7 +102,7 @@ impl Fault for Syscalls {
     }
 
     fn weight(&self) -> u64 {
-        1
+        self.weight
     }
 
     fn damages(&self) -> bool {

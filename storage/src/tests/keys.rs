@@ -48,11 +48,11 @@ fn every_key() -> Vec<(u8, String, String)> {
     vec![
         shown(SpaceHeader { space }),
         shown(CollectionSchema { space, collection: 3 }),
-        shown(CollectionPolicy { space, collection: 3 }),
         shown(CollectionName {
             space,
             name: "tasks".to_owned(),
         }),
+        shown(CollectionPolicy { space, collection: 3 }),
         shown(Token { space, id }),
         shown(TokenSecret { space, hash }),
         shown(Record {
@@ -115,6 +115,7 @@ fn golden_bytes() -> Vec<String> {
         "01".to_owned(),
         "0200000003".to_owned(),
         "037461736b730000".to_owned(),
+        "0400000003".to_owned(),
         format!("08{a}"),
         format!("09{b}"),
         format!("1000000003{a}"),
@@ -142,6 +143,7 @@ fn golden_texts() -> Vec<String> {
         "space_header space=258".to_owned(),
         "collection_schema space=258 collection=3".to_owned(),
         "collection_name space=258 name=\"tasks\"".to_owned(),
+        "collection_policy space=258 collection=3".to_owned(),
         format!("token space=258 id={a}"),
         format!("token_secret space=258 hash={b}"),
         format!("record space=258 collection=3 id={a}"),

@@ -82,7 +82,10 @@ impl Import {
         let length = source.length;
         let mut run = Run {
             import: &self,
-            options: ImportOptions { import_id: Some(id) },
+            options: ImportOptions {
+                import_id: Some(id),
+                csv: false,
+            },
             window: Window::new(source.chunks),
             bar: bar(length),
             reached: false,

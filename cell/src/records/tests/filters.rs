@@ -162,6 +162,55 @@ fn a_filter_that_reads_too_much_is_refused_with_the_index_that_would_help() {
     assert_eq!(page.items.len(), 10);
 }
 
+#[test]
+fn a_unique_value_names_its_record() {
+    let mut stage = Stage::with_template("workspace");
+    let people = json!({ "fields": { "email": { "type": "text", "unique": true }, "team": { "type": "text" }, "seat": { "type": "integer" } },
+        "indexes": { "seats": { "fields": ["team", "seat"], "unique": true }, "by_created": { "fields": ["created_at"] } } });
+    super::schemas::put(&mut stage, "people", &super::schemas::schema(people));
+    for number in 1..=9u128 {
+        let email = if number == 9 {
+            Json::Null
+        } else {
+            json!(format!("p{number}@x"))
+        };
+        let fields = json!({ "email": email, "team": if number < 5 { "a" } else { "b" }, "seat": number });
+        run(&mut stage, &[create("people", number, fields)]).result.expect("stored");
+    }
+    let catalog = stage.catalog();
+    let people = catalog.named("people").expect("people").clone();
+    let found = |filter: &str, order: Option<&str>| {
+        let page = list(
+            &stage.snapshot(),
+            SPACE,
+            &people,
+            &query(filter, order),
+            Sight::default(),
+            &Expand::default(),
+        );
+        page.map(|page| page.items.iter().map(|one| one.id.0.as_u128()).collect::<Vec<_>>())
+    };
+    for (filter, order, expected) in [
+        (r#"email == "p3@x""#, None, vec![3]),
+        (r#"email == "p3@x""#, Some("-created_at"), vec![3]),
+        (r#"email == "p3@x" && seat > 3"#, None, vec![]),
+        (r#"email == "nobody""#, None, vec![]),
+        (r#"email in ["p7@x", "p2@x", "nobody"]"#, None, vec![2, 7]),
+        (r#"email in ["p7@x", "p2@x"]"#, Some("-created_at"), vec![7, 2]),
+        (r#"team == "b" && seat in [5, 6, 1]"#, None, vec![5, 6]),
+        ("email == null", None, vec![9]),
+        (r#"email in ["p1@x", null]"#, None, vec![1, 9]),
+    ] {
+        assert_eq!(found(filter, order).expect(filter), expected, "{filter} {order:?}");
+    }
+    // The order does not matter to one record, whatever it is.
+    assert_eq!(found(r#"email == "p3@x""#, Some("team")).expect("one record"), [3]);
+    assert_eq!(
+        found("seat > 3", Some("team")).expect_err("no index").code,
+        Code::FilterTooBroad
+    );
+}
+
 /// SplitMix64, as in Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 struct Random(u64);
 

@@ -1,0 +1,24 @@
+//! Lines of streams between the front and the service.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::error::Result;
+
+/// Lines of NDJSON that the service writes while the reply is sent. The channel is small: whoever sends waits for the client.
+/// A closed channel means that the client has gone.
+pub type LineSender = mpsc::Sender<Result<Bytes>>;
+
+/// Lines of an import as they arrive: without the line break, empty lines left out, each with its number from 1. An error
+/// says why a line cannot be read (too long, bad UTF-8); the stream then goes on with the next. `None`: the end of the body.
+/// An `Err` of the outer result: the client's connection broke; nothing more comes.
+#[async_trait]
+pub trait LineSource: Send {
+    /// The next line.
+    async fn next(&mut self) -> Result<Option<(u64, Result<Bytes>)>>;
+    /// Whether all values are texts, to be read by the types of their fields.
+    fn are_texts(&self) -> bool {
+        false
+    }
+}
