@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use api::client::Client;
+use api::ids::Id;
 use futures_util::future::try_join_all;
 use rig::cluster::Cluster;
 use rig::layout::Layout;
@@ -27,6 +29,8 @@ const IMPORTS: usize = 4;
 const LINES: u64 = 50_000;
 /// Imports into a tenant before it is deleted and another takes its place, so that the disk does not fill.
 const PIECES: u64 = 6;
+/// How often it is looked whether a deletion is done.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long an import may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(300);
 
@@ -86,6 +90,7 @@ pub fn measure(binary: PathBuf, lasts: Duration) -> Result<Row> {
 async fn fill(cluster: &Cluster, place: usize, until: Instant, imported: &AtomicU64) -> Result<()> {
     let operator = tenant::client(&cluster.addresses(), cluster.operator_token())?;
     let lines = lines(place);
+    let mut erasing = None;
     for round in 0_u64.. {
         let slug = format!("elections-{place}-{round}");
         let made = tenant::create(cluster, &slug, Some("workspace")).await?;
@@ -102,10 +107,25 @@ async fn fill(cluster: &Cluster, place: usize, until: Instant, imported: &Atomic
             );
             imported.fetch_add(LINES, Ordering::Relaxed);
         }
-        operator
-            .tenant_delete(&slug)
-            .await
-            .with_context(|| format!("delete the tenant {slug}"))?;
+        // Erasing goes on beside the next tenant's imports, but no further behind: the disk would fill.
+        if let Some(before) = erasing {
+            erased(&operator, before, until).await?;
+        }
+        let deletion = operator.tenant_delete(&slug).await;
+        erasing = Some(deletion.with_context(|| format!("delete the tenant {slug}"))?.body.id);
+    }
+    Ok(())
+}
+
+/// Waits until a deletion is done, or until it is time to end.
+async fn erased(operator: &Client, deletion: Id, until: Instant) -> Result<()> {
+    while Instant::now() < until && !stop::is_asked() {
+        let operation = operator.operation(deletion).await.context("look after a deletion")?;
+        match operation.body.status.as_str() {
+            "done" => return Ok(()),
+            "running" => tokio::time::sleep(LOOK).await,
+            other => bail!("a deletion is {other}: {:?}", operation.body.error),
+        }
     }
     Ok(())
 }
