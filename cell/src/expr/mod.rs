@@ -14,7 +14,7 @@
 //! What is evaluated never fails: what has no value (a comparison with null, a key that a document does not have) makes the whole
 //! expression false. So a filter leaves out what it cannot say anything about, and a rule that cannot be answered denies.
 //!
-//! Limits: see the constants here and in [`check`]. Together they keep the longest evaluation below 10 ms on any record.
+//! Limits: see the constants here and in [`check`]. Together they bound what one evaluation may take, whatever the record holds.
 //!
 //! Invariant: expressions are evaluated above the log only. What apply does depends on no expression.
 //!
