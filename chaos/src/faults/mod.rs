@@ -28,7 +28,6 @@ mod half_open;
 mod hand_over;
 mod kill;
 mod leader_cut_off;
-mod memory_limit;
 mod one_way;
 mod overload;
 mod partial;
@@ -220,7 +219,7 @@ pub fn any(random: &mut Random, nodes: usize) -> Whom {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Fault] {
-    static ALL: [&dyn Fault; 28] = [
+    static ALL: [&dyn Fault; 27] = [
         &kill::Kill,
         &restart_loop::RestartLoop,
         &pause::Pause,
@@ -247,7 +246,6 @@ pub fn all() -> &'static [&'static dyn Fault] {
         &wiped_node::WipedNode,
         &cloned_node::ClonedNode,
         &fd_limit::FdLimit,
-        &memory_limit::MemoryLimit,
         &overload::Overload,
     ];
     &ALL
