@@ -115,8 +115,8 @@ fn check_role(principal: &Principal, needed: Role) -> Result<()> {
     }
     let detail = format!(
         "this call needs the role {}; the token has {}",
-        name(needed),
-        name(principal.role)
+        needed.name(),
+        principal.role.name()
     );
     Err(Error::new(Code::Forbidden, detail))
 }
@@ -128,16 +128,6 @@ pub(crate) const fn rank(role: Role) -> u8 {
         Role::Member => 1,
         Role::Admin => 2,
         Role::Owner => 3,
-    }
-}
-
-/// A role's name on the wire.
-pub(crate) const fn name(role: Role) -> &'static str {
-    match role {
-        Role::Guest => "guest",
-        Role::Member => "member",
-        Role::Admin => "admin",
-        Role::Owner => "owner",
     }
 }
 

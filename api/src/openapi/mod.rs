@@ -171,7 +171,7 @@ fn operation_of(route: &Route) -> Value {
         Plane::Open => json!([]),
         Plane::Control | Plane::ControlLeader => json!([{ "operator": [] }]),
         Plane::Tenant(_, role) => {
-            operation["description"] = format!("Needs the role `{}` or a higher one.", crate::gate::name(role)).into();
+            operation["description"] = format!("Needs the role `{}` or a higher one.", role.name()).into();
             json!([{ "tenant": [] }])
         }
     };

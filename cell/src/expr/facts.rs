@@ -57,7 +57,7 @@ impl VariableResolver for Facts<'_> {
             Slot::CreatedBy => CowVal::owned(CelString::from(self.record?.1.by.to_string())),
             Slot::AuthId => CowVal::owned(CelString::from(self.auth?.id)),
             Slot::AuthName => CowVal::owned(CelString::from(self.auth?.name)),
-            Slot::AuthRole => CowVal::owned(CelString::from(role_name(self.auth?.role))),
+            Slot::AuthRole => CowVal::owned(CelString::from(self.auth?.role.name())),
             Slot::Now => integer(self.now),
             Slot::Today => integer(self.now / DAY_US),
         })
@@ -115,17 +115,8 @@ fn document<'v>(json: &Json, short: bool) -> Option<Box<dyn Val + 'v>> {
 
 const ROLES: [Role; 4] = [Role::Owner, Role::Admin, Role::Member, Role::Guest];
 
-const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Owner => "owner",
-        Role::Admin => "admin",
-        Role::Member => "member",
-        Role::Guest => "guest",
-    }
-}
-
 /// The names of all roles.
 pub(super) fn roles() -> &'static [String] {
     static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-    NAMES.get_or_init(|| ROLES.iter().map(|role| role_name(*role).to_owned()).collect())
+    NAMES.get_or_init(|| ROLES.iter().map(|role| role.name().to_owned()).collect())
 }

@@ -1,4 +1,5 @@
-//! The command that deletes an empty collection. Its number and name stay known, for the events that speak of it.
+//! The command that deletes an empty collection. Its number and name stay known, for the events that speak of it, and so does its policy:
+//! what its rules hid stays hidden.
 
 use serde::{Deserialize, Serialize};
 use storage::Direction;
@@ -67,10 +68,6 @@ impl Command for CollectionDelete {
             search: Vec::new(),
             ..Collection::clone(collection)
         };
-        world.delete(&table::CollectionPolicy {
-            space,
-            collection: self.number,
-        });
         world.delete(&CollectionName { space, name });
         world.put(
             &table::CollectionSchema {

@@ -59,11 +59,11 @@ impl Front {
         let found = std::sync::Arc::clone(named(&moment, collection)?);
         let (space, position) = (Space(ctx.placement.uid), moment.header.position);
         let guard = moment.catalog.guard(&found).cloned();
-        let looks = query.filter.is_some() || guard.is_some() || !query.expand.is_empty();
+        let (asking, principal) = (ctx.clone(), principal(ctx));
+        let hides = guard.as_ref().is_some_and(|guard| !guard.shows_all(&asker(ctx, &principal)));
+        let looks = query.filter.is_some() || hides || !query.expand.is_empty();
         let is_short = query.limit <= LIST_INLINE && !query.count && !looks;
-        let asking = ctx.clone();
         let read = move || {
-            let principal = principal(&asking);
             let asker = asker(&asking, &principal);
             let sight = Sight::new(guard.as_deref(), asker);
             let expand = Expand::read(&moment.catalog, &found, &query.expand, asker, |name| in_scope(&asking, name))?;

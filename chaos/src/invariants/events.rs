@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, created, deleted, views};
+use super::support::{Findings, View, acknowledged, created, deleted, of_each};
 use super::{Invariant, names};
 use crate::ending::{Ending, Event};
 use crate::history::{Action, History};
@@ -26,18 +26,12 @@ impl Invariant for Events {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            positions(view, &mut findings);
-            fold(view, &mut findings);
-            followed(view, &mut findings);
-            operations(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, |view, findings| {
+            positions(view, findings);
+            fold(view, findings);
+            followed(view, findings);
+            operations(view, findings);
+        })
     }
 
     /// An event from the middle is lost.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, text, views};
+use super::support::{Findings, View, acknowledged, of_each, text};
 use super::{Invariant, names};
 use crate::ending::Ending;
 use crate::history::{Action, History};
@@ -21,15 +21,7 @@ impl Invariant for Idempotency {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            judge(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, judge)
     }
 
     /// A record that was created under a key is there twice.

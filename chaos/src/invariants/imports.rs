@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, text, views, when};
+use super::support::{Findings, View, acknowledged, of_each, text, when};
 use super::{Invariant, names};
 use crate::ending::Ending;
 use crate::history::{Action, History};
@@ -22,15 +22,7 @@ impl Invariant for Imports {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            judge(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, judge)
     }
 
     /// A line in the middle of an import is gone.

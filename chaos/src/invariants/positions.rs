@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Invariant;
-use super::support::{Findings, View, acknowledged, views, when};
+use super::support::{Findings, View, acknowledged, of_each, when};
 use crate::ending::Ending;
 use crate::history::{Action, History, Operation};
 use crate::verdict::Verdict;
@@ -23,15 +23,7 @@ impl Invariant for Positions {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            judge(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, judge)
     }
 
     /// A reply names a position before that of an earlier one.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, possible, text, views, when};
+use super::support::{Findings, View, acknowledged, of_each, possible, text, when};
 use super::{Invariant, names};
 use crate::ending::Ending;
 use crate::history::{Action, History, Operation};
@@ -22,16 +22,10 @@ impl Invariant for References {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            at_the_end(view, &mut findings);
-            during_the_run(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, |view, findings| {
+            at_the_end(view, findings);
+            during_the_run(view, findings);
+        })
     }
 
     /// A task is gone, and its comment still there.

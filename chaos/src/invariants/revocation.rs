@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::Invariant;
-use super::support::{Findings, acknowledged, views, when};
+use super::support::{acknowledged, of_each, when};
 use crate::ending::Ending;
 use crate::history::{Action, History};
 use crate::verdict::Verdict;
@@ -22,12 +22,7 @@ impl Invariant for Revocation {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
+        of_each(history, ending, |view, findings| {
             for operation in view.operations().filter(|operation| acknowledged(operation)) {
                 let Action::Revoke { key, accepted, .. } = &operation.action else {
                     continue;
@@ -37,8 +32,7 @@ impl Invariant for Revocation {
                     findings.add(format!("{slug}: node {node} accepted the revoked key {key} ({told})"));
                 }
             }
-        }
-        findings.verdict()
+        })
     }
 
     /// A node accepts a key that it refused.

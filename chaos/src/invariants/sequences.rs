@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, text, views, when};
+use super::support::{Findings, View, acknowledged, of_each, text, when};
 use super::{Invariant, names};
 use crate::ending::{Ending, Record};
 use crate::history::{Action, History, Operation};
@@ -26,19 +26,13 @@ impl Invariant for Sequences {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            let given = given(view, &mut findings);
-            given_once(view, &given, &mut findings);
+        of_each(history, ending, |view, findings| {
+            let given = given(view, findings);
+            given_once(view, &given, findings);
             for (project, given) in given {
-                in_order(&format!("{}/{project}", view.tenant.slug), given, &mut findings);
+                in_order(&format!("{}/{project}", view.tenant.slug), given, findings);
             }
-        }
-        findings.verdict()
+        })
     }
 
     /// Of two numbers of a project the second becomes the first.

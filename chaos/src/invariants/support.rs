@@ -147,6 +147,19 @@ pub(super) fn acknowledged(operation: &Operation) -> bool {
     operation.outcome == Outcome::Ok
 }
 
+/// What is found in each tenant's view of a run.
+pub(super) fn of_each<'a>(history: &'a History, ending: &'a Ending, mut judge: impl FnMut(View<'a>, &mut Findings)) -> Verdict {
+    let views = match views(history, ending) {
+        Ok(views) => views,
+        Err(verdict) => return verdict,
+    };
+    let mut findings = Findings::default();
+    for view in views {
+        judge(view, &mut findings);
+    }
+    findings.verdict()
+}
+
 /// Whether it may have had an effect.
 pub(super) fn possible(operation: &Operation) -> bool {
     operation.outcome != Outcome::Failed

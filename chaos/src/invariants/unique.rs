@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::support::{Findings, View, acknowledged, latest_us, possible, text, views, when};
+use super::support::{Findings, View, acknowledged, latest_us, of_each, possible, text, when};
 use super::{Invariant, names};
 use crate::ending::Ending;
 use crate::history::{Action, History, Operation};
@@ -25,16 +25,10 @@ impl Invariant for Unique {
     }
 
     fn check(&self, history: &History, ending: &Ending, _: Duration) -> Verdict {
-        let views = match views(history, ending) {
-            Ok(views) => views,
-            Err(verdict) => return verdict,
-        };
-        let mut findings = Findings::default();
-        for view in views {
-            at_the_end(view, &mut findings);
-            during_the_run(view, &mut findings);
-        }
-        findings.verdict()
+        of_each(history, ending, |view, findings| {
+            at_the_end(view, findings);
+            during_the_run(view, findings);
+        })
     }
 
     /// A claim is there twice at the end.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::body::record::ListQuery;
 use api::error::Code;
+use rig::random::Random;
 
 use super::*;
 use crate::expr::{Expression, Facts, Scope};
@@ -211,16 +212,12 @@ fn a_unique_value_names_its_record() {
     );
 }
 
-/// SplitMix64, as in Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct Random(u64);
+/// Draws conditions and records.
+struct Draw(Random);
 
-impl Random {
+impl Draw {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
+        self.0.below(bound)
     }
 
     fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
@@ -279,7 +276,7 @@ impl Random {
 
 #[test]
 fn every_list_is_what_reading_every_record_finds() {
-    let mut random = Random(7);
+    let mut random = Draw(Random::new(7));
     let mut stage = Stage::with_template("workspace");
     for number in 1..=RECORDS {
         let record = random.record(number);

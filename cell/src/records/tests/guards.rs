@@ -404,3 +404,27 @@ fn a_refusal_names_no_record_that_may_be_hidden() {
         );
     }
 }
+
+#[test]
+fn what_was_hidden_stays_hidden_when_its_collection_is_gone() {
+    let mut stage = notes();
+    let number = stage.catalog().named("notes").expect("notes").number;
+    for record in 1..=4u128 {
+        run(&mut stage, &[operation(BatchVerb::Delete, "notes", record, Json::Null)])
+            .result
+            .expect("deleted");
+    }
+    let delete = crate::records::collection_delete::CollectionDelete { number, if_match: None };
+    stage.apply(delete).result.expect("deleted");
+    let (catalog, snapshot) = (stage.catalog(), stage.snapshot());
+    let shown = |asker: Asker<'_>| {
+        let all = events::after(&snapshot, SPACE, &catalog, &asker, "acme", 0, 100).expect("events");
+        all.iter()
+            .filter(|event| event.kind.starts_with("record.") && !event.hidden)
+            .count()
+    };
+    assert_eq!(
+        (shown(asker(ANN, Role::Member)), shown(asker("token:eve", Role::Admin))),
+        (0, 8)
+    );
+}
