@@ -6,20 +6,26 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::collection::{Collection, CollectionSchema};
 use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::event::Event;
-use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
+use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
 pub use crate::lines::{LineSender, LineSource};
+
+mod collections;
+mod records;
+mod timing;
+
+pub use collections::{Changed, Collections};
+pub use records::Records;
+pub use timing::{Stage, Timing};
 
 /// What a request needs of the node that serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,77 +103,6 @@ pub struct Idempotency {
     pub body: [u8; 32],
 }
 
-/// The part of a request's time that a stage took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Stage {
-    /// Reading the request, finding its place, and forwarding it.
-    Ingress,
-    /// Who, which tenant, allowed.
-    Gate,
-    /// The read barrier.
-    Barrier,
-    /// The decision above the log.
-    Decide,
-    /// From the proposal to the log.
-    Propose,
-    /// The log's fsync on the leader.
-    Fsync,
-    /// From there to the quorum.
-    Commit,
-    /// From the quorum to visible.
-    Apply,
-    /// Reading the store.
-    Query,
-}
-
-impl Stage {
-    /// Every stage, in the order of a request's life.
-    pub const ALL: [Stage; 9] = [
-        Stage::Ingress,
-        Stage::Gate,
-        Stage::Barrier,
-        Stage::Decide,
-        Stage::Propose,
-        Stage::Fsync,
-        Stage::Commit,
-        Stage::Apply,
-        Stage::Query,
-    ];
-
-    /// Its name in `Server-Timing` and `/metrics`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Stage::Ingress => "ingress",
-            Stage::Gate => "gate",
-            Stage::Barrier => "barrier",
-            Stage::Decide => "decide",
-            Stage::Propose => "propose",
-            Stage::Fsync => "fsync",
-            Stage::Commit => "commit",
-            Stage::Apply => "apply",
-            Stage::Query => "query",
-        }
-    }
-}
-
-/// How long each [`Stage`] took, in microseconds. Shared by all who serve one request.
-#[derive(Debug, Default)]
-pub struct Timing([AtomicU32; Stage::ALL.len()]);
-
-impl Timing {
-    /// Adds to a stage.
-    pub fn add(&self, stage: Stage, took: Duration) {
-        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-        self.0[stage as usize].fetch_add(micros, Ordering::Relaxed);
-    }
-
-    /// Microseconds of a stage so far; 0: it was not part of this request.
-    pub fn micros(&self, stage: Stage) -> u32 {
-        self.0[stage as usize].load(Ordering::Relaxed)
-    }
-}
-
 /// What every call behind the gate knows of its request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
@@ -213,7 +148,7 @@ pub struct Operator {
 
 /// The platform behind the front.
 #[async_trait]
-pub trait Service: Send + Sync + 'static {
+pub trait Service: Collections + Records + Send + Sync + 'static {
     // ---- ingress ----
 
     /// Where a tenant is served, from this node's copy of the directory. Never blocks.
@@ -250,60 +185,8 @@ pub trait Service: Send + Sync + 'static {
     /// Revokes an API key.
     async fn token_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>>;
 
-    // ---- a tenant: collections ----
+    // ---- a tenant: streams ----
 
-    /// All collections.
-    async fn collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>>;
-    /// One collection.
-    async fn collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>>;
-    /// Creates a collection, or replaces its schema.
-    async fn collection_put(
-        &self,
-        ctx: &RequestContext,
-        name: &Name,
-        schema: CollectionSchema,
-        if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Collection>>>;
-    /// Deletes an empty collection.
-    async fn collection_delete(&self, ctx: &RequestContext, name: &Name, if_match: Option<u64>) -> Result<Reply<()>>;
-
-    // ---- a tenant: records ----
-
-    /// A new record.
-    async fn record_create(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        new: NewRecord,
-        key: Option<Idempotency>,
-    ) -> Result<Reply<Record>>;
-    /// One record.
-    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id, expand: Vec<String>) -> Result<Reply<Record>>;
-    /// Creates or replaces a record.
-    async fn record_put(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        fields: Fields,
-        if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Record>>>;
-    /// Merges into a record (RFC 7396).
-    async fn record_patch(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        patch: Fields,
-        if_match: Option<u64>,
-        key: Option<Idempotency>,
-    ) -> Result<Reply<Record>>;
-    /// Deletes a record.
-    async fn record_delete(&self, ctx: &RequestContext, collection: &Name, id: Id, if_match: Option<u64>) -> Result<Reply<()>>;
-    /// One page of records.
-    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>>;
-    /// Several operations, all or none.
-    async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>>;
     /// A streamed import. Lines go in order; `import` names it, so that a second attempt skips what is stored.
     async fn import(
         &self,

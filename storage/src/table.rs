@@ -6,10 +6,11 @@
 //! Every table says what a move, an archive, a restore and an erasure of a tenant do with it: `Carried` tables go along,
 //! `Derived` ones are built again from carried ones, `Local` ones belong to this group and stay.
 
-use crate::element::{Element, put_element};
-use crate::key::{Field, HEAD_BYTES, Key, KeyError, TAG_AT, build, head, push_hex, space_of};
-use crate::range::KeyRange;
+use crate::element::Element;
+use crate::key::{Field, HEAD_BYTES, Key, KeyError, TAG_AT, build, push_hex, space_of};
 use crate::space::Space;
+
+mod ranges;
 
 /// What move, archive, restore and erasure do with a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,8 @@ tables! {
     CollectionName = 0x03 "collection_name" Derived { name: String = "The collection's name." }
     /// A collection's rules and workflow; none: it has none.
     CollectionPolicy = 0x04 "collection_policy" Carried { collection: u32 = "The collection's number." }
+    /// The schema and policy that a collection is to have; none: those that it has.
+    CollectionPending = 0x05 "collection_pending" Carried { collection: u32 = "The collection's number." }
     /// An access token, without its secret.
     Token = 0x08 "token" Carried { id: [u8; 16] = "The token's id." }
     /// Finds a token by the hash of its secret.
@@ -144,6 +147,15 @@ tables! {
     }
     /// One change, by its position.
     Event = 0x20 "event" Carried { position: u64 = "The event's position in its tenant, without gaps." }
+    /// A version of a record that another one has superseded, or that was deleted.
+    History = 0x28 "history" Carried {
+        collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id.", version: u64 = "The version."
+    }
+    /// When a superseded version may be forgotten.
+    HistoryAge = 0x29 "history_age" Derived {
+        stamp: u64 = "The stamped time, in microseconds, at which it was superseded.", collection: u32 = "The collection's number.",
+        id: [u8; 16] = "The record's id.", version: u64 = "The version."
+    }
     /// The reply that a retry of a request gets.
     Idempotency = 0x30 "idempotency" Carried { scope: [u8; 32] = "The hash of tenant, principal, method, path and key." }
     /// When a reply may be forgotten.
@@ -177,98 +189,6 @@ const _: () = {
     }
     assert!(TABLES[position].tag < 0xFF, "tag FF is reserved");
 };
-
-impl Record {
-    /// All records of a collection, by id.
-    pub fn range(space: Space, collection: u32) -> KeyRange {
-        prefix(space, Self::TAG, |out| collection.put(out))
-    }
-}
-
-impl IndexEntry {
-    /// All entries of an index whose values begin with `leading`, in the order of the values.
-    pub fn range(space: Space, collection: u32, index: u32, leading: &[Element]) -> KeyRange {
-        prefix(space, Self::TAG, |out| {
-            collection.put(out);
-            index.put(out);
-            leading.iter().for_each(|element| put_element(element, out));
-        })
-    }
-}
-
-impl UniqueEntry {
-    /// All entries of a unique index.
-    pub fn range(space: Space, collection: u32, index: u32) -> KeyRange {
-        prefix(space, Self::TAG, |out| {
-            collection.put(out);
-            index.put(out);
-        })
-    }
-}
-
-impl ReferenceEntry {
-    /// All references to one record.
-    pub fn range(space: Space, target_collection: u32, target: [u8; 16]) -> KeyRange {
-        prefix(space, Self::TAG, |out| {
-            target_collection.put(out);
-            target.put(out);
-        })
-    }
-}
-
-impl Event {
-    /// All events after a position.
-    pub fn range_after(space: Space, position: u64) -> KeyRange {
-        KeyRange::table(space, Self::TAG).after(&Event { space, position }.key())
-    }
-}
-
-impl IdempotencyExpiry {
-    /// All that expires before a stamp, the earliest first.
-    pub fn range_before(space: Space, stamp: u64) -> KeyRange {
-        let bound = IdempotencyExpiry {
-            space,
-            stamp,
-            scope: [0; 32],
-        };
-        KeyRange::table(space, Self::TAG).before(&bound.key())
-    }
-}
-
-/// Tables of which one always wants all keys of a space.
-macro_rules! whole_table_range {
-    ($($name:ident),*) => {
-        $(
-            impl $name {
-                /// All keys of this table in one space.
-                pub fn range(space: Space) -> KeyRange {
-                    KeyRange::table(space, Self::TAG)
-                }
-            }
-        )*
-    };
-}
-
-whole_table_range!(
-    CollectionSchema,
-    CollectionPolicy,
-    CollectionName,
-    Token,
-    Idempotency,
-    Import,
-    Operation,
-    DirectoryTenant,
-    DirectoryTenantUid,
-    OperatorToken,
-    DirectoryCell
-);
-
-/// All keys of a table that begin with the fields that `fields` writes.
-fn prefix(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> KeyRange {
-    let mut out = head(space, tag);
-    fields(&mut out);
-    KeyRange::prefix(out)
-}
 
 /// The name of a key's table; for messages about keys too long to print.
 pub(crate) fn name_of(key: &Key) -> &'static str {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body::policy::{Rules, Workflow};
-use crate::ids::Name;
+use crate::ids::{Id, Name};
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,6 +93,10 @@ pub struct Field {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub per: Option<Name>,
+    /// The field of the schema before whose values it has: the way to rename one. Never part of an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub renamed_from: Option<Name>,
 }
 
 /// An index over fields, in order.
@@ -140,6 +144,10 @@ pub struct Collection {
     /// The schema.
     #[serde(flatten)]
     pub schema: CollectionSchema,
+    /// The operation that brings its records along to another schema; left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub change: Option<Id>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -212,10 +212,22 @@ pub struct Operation {
     pub kind: String,
     /// The tenant that it is about.
     pub tenant: String,
-    /// `running`, `done` or `failed`.
+    /// The collection that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// `running`, `done`, `failed` or `cancelled`.
     pub status: String,
+    /// What it is at, such as `fitting`; left out where it has ended. What is done, failed or cancelled may still be `cleaning` up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
     /// Keys or records done so far.
     pub progress: u64,
+    /// Records that it failed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
+    /// The first hundred of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<OperationFailure>,
     /// RFC 3339.
     pub created_at: String,
     /// RFC 3339.
@@ -223,6 +235,16 @@ pub struct Operation {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// A record that an operation failed at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OperationFailure {
+    /// The record.
+    #[schema(value_type = uuid::Uuid)]
+    pub record: Id,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 /// What `POST /v1/cluster/initialize` did.

@@ -58,6 +58,32 @@ pub struct Record {
     pub expand: BTreeMap<String, Record>,
 }
 
+/// A version of a record: what it was, from when on, and by whom.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RecordVersion {
+    /// Its number; what a restore takes.
+    pub version: u64,
+    /// When it became what the record is or was: RFC 3339, UTC.
+    pub changed_at: String,
+    /// The principal that made it so; left out where that is no longer known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// The record was deleted: there are no fields.
+    pub deleted: bool,
+    /// Its fields, as today's schema shows them; left out where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub fields: Option<Box<RawValue>>,
+}
+
+/// Which version a record is to have the fields of again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// A version that the record's history shows.
+    pub version: u64,
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page<T> {

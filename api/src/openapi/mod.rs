@@ -4,6 +4,7 @@
 //! What the table cannot know (parameters, bodies, replies) is in the module `operation`, one line a route.
 mod operation;
 mod parameters;
+mod records;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ fn schemas() -> BTreeMap<String, Value> {
         record::NewRecord,
         record::FieldsBody,
         record::Record,
+        record::RecordVersion,
+        record::Restore,
         record::Batch,
         record::BatchReply
     ];
@@ -97,13 +100,24 @@ fn schemas() -> BTreeMap<String, Value> {
         control::ScrubbedReplica,
         control::Node,
         control::Operation,
+        control::OperationFailure,
         control::Initialized
     ];
     let mut schemas: BTreeMap<String, Value> = all
         .into_iter()
         .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
         .collect();
-    for item in ["Record", "Token", "Collection", "Tenant", "Region", "Cell", "Node"] {
+    for item in [
+        "Record",
+        "RecordVersion",
+        "Token",
+        "Collection",
+        "Tenant",
+        "Region",
+        "Cell",
+        "Node",
+        "Operation",
+    ] {
         schemas.insert(format!("{item}Page"), page_schema(item));
     }
     schemas

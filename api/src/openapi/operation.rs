@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::parameters::{self, Parameter};
-use super::streams;
+use super::records::{begun_or, gone, records, stored, unchanged};
 use crate::limits;
 use crate::routes::table::{Endpoint, Plane, Route};
 use crate::service::Reach;
@@ -35,7 +35,7 @@ pub(super) struct Answer {
     pub(super) bodies: Vec<Body>,
 }
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
 pub(super) fn body(media_type: &'static str, schema: &'static str) -> Body {
@@ -60,7 +60,7 @@ pub(super) fn answer(status: u16, description: &'static str, bodies: Vec<Body>) 
     }
 }
 
-fn json_answer(status: u16, description: &'static str, schema: &'static str) -> Answer {
+pub(super) fn json_answer(status: u16, description: &'static str, schema: &'static str) -> Answer {
     answer(status, description, vec![body(JSON, schema)])
 }
 
@@ -165,18 +165,6 @@ fn control(endpoint: Endpoint) -> Described {
     }
 }
 
-fn unchanged() -> Answer {
-    answer(304, "It is still the version that the client has.", vec![])
-}
-
-fn gone() -> Vec<Answer> {
-    vec![answer(204, "Deleted.", vec![])]
-}
-
-fn stored(schema: &'static str) -> Vec<Answer> {
-    vec![json_answer(200, "Replaced.", schema), json_answer(201, "Created.", schema)]
-}
-
 fn tenant(endpoint: Endpoint) -> Described {
     use Endpoint as E;
     let ok = |parameters, description, schema, named| (parameters, None, vec![json_answer(200, description, schema)], named);
@@ -201,56 +189,17 @@ fn tenant(endpoint: Endpoint) -> Described {
         E::CollectionPut => (
             vec![parameters::if_match()],
             Some(body(JSON, "CollectionSchema")),
-            stored("Collection"),
+            begun_or(stored("Collection")),
             vec!["ETag", "Location"],
         ),
-        E::CollectionDelete => (vec![parameters::if_match()], None, gone(), vec![]),
+        E::CollectionDelete => (vec![parameters::if_match()], None, begun_or(gone()), vec!["Location"]),
+        E::TenantOperations => ok(parameters::listing(), "One page.", "OperationPage", vec![]),
+        E::TenantOperation => ok(vec![], "As it is now.", "Operation", vec![]),
+        E::OperationCancel => {
+            let back = json_answer(202, "It is called back: what it has made is taken away.", "Operation");
+            (vec![], None, vec![back], vec!["Location"])
+        }
         _ => records(endpoint),
-    }
-}
-
-fn records(endpoint: Endpoint) -> Described {
-    use Endpoint as E;
-    match endpoint {
-        E::Records => (
-            parameters::record_list(),
-            None,
-            vec![json_answer(200, "One page.", "RecordPage")],
-            vec![],
-        ),
-        E::RecordCreate => {
-            let made = json_answer(201, "Created.", "Record");
-            (vec![], Some(body(JSON, "NewRecord")), vec![made], vec!["ETag", "Location"])
-        }
-        E::RecordPut => (
-            vec![parameters::if_match()],
-            Some(body(JSON, "FieldsBody")),
-            stored("Record"),
-            vec!["ETag", "Location"],
-        ),
-        E::RecordPatch => {
-            let merged = json_answer(200, "Merged.", "Record");
-            (
-                vec![parameters::if_match()],
-                Some(body(JSON, "FieldsBody")),
-                vec![merged],
-                vec!["ETag"],
-            )
-        }
-        E::RecordDelete => (vec![parameters::if_match()], None, gone(), vec![]),
-        E::Batch => (
-            vec![],
-            Some(body(JSON, "Batch")),
-            vec![json_answer(200, "All of it is done.", "BatchReply")],
-            vec![],
-        ),
-        E::Import | E::Export | E::Events => streams::describe(endpoint),
-        _ => (
-            vec![parameters::if_none_match(), parameters::expand()],
-            None,
-            vec![json_answer(200, "The record.", "Record"), unchanged()],
-            vec!["ETag"],
-        ),
     }
 }
 
@@ -259,7 +208,7 @@ fn tag(route: &Route) -> &'static str {
         Plane::Open => "node",
         Plane::Control | Plane::ControlLeader => "control",
         Plane::Tenant(..) if route.path.contains("/tokens") || route.path.ends_with("/me") => "tokens",
-        Plane::Tenant(..) if route.path.contains("/collections") => "collections",
+        Plane::Tenant(..) if route.path.contains("/collections") || route.path.contains("/operations") => "collections",
         Plane::Tenant(..) if route.path.ends_with("/events") || route.path.ends_with("/export") => "streams",
         Plane::Tenant(..) => "records",
     }

@@ -4,11 +4,12 @@ use http::StatusCode;
 
 use super::{page, versioned};
 use crate::body::collection::CollectionSchema;
+use crate::body::control::Operation;
 use crate::error::Result;
 use crate::front::Asked;
 use crate::gate;
 use crate::reply::{self, Marks, Reply};
-use crate::service::RequestContext;
+use crate::service::{Changed, RequestContext};
 
 pub(super) async fn list(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     asked.query.consistency()?;
@@ -41,7 +42,10 @@ pub(super) async fn put(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<R
     let stored = asked
         .limited(true, asked.front.service.collection_put(ctx, &name, schema, if_match))
         .await?;
-    let (collection, created) = (stored.body.body, stored.body.created);
+    let (collection, created) = match stored.body {
+        Changed::Done(stored) => (stored.body, stored.created),
+        Changed::Begun(operation) => return begun(ctx, &operation, stored.position),
+    };
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let reply = reply::json(status, &collection)?
         .at(stored.position)
@@ -57,5 +61,36 @@ pub(super) async fn delete(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let deleted = asked
         .limited(true, asked.front.service.collection_delete(ctx, &name, if_match))
         .await?;
-    Ok(reply::empty(StatusCode::NO_CONTENT).at(deleted.position))
+    match deleted.body {
+        Changed::Done(()) => Ok(reply::empty(StatusCode::NO_CONTENT).at(deleted.position)),
+        Changed::Begun(operation) => begun(ctx, &operation, deleted.position),
+    }
+}
+
+/// What is answered where an operation does the rest.
+fn begun(ctx: &RequestContext, operation: &Operation, position: u64) -> Result<Reply> {
+    let location = format!("/v1/tenants/{}/operations/{}", ctx.placement.slug, operation.id);
+    Ok(reply::json(StatusCode::ACCEPTED, operation)?.at(position).located(location))
+}
+
+pub(super) async fn operations(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    asked.query.consistency()?;
+    let operations = asked.limited(false, asked.front.service.tenant_operations(ctx)).await?;
+    let page = page(&mut asked.query, operations.body, |operation| operation.id.to_string())?;
+    Ok(reply::json(StatusCode::OK, &page)?.at(operations.position))
+}
+
+pub(super) async fn operation(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let id = asked.id(asked.found.first)?;
+    asked.query.consistency()?;
+    asked.query.finish()?;
+    let operation = asked.limited(false, asked.front.service.tenant_operation(ctx, id)).await?;
+    Ok(reply::json(StatusCode::OK, &operation.body)?.at(operation.position))
+}
+
+pub(super) async fn cancel(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    let id = asked.id(asked.found.first)?;
+    asked.query.finish()?;
+    let operation = asked.limited(true, asked.front.service.operation_cancel(ctx, id)).await?;
+    begun(ctx, &operation.body, operation.position)
 }

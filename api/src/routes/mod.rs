@@ -8,6 +8,7 @@ pub(crate) mod records;
 pub(crate) mod streams;
 pub(crate) mod table;
 pub(crate) mod tokens;
+pub(crate) mod versions;
 
 use http::{HeaderMap, StatusCode};
 
@@ -31,6 +32,8 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::RecordDelete => records::delete(asked, ctx).await,
         E::Records => records::list(asked, ctx).await,
         // The rare ones are boxed, so that the common ones have small futures.
+        E::History => Box::pin(versions::history(asked, ctx)).await,
+        E::Restore => Box::pin(versions::restore(asked, ctx)).await,
         E::Batch => Box::pin(records::batch(asked, ctx)).await,
         E::Me => Box::pin(tokens::me(asked, ctx)).await,
         E::Tokens => Box::pin(tokens::list(asked, ctx)).await,
@@ -40,6 +43,9 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Collection => Box::pin(collections::show(asked, ctx)).await,
         E::CollectionPut => Box::pin(collections::put(asked, ctx)).await,
         E::CollectionDelete => Box::pin(collections::delete(asked, ctx)).await,
+        E::TenantOperations => Box::pin(collections::operations(asked, ctx)).await,
+        E::TenantOperation => Box::pin(collections::operation(asked, ctx)).await,
+        E::OperationCancel => Box::pin(collections::cancel(asked, ctx)).await,
         E::Import => Box::pin(streams::import(asked, ctx)).await,
         E::Export => Box::pin(streams::export(asked, ctx)).await,
         E::Events => Box::pin(events::answer(asked, ctx)).await,

@@ -13,7 +13,7 @@ use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
 use crate::service::RequestContext;
 
-fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
+pub(super) fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
     format!("/v1/tenants/{}/records/{collection}/{id}", ctx.placement.slug)
 }
 

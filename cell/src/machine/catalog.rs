@@ -12,9 +12,11 @@ use super::idempotency::bad_key;
 use super::limits::CATALOGS;
 use super::reader::{Reader, decode};
 use super::refusal::Fault;
+use crate::records::evolve::pending::{ChangeRow, Pending};
+use crate::records::evolve::work::{self, Phase};
 use crate::records::guard::Guard;
 use crate::records::policy::{Policy, PolicyRow};
-use crate::records::schema::{Collection, CollectionRow};
+use crate::records::schema::{Collection, CollectionRow, FieldSpec, Kind};
 
 /// All collections of a tenant.
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Catalog {
     by_number: BTreeMap<u32, Arc<Collection>>,
     by_name: BTreeMap<String, u32>,
     policies: BTreeMap<u32, Policed>,
+    pending: BTreeMap<u32, Arc<Pending>>,
+    retired: BTreeMap<u32, Vec<FieldSpec>>,
 }
 
 /// A policy, compiled when it is first asked for: apply never does.
@@ -50,7 +54,37 @@ impl Catalog {
             let PolicyRow::V1(policy) = decode(&key, &bytes)?;
             catalog.set_policy(key.collection, policy);
         }
+        for row in reader.scan(storage::table::CollectionPending::range(space), Direction::Forward) {
+            let (raw, bytes) = row?;
+            let key = storage::table::CollectionPending::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
+            let ChangeRow::V1(change) = decode(&key, &bytes)?;
+            if let Some(current) = catalog.by_number.get(&key.collection) {
+                let pending = Arc::new(Pending::new(change, current));
+                catalog.pending.insert(key.collection, pending);
+            }
+        }
+        for work in work::list(reader, space)? {
+            if let Phase::Clean(left) = work.phase {
+                catalog.retire(work.collection, left.fields);
+            }
+        }
         Ok(catalog)
+    }
+
+    /// Notes fields whose values are being taken away.
+    fn retire(&mut self, collection: u32, fields: Vec<FieldSpec>) {
+        let references = fields
+            .into_iter()
+            .filter(|field| matches!(field.kind, Kind::Reference { .. }));
+        let mut references = references.peekable();
+        if references.peek().is_some() {
+            self.retired.entry(collection).or_default().extend(references);
+        }
+    }
+
+    /// References that a collection had, and of which its records may still have values and entries; none: there are none.
+    pub(crate) fn retired(&self, collection: u32) -> Option<&Vec<FieldSpec>> {
+        self.retired.get(&collection)
     }
 
     /// Adds a collection, as a template does before anything is stored.
@@ -75,6 +109,22 @@ impl Catalog {
         let policed = self.policies.get(&collection.number)?;
         let compile = || Arc::new(Guard::compile(&policed.policy, collection));
         Some(policed.guard.get_or_init(compile))
+    }
+
+    /// The change of a collection that is under way; none: there is none.
+    pub(crate) fn pending(&self, collection: u32) -> Option<&Arc<Pending>> {
+        self.pending.get(&collection)
+    }
+
+    /// A collection as users see it.
+    pub(crate) fn show(&self, collection: &Collection) -> api::body::collection::Collection {
+        let change = self
+            .pending(collection.number)
+            .map(|pending| api::ids::Id(pending.change.operation));
+        api::body::collection::Collection {
+            change,
+            ..collection.to_api(self.policy(collection.number))
+        }
     }
 
     /// A collection by its name.

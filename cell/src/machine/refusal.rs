@@ -69,6 +69,13 @@ pub(crate) enum Refusal {
         /// Why.
         refusal: Box<Refusal>,
     },
+    /// A value does not fit the schema that the collection is about to have.
+    Unfit {
+        /// The field.
+        field: String,
+        /// What is wrong with its value.
+        message: String,
+    },
 }
 
 impl Refusal {

@@ -24,6 +24,8 @@ pub(crate) struct World<'a> {
     pub(crate) stamp: u64,
     /// Who caused it.
     pub(crate) actor: Actor,
+    /// Whether what it supersedes is kept.
+    keeps_history: bool,
 }
 
 impl<'a> World<'a> {
@@ -40,7 +42,18 @@ impl<'a> World<'a> {
             header_changed: false,
             stamp,
             actor,
+            keeps_history: false,
         })
+    }
+
+    /// From here on what the command supersedes is kept.
+    pub(crate) fn keep_history(&mut self) {
+        self.keeps_history = true;
+    }
+
+    /// Whether what the command supersedes is kept.
+    pub(crate) fn keeps_history(&self) -> bool {
+        self.keeps_history
     }
 
     /// The header of a space that is served.
@@ -127,6 +140,11 @@ impl<'a> World<'a> {
         }
         self.put(&key, &row);
         Ok(())
+    }
+
+    /// How many keys the command has written or deleted.
+    pub(crate) fn touched(&self) -> usize {
+        self.command.touched()
     }
 
     /// Refuses what would touch too much.

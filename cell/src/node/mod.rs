@@ -1,12 +1,15 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
 pub(crate) mod data;
+pub(crate) mod evolving;
+pub(crate) mod moment;
 pub(crate) mod open;
 pub(crate) mod platform;
 pub(crate) mod reconcile;
 pub(crate) mod relay;
 pub(crate) mod repair;
 pub(crate) mod replica;
+pub(crate) mod retention;
 pub(crate) mod slot;
 pub(crate) mod transfer;
 
@@ -126,6 +129,8 @@ impl Node {
                 }
             }),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
+            tokio::spawn(evolving::run(Arc::clone(&platform))),
+            tokio::spawn(retention::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
 
+use super::evolving::Works;
 use super::replica::Replica;
 use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry};
@@ -33,6 +34,8 @@ pub(crate) struct Platform {
     pub(crate) operator: Option<[u8; 32]>,
     /// Set when the node drains: it is no longer ready, but still serves.
     pub(crate) draining: AtomicBool,
+    /// Operations of tenants that this node is to go on with.
+    pub(crate) works: Works,
     /// Who leads the cells that have no replica here, as far as others said.
     hints: Mutex<BTreeMap<u64, u64>>,
 }
@@ -55,6 +58,7 @@ impl Platform {
             cells,
             operator,
             draining: AtomicBool::new(false),
+            works: Works::default(),
             hints,
         }
     }

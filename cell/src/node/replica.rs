@@ -9,9 +9,10 @@ use bytes::Bytes;
 use raft::{Group, GroupId, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
 
+use super::moment::Moment;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
-use crate::machine::catalog::{Catalog, Catalogs};
+use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::{Answer, Command, Stamped, answer};
 use crate::machine::envelope::seal;
 use crate::machine::idempotency::{self, IdempotencyKey};
@@ -43,16 +44,6 @@ pub(crate) struct Replica {
     pub(crate) pins: Arc<Pins>,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
-}
-
-/// A tenant at one moment.
-pub(crate) struct Moment {
-    /// What is stored.
-    pub(crate) snapshot: Snapshot,
-    /// The header of the space.
-    pub(crate) header: Header,
-    /// Its collections.
-    pub(crate) catalog: Arc<Catalog>,
 }
 
 /// What a command is proposed with.

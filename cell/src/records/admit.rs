@@ -23,7 +23,7 @@ pub(super) fn operate(view: &View<'_>, operation: &BatchOperation, pending: &mut
 }
 
 /// Refuses a new reference to a record that is hidden from who asks, as if it were not there.
-fn references(view: &View<'_>, asker: &Asker<'_>, collection: u32, id: Uuid, doc: &Doc) -> Result<(), Error> {
+pub(super) fn references(view: &View<'_>, asker: &Asker<'_>, collection: u32, id: Uuid, doc: &Doc) -> Result<(), Error> {
     let Some(collection) = view.catalog.numbered(collection) else {
         return Ok(());
     };

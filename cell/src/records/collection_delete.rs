@@ -81,7 +81,7 @@ impl Command for CollectionDelete {
 }
 
 /// Whether a field of a collection refers to another.
-fn refers(collection: &Collection, number: u32) -> bool {
+pub(super) fn refers(collection: &Collection, number: u32) -> bool {
     collection
         .fields
         .iter()

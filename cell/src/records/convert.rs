@@ -5,15 +5,14 @@ use api::error::FieldError;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::indexed::check_indexed;
 use super::merge::merge;
-use super::schema::{Collection, FieldSpec, Kind, Part};
+use super::schema::{Collection, FieldSpec, Kind};
 use super::time;
 use super::value::{Doc, Value};
 
 /// Longest text where the schema names no limit, in characters.
 const TEXT_CHARS: usize = 100_000;
-/// Longest text in an index, in bytes: four of them, escaped, are shorter than the longest key.
-const INDEXED_BYTES: usize = 1_024;
 /// Longest `select`, tag or `user`, in characters.
 const SHORT_CHARS: usize = 200;
 /// Most tags where the schema names no limit.
@@ -72,31 +71,8 @@ pub(crate) fn document(
     if errors.is_empty() { Ok(doc) } else { Err(errors) }
 }
 
-/// Texts in an index are part of its keys, and keys are short.
-fn check_indexed(collection: &Collection, doc: &Doc, at: &str, errors: &mut Vec<FieldError>) {
-    for part in collection.indexes.iter().flat_map(|index| &index.parts) {
-        let Part::Field(number) = part else { continue };
-        let Some(Value::Text(text)) = doc.get(*number) else { continue };
-        let known = |errors: &[FieldError], name: &str| {
-            errors
-                .iter()
-                .any(|error| error.pointer.ends_with(&format!("/{}", escape(name))))
-        };
-        if text.len() > INDEXED_BYTES
-            && let Some(field) = collection.field_numbered(*number)
-            && !known(errors, &field.name)
-        {
-            let message = format!(
-                "is {} bytes long and in an index: at most {INDEXED_BYTES} are allowed there",
-                text.len()
-            );
-            errors.push(error(at, &field.name, message));
-        }
-    }
-}
-
 /// One value; `None` for null. `old` is what a merge patch of a `json` field merges into.
-fn value(field: &FieldSpec, json: &Json, old: Option<&Value>) -> Result<Option<Value>, String> {
+pub(super) fn value(field: &FieldSpec, json: &Json, old: Option<&Value>) -> Result<Option<Value>, String> {
     if json.is_null() {
         return Ok(None);
     }
@@ -278,7 +254,7 @@ fn shorten(json: &Json) -> String {
     }
 }
 
-fn error(at: &str, name: &str, message: String) -> FieldError {
+pub(super) fn error(at: &str, name: &str, message: String) -> FieldError {
     FieldError {
         pointer: format!("{at}/{}", escape(name)),
         message,
@@ -286,7 +262,7 @@ fn error(at: &str, name: &str, message: String) -> FieldError {
 }
 
 /// A name inside a JSON pointer (RFC 6901), at most 60 characters of it.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     name.chars()
         .take(60)
         .collect::<String>()

@@ -12,6 +12,7 @@ use storage::{Snapshot, Space};
 use uuid::Uuid;
 
 use super::admit::operate;
+use super::change::RecordsChange;
 use super::convert::{self, Mode};
 use super::entries::Place;
 use super::guard::{Asker, Guard};
@@ -54,7 +55,7 @@ impl View<'_> {
         read.map_err(|fault: Fault| internal(&fault))
     }
 
-    fn place(&self, collection: &Collection, id: Uuid) -> Place {
+    pub(super) fn place(&self, collection: &Collection, id: Uuid) -> Place {
         Place {
             space: self.space,
             collection: collection.number,
@@ -64,15 +65,13 @@ impl View<'_> {
 }
 
 /// Decides one request about one record. Pointers of errors start at `/fields`.
-pub(crate) fn single(view: &View<'_>, operation: &BatchOperation) -> Result<RecordsWrite, Error> {
+pub(crate) fn single(view: &View<'_>, operation: &BatchOperation) -> Result<RecordsChange, Error> {
     let decided = operate(view, operation, &mut Pending::new(), "/fields")?;
-    Ok(RecordsWrite {
-        operations: vec![decided],
-    })
+    Ok(change(vec![decided]))
 }
 
 /// Decides a batch.
-pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
+pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<RecordsChange, Error> {
     let mut pending = Pending::new();
     let mut decided = Vec::with_capacity(operations.len());
     check_duplicates(operations)?;
@@ -89,7 +88,12 @@ pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<Re
         }
         decided.push(done);
     }
-    Ok(RecordsWrite { operations: decided })
+    Ok(change(decided))
+}
+
+/// The command that does some operations.
+pub(super) fn change(operations: Vec<Operation>) -> RecordsChange {
+    RecordsChange(RecordsWrite { operations })
 }
 
 /// Refuses a batch that creates an id twice.

@@ -4,9 +4,11 @@ use storage::table::ReferenceEntry;
 use storage::{Direction, Table};
 use uuid::Uuid;
 
-use super::entries::{self, Place};
+use super::entries::Place;
+use super::evolve::shape::Shape;
+use super::history;
 use super::schema::{Deletion, Kind};
-use super::write::{find, put};
+use super::write::put;
 use crate::machine::catalog::Catalog;
 use crate::machine::idempotency::bad_key;
 use crate::machine::limits::{APPLY_KEYS, CASCADE_DEPTH};
@@ -17,14 +19,15 @@ use crate::machine::world::World;
 
 /// Deletes a record that is there, and does to those that refer to it what their fields say.
 pub(super) fn delete(world: &mut World<'_>, catalog: &Catalog, place: Place, depth: usize) -> Result<(), Stop> {
-    let collection = find(catalog, place.collection)?;
+    let shape = Shape::find(catalog, place.collection)?;
     // A cycle of cascades comes back to a record that is gone already.
     let Some(old) = place.read(world)? else { return Ok(()) };
     if depth > CASCADE_DEPTH {
         let what = format!("the deletion cascades through more than {CASCADE_DEPTH} records: delete from the other end");
         return Err(Refusal::TooLarge { what }.into());
     }
-    entries::replace(world, &collection, place, Some(&old), None);
+    shape.replace(world, place, Some(&old), None)?;
+    history::supersede(world, place, &old, true);
     world.delete(&place.key());
     world.event(
         EventKind::RecordDeleted,
@@ -50,7 +53,8 @@ fn referrers(world: &World<'_>, place: Place) -> Result<Vec<ReferenceEntry>, Sto
 
 /// Does what one reference says when its target goes.
 fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, depth: usize) -> Result<(), Stop> {
-    let collection = find(catalog, entry.source_collection)?;
+    let shape = Shape::find(catalog, entry.source_collection)?;
+    let collection = &shape.collection;
     let place = Place {
         space: entry.space,
         collection: entry.source_collection,
@@ -74,7 +78,8 @@ fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, dep
             new.doc.set(u16::try_from(entry.field).unwrap_or(u16::MAX), None);
             new.version = old.version.saturating_add(1);
             new.updated = world.stamp;
-            put(world, &collection, place, Some(&old), new)?;
+            shape.refit(world, place, &old, &mut new.doc)?;
+            put(world, &shape, place, Some(&old), new)?;
             world.check_size()?;
             Ok(())
         }

@@ -7,7 +7,7 @@ use storage::table::{IndexEntry, ReferenceEntry, UniqueEntry};
 use storage::{Element, Space, Table};
 use uuid::Uuid;
 
-use super::schema::{Collection, Kind};
+use super::schema::{Collection, FieldSpec, Kind};
 use super::value::{Record, RecordRow, Value};
 use crate::machine::envelope::EnvelopeError;
 use crate::machine::reader::Reader;
@@ -16,7 +16,7 @@ use crate::machine::world::World;
 use crate::mutant::Mutant;
 
 /// Longest key of an entry, in bytes; the store takes keys up to 16 KiB.
-const KEY_BYTES: usize = 12 * 1024;
+pub(super) const KEY_BYTES: usize = 12 * 1024;
 
 /// Where a record is: its collection and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ impl Place {
 }
 
 /// The entries of the non-unique indexes.
-fn index_entries(collection: &Collection, place: Place, record: &Record) -> Vec<IndexEntry> {
+pub(super) fn index_entries(collection: &Collection, place: Place, record: &Record) -> Vec<IndexEntry> {
     let Place {
         space,
         collection: number,
@@ -62,7 +62,7 @@ fn index_entries(collection: &Collection, place: Place, record: &Record) -> Vec<
 }
 
 /// The keys of the unique indexes; values with a null are not compared and have none.
-fn unique_entries(collection: &Collection, place: Place, record: &Record) -> Vec<UniqueEntry> {
+pub(super) fn unique_entries(collection: &Collection, place: Place, record: &Record) -> Vec<UniqueEntry> {
     let unique = collection.indexes.iter().filter(|index| index.unique);
     unique
         .map(|index| (index.number, index.values(record)))
@@ -77,9 +77,12 @@ fn unique_entries(collection: &Collection, place: Place, record: &Record) -> Vec
 }
 
 /// The entries at the targets of references.
-fn reference_entries(collection: &Collection, place: Place, record: &Record) -> Vec<ReferenceEntry> {
-    let references = collection
-        .fields
+pub(super) fn reference_entries(collection: &Collection, place: Place, record: &Record) -> Vec<ReferenceEntry> {
+    references_of(&collection.fields, place, record)
+}
+
+fn references_of(fields: &[FieldSpec], place: Place, record: &Record) -> Vec<ReferenceEntry> {
+    let references = fields
         .iter()
         .filter_map(|field| match (&field.kind, record.doc.get(field.number)) {
             (Kind::Reference { collection, .. }, Some(Value::Reference(target))) => Some((*collection, field.number, *target)),
@@ -95,6 +98,24 @@ fn reference_entries(collection: &Collection, place: Place, record: &Record) -> 
             source: place.id.into_bytes(),
         })
         .collect()
+}
+
+/// The keys of all entries of a record.
+#[cfg(test)]
+pub(super) fn all(collection: &Collection, place: Place, record: &Record) -> Vec<storage::Key> {
+    let index = index_entries(collection, place, record)
+        .iter()
+        .map(Table::key)
+        .collect::<Vec<_>>();
+    let unique = unique_entries(collection, place, record)
+        .iter()
+        .map(Table::key)
+        .collect::<Vec<_>>();
+    let references = reference_entries(collection, place, record)
+        .iter()
+        .map(Table::key)
+        .collect::<Vec<_>>();
+    [index, unique, references].concat()
 }
 
 /// Refuses a record whose unique values are taken or whose references point nowhere. Writes nothing.
@@ -125,6 +146,17 @@ pub(crate) fn check(
             }
         }
     }
+    check_references(world, collection, place, old, new)
+}
+
+/// Refuses new references that point nowhere.
+pub(super) fn check_references(
+    world: &World<'_>,
+    collection: &Collection,
+    place: Place,
+    old: Option<&Record>,
+    new: &Record,
+) -> Result<(), Stop> {
     for field in &collection.fields {
         let Kind::Reference {
             collection: target,
@@ -184,6 +216,13 @@ pub(crate) fn replace(world: &mut World<'_>, collection: &Collection, place: Pla
     swap(world, &before, &after, |world, entry| world.put_key(entry));
 }
 
+/// Removes the entries of references that are no fields any more.
+pub(super) fn forget_references(world: &mut World<'_>, fields: &[FieldSpec], place: Place, old: &Record) {
+    for entry in references_of(fields, place, old) {
+        world.delete(&entry);
+    }
+}
+
 /// Removes what is only before, and adds what is only after.
 fn swap<T: Table + PartialEq>(world: &mut World<'_>, before: &[T], after: &[T], add: impl Fn(&mut World<'_>, &T)) {
     for entry in before.iter().filter(|entry| !after.contains(entry)) {
@@ -195,11 +234,11 @@ fn swap<T: Table + PartialEq>(world: &mut World<'_>, before: &[T], after: &[T], 
 }
 
 /// The record that holds a unique value.
-fn holder(entry: &UniqueEntry, bytes: &[u8]) -> Result<Uuid, Fault> {
+pub(super) fn holder(entry: &UniqueEntry, bytes: &[u8]) -> Result<Uuid, Fault> {
     crate::machine::envelope::open(bytes).map_err(|error: EnvelopeError| Fault::Row(entry.key().to_string(), error))
 }
 
-fn unique_violation(collection: &Collection, index: u32, holder: Uuid) -> Refusal {
+pub(super) fn unique_violation(collection: &Collection, index: u32, holder: Uuid) -> Refusal {
     let parts = collection
         .indexes
         .iter()

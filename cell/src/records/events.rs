@@ -1,16 +1,17 @@
 //! Events as users see them.
 
 use api::body::event::Event as Body;
-use api::error::Error;
+use api::error::{Code, Error};
 use storage::table;
 use storage::{Direction, Snapshot, Space, Table};
 
 use super::entries::Place;
 use super::guard::Asker;
 use super::time::format_stamp;
+use super::{history, trim};
 use crate::machine::catalog::Catalog;
 use crate::machine::reader::decode;
-use crate::machine::rows::{Event, EventRow, Subject};
+use crate::machine::rows::{Event, EventRow, Header, Subject};
 use crate::service::error::internal;
 
 /// Events after a position, at most `limit`.
@@ -40,7 +41,21 @@ pub(crate) fn after(
     Ok(events)
 }
 
-/// Whether the rules of its collection hide a record from somebody. What is gone cannot be asked about any more, and is hidden too.
+/// Refuses a position from which on not everything is kept any more.
+pub(crate) fn check_kept(snapshot: &Snapshot, space: Space, header: &Header, after: u64) -> Result<(), Error> {
+    let trimmed = trim::trimmed_to(snapshot, space, header).map_err(|fault| internal(&fault))?;
+    if after >= trimmed {
+        return Ok(());
+    }
+    let detail = format!(
+        "events up to position {trimmed} are no longer kept, so that what follows {after} is not whole: read what you need (lists, or an \
+         export) and go on from the CloudNest-Position of that reply; `after={trimmed}` begins with the first event that is kept"
+    );
+    Err(Error::new(Code::PositionTrimmed, detail))
+}
+
+/// Whether the rules of its collection hide a record from somebody. Of what is gone its last version is asked about; what nobody
+/// remembers any more is hidden.
 fn is_hidden(snapshot: &Snapshot, space: Space, catalog: &Catalog, asker: &Asker<'_>, subject: &Subject) -> Result<bool, Error> {
     let Subject::Record(number, id, _) = subject else {
         return Ok(false);
@@ -56,7 +71,11 @@ fn is_hidden(snapshot: &Snapshot, space: Space, catalog: &Catalog, asker: &Asker
         collection: *number,
         id: *id,
     };
-    let record = place.read(snapshot).map_err(|fault| internal(&fault))?;
+    let mut record = place.read(snapshot).map_err(|fault| internal(&fault))?;
+    if record.is_none() {
+        let gone = history::last(snapshot, place).map_err(|fault| internal(&fault))?;
+        record = gone.map(|gone| gone.record);
+    }
     Ok(!record.is_some_and(|record| guard.shows(asker, *id, &record)))
 }
 

@@ -129,9 +129,7 @@ impl Guard {
 
     /// Refuses a record that may not be created.
     pub(crate) fn create(&self, asker: &Asker<'_>, collection: &Collection, id: Uuid, new: &Doc) -> Result<(), Error> {
-        if asker.is_bound() && !self.create.lets(&asker.facts(None, Some((id, new)))) {
-            return Err(forbidden(collection, "create"));
-        }
+        self.bring_back(asker, collection, id, new)?;
         let Some(workflow) = &self.workflow else { return Ok(()) };
         let state = state(workflow, new);
         let allowed = workflow.initial.is_empty() || state.is_some_and(|state| workflow.initial.iter().any(|one| one == state));
@@ -139,6 +137,14 @@ impl Guard {
             return Ok(());
         }
         Err(illegal(collection, workflow, None, state, &workflow.initial))
+    }
+
+    /// Refuses a record that may not be made again after it was deleted. Its state is the one that it had.
+    pub(crate) fn bring_back(&self, asker: &Asker<'_>, collection: &Collection, id: Uuid, new: &Doc) -> Result<(), Error> {
+        if asker.is_bound() && !self.create.lets(&asker.facts(None, Some((id, new)))) {
+            return Err(forbidden(collection, "create"));
+        }
+        Ok(())
     }
 
     /// Refuses a line of an import. Whoever rules do not bind brings records in any state: it is where they come from.

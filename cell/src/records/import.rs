@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::convert::timestamp;
 use super::decide::whole;
 use super::entries::Place;
+use super::evolve::shape::Shape;
 use super::schema::{Collection, Kind};
 use super::value::Doc;
 use super::write::{Expect, store};
@@ -100,10 +101,7 @@ impl Command for ImportChunk {
         let version = world.live()?.schema;
         let space = world.space;
         let catalog = catalogs.get(world, space, version)?;
-        let collection = catalog
-            .numbered(self.collection)
-            .filter(|found| !found.dropped)
-            .ok_or(Refusal::Stale)?;
+        let shape = Shape::find(&catalog, self.collection)?;
         let key = Import {
             space,
             import: self.import,
@@ -122,10 +120,10 @@ impl Command for ImportChunk {
         for row in self.rows {
             let place = Place {
                 space,
-                collection: collection.number,
+                collection: self.collection,
                 id: row.id,
             };
-            match store(world, collection, place, Expect::Absent, row.doc, row.created) {
+            match store(world, &shape, place, Expect::Absent, row.doc, row.created) {
                 Ok(_) => checkpoint.imported = checkpoint.imported.saturating_add(1),
                 Err(Stop::Refused(refusal)) => refused.push((row.line, refusal)),
                 Err(stop) => return Err(stop),

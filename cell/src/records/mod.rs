@@ -9,6 +9,7 @@
 //! command as the record, so that no reader ever sees one without the other.
 
 mod admit;
+pub(crate) mod change;
 pub(crate) mod collection_define;
 pub(crate) mod collection_delete;
 pub(crate) mod collection_put;
@@ -18,22 +19,29 @@ pub(crate) mod decide;
 mod deletion;
 pub(crate) mod entries;
 pub(crate) mod events;
+pub(crate) mod evolve;
 pub(crate) mod expand;
 pub(crate) mod export;
 pub(crate) mod guard;
+pub(crate) mod history;
 pub(crate) mod import;
+mod indexed;
 mod merge;
 mod plan;
 pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod render;
+pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod schema_change;
 pub(crate) mod schema_check;
 mod schema_index;
+mod schema_kind;
 pub(crate) mod template;
 pub(crate) mod time;
+pub(crate) mod trim;
 pub(crate) mod value;
+pub(crate) mod versions;
 mod want;
 pub(crate) mod write;
 

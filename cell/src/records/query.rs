@@ -27,7 +27,7 @@ use crate::expr::{Expression, Facts, Scope};
 use crate::service::error::internal;
 
 /// A page ends early when its fields are this long, in bytes; the cursor goes on from there.
-const PAGE_BYTES: usize = 1024 * 1024;
+pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 /// Most rows that are read for a page of a filter. Raised: filters that no index serves work on larger collections, and take longer.
 const PAGE_ROWS: u64 = 20_000;
 /// How long reading a page of a filter may take.

@@ -72,6 +72,20 @@ fn number<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value)
 }
 
+/// One value as JSON.
+pub(super) fn value(value: &Value) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::to_value(ShownValue(value))
+}
+
+/// All fields of a record.
+pub(crate) fn fields(collection: &Collection, record: &Record) -> Result<Box<RawValue>, serde_json::Error> {
+    to_raw_value(&Shown {
+        collection,
+        record,
+        wanted: None,
+    })
+}
+
 /// A record as it is answered.
 pub(crate) fn record(
     collection: &Arc<Collection>,

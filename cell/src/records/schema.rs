@@ -182,6 +182,7 @@ impl Collection {
             name: self.name.clone(),
             version: self.version,
             schema,
+            change: None,
         }
     }
 
@@ -209,6 +210,7 @@ impl Collection {
             collection,
             on_delete,
             per,
+            renamed_from: None,
         }
     }
 }

@@ -1,41 +1,71 @@
-//! Which changes of a schema existing records could break: those need an empty collection.
+//! Which fields of a new schema go on from which of the one before: by name, or by the name that they had.
+//!
+//! A field keeps its number while what is stored under it keeps its meaning. One of another type has a new number, and so has one that
+//! fills in a default from now on: its values are made beside the old ones, so that a change can be called back.
 
-use api::error::{Code, Error};
+use api::body::collection::{CollectionSchema, Field, FieldType};
+use api::ids::Name;
 
-use super::schema::{Collection, Deletion, FieldSpec, IndexSpec, Kind};
+use super::schema::{Collection, Deletion, FieldSpec, Kind};
+use super::schema_check::Errors;
 
-/// Why a change of the schema does not fit records that are there.
-pub(super) fn incompatible(old: &Collection, new: &Collection) -> Option<String> {
-    for index in &new.indexes {
-        if !old.indexes.iter().any(|kept| kept.number == index.number) {
-            return Some(format!("the index over {} is new", parts(new, index)));
+/// The field of the schema before that a field goes on from.
+pub(super) fn source<'o>(old: Option<&'o Collection>, name: &Name, field: &Field) -> Option<&'o FieldSpec> {
+    let old = old?;
+    let renamed = field.renamed_from.as_ref().and_then(|before| old.field(before.as_str()));
+    renamed.or_else(|| old.field(name.as_str()))
+}
+
+/// Whether what is stored of a field means the same under its new description. Sequences: [`keeps_sequence`].
+pub(super) fn keeps(old: &FieldSpec, field: &Field) -> bool {
+    let fills = field.required && !old.required && field.default.is_some();
+    let target = match &old.kind {
+        Kind::Reference { name, .. } => field.collection.as_ref().is_some_and(|target| target.as_str() == name),
+        _ => true,
+    };
+    old.kind.to_api() == field.kind && target && !fills
+}
+
+/// Whether a sequence counts within the same field as before.
+pub(super) fn keeps_sequence(old: &FieldSpec, per: Option<u16>) -> bool {
+    matches!(&old.kind, Kind::Sequence { per: before } if *before == per)
+}
+
+/// What is wrong with the names that fields had before.
+pub(super) fn check_renames(schema: &CollectionSchema, old: Option<&Collection>, errors: &mut Errors) {
+    for (name, field) in &schema.fields {
+        let Some(before) = &field.renamed_from else { continue };
+        let at = format!("/fields/{name}/renamed_from");
+        let known = |name: &Name| old.is_some_and(|old| old.field(name.as_str()).is_some());
+        if !known(before) && !known(name) {
+            errors.add(&at, format!("there is no field {:?}", before.as_str()));
+        }
+        let stays = schema.fields.get(before).is_some_and(|other| other.renamed_from.is_none());
+        if known(before) && stays {
+            errors.add(
+                &at,
+                format!("{:?} is still a field: leave it out, or rename it too", before.as_str()),
+            );
+        }
+        let twice = schema
+            .fields
+            .values()
+            .filter(|other| other.renamed_from.as_ref() == Some(before));
+        if twice.count() > 1 {
+            errors.add(&at, format!("{:?} is the name before of two fields", before.as_str()));
+        }
+        if field.kind == FieldType::Sequence
+            && old
+                .and_then(|old| old.field(before.as_str()))
+                .is_some_and(|old| old.kind.to_api() != field.kind)
+        {
+            errors.add(&at, "a field of another type does not become a sequence".to_owned());
         }
     }
-    for index in &old.indexes {
-        if !new.indexes.iter().any(|kept| kept.number == index.number) {
-            return Some(format!("the index over {} is dropped", parts(old, index)));
-        }
-    }
-    for field in &old.fields {
-        let Some(now) = new.field_numbered(field.number) else {
-            return Some(format!("the field {:?} is dropped", field.name));
-        };
-        if narrows(field, now) {
-            return Some(format!(
-                "the field {:?} allows less than before, or has another type",
-                field.name
-            ));
-        }
-    }
-    let required = new
-        .fields
-        .iter()
-        .find(|field| field.required && old.field_numbered(field.number).is_none());
-    required.map(|field| format!("the field {:?} is new and required", field.name))
 }
 
 /// Whether a record that was right may be wrong now.
-fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
+pub(super) fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
     let kind = match (&old.kind, &new.kind) {
         (Kind::Select(old), Kind::Select(new)) | (Kind::MultiSelect(old), Kind::MultiSelect(new)) => {
             old.iter().any(|option| !new.contains(option))
@@ -69,19 +99,4 @@ fn narrows(old: &FieldSpec, new: &FieldSpec) -> bool {
         || limit(old.min, new.min, true)
         || limit(old.max, new.max, false)
         || limit(old.max_length.map(f64::from), new.max_length.map(f64::from), false)
-}
-
-fn parts(collection: &Collection, index: &IndexSpec) -> String {
-    index
-        .parts
-        .iter()
-        .map(|part| collection.part_name(*part))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The answer where a change needs an empty collection that is not empty.
-pub(crate) fn not_empty(collection: &str, why: &str) -> Error {
-    let detail = format!("{collection} has records, and {why}: such a change needs an empty collection in this version");
-    Error::new(Code::AlreadyExists, detail)
 }

@@ -1,7 +1,6 @@
 //! From the schema that a user sends to the one that is stored, and every rule in between.
 //!
-//! Numbers of fields and indexes that are there already are kept by name. What existing records could break (a new unique
-//! value, a new index, a field that becomes required, another type) needs an empty collection.
+//! Numbers of fields and indexes that are there already are kept by name ([`super::schema_change`]).
 
 use api::body::collection::{CollectionSchema, Field, FieldType};
 use api::error::{Error, FieldError};
@@ -9,9 +8,10 @@ use api::ids::Name;
 
 use super::convert;
 use super::policy::{self, Policy};
-use super::schema::{Collection, Deletion, FieldSpec, Kind};
-use super::schema_change::incompatible;
+use super::schema::{Collection, FieldSpec, Kind};
+use super::schema_change::{check_renames, keeps, keeps_sequence, source};
 use super::schema_index::{add_index, unique_fields};
+use super::schema_kind::kind;
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::seal;
 
@@ -46,8 +46,8 @@ pub(crate) struct Checked {
     pub(crate) collection: Collection,
     /// Its rules and workflow.
     pub(crate) policy: Policy,
-    /// Why it needs an empty collection; none: it does not.
-    pub(crate) needs_empty: Option<String>,
+    /// Fields that take over the values of another: their numbers, and the numbers of those.
+    pub(crate) moved: Vec<(u16, u16)>,
 }
 
 /// Checks a schema against the rules and against what is stored.
@@ -82,7 +82,8 @@ pub(crate) fn check(
             "the collection has used up its field numbers: make a new one".to_owned(),
         );
     }
-    fields(&mut collection, schema, old, catalog, &mut errors);
+    check_renames(schema, old, &mut errors);
+    let moved = fields(&mut collection, schema, old, catalog, &mut errors);
     unique_fields(&mut collection, schema, old);
     for (name, index) in &schema.indexes {
         add_index(&mut collection, name, index, old, &mut errors);
@@ -106,32 +107,44 @@ pub(crate) fn check(
     if !errors.0.is_empty() {
         return Err(Error::fields(errors.0));
     }
-    let needs_empty = old.and_then(|old| incompatible(old, &collection));
     Ok(Checked {
         collection,
         policy,
-        needs_empty,
+        moved,
     })
 }
 
-/// The fields, first by number and then in full: one may name another.
+/// The fields, first by number and then in full: one may name another. Returns those that take over the values of another number.
 fn fields(
     collection: &mut Collection,
     schema: &CollectionSchema,
     old: Option<&Collection>,
     catalog: &Catalog,
     errors: &mut Errors,
-) {
-    for (name, field) in &schema.fields {
-        let number = kept(old, name).unwrap_or_else(|| take_field(collection));
+) -> Vec<(u16, u16)> {
+    let mut moved = Vec::new();
+    let (sequences, others): (Vec<_>, Vec<_>) = schema.fields.iter().partition(|(_, field)| field.kind == FieldType::Sequence);
+    for (name, field) in others.into_iter().chain(sequences) {
+        let before = source(old, name, field);
+        // The field that a sequence counts within has its number already.
+        let per = field.per.as_ref().and_then(|per| collection.field(per.as_str()));
+        let per = per.map(|per| per.number);
+        let is_sequence = field.kind == FieldType::Sequence;
+        let kept = before.filter(|before| keeps(before, field) && (!is_sequence || keeps_sequence(before, per)));
+        let number = kept.map_or_else(|| take_field(collection), |kept| kept.number);
+        if let (None, Some(before)) = (kept, before) {
+            moved.push((number, before.number));
+        }
         collection.fields.push(FieldSpec {
             number,
             ..plain(name, field)
         });
     }
+    collection.fields.sort_by(|one, other| one.name.cmp(&other.name));
     for (name, field) in &schema.fields {
         complete(collection, name, field, catalog, errors);
     }
+    moved
 }
 
 /// The fields that search looks into.
@@ -156,10 +169,6 @@ impl Errors {
             message,
         });
     }
-}
-
-fn kept(old: Option<&Collection>, name: &Name) -> Option<u16> {
-    old.and_then(|old| old.field(name.as_str())).map(|field| field.number)
 }
 
 fn take_field(collection: &mut Collection) -> u16 {
@@ -241,57 +250,4 @@ fn complete(collection: &mut Collection, name: &Name, field: &Field, catalog: &C
             Err(message) => errors.add(&format!("{at}/default"), message),
         }
     }
-}
-
-/// The stored type of a field.
-fn kind(collection: &Collection, field: &Field, catalog: &Catalog) -> Result<Kind, (&'static str, String)> {
-    Ok(match field.kind {
-        FieldType::Text => Kind::Text,
-        FieldType::Number => Kind::Number,
-        FieldType::Integer => Kind::Integer,
-        FieldType::Bool => Kind::Bool,
-        FieldType::Date => Kind::Date,
-        FieldType::Timestamp => Kind::Timestamp,
-        FieldType::Select => Kind::Select(field.options.clone()),
-        FieldType::MultiSelect => Kind::MultiSelect(field.options.clone()),
-        FieldType::Tags => Kind::Tags,
-        FieldType::User => Kind::User,
-        FieldType::Json => Kind::Json,
-        FieldType::Reference => {
-            let Some(target) = &field.collection else {
-                return Err(("/collection", "a reference needs the collection that it points to".to_owned()));
-            };
-            let number = if target.as_str() == collection.name {
-                Some(collection.number)
-            } else {
-                catalog.named(target.as_str()).map(|target| target.number)
-            };
-            let missing = || ("/collection", format!("there is no collection {:?}", target.as_str()));
-            let on_delete = Deletion::from_api(field.on_delete.unwrap_or_default());
-            if on_delete == Deletion::SetNull && field.required {
-                return Err(("/on_delete", "set_null does not go with required".to_owned()));
-            }
-            Kind::Reference {
-                collection: number.ok_or_else(missing)?,
-                name: target.as_str().to_owned(),
-                on_delete,
-            }
-        }
-        FieldType::Sequence => {
-            if field.required || field.unique {
-                return Err((
-                    "",
-                    "a sequence is always there; it takes neither required nor unique".to_owned(),
-                ));
-            }
-            let Some(per) = &field.per else {
-                return Ok(Kind::Sequence { per: None });
-            };
-            // The fields are completed in order of their names; the type is taken from what the user sent.
-            let spec = collection
-                .field(per.as_str())
-                .ok_or_else(|| ("/per", format!("there is no field {:?}", per.as_str())))?;
-            Kind::Sequence { per: Some(spec.number) }
-        }
-    })
 }

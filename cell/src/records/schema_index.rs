@@ -20,7 +20,7 @@ pub(super) fn unique_fields(collection: &mut Collection, schema: &CollectionSche
         if !unique {
             continue;
         }
-        let kept = old.and_then(|old| old.field(&name)).and_then(|field| field.unique);
+        let kept = old.and_then(|old| old.field_numbered(number)).and_then(|field| field.unique);
         let index = kept.unwrap_or_else(|| take_index(collection));
         collection.fields[at].unique = Some(index);
         collection.indexes.push(IndexSpec {

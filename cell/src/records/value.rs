@@ -57,6 +57,12 @@ impl Doc {
             .map(|at| &self.0[at].1)
     }
 
+    /// The numbers of the fields that have a value.
+    #[cfg(test)]
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u16> + '_ {
+        self.0.iter().map(|(number, _)| *number)
+    }
+
     /// About how many bytes it takes when it is stored.
     pub(crate) fn bytes(&self) -> usize {
         let value = |value: &Value| match value {

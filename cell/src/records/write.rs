@@ -3,15 +3,15 @@
 //! Each operation first checks everything that could refuse it and only then writes, so that an import can leave one
 //! record out and go on with the next.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use storage::table::Sequence;
 use uuid::Uuid;
 
 use super::deletion::delete;
-use super::entries::{self, Place};
+use super::entries::Place;
+use super::evolve::shape::Shape;
+use super::history;
 use super::schema::{Collection, Kind};
 use super::value::{Doc, Record, RecordRow, Value};
 use crate::machine::catalog::{Catalog, Catalogs};
@@ -108,22 +108,22 @@ fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Re
             doc,
             created,
         } => {
-            let collection = find(catalog, collection)?;
+            let shape = Shape::find(catalog, collection)?;
             let place = Place {
                 space: world.space,
-                collection: collection.number,
+                collection,
                 id,
             };
-            store(world, &collection, place, expect, doc, created)
+            store(world, &shape, place, expect, doc, created)
         }
         Operation::Delete { collection, id, expect } => {
-            let collection = find(catalog, collection)?;
+            let shape = Shape::find(catalog, collection)?;
             let place = Place {
                 space: world.space,
-                collection: collection.number,
+                collection,
                 id,
             };
-            expected(world, &collection, place, expect)?;
+            expected(world, &shape.collection, place, expect)?;
             delete(world, catalog, place, 0)?;
             Ok(Written {
                 id,
@@ -132,13 +132,13 @@ fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Re
             })
         }
         Operation::Check { collection, id, expect } => {
-            let collection = find(catalog, collection)?;
+            let shape = Shape::find(catalog, collection)?;
             let place = Place {
                 space: world.space,
-                collection: collection.number,
+                collection,
                 id,
             };
-            expected(world, &collection, place, expect)?;
+            expected(world, &shape.collection, place, expect)?;
             Ok(Written {
                 id,
                 created: false,
@@ -146,15 +146,6 @@ fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Re
             })
         }
     }
-}
-
-/// The collection of an operation. Commands are decided on the schema that they are applied to, so it is there.
-pub(super) fn find(catalog: &Catalog, number: u32) -> Result<Arc<Collection>, Refusal> {
-    catalog
-        .numbered(number)
-        .filter(|collection| !collection.dropped)
-        .cloned()
-        .ok_or(Refusal::Stale)
 }
 
 /// Reads a record and compares it with what is expected.
@@ -183,26 +174,29 @@ fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Ex
 /// Stores one record with its entries, its sequences and its event.
 pub(crate) fn store(
     world: &mut World<'_>,
-    collection: &Collection,
+    shape: &Shape,
     place: Place,
     expect: Expect,
     mut doc: Doc,
     created: Option<u64>,
 ) -> Result<Written, Stop> {
-    let old = expected(world, collection, place, expect)?;
-    let counters = number(world, collection, place, old.as_ref(), &mut doc)?;
+    let old = expected(world, &shape.collection, place, expect)?;
+    let counters = shape.complete(world, place, old.as_ref(), &mut doc)?;
     let new = Record {
-        version: old.as_ref().map_or(1, |old| old.version.saturating_add(1)),
+        version: match &old {
+            Some(old) => old.version.saturating_add(1),
+            None => history::first_version(world, place)?,
+        },
         created: old.as_ref().map(|old| old.created).or(created).unwrap_or(world.stamp),
         updated: world.stamp,
         by: old.as_ref().map_or_else(|| world.actor.clone(), |old| old.by.clone()),
         doc,
     };
-    entries::check(world, collection, place, old.as_ref(), &new)?;
+    shape.check(world, place, old.as_ref(), &new)?;
     for (key, last) in counters {
         world.put(&key, &last);
     }
-    let row = put(world, collection, place, old.as_ref(), new)?;
+    let row = put(world, shape, place, old.as_ref(), new)?;
     Ok(Written {
         id: place.id,
         created: old.is_none(),
@@ -211,20 +205,17 @@ pub(crate) fn store(
 }
 
 /// Writes a checked record.
-pub(super) fn put(
-    world: &mut World<'_>,
-    collection: &Collection,
-    place: Place,
-    old: Option<&Record>,
-    new: Record,
-) -> Result<Bytes, Refusal> {
+pub(super) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Stop> {
     let kind = if old.is_some() {
         EventKind::RecordUpdated
     } else {
         EventKind::RecordCreated
     };
     world.event(kind, Subject::Record(place.collection, place.id, new.version))?;
-    entries::replace(world, collection, place, old, Some(&new));
+    if let Some(old) = old {
+        history::supersede(world, place, old, false);
+    }
+    shape.replace(world, place, old, Some(&new))?;
     let row = Bytes::from(seal(&RecordRow::V1(new)));
     world.put_sealed(&place.key(), row.clone());
     Ok(row)
@@ -232,7 +223,7 @@ pub(super) fn put(
 
 /// Fills in sequences: kept from the old record, raised by a number that the request gives, otherwise the next one. Returns
 /// the counters to store. Numbers are never used again, because a counter never goes down.
-fn number(
+pub(super) fn number(
     world: &World<'_>,
     collection: &Collection,
     place: Place,

@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use api::error::{Code, Error, Outcome};
+use api::error::{Code, Error, FieldError, Outcome};
 use api::ids::NodeNumber;
 use raft::{ProposeError, ReadError};
 
@@ -67,6 +67,11 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             Code::AlreadyExists,
             format!("{collection} has records; the change needs an empty collection"),
         ),
+        Refusal::Unfit { field, message } => {
+            let message = format!("{message} (for the schema that the collection is about to have)");
+            let pointer = format!("/fields/{field}");
+            Error::fields(vec![FieldError { pointer, message }])
+        }
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
     }
 }
@@ -74,7 +79,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
 /// An error about one operation of a batch.
 fn at(operation: usize, error: Error) -> Error {
     let pointer = format!("/operations/{operation}");
-    let errors = vec![api::error::FieldError {
+    let errors = vec![FieldError {
         pointer,
         message: error.detail.clone(),
     }];

@@ -24,6 +24,7 @@ use crate::machine::dispatch::{Answer, answer};
 use crate::machine::limits::APPLY_KEYS;
 use crate::machine::rows::Actor;
 use crate::node::replica::{Proposal, Replica, stamped};
+use crate::records::change::ImportLines;
 use crate::records::guard::Guard;
 use crate::records::import::{CHUNK_BYTES, CHUNK_LINES, Checkpoint, ImportChunk, ImportRow, Imported, checkpoint, digest, line};
 use crate::records::schema::Collection;
@@ -164,14 +165,14 @@ impl Run<'_> {
         while self.under_way.len() >= UNDER_WAY {
             self.settle().await?;
         }
-        let command = ImportChunk {
+        let command = ImportLines(ImportChunk {
             import: self.key,
             collection: self.collection.number,
             after: self.sent,
             last: chunk.last,
             rows: chunk.rows,
             refused: chunk.failures.len() as u64,
-        };
+        });
         self.sent = chunk.last;
         let proposal = Proposal {
             command,

@@ -2,16 +2,19 @@
 //!
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
+mod collections;
 pub(crate) mod control;
 pub(crate) mod error;
 pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;
+mod records;
 pub(crate) mod schema;
 pub(crate) mod streams;
 pub(crate) mod tenant_life;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+pub(crate) mod versions;
 pub(crate) mod view;
 pub(crate) mod writing;
 
@@ -19,16 +22,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::collection::{Collection, CollectionSchema};
 use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use api::body::event::Event;
-use api::body::record::{Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record};
+use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
 use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
     BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
-    RequestContext, Service, Stored, Timing,
+    RequestContext, Service, Timing,
 };
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
@@ -50,17 +52,6 @@ impl Front {
             platform,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
         }
-    }
-}
-
-/// One operation on one record.
-fn one(op: BatchVerb, collection: &Name, id: Option<Id>, if_match: Option<u64>, fields: Option<Fields>) -> BatchOperation {
-    BatchOperation {
-        op,
-        collection: collection.clone(),
-        id,
-        if_match,
-        fields,
     }
 }
 
@@ -121,91 +112,6 @@ impl Service for Front {
 
     async fn token_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>> {
         self.delete_token(ctx, id).await
-    }
-
-    async fn collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
-        self.list_collections(ctx)
-    }
-
-    async fn collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
-        self.get_collection(ctx, name)
-    }
-
-    async fn collection_put(
-        &self,
-        ctx: &RequestContext,
-        name: &Name,
-        schema: CollectionSchema,
-        if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Collection>>> {
-        self.put_collection(ctx, name, schema, if_match).await
-    }
-
-    async fn collection_delete(&self, ctx: &RequestContext, name: &Name, if_match: Option<u64>) -> Result<Reply<()>> {
-        self.delete_collection(ctx, name, if_match).await
-    }
-
-    async fn record_create(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        new: NewRecord,
-        key: Option<Idempotency>,
-    ) -> Result<Reply<Record>> {
-        let stored = self
-            .write_record(ctx, one(BatchVerb::Create, collection, new.id, None, Some(new.fields)), key)
-            .await?;
-        Ok(Reply {
-            body: stored.body.body,
-            position: stored.position,
-        })
-    }
-
-    async fn record(&self, ctx: &RequestContext, collection: &Name, id: Id, expand: Vec<String>) -> Result<Reply<Record>> {
-        self.get_record(ctx, collection, id, &expand)
-    }
-
-    async fn record_put(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        fields: Fields,
-        if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Record>>> {
-        self.write_record(ctx, one(BatchVerb::Put, collection, Some(id), if_match, Some(fields)), None)
-            .await
-    }
-
-    async fn record_patch(
-        &self,
-        ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        patch: Fields,
-        if_match: Option<u64>,
-        key: Option<Idempotency>,
-    ) -> Result<Reply<Record>> {
-        let stored = self
-            .write_record(ctx, one(BatchVerb::Patch, collection, Some(id), if_match, Some(patch)), key)
-            .await?;
-        Ok(Reply {
-            body: stored.body.body,
-            position: stored.position,
-        })
-    }
-
-    async fn record_delete(&self, ctx: &RequestContext, collection: &Name, id: Id, if_match: Option<u64>) -> Result<Reply<()>> {
-        self.delete_record(ctx, one(BatchVerb::Delete, collection, Some(id), if_match, None))
-            .await
-    }
-
-    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
-        self.list_records(ctx, collection, query).await
-    }
-
-    async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
-        self.write_batch(ctx, batch, key).await
     }
 
     async fn import(

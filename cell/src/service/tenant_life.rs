@@ -154,6 +154,10 @@ fn show_operation(operation: &rows::Operation) -> Operation {
         created_at: format_stamp(operation.created),
         updated_at: format_stamp(operation.updated),
         error: None,
+        collection: None,
+        phase: None,
+        failed: None,
+        failures: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use storage::Space;
 use super::Front;
 use super::error::internal;
 use super::writing::{asker, principal};
-use crate::node::replica::Moment;
+use crate::node::moment::Moment;
 use crate::records::expand::Expand;
 use crate::records::guard::Sight;
 use crate::records::{events, query};
@@ -84,7 +84,7 @@ impl Front {
             .catalog
             .iter()
             .filter(|found| in_scope(ctx, &found.name))
-            .map(|found| found.to_api(moment.catalog.policy(found.number)))
+            .map(|found| moment.catalog.show(found))
             .collect();
         Ok(Reply {
             body,
@@ -95,7 +95,7 @@ impl Front {
     pub(super) fn get_collection(&self, ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
         let moment = self.moment(ctx)?;
         let found = named(&moment, name)?;
-        let body = found.to_api(moment.catalog.policy(found.number));
+        let body = moment.catalog.show(found);
         Ok(Reply {
             body,
             position: moment.header.position,
@@ -117,6 +117,7 @@ impl Front {
         loop {
             let moment = replica.moment(space)?;
             let position = moment.header.position;
+            events::check_kept(&moment.snapshot, space, &moment.header, after)?;
             if after < position {
                 let principal = principal(ctx);
                 let body = events::after(

@@ -38,9 +38,19 @@ impl Front {
     ) -> Result<Reply<Stored<Record>>> {
         operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
         let answer = self.write_as(ctx, key, |view, _| decide::single(view, &operation)).await?;
+        self.stored(ctx, operation.collection.as_str(), answer)
+    }
+
+    /// The reply of a command that stored one record.
+    pub(super) fn stored(
+        &self,
+        ctx: &RequestContext,
+        collection: &str,
+        answer: Answer<Vec<Written>>,
+    ) -> Result<Reply<Stored<Record>>> {
         let written = first(answer.result)?;
         let row = written.row.ok_or_else(|| internal(&"a stored record has no row"))?;
-        let collection = self.shown_in(ctx, operation.collection.as_str())?;
+        let collection = self.shown_in(ctx, collection)?;
         let body = shown(&collection, written.id, &row)?;
         Ok(Reply {
             body: Stored {

@@ -123,6 +123,7 @@ fn plain(kind: FieldType) -> Field {
         collection: None,
         on_delete: None,
         per: None,
+        renamed_from: None,
     }
 }
 

