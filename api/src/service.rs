@@ -123,6 +123,15 @@ pub struct Reply<T> {
     pub position: u64,
 }
 
+/// How lines are imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// Names the import, so that a second attempt skips what is stored.
+    pub id: Option<String>,
+    /// The unique field by which lines find records to change; none: lines make records only.
+    pub upsert: Option<Name>,
+}
+
 /// What a PUT did.
 #[derive(Clone, Debug)]
 pub struct Stored<T> {
@@ -187,12 +196,12 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
 
     // ---- a tenant: streams ----
 
-    /// A streamed import. Lines go in order; `import` names it, so that a second attempt skips what is stored.
+    /// A streamed import. Lines go in order.
     async fn import(
         &self,
         ctx: &RequestContext,
         collection: &Name,
-        import: Option<String>,
+        import: Import,
         lines: Box<dyn LineSource>,
         out: LineSender,
     ) -> Result<()>;

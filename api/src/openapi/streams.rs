@@ -15,8 +15,14 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             );
             let description =
                 "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
+            let upsert = parameters::query(
+                "upsert",
+                serde_json::json!({ "type": "string" }),
+                "A unique field: a line changes the record that has its value there, and makes one where there is none. What a line leaves \
+                 out stays.",
+            );
             (
-                vec![id],
+                vec![id, upsert],
                 Some(text(NDJSON)),
                 vec![answer(200, description, vec![body(NDJSON, "ImportLine")])],
                 vec![],

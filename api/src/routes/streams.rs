@@ -11,9 +11,10 @@ use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
+use crate::query::invalid;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
-use crate::service::{LineSource, RequestContext};
+use crate::service::{Import, LineSource, RequestContext};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
@@ -32,9 +33,18 @@ const IMPORT_TYPES: [&str; 6] = [
 
 pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let collection = gate::collection(asked, ctx)?;
+    let upsert = asked.query.take("upsert");
+    let upsert = upsert.map(|name| {
+        name.parse()
+            .map_err(|_| invalid("upsert", "takes the name of a unique field"))
+    });
+    let upsert = upsert.transpose()?;
     asked.query.finish()?;
     let media_type = check_media_type(&asked.head.headers, &IMPORT_TYPES)?;
-    let import = import_id(asked)?;
+    let import = Import {
+        id: import_id(asked)?,
+        upsert,
+    };
     let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
     let lines: Box<dyn LineSource> = match media_type {
         CSV => Box::new(CsvLines::new(body, idle)),

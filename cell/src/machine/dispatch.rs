@@ -18,10 +18,10 @@ use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_delete::TenantDelete};
 use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
 use crate::mutant::Mutant;
-use crate::records::change::{ImportLines, RecordsChange};
+use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
 use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
-use crate::records::{import::ImportChunk, trim::SpaceTrim, write::RecordsWrite};
+use crate::records::{import::ImportChunk, import_lines::ImportLines, trim::SpaceTrim, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
 use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen};
 

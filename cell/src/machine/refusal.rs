@@ -69,6 +69,11 @@ pub(crate) enum Refusal {
         /// Why.
         refusal: Box<Refusal>,
     },
+    /// A line lacks what a new record needs.
+    Invalid {
+        /// Pointers and messages.
+        errors: Vec<(String, String)>,
+    },
     /// A value does not fit the schema that the collection is about to have.
     Unfit {
         /// The field.

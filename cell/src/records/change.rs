@@ -1,10 +1,9 @@
-//! The commands that change records and keep what they supersede ([`super::history`]).
+//! The command that changes records and keeps what it supersedes ([`super::history`]).
 //!
-//! They do what the commands of before there was a history do, and those still apply as they did: a log is replayed by whoever reads it.
+//! It does what the command of before there was a history does, and that still applies as it did: a log is replayed by whoever reads it.
 
 use serde::{Deserialize, Serialize};
 
-use super::import::{ImportChunk, Imported};
 use super::write::{RecordsWrite, Written};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
@@ -19,19 +18,6 @@ impl Command for RecordsChange {
     type Reply = Vec<Written>;
 
     fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Vec<Written>, Stop> {
-        world.keep_history();
-        self.0.apply(world, catalogs)
-    }
-}
-
-/// Stores some lines of an import.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ImportLines(pub(crate) ImportChunk);
-
-impl Command for ImportLines {
-    type Reply = Imported;
-
-    fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Imported, Stop> {
         world.keep_history();
         self.0.apply(world, catalogs)
     }

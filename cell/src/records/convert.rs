@@ -31,6 +31,8 @@ pub(crate) enum Mode {
     Whole,
     /// A patch over a whole record: what is left out stays, null removes.
     Patch,
+    /// What is given of a record that is not at hand: nothing has to be there.
+    Part,
 }
 
 /// Turns fields into a document. `base` is what a patch merges into.
@@ -59,6 +61,7 @@ pub(crate) fn document(
         }
         let missing = doc.get(field.number).is_none() && !matches!(field.kind, Kind::Sequence { .. });
         if field.required
+            && mode != Mode::Part
             && missing
             && !errors
                 .iter()

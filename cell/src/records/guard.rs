@@ -28,7 +28,7 @@ pub(crate) struct Asker<'a> {
 
 impl Asker<'_> {
     /// Whether rules bind it. Whoever can change them is not bound.
-    fn is_bound(&self) -> bool {
+    pub(crate) fn is_bound(&self) -> bool {
         matches!(self.auth.role, Role::Member | Role::Guest)
     }
 

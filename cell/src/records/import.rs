@@ -1,22 +1,14 @@
-//! Import: lines become commands of some hundred records each; the import's checkpoint is in the same commit.
+//! The checkpoint of an import, and the command that moved it before lines could change records ([`super::import_lines`] is today's).
 //!
 //! A line that is wrong is reported with its number and stops nothing else. The checkpoint makes a second attempt under the
 //! same `Import-Id` skip what is stored: a command whose lines are below it changes nothing.
 
-use std::sync::Arc;
-
-use api::body::record::Fields;
-use api::error::{Code, Error};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use storage::table::Import;
 use uuid::Uuid;
 
-use super::convert::timestamp;
-use super::decide::whole;
 use super::entries::Place;
 use super::evolve::shape::Shape;
-use super::schema::{Collection, Kind};
 use super::value::Doc;
 use super::write::{Expect, store};
 use crate::machine::catalog::Catalogs;
@@ -24,11 +16,6 @@ use crate::machine::dispatch::Command;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::world::World;
-
-/// Most lines of one command.
-pub(crate) const CHUNK_LINES: usize = 500;
-/// Most bytes of lines of one command: together with the larger of two lines still below the limit of a command.
-pub(crate) const CHUNK_BYTES: usize = 512 * 1024;
 
 /// One record of an import.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,92 +86,74 @@ impl Command for ImportChunk {
 
     fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Imported, Stop> {
         let version = world.live()?.schema;
-        let space = world.space;
-        let catalog = catalogs.get(world, space, version)?;
+        let catalog = catalogs.get(world, world.space, version)?;
         let shape = Shape::find(&catalog, self.collection)?;
-        let key = Import {
-            space,
+        let span = Span {
             import: self.import,
+            after: self.after,
+            last: self.last,
+            refused: self.refused,
         };
-        let mut checkpoint = checkpoint(world, &key)?;
-        if checkpoint.last >= self.last {
-            return Ok(Imported {
-                checkpoint,
-                refused: Vec::new(),
-            });
-        }
-        if checkpoint.last != self.after {
-            return Err(Refusal::Stale.into());
-        }
-        let mut refused = Vec::new();
-        for row in self.rows {
+        let rows = self.rows.into_iter().map(|row| (row.line, row));
+        advance(world, span, rows, |world, row| {
             let place = Place {
-                space,
+                space: world.space,
                 collection: self.collection,
                 id: row.id,
             };
-            match store(world, &shape, place, Expect::Absent, row.doc, row.created) {
-                Ok(_) => checkpoint.imported = checkpoint.imported.saturating_add(1),
-                Err(Stop::Refused(refusal)) => refused.push((row.line, refusal)),
-                Err(stop) => return Err(stop),
-            }
-        }
-        checkpoint.last = self.last;
-        checkpoint.failed = checkpoint
-            .failed
-            .saturating_add(self.refused)
-            .saturating_add(refused.len() as u64);
-        world.put(&key, &ImportRowVersion::V1(checkpoint));
-        Ok(Imported { checkpoint, refused })
+            store(world, &shape, place, Expect::Absent, row.doc, row.created).map(|_| ())
+        })
     }
 }
 
-/// Decides one line: a flat JSON object of fields, with `id` and `created_at` where it brings its own. `texts`: all values are texts, as
-/// CSV has them.
-pub(crate) fn line(collection: &Arc<Collection>, number: u64, text: &[u8], fresh: Uuid, texts: bool) -> Result<ImportRow, Error> {
-    let malformed = |error: serde_json::Error| Error::new(Code::MalformedBody, format!("not a JSON object: {error}"));
-    let mut fields: Fields = serde_json::from_slice(text).map_err(malformed)?;
-    let invalid = |what: &str, message: &str| Error::new(Code::InvalidFields, format!("/{what}: {message}"));
-    let own = |name: &str| collection.field(name).is_none();
-    let id = match own("id").then(|| fields.remove("id")).flatten() {
-        None | Some(Json::Null) => fresh,
-        Some(json) => {
-            let id: Option<api::ids::Id> = json.as_str().and_then(|text| text.parse().ok());
-            id.ok_or_else(|| invalid("id", "must be a UUID"))?.0
-        }
-    };
-    let created = match own("created_at").then(|| fields.remove("created_at")).flatten() {
-        None | Some(Json::Null) => None,
-        Some(json) => {
-            let micros = timestamp(&json).map_err(|message| invalid("created_at", &message))?;
-            Some(u64::try_from(micros).map_err(|_| invalid("created_at", "must not be before 1970"))?)
-        }
-    };
-    if texts {
-        fields.iter_mut().for_each(|(name, value)| read_text(collection, name, value));
-    }
-    let doc = whole(collection, &fields, "")?;
-    Ok(ImportRow {
-        line: number,
-        id,
-        created,
-        doc,
-    })
+/// The lines that a command settles.
+pub(super) struct Span {
+    /// The digest of the import's name.
+    pub(super) import: [u8; 32],
+    /// The checkpoint that they follow.
+    pub(super) after: u64,
+    /// The checkpoint after them.
+    pub(super) last: u64,
+    /// How many of them were refused before the log.
+    pub(super) refused: u64,
 }
 
-/// Reads a text by the type of its field. What is no value of it stays a text, and is refused as one.
-fn read_text(collection: &Collection, name: &str, value: &mut Json) {
-    let Json::String(text) = &*value else { return };
-    let Some(field) = collection.field(name) else { return };
-    let read = match &field.kind {
-        Kind::Bool | Kind::Integer | Kind::Number | Kind::Sequence { .. } | Kind::Json => serde_json::from_str(text.trim()).ok(),
-        Kind::Tags | Kind::MultiSelect(_) if text.trim_start().starts_with('[') => serde_json::from_str(text).ok(),
-        Kind::Tags | Kind::MultiSelect(_) => Some(text.split(',').map(str::trim).collect()),
-        _ => None,
+/// Stores what a command brings, if it follows the checkpoint, and moves that. What is settled already is left as it is.
+pub(super) fn advance<R>(
+    world: &mut World<'_>,
+    span: Span,
+    rows: impl Iterator<Item = (u64, R)>,
+    mut store: impl FnMut(&mut World<'_>, R) -> Result<(), Stop>,
+) -> Result<Imported, Stop> {
+    let key = Import {
+        space: world.space,
+        import: span.import,
     };
-    if let Some(read) = read {
-        *value = read;
+    let mut checkpoint = checkpoint(world, &key)?;
+    if checkpoint.last >= span.last {
+        return Ok(Imported {
+            checkpoint,
+            refused: Vec::new(),
+        });
     }
+    if checkpoint.last != span.after {
+        return Err(Refusal::Stale.into());
+    }
+    let mut refused = Vec::new();
+    for (line, row) in rows {
+        match store(world, row) {
+            Ok(()) => checkpoint.imported = checkpoint.imported.saturating_add(1),
+            Err(Stop::Refused(refusal)) => refused.push((line, refusal)),
+            Err(stop) => return Err(stop),
+        }
+    }
+    checkpoint.last = span.last;
+    checkpoint.failed = checkpoint
+        .failed
+        .saturating_add(span.refused)
+        .saturating_add(refused.len() as u64);
+    world.put(&key, &ImportRowVersion::V1(checkpoint));
+    Ok(Imported { checkpoint, refused })
 }
 
 /// The digest of an import's name. Names are a tenant's own, so that the collection is part of it.

@@ -57,12 +57,6 @@ impl Doc {
             .map(|at| &self.0[at].1)
     }
 
-    /// The numbers of the fields that have a value.
-    #[cfg(test)]
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u16> + '_ {
-        self.0.iter().map(|(number, _)| *number)
-    }
-
     /// About how many bytes it takes when it is stored.
     pub(crate) fn bytes(&self) -> usize {
         let value = |value: &Value| match value {
@@ -72,6 +66,11 @@ impl Doc {
             _ => 9,
         };
         self.0.iter().map(|(_, stored)| value(stored) + 3).sum()
+    }
+
+    /// All values with the numbers of their fields.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u16, Value)> {
+        self.0.iter()
     }
 
     /// Sets or, with none, removes the value of a field.

@@ -67,6 +67,13 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             Code::AlreadyExists,
             format!("{collection} has records; the change needs an empty collection"),
         ),
+        Refusal::Invalid { errors } => {
+            let one = |(pointer, message): &(String, String)| FieldError {
+                pointer: pointer.clone(),
+                message: message.clone(),
+            };
+            Error::fields(errors.iter().map(one).collect())
+        }
         Refusal::Unfit { field, message } => {
             let message = format!("{message} (for the schema that the collection is about to have)");
             let pointer = format!("/fields/{field}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use api::body::import::{ImportFailure, ImportLine, ImportProgress, ImportSummary};
 use api::error::{Code, Error, Result};
 use api::ids::Name;
-use api::service::{LineSender, LineSource, RequestContext};
+use api::service::{Import, LineSender, LineSource, RequestContext};
 use bytes::Bytes;
 use raft::{ProposeError, Submitted};
 use storage::{Space, table};
@@ -19,14 +19,16 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, refused};
 use super::view::named;
-use super::writing::{asker, current_access, principal};
+use super::writing::{asker, current_access, heard, principal};
 use crate::machine::dispatch::{Answer, answer};
 use crate::machine::limits::APPLY_KEYS;
+use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
 use crate::node::replica::{Proposal, Replica, stamped};
-use crate::records::change::ImportLines;
-use crate::records::guard::Guard;
-use crate::records::import::{CHUNK_BYTES, CHUNK_LINES, Checkpoint, ImportChunk, ImportRow, Imported, checkpoint, digest, line};
+use crate::records::decide::View;
+use crate::records::import::{Checkpoint, Imported, checkpoint, digest};
+use crate::records::import_lines::{CHUNK_BYTES, CHUNK_LINES, ImportLines, admit, upsert_field};
+use crate::records::line::{Line, Reading};
 use crate::records::schema::Collection;
 
 /// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
@@ -41,7 +43,7 @@ const MESSAGE_CHARS: usize = 300;
 /// Lines that become one command.
 #[derive(Default)]
 struct Chunk {
-    rows: Vec<ImportRow>,
+    decided: Vec<Line>,
     failures: Vec<ImportFailure>,
     bytes: usize,
     keys: usize,
@@ -54,8 +56,9 @@ struct Run<'a> {
     replica: &'a Replica,
     ctx: &'a RequestContext,
     collection: Arc<Collection>,
-    guard: Option<Arc<Guard>>,
-    texts: bool,
+    reading: Reading,
+    upsert: Option<u16>,
+    principal: String,
     key: [u8; 32],
     schema: u64,
     access: u64,
@@ -72,7 +75,7 @@ impl Front {
         &self,
         ctx: &RequestContext,
         collection: &Name,
-        import: Option<String>,
+        import: Import,
         mut lines: Box<dyn LineSource>,
         out: LineSender,
     ) -> Result<()> {
@@ -82,8 +85,9 @@ impl Front {
         replica.group.read_barrier().await.map_err(super::error::barrier)?;
         let moment = replica.moment(space)?;
         let collection = Arc::clone(named(&moment, collection)?);
-        let guard = moment.catalog.guard(&collection).cloned();
-        let name = import.unwrap_or_else(|| Uuid::now_v7().to_string());
+        let field = import.upsert.as_ref().map(|field| upsert_field(&collection, field.as_str()));
+        let upsert = field.transpose()?;
+        let name = import.id.unwrap_or_else(|| Uuid::now_v7().to_string());
         let key = digest(&collection.name, &name);
         let done = match checkpoint(&moment.snapshot, &table::Import { space, import: key }) {
             Ok(done) => done,
@@ -96,8 +100,12 @@ impl Front {
             replica: &replica,
             ctx,
             collection,
-            guard,
-            texts: lines.are_texts(),
+            reading: Reading {
+                texts: lines.are_texts(),
+                upsert: upsert.is_some(),
+            },
+            upsert,
+            principal: principal(ctx),
             key,
             schema,
             access,
@@ -132,18 +140,16 @@ impl Chunk {
         let keys = 2 + collection.indexes.len() + collection.fields.len();
         let decided = text.and_then(|text| {
             self.bytes += text.len();
-            let row = line(collection, number, &text, Uuid::now_v7(), run.texts)?;
-            if let Some(guard) = &run.guard {
-                guard.import(&asker(run.ctx, &principal(run.ctx)), collection, row.id, &row.doc)?;
-            }
-            Ok(row)
+            let mut line = Line::read(collection, number, &text, Uuid::now_v7(), run.reading)?;
+            run.admit(&mut line)?;
+            Ok(line)
         });
         match decided {
-            Ok(row) => {
+            Ok(line) => {
                 // Defaults may make a short line a long document.
-                self.bytes += row.doc.bytes();
+                self.bytes += line.bytes();
                 self.keys += keys;
-                self.rows.push(row);
+                self.decided.push(line);
             }
             Err(error) => self.failures.push(failure(number, &error)),
         }
@@ -157,6 +163,29 @@ impl Chunk {
 }
 
 impl Run<'_> {
+    /// Refuses a line that rules do not let through.
+    fn admit(&self, line: &mut Line) -> Result<()> {
+        let asker = asker(self.ctx, &self.principal);
+        if !asker.is_bound() {
+            return Ok(());
+        }
+        let space = Space(self.ctx.placement.uid);
+        let moment = self.replica.moment(space)?;
+        let view = View {
+            snapshot: &moment.snapshot,
+            catalog: &moment.catalog,
+            space,
+            asker: Some(asker),
+        };
+        admit(&view, &self.collection, self.upsert, line)
+    }
+
+    /// A refusal as who imports may hear it.
+    fn heard(&self, refusal: &Refusal) -> Error {
+        let moment = self.replica.moment(Space(self.ctx.placement.uid));
+        heard(moment.ok().as_ref(), &asker(self.ctx, &self.principal), refusal.clone())
+    }
+
     /// Puts a command under way; waits where there are enough of them.
     async fn send(&mut self, chunk: Chunk) -> Result<()> {
         if chunk.lines == 0 {
@@ -165,14 +194,15 @@ impl Run<'_> {
         while self.under_way.len() >= UNDER_WAY {
             self.settle().await?;
         }
-        let command = ImportLines(ImportChunk {
+        let command = ImportLines {
             import: self.key,
             collection: self.collection.number,
+            upsert: self.upsert,
             after: self.sent,
             last: chunk.last,
-            rows: chunk.rows,
+            lines: chunk.decided,
             refused: chunk.failures.len() as u64,
-        });
+        };
         self.sent = chunk.last;
         let proposal = Proposal {
             command,
@@ -206,7 +236,7 @@ impl Run<'_> {
         let applied = submitted.outcome().await.map_err(super::error::proposal)?;
         let answer: Answer<Imported> = answer(&applied.reply).map_err(|fault| internal(&fault))?;
         let imported = answer.result.map_err(|refusal| match refusal {
-            crate::machine::refusal::Refusal::Stale => Error::new(
+            Refusal::Stale => Error::new(
                 Code::Unavailable,
                 "the schema or the tokens changed during the import: send it again with the same Import-Id",
             ),
@@ -216,7 +246,7 @@ impl Run<'_> {
             imported
                 .refused
                 .iter()
-                .map(|(number, refusal)| failure(*number, &refused(refusal))),
+                .map(|(number, refusal)| failure(*number, &self.heard(refusal))),
         );
         failures.sort_unstable_by_key(|failure| failure.line);
         self.done = imported.checkpoint;

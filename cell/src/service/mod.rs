@@ -29,7 +29,7 @@ use api::body::token::{Me, NewToken, Token};
 use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
-    BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
+    BoxStream, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
     RequestContext, Service, Timing,
 };
 use async_trait::async_trait;
@@ -118,7 +118,7 @@ impl Service for Front {
         &self,
         ctx: &RequestContext,
         collection: &Name,
-        import: Option<String>,
+        import: Import,
         lines: Box<dyn LineSource>,
         out: LineSender,
     ) -> Result<()> {

@@ -19,6 +19,7 @@ use crate::machine::envelope::open;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::{Actor, Header};
+use crate::node::moment::Moment;
 use crate::node::replica::{Proposal, Replica, Unwritten};
 use crate::records::decide::{self, View};
 use crate::records::guard::Asker;
@@ -135,19 +136,10 @@ impl Front {
         })
     }
 
-    /// A refusal as who asks may hear it: without the ids of records that rules may hide.
+    /// A refusal as who asks may hear it.
     fn heard(&self, ctx: &RequestContext, refusal: Refusal) -> Error {
         let principal = principal(ctx);
-        let asker = asker(ctx, &principal);
-        let Ok(moment) = self.moment(ctx) else {
-            return super::error::refused(&refusal.without_names(&|_| true));
-        };
-        let hides = |name: &str| {
-            let collection = moment.catalog.named(name);
-            let guard = collection.and_then(|collection| moment.catalog.guard(collection));
-            guard.is_some_and(|guard| !guard.shows_all(&asker))
-        };
-        super::error::refused(&refusal.without_names(&hides))
+        heard(self.moment(ctx).ok().as_ref(), &asker(ctx, &principal), refusal)
     }
 
     /// The collection that a reply shows records of. The write has happened: what fails from here on says so.
@@ -159,6 +151,17 @@ impl Front {
             .cloned()
             .ok_or_else(|| Error::new(Code::NotFound, format!("there is no collection {name:?} any more")).unknown())
     }
+}
+
+/// A refusal as somebody may hear it: without the ids of records that rules may hide.
+pub(super) fn heard(moment: Option<&Moment>, asker: &Asker<'_>, refusal: Refusal) -> Error {
+    let hides = |name: &str| {
+        let Some(moment) = moment else { return true };
+        let collection = moment.catalog.named(name);
+        let guard = collection.and_then(|collection| moment.catalog.guard(collection));
+        guard.is_some_and(|guard| !guard.shows_all(asker))
+    };
+    super::error::refused(&refusal.without_names(&hides))
 }
 
 fn shown(collection: &Arc<Collection>, id: Uuid, row: &Bytes) -> Result<Record> {

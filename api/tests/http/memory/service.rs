@@ -12,7 +12,7 @@ use api::body::token::{Me, NewToken, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
-    BoxStream, Consistency, Idempotency, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
+    BoxStream, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
     RequestContext, Service, Stage, Timing,
 };
 use async_trait::async_trait;
@@ -211,12 +211,12 @@ impl Service for Memory {
         &self,
         _ctx: &RequestContext,
         collection: &Name,
-        import: Option<String>,
+        import: Import,
         mut lines: Box<dyn LineSource>,
         out: LineSender,
     ) -> Result<()> {
         self.begin("import").await?;
-        if import.as_deref() == Some("refused") {
+        if import.id.as_deref() == Some("refused") {
             return Err(Error::new(Code::InvalidParameter, "this import is refused"));
         }
         let (mut imported, mut failed) = (0, 0);

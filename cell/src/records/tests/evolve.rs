@@ -100,8 +100,8 @@ fn assert_consistent(stage: &Stage) {
             expected.extend(entries.iter().map(ToString::to_string));
             let unknown = record
                 .doc
-                .numbers()
-                .find(|number| collection.field_numbered(*number).is_none());
+                .iter()
+                .find(|(number, _)| collection.field_numbered(*number).is_none());
             assert_eq!(unknown, None, "{raw} has a value of a field that is not there");
         }
     }

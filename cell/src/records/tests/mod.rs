@@ -7,6 +7,7 @@ mod fields;
 mod filters;
 mod guards;
 mod history;
+mod imports;
 mod lists;
 mod references;
 mod schemas;
