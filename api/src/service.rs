@@ -205,6 +205,14 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
         lines: Box<dyn LineSource>,
         out: LineSender,
     ) -> Result<()>;
+    /// The lines of an export, read back.
+    async fn tenant_import(
+        &self,
+        ctx: &RequestContext,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()>;
     /// Everything that the tenant owns, at one position.
     async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>>;
     /// Events after a position, at most `limit`; with `wait`, at least one event or an empty answer when the time is up.

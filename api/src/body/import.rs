@@ -1,5 +1,7 @@
 //! Streamed import and export: a JSON object a line.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// One line of an import's answer.
@@ -44,6 +46,24 @@ pub struct ImportFailure {
 pub struct ImportProgress {
     /// Lines that are settled.
     pub stored: u64,
+}
+
+impl ExportLine {
+    /// Reads a line. `Deserialize` alone cannot: a record's fields are kept as they were written, and what is read by its tag is not.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow)]
+            kind: Cow<'a, str>,
+        }
+        let Kind { kind } = serde_json::from_slice(line)?;
+        match &*kind {
+            "record" => serde_json::from_slice(line).map(Self::Record),
+            "collection" => serde_json::from_slice(line).map(Self::Collection),
+            "token" => serde_json::from_slice(line).map(Self::Token),
+            _ => serde_json::from_slice(line),
+        }
+    }
 }
 
 /// One line of an export. The first is the header, the last the trailer; a stream without its trailer is not whole.

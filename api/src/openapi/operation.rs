@@ -209,7 +209,13 @@ fn tag(route: &Route) -> &'static str {
         Plane::Control | Plane::ControlLeader => "control",
         Plane::Tenant(..) if route.path.contains("/tokens") || route.path.ends_with("/me") => "tokens",
         Plane::Tenant(..) if route.path.contains("/collections") || route.path.contains("/operations") => "collections",
-        Plane::Tenant(..) if route.path.ends_with("/events") || route.path.ends_with("/export") => "streams",
+        Plane::Tenant(..)
+            if route.path.ends_with("/events")
+                || route.path.ends_with("/export")
+                || route.path == "/v1/tenants/{tenant}/import" =>
+        {
+            "streams"
+        }
         Plane::Tenant(..) => "records",
     }
 }

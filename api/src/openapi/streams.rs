@@ -28,6 +28,20 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 vec![],
             )
         }
+        E::TenantImport => {
+            let id = parameters::header(
+                "Import-Id",
+                "Names the import: a second one with the same id goes on after the last stored line.",
+            );
+            let description =
+                "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
+            (
+                vec![id],
+                Some(body(NDJSON, "ExportLine")),
+                vec![answer(200, description, vec![body(NDJSON, "ImportLine")])],
+                vec![],
+            )
+        }
         E::Export => {
             let description = "One object a line, from the header to the trailer; without its trailer it is not whole.";
             (

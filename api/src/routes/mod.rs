@@ -47,6 +47,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::TenantOperation => Box::pin(collections::operation(asked, ctx)).await,
         E::OperationCancel => Box::pin(collections::cancel(asked, ctx)).await,
         E::Import => Box::pin(streams::import(asked, ctx)).await,
+        E::TenantImport => Box::pin(streams::tenant_import(asked, ctx)).await,
         E::Export => Box::pin(streams::export(asked, ctx)).await,
         E::Events => Box::pin(events::answer(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),

@@ -22,14 +22,14 @@ pub(super) const LINES: usize = 64;
 const IMPORT_ID_CHARS: usize = 100;
 const IMPORT_ID: HeaderName = HeaderName::from_static("import-id");
 const CSV: &str = "text/csv";
-const IMPORT_TYPES: [&str; 6] = [
+const LINE_TYPES: [&str; 5] = [
     "application/x-ndjson",
     "application/ndjson",
     "application/jsonl",
     "application/x-jsonlines",
     "application/json-lines",
-    CSV,
 ];
+const IMPORT_TYPES: [&str; 6] = [LINE_TYPES[0], LINE_TYPES[1], LINE_TYPES[2], LINE_TYPES[3], LINE_TYPES[4], CSV];
 
 pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let collection = gate::collection(asked, ctx)?;
@@ -54,6 +54,25 @@ pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let (service, ctx) = (asked.front.service.clone(), ctx.clone());
     let work = async move {
         if let Err(error) = service.import(&ctx, &collection, import, lines, sender.clone()).await {
+            // A closed channel: the client has gone, and nobody is left to tell.
+            let _ = sender.send(Err(error)).await;
+        }
+    };
+    tokio::spawn(work.in_current_span());
+    answer(receiver, "import").await.map(|(reply, _)| reply)
+}
+
+pub(super) async fn tenant_import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    gate::unscoped(ctx)?;
+    asked.query.finish()?;
+    check_media_type(&asked.head.headers, &LINE_TYPES)?;
+    let import = import_id(asked)?;
+    let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
+    let lines = Box::new(BodyLines::new(body, idle));
+    let (sender, receiver) = mpsc::channel(LINES);
+    let (service, ctx) = (asked.front.service.clone(), ctx.clone());
+    let work = async move {
+        if let Err(error) = service.tenant_import(&ctx, import, lines, sender.clone()).await {
             // A closed channel: the client has gone, and nobody is left to tell.
             let _ = sender.send(Err(error)).await;
         }

@@ -48,6 +48,7 @@ pub(crate) enum Endpoint {
     Restore,
     Batch,
     Import,
+    TenantImport,
     Export,
     Events,
 }
@@ -108,7 +109,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 41] = {
+pub(crate) static TABLE: [Route; 42] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -156,6 +157,7 @@ pub(crate) static TABLE: [Route; 41] = {
         keyed(route(E::Restore, POST, "/v1/tenants/{tenant}/records/{collection}/{id}/restore", WRITE, "Give a record the fields of an older version again")),
         keyed(route(E::Batch, POST, "/v1/tenants/{tenant}/batch", WRITE, "Several operations, all or none")),
         streams(route(E::Import, POST, "/v1/tenants/{tenant}/records/{collection}/import", WRITE, "Import records from a stream of lines")),
+        streams(route(E::TenantImport, POST, "/v1/tenants/{tenant}/import", WRITE_ADMIN, "Read an export back, with ids, versions and times")),
         streams(route(E::Export, GET, "/v1/tenants/{tenant}/export", READ_ADMIN, "Everything that the tenant owns, at one position")),
         streams(route(E::Events, GET, "/v1/tenants/{tenant}/events", READ, "Events after a position")),
     ]
@@ -258,6 +260,7 @@ fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["batch"] => (&[E::Batch], t, "", ""),
         ["me"] => (&[E::Me], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
+        ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),
         ["collections"] => (&[E::Collections], t, "", ""),
         ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),

@@ -20,6 +20,7 @@ use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, ten
 use crate::mutant::Mutant;
 use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
+use crate::records::restore_lines::RecordsRestore;
 use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, import_lines::ImportLines, trim::SpaceTrim, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
@@ -107,6 +108,7 @@ payloads!(
     CollectionDrop,
     OperationStep,
     OperationCancel,
+    RecordsRestore,
 );
 
 /// What applying an entry leaves to do.

@@ -67,6 +67,20 @@ impl std::fmt::Display for Actor {
     }
 }
 
+impl std::str::FromStr for Actor {
+    type Err = ();
+
+    /// Reads what [`Display`](std::fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_once(':') {
+            None if text == "system" => Ok(Actor::System),
+            Some(("token", id)) => Uuid::parse_str(id).map(Actor::Token).map_err(|_| ()),
+            Some(("operator", name)) if !name.is_empty() && name.len() <= 200 => Ok(Actor::Operator(name.to_owned())),
+            _ => Err(()),
+        }
+    }
+}
+
 /// What happened. Append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EventKind {

@@ -126,6 +126,12 @@ pub(crate) fn check(
     old: Option<&Record>,
     new: &Record,
 ) -> Result<(), Stop> {
+    check_values(world, collection, place, new)?;
+    check_references(world, collection, place, old, new)
+}
+
+/// Refuses a record whose unique values are taken. Writes nothing.
+pub(super) fn check_values(world: &World<'_>, collection: &Collection, place: Place, new: &Record) -> Result<(), Stop> {
     for key in index_entries(collection, place, new)
         .iter()
         .map(Table::key)
@@ -146,7 +152,7 @@ pub(crate) fn check(
             }
         }
     }
-    check_references(world, collection, place, old, new)
+    Ok(())
 }
 
 /// Refuses new references that point nowhere.

@@ -15,7 +15,7 @@ use crate::mutant;
 use crate::service::error::internal;
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// About how many bytes go out at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 

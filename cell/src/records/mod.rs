@@ -34,6 +34,7 @@ pub(crate) mod policy;
 pub(crate) mod query;
 pub(crate) mod render;
 pub(crate) mod restore;
+pub(crate) mod restore_lines;
 pub(crate) mod schema;
 pub(crate) mod schema_change;
 pub(crate) mod schema_check;

@@ -8,7 +8,9 @@ pub(crate) mod error;
 pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;
+mod pipeline;
 mod records;
+mod restoring;
 pub(crate) mod schema;
 pub(crate) mod streams;
 pub(crate) mod tenant_life;
@@ -123,6 +125,16 @@ impl Service for Front {
         out: LineSender,
     ) -> Result<()> {
         self.import_lines(ctx, collection, import, lines, out).await
+    }
+
+    async fn tenant_import(
+        &self,
+        ctx: &RequestContext,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        self.restore_archive(ctx, import, lines, out).await
     }
 
     async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {

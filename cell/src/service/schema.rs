@@ -135,7 +135,7 @@ impl Front {
     }
 }
 
-fn decide_change(
+pub(super) fn decide_change(
     view: &View<'_>,
     header: &Header,
     name: &Name,

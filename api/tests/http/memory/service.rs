@@ -244,6 +244,21 @@ impl Service for Memory {
         Ok(())
     }
 
+    async fn tenant_import(
+        &self,
+        ctx: &RequestContext,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        let collection = "tasks".parse().expect("a name");
+        let import = Import {
+            id: import,
+            upsert: None,
+        };
+        self.import(ctx, &collection, import, lines, out).await
+    }
+
     async fn export(&self, _ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {
         self.begin("export").await?;
         let records: Vec<Record> = self.state().records.values().cloned().collect();

@@ -73,6 +73,15 @@ impl Shape {
         }
     }
 
+    /// Refuses a record whose unique values are taken, wherever its references point. Writes nothing.
+    pub(crate) fn check_values(&self, world: &World<'_>, place: Place, new: &Record) -> Result<(), Stop> {
+        entries::check_values(world, &self.collection, place, new)?;
+        match &self.pending {
+            Some(pending) => entries::check_values(world, &pending.extra, place, new),
+            None => Ok(()),
+        }
+    }
+
     /// Replaces the entries of the old record by those of the new one.
     pub(crate) fn replace(
         &self,

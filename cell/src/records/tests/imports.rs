@@ -70,7 +70,10 @@ fn import(stage: &mut Stage, after: u64, upsert: Option<&str>, who: Option<&str>
 #[test]
 fn a_line_changes_the_record_that_has_its_value_and_makes_one_where_there_is_none() {
     let mut stage = people();
-    let first = [json!({"mail": "a", "name": "Ann", "note": "x"}), json!({"mail": "b", "name": "Bob"})];
+    let first = [
+        json!({"mail": "a", "name": "Ann", "note": "x"}),
+        json!({"mail": "b", "name": "Bob"}),
+    ];
     assert_eq!(import(&mut stage, 0, Some("mail"), None, &first).checkpoint.imported, 2);
     // The third has what the second makes; the fourth lacks a name, but changes one that has it; the fifth lacks it in vain.
     let lines = [
@@ -82,11 +85,25 @@ fn a_line_changes_the_record_that_has_its_value_and_makes_one_where_there_is_non
     ];
     let done = import(&mut stage, 2, Some("mail"), None, &lines);
     assert_eq!((done.checkpoint.imported, done.checkpoint.failed), (6, 1));
-    assert!(matches!(&done.refused[..], [(6, Refusal::Invalid { errors })] if errors[0].0 == "/name"), "{:?}", done.refused);
-    assert_eq!(shown(&stage, "people", 1_001), json!({"mail": "a", "name": "Ann", "level": 7}));
+    assert!(
+        matches!(&done.refused[..], [(6, Refusal::Invalid { errors })] if errors[0].0 == "/name"),
+        "{:?}",
+        done.refused
+    );
+    assert_eq!(
+        shown(&stage, "people", 1_001),
+        json!({"mail": "a", "name": "Ann", "level": 7})
+    );
     assert_eq!(read(&stage, "people", 1_001).expect("a record").version, 2);
-    assert_eq!(shown(&stage, "people", 1_004), json!({"mail": "c", "name": "Cid", "level": 1, "note": "seen"}));
-    assert_eq!(read(&stage, "people", 1_007).expect("a record").version, 1, "a line without a value makes a record");
+    assert_eq!(
+        shown(&stage, "people", 1_004),
+        json!({"mail": "c", "name": "Cid", "level": 1, "note": "seen"})
+    );
+    assert_eq!(
+        read(&stage, "people", 1_007).expect("a record").version,
+        1,
+        "a line without a value makes a record"
+    );
     let again = import(&mut stage, 2, Some("mail"), None, &lines);
     assert_eq!(again.checkpoint, done.checkpoint, "what is settled stays");
 }
@@ -100,7 +117,11 @@ fn a_line_with_an_id_changes_no_other_record() {
         json!({"id": id(1_001).to_string(), "mail": "a", "name": "Anna"}),
     ];
     let done = import(&mut stage, 1, Some("mail"), None, &lines);
-    assert!(matches!(&done.refused[..], [(2, Refusal::Unique { holder, .. })] if *holder == id(1_001)), "{:?}", done.refused);
+    assert!(
+        matches!(&done.refused[..], [(2, Refusal::Unique { holder, .. })] if *holder == id(1_001)),
+        "{:?}",
+        done.refused
+    );
     assert_eq!(shown(&stage, "people", 1_001)["name"], json!("Anna"));
 }
 
@@ -118,7 +139,13 @@ fn without_upsert_a_taken_value_is_refused() {
 fn rules_hold_for_every_line() {
     let mut stage = people();
     let owned = |mail: &str, owner: &str, level: u64| json!({"mail": mail, "name": mail, "owner": owner, "level": level});
-    import(&mut stage, 0, None, None, &[owned("a", "ann", 1), owned("b", "ann", 9), owned("c", "bob", 1)]);
+    import(
+        &mut stage,
+        0,
+        None,
+        None,
+        &[owned("a", "ann", 1), owned("b", "ann", 9), owned("c", "bob", 1)],
+    );
     let lines = [
         owned("a", "ann", 2),
         // The rule for updates does not allow it.
@@ -131,7 +158,14 @@ fn rules_hold_for_every_line() {
     ];
     let done = import(&mut stage, 3, Some("mail"), Some("ann"), &lines);
     assert_eq!((done.checkpoint.imported, done.checkpoint.failed), (3 + 2, 3));
-    assert!(matches!(&done.refused[..], [(6, Refusal::Unique { .. })]), "{:?}", done.refused);
+    assert!(
+        matches!(&done.refused[..], [(6, Refusal::Unique { .. })]),
+        "{:?}",
+        done.refused
+    );
     let level = |stage: &Stage, number| shown(stage, "people", number)["level"].clone();
-    assert_eq!([level(&stage, 1_001), level(&stage, 1_002), level(&stage, 1_003)], [json!(2), json!(9), json!(1)]);
+    assert_eq!(
+        [level(&stage, 1_001), level(&stage, 1_002), level(&stage, 1_003)],
+        [json!(2), json!(9), json!(1)]
+    );
 }

@@ -1,0 +1,162 @@
+//! Records of an archive, as they were: with their versions, times and creators. The way back from an export.
+//!
+//! References are not asked about, because a record may come before the one that it refers to; an archive is whole, and whoever reads it
+//! looks at the references in the end ([`dangling`]).
+
+use std::collections::BTreeSet;
+
+use api::body::record::{Fields, Record as Body};
+use api::error::{Code, Error};
+use serde::{Deserialize, Serialize};
+use storage::table::ReferenceEntry;
+use storage::{Direction, KeyRange, Snapshot, Space, Table};
+use uuid::Uuid;
+
+use super::convert::{Mode, document, timestamp};
+use super::entries::Place;
+use super::evolve::shape::Shape;
+use super::history;
+use super::import::{Imported, Span, advance};
+use super::schema::Collection;
+use super::value::{Doc, Record};
+use super::write::put;
+use crate::machine::catalog::{Catalog, Catalogs};
+use crate::machine::dispatch::Command;
+use crate::machine::idempotency::bad_key;
+use crate::machine::reader::Reader;
+use crate::machine::refusal::{Fault, Refusal, Stop};
+use crate::machine::rows::Actor;
+use crate::machine::world::World;
+
+/// A record of an archive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArchivedRecord {
+    /// The number of its line, from 1.
+    pub(crate) line: u64,
+    /// The number of its collection.
+    pub(crate) collection: u32,
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// The record.
+    pub(crate) record: Record,
+}
+
+/// Stores some records of an archive.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RecordsRestore {
+    /// The digest of the import's name.
+    pub(crate) import: [u8; 32],
+    /// The checkpoint that they follow.
+    pub(crate) after: u64,
+    /// The checkpoint after them.
+    pub(crate) last: u64,
+    /// The records, in the order of their lines.
+    pub(crate) records: Vec<ArchivedRecord>,
+    /// Lines between `after` and `last` that were refused before the log.
+    pub(crate) refused: u64,
+}
+
+impl Command for RecordsRestore {
+    type Reply = Imported;
+
+    fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<Imported, Stop> {
+        let version = world.live()?.schema;
+        world.keep_history();
+        let catalog = catalogs.get(world, world.space, version)?;
+        let span = Span {
+            import: self.import,
+            after: self.after,
+            last: self.last,
+            refused: self.refused,
+        };
+        let records = self.records.into_iter().map(|record| (record.line, record));
+        advance(world, span, records, |world, record| restore(world, &catalog, record))
+    }
+}
+
+fn restore(world: &mut World<'_>, catalog: &Catalog, archived: ArchivedRecord) -> Result<(), Stop> {
+    let shape = Shape::find(catalog, archived.collection)?;
+    let place = Place {
+        space: world.space,
+        collection: archived.collection,
+        id: archived.id,
+    };
+    let what = || format!("{}/{}", shape.collection.name, place.id);
+    if place.read(world)?.is_some() {
+        return Err(Refusal::AlreadyExists { what: what() }.into());
+    }
+    let mut record = archived.record;
+    if history::last(world, place)?.is_some_and(|gone| gone.record.version.saturating_add(1) >= record.version) {
+        let what = format!("a history of {}, which was deleted here: restore it from that", what());
+        return Err(Refusal::AlreadyExists { what }.into());
+    }
+    let counters = shape.complete(world, place, None, &mut record.doc)?;
+    shape.check_values(world, place, &record)?;
+    for (key, last) in counters {
+        world.put(&key, &last);
+    }
+    put(world, &shape, place, None, record).map(|_| ())
+}
+
+/// A record of an export as it is stored.
+pub(crate) fn read(collection: &Collection, line: u64, body: &Body) -> Result<ArchivedRecord, Error> {
+    let fields: Fields =
+        serde_json::from_str(body.fields.get()).map_err(|error| Error::new(Code::MalformedBody, format!("/fields: {error}")))?;
+    let doc = document(collection, &fields, Doc::default(), Mode::Part, "/fields").map_err(Error::fields)?;
+    let invalid = |what: &str, message: &str| Error::new(Code::InvalidFields, format!("/{what}: {message}"));
+    let time = |what: &str, text: &str| {
+        let micros = timestamp(&serde_json::Value::String(text.to_owned())).map_err(|message| invalid(what, &message))?;
+        u64::try_from(micros).map_err(|_| invalid(what, "must not be before 1970"))
+    };
+    if body.version == 0 {
+        return Err(invalid("version", "must be at least 1"));
+    }
+    let by: Actor = body
+        .created_by
+        .parse()
+        .map_err(|()| invalid("created_by", "is nobody's name"))?;
+    Ok(ArchivedRecord {
+        line,
+        collection: collection.number,
+        id: body.id.0,
+        record: Record {
+            version: body.version,
+            created: time("created_at", &body.created_at)?,
+            updated: time("updated_at", &body.updated_at)?,
+            by,
+            doc,
+        },
+    })
+}
+
+/// References to records that are not there: how many, and one of them as text.
+pub(crate) fn dangling(snapshot: &Snapshot, space: Space, catalog: &Catalog) -> Result<Option<(u64, String)>, Fault> {
+    let (mut count, mut example, mut known) = (0, None, BTreeSet::new());
+    for row in Reader::scan(snapshot, KeyRange::table(space, ReferenceEntry::TAG), Direction::Forward) {
+        let (raw, _) = row?;
+        let entry = ReferenceEntry::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
+        let target = Place {
+            space,
+            collection: entry.target_collection,
+            id: Uuid::from_bytes(entry.target),
+        };
+        // Entries come in the order of their targets: one is enough to remember.
+        if known.contains(&target) || Reader::get(snapshot, &target.key())?.is_some() {
+            known = BTreeSet::from([target]);
+            continue;
+        }
+        count += 1;
+        example.get_or_insert_with(|| {
+            let name = |number| catalog.numbered(number).map_or("", |collection| &collection.name);
+            let source = (name(entry.source_collection), Uuid::from_bytes(entry.source));
+            format!(
+                "{}/{} refers to {}/{}",
+                source.0,
+                source.1,
+                name(target.collection),
+                target.id
+            )
+        });
+    }
+    Ok(example.map(|example| (count, example)))
+}

@@ -1,0 +1,198 @@
+//! The commands of an import on their way: a few at a time, in their order, and what they did told as they are applied.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use api::body::import::{ImportFailure, ImportLine, ImportProgress, ImportSummary};
+use api::error::{Code, Error, Result};
+use api::service::{LineSender, RequestContext};
+use bytes::Bytes;
+use raft::{ProposeError, Submitted};
+use storage::{Space, table};
+
+use super::error::{internal, refused};
+use super::writing::{asker, current_access, heard, principal};
+use crate::machine::dispatch::{Answer, Command, answer};
+use crate::machine::refusal::Refusal;
+use crate::machine::rows::Actor;
+use crate::node::moment::Moment;
+use crate::node::replica::{Proposal, Replica, stamped};
+use crate::records::import::{Checkpoint, Imported, checkpoint};
+
+/// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
+const UNDER_WAY: usize = 4;
+/// How long an import waits for a cell that is busy.
+const BUSY: Duration = Duration::from_secs(60);
+/// Longest message of a failure, in characters.
+const MESSAGE_CHARS: usize = 300;
+
+/// See the module.
+pub(super) struct Pipeline<'a> {
+    pub(super) replica: &'a Replica,
+    pub(super) ctx: &'a RequestContext,
+    pub(super) principal: String,
+    /// The digest of the import's name.
+    pub(super) key: [u8; 32],
+    schema: u64,
+    access: u64,
+    /// Where the last command that is under way will leave the checkpoint.
+    pub(super) sent: u64,
+    under_way: VecDeque<(Vec<ImportFailure>, Submitted)>,
+    out: LineSender,
+    /// Where the checkpoint is.
+    pub(super) done: Checkpoint,
+    position: u64,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Goes on after the checkpoint. The moment is behind a read barrier: the checkpoint must be the last one that was answered.
+    pub(super) fn resume(
+        replica: &'a Replica,
+        ctx: &'a RequestContext,
+        key: [u8; 32],
+        moment: &Moment,
+        out: LineSender,
+    ) -> Result<Self> {
+        let space = Space(ctx.placement.uid);
+        let done = checkpoint(&moment.snapshot, &table::Import { space, import: key }).map_err(|stop| internal(&stop))?;
+        Ok(Self {
+            replica,
+            ctx,
+            principal: principal(ctx),
+            key,
+            schema: moment.header.schema,
+            access: current_access(ctx, &moment.snapshot, &moment.header)?,
+            sent: done.last,
+            under_way: VecDeque::new(),
+            out,
+            done,
+            position: moment.header.position,
+        })
+    }
+
+    /// Puts a command under way that settles the lines up to `last`; waits where there are enough of them.
+    pub(super) async fn send<C: Command<Reply = Imported>>(
+        &mut self,
+        command: C,
+        last: u64,
+        failures: Vec<ImportFailure>,
+    ) -> Result<()> {
+        while self.under_way.len() >= UNDER_WAY {
+            self.settle().await?;
+        }
+        self.sent = last;
+        let proposal = Proposal {
+            command,
+            schema: Some(self.schema),
+            access: Some(self.access),
+        };
+        let (space, actor) = (Space(self.ctx.placement.uid), Actor::Token(self.ctx.principal.token.0));
+        let bytes = stamped(space, actor, None, proposal);
+        let submitted = self.submit(bytes).await?;
+        self.under_way.push_back((failures, submitted));
+        Ok(())
+    }
+
+    /// Hands a command to the log, in its turn. A cell that is busy holds the stream back.
+    async fn submit(&self, bytes: Bytes) -> Result<Submitted> {
+        let deadline = Instant::now() + BUSY;
+        loop {
+            match self.replica.group.submit(bytes.clone()).await {
+                Err(ProposeError::Overloaded) if Instant::now() < deadline => {}
+                other => return other.map_err(super::error::proposal),
+            }
+        }
+    }
+
+    /// Waits for the oldest command and tells what it did.
+    async fn settle(&mut self) -> Result<()> {
+        let Some(oldest) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        let (mut failures, submitted) = oldest;
+        let applied = submitted.outcome().await.map_err(super::error::proposal)?;
+        let answer: Answer<Imported> = answer(&applied.reply).map_err(|fault| internal(&fault))?;
+        let imported = answer.result.map_err(|refusal| match refusal {
+            Refusal::Stale => Error::new(
+                Code::Unavailable,
+                "the schema or the tokens changed during the import: send it again with the same Import-Id",
+            ),
+            other => refused(&other),
+        })?;
+        failures.extend(
+            imported
+                .refused
+                .iter()
+                .map(|(number, refusal)| failure(*number, &self.heard(refusal))),
+        );
+        failures.sort_unstable_by_key(|failure| failure.line);
+        self.done = imported.checkpoint;
+        self.position = answer.position;
+        let mut text = Vec::with_capacity(64);
+        for failure in failures {
+            append(&mut text, &ImportLine::Failure(failure))?;
+        }
+        append(&mut text, &ImportLine::Progress(ImportProgress { stored: self.done.last }))?;
+        tell(&self.out, text).await
+    }
+
+    /// A refusal as who imports may hear it.
+    fn heard(&self, refusal: &Refusal) -> Error {
+        let moment = self.replica.moment(Space(self.ctx.placement.uid));
+        heard(moment.ok().as_ref(), &asker(self.ctx, &self.principal), refusal.clone())
+    }
+
+    /// Waits for all commands.
+    pub(super) async fn drain(&mut self) -> Result<()> {
+        while !self.under_way.is_empty() {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all commands, and tells the summary.
+    pub(super) async fn finish(mut self) -> Result<()> {
+        self.drain().await?;
+        let Checkpoint { imported, failed, .. } = self.done;
+        let mut text = Vec::with_capacity(64);
+        append(
+            &mut text,
+            &ImportLine::Summary(ImportSummary {
+                imported,
+                failed,
+                position: self.position,
+            }),
+        )?;
+        tell(&self.out, text).await
+    }
+}
+
+async fn tell(out: &LineSender, text: Vec<u8>) -> Result<()> {
+    let gone = |_| Error::new(Code::RequestTimeout, "the client has gone");
+    out.send(Ok(text.into())).await.map_err(gone)
+}
+
+fn append(text: &mut Vec<u8>, line: &ImportLine) -> Result<()> {
+    serde_json::to_writer(&mut *text, line).map_err(|error| internal(&error))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+/// What is told of a line that was refused.
+pub(super) fn failure(line: u64, error: &Error) -> ImportFailure {
+    let message = if error.errors.is_empty() {
+        error.detail.clone()
+    } else {
+        error
+            .errors
+            .iter()
+            .map(|wrong| format!("{}: {}", wrong.pointer, wrong.message))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    ImportFailure {
+        line,
+        code: error.code.name().to_owned(),
+        message: message.chars().take(MESSAGE_CHARS).collect(),
+    }
+}

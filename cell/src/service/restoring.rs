@@ -1,0 +1,255 @@
+//! An archive read back: what `GET …/export` wrote becomes a tenant's again, with ids, versions and times.
+//!
+//! Its collections come first. They must not be there, or have no records; all names are made before what they refer to, because two
+//! collections may refer to each other. Then come the records, as an import with its checkpoint. Secrets of tokens are in no archive:
+//! their lines are passed over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::body::collection::{Collection as Body, CollectionSchema};
+use api::body::import::{ExportLine, ImportFailure};
+use api::error::{Code, Error, Result};
+use api::ids::Name;
+use api::service::{LineSender, LineSource, RequestContext};
+use bytes::Bytes;
+use storage::{Direction, Space, table};
+use uuid::Uuid;
+
+use super::Front;
+use super::error::{barrier, internal, refused};
+use super::pipeline::{Pipeline, failure};
+use super::schema::decide_change;
+use crate::machine::catalog::Catalog;
+use crate::machine::rows::Header;
+use crate::records::decide::View;
+use crate::records::evolve::change::Changed;
+use crate::records::export::FORMAT;
+use crate::records::import::digest;
+use crate::records::import_lines::{CHUNK_BYTES, CHUNK_LINES};
+use crate::records::restore_lines::{ArchivedRecord, RecordsRestore, dangling, read};
+
+/// What is read so far of the records.
+#[derive(Default)]
+struct Chunk {
+    records: Vec<ArchivedRecord>,
+    failures: Vec<ImportFailure>,
+    bytes: usize,
+    lines: usize,
+    last: u64,
+}
+
+/// What stands before the records.
+struct Prologue {
+    collections: Vec<Body>,
+    /// The first line after it, with its number.
+    next: Option<(u64, Bytes)>,
+}
+
+impl Front {
+    pub(super) async fn restore_archive(
+        &self,
+        ctx: &RequestContext,
+        import: Option<String>,
+        mut lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let space = Space(ctx.placement.uid);
+        replica.group.read_barrier().await.map_err(barrier)?;
+        // No collection has this name.
+        let key = digest("", &import.unwrap_or_else(|| Uuid::now_v7().to_string()));
+        let before = Pipeline::resume(&replica, ctx, key, &replica.moment(space)?, out.clone())?.done;
+        let prologue = prologue(&mut lines).await?;
+        if before.last == 0 {
+            self.define(ctx, &prologue.collections).await?;
+        }
+        let moment = replica.moment(space)?;
+        let catalog = Arc::clone(&moment.catalog);
+        let mut pipeline = Pipeline::resume(&replica, ctx, key, &moment, out)?;
+        drop(moment);
+        let settled = pipeline.done.last;
+        let mut chunk = Chunk {
+            last: settled,
+            ..Chunk::default()
+        };
+        let (mut seen, mut whole) = (0, false);
+        let mut next = prologue.next.map(|(number, line)| (number, Ok(line)));
+        loop {
+            let line = match next.take() {
+                Some(line) => Some(line),
+                None => lines.next().await?,
+            };
+            let Some((number, text)) = line else { break };
+            let parsed = text.and_then(|text| parse(&text).map(|line| (text.len(), line)));
+            match parsed {
+                Ok((_, ExportLine::Trailer { records })) => {
+                    whole = records == seen;
+                    break;
+                }
+                Ok((_, ExportLine::Record(_))) => seen += 1,
+                _ => {}
+            }
+            if number > settled {
+                chunk.take(&catalog, number, parsed);
+            }
+            if chunk.lines >= CHUNK_LINES || chunk.bytes >= CHUNK_BYTES {
+                send(&mut pipeline, std::mem::take(&mut chunk)).await?;
+            }
+        }
+        send(&mut pipeline, chunk).await?;
+        pipeline.drain().await?;
+        if !whole {
+            let detail =
+                "the archive is not whole: its last line is missing, or does not count the records; what there was is stored";
+            return Err(Error::new(Code::MalformedBody, detail).unknown());
+        }
+        self.check_references(ctx).await?;
+        pipeline.finish().await
+    }
+
+    /// Makes the collections of an archive.
+    async fn define(&self, ctx: &RequestContext, collections: &[Body]) -> Result<()> {
+        let bare: CollectionSchema = CollectionSchema {
+            fields: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            search: Vec::new(),
+            rules: api::body::policy::Rules::default(),
+            workflow: None,
+        };
+        let known = self.moment(ctx)?.catalog;
+        for collection in collections {
+            if known.named(&collection.name).is_none() {
+                self.define_one(ctx, &collection.name, &bare, None).await?;
+            }
+        }
+        for collection in collections {
+            self.define_one(ctx, &collection.name, &collection.schema, Some(collection.version))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn define_one(&self, ctx: &RequestContext, name: &str, schema: &CollectionSchema, version: Option<u64>) -> Result<()> {
+        let invalid = |_| Error::new(Code::InvalidFields, format!("/name: {name:?} is no name of a collection"));
+        let name: Name = name.parse().map_err(invalid)?;
+        let operation = Uuid::now_v7();
+        let decide = |view: &View<'_>, header: &Header| {
+            let mut change = decide_change(view, header, &name, schema, None, operation).map_err(|error| Error {
+                detail: format!("the collection {}: {}", name.as_str(), error.detail),
+                ..error
+            })?;
+            let number = change.define.put.collection.number;
+            let mut records = view
+                .snapshot
+                .scan(table::Record::range(view.space, number), Direction::Forward);
+            if records.next().transpose().map_err(|error| internal(&error))?.is_some() {
+                return Err(not_empty(&name));
+            }
+            if let Some(version) = version {
+                change.define.put.collection.version = version;
+            }
+            Ok(change)
+        };
+        let answer = self.write_as(ctx, None, decide).await?;
+        match answer.result.map_err(|refusal| refused(&refusal))? {
+            Changed::Stored(_) => Ok(()),
+            // Somebody stored a record just then.
+            Changed::Begun(_) => Err(not_empty(&name)),
+        }
+    }
+
+    /// Says so where records refer to others that are not there.
+    async fn check_references(&self, ctx: &RequestContext) -> Result<()> {
+        let moment = self.moment(ctx)?;
+        let space = Space(ctx.placement.uid);
+        let look = move || dangling(&moment.snapshot, space, &moment.catalog);
+        let found = tokio::task::spawn_blocking(look).await.map_err(|error| internal(&error))?;
+        match found.map_err(|fault| internal(&fault))? {
+            None => Ok(()),
+            Some((count, example)) => {
+                let detail = format!("the archive is stored, but {count} references lead nowhere, such as: {example}");
+                Err(Error::new(Code::ReferenceViolation, detail).unknown())
+            }
+        }
+    }
+}
+
+fn not_empty(name: &Name) -> Error {
+    let detail = format!(
+        "{} has records already: an archive is read into collections that are not there, or empty",
+        name.as_str()
+    );
+    Error::new(Code::AlreadyExists, detail)
+}
+
+fn parse(text: &[u8]) -> Result<ExportLine> {
+    ExportLine::parse(text).map_err(|error| Error::new(Code::MalformedBody, format!("not a line of an export: {error}")))
+}
+
+/// Reads up to the first line that is neither the header nor a collection.
+async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
+    let mut collections = Vec::new();
+    let mut first = true;
+    while let Some((number, text)) = lines.next().await? {
+        let text = text?;
+        match parse(&text)? {
+            ExportLine::Header { format, .. } if first && format == FORMAT => {}
+            ExportLine::Header { format, .. } if first => {
+                let detail = format!("the archive has format {format}; this version reads {FORMAT}");
+                return Err(Error::new(Code::InvalidFields, detail));
+            }
+            _ if first => {
+                return Err(Error::new(
+                    Code::MalformedBody,
+                    "the first line is not the header of an export",
+                ));
+            }
+            ExportLine::Collection(collection) => collections.push(collection),
+            _ => {
+                let next = Some((number, text));
+                return Ok(Prologue { collections, next });
+            }
+        }
+        first = false;
+    }
+    Ok(Prologue { collections, next: None })
+}
+
+impl Chunk {
+    fn take(&mut self, catalog: &Catalog, number: u64, parsed: Result<(usize, ExportLine)>) {
+        self.lines += 1;
+        self.last = number;
+        let archived = match parsed {
+            Ok((bytes, ExportLine::Record(body))) => {
+                self.bytes += bytes;
+                let missing = || Error::new(Code::NotFound, format!("there is no collection {:?}", body.collection));
+                let collection = catalog.named(&body.collection).ok_or_else(missing);
+                collection.and_then(|collection| read(collection, number, &body))
+            }
+            // Its secret is not here, and nobody could use it.
+            Ok((_, ExportLine::Token(_))) => return,
+            Ok(_) => Err(Error::new(Code::MalformedBody, "is out of its place")),
+            Err(error) => Err(error),
+        };
+        match archived {
+            Ok(record) => self.records.push(record),
+            Err(error) => self.failures.push(failure(number, &error)),
+        }
+    }
+}
+
+/// Puts a command under way.
+async fn send(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
+    if chunk.lines == 0 {
+        return Ok(());
+    }
+    let command = RecordsRestore {
+        import: pipeline.key,
+        after: pipeline.sent,
+        last: chunk.last,
+        records: chunk.records,
+        refused: chunk.failures.len() as u64,
+    };
+    pipeline.send(command, chunk.last, chunk.failures).await
+}
