@@ -21,6 +21,8 @@ use crate::service::error::{internal, refused};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Between two looks while leaders change.
+const REST: Duration = Duration::from_secs(1);
 /// Tenants that are read at a time.
 const PAGE: usize = 1_000;
 /// Steps for one tenant in one look: other tenants wait no longer than that.
@@ -29,13 +31,14 @@ const STEPS: usize = 100;
 const SLACK: u64 = 50;
 const DAY_MICROS: u64 = 24 * 3_600 * 1_000_000;
 
-/// Looks every minute, for as long as the platform is there.
+/// Looks every minute, and when somebody begins to lead, for as long as the platform is there.
 pub(crate) async fn run(platform: Arc<Platform>) {
     loop {
         if let Err(error) = look(&platform).await {
             tracing::debug!(%error, "a look for what is no longer kept ended early; the next one goes on");
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(REST).await;
+        let _ = tokio::time::timeout(PAUSE, platform.leader_change()).await;
     }
 }
 
