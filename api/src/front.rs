@@ -3,14 +3,14 @@
 //! One future does all of it. It borrows what the request brought; nothing is spawned except for streams, whose producers
 //! live beside their reply.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
@@ -24,10 +24,10 @@ use crate::read::{RequestBody, Room};
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, probes};
-use crate::server::{Phase, Phases, ServerConfig};
+use crate::server::{Certificates, Phase, Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
 use crate::trace::Trace;
-use crate::{gate, headers, ingress};
+use crate::{gate, headers, ingress, limits};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) phases: Phases,
     pub(crate) pool: Arc<Pool>,
+    /// What it proves itself with to clients, where it speaks TLS.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Connections that were cut at work.
     pub(crate) cut: AtomicUsize,
     pub(crate) waiters: Semaphore,
@@ -78,8 +80,9 @@ impl Front {
             metrics: Metrics::new(),
             phases: Phases::new(),
             pool: Arc::default(),
+            certificates: OnceLock::new(),
             cut: AtomicUsize::new(0),
-            waiters: Semaphore::new(crate::limits::LEADER_WAITERS),
+            waiters: Semaphore::new(limits::LEADER_WAITERS),
         }
     }
 
@@ -91,6 +94,8 @@ impl Front {
         let trace = Trace::of(&head.headers);
         let timing = Arc::new(Timing::default());
         let found = table::find(&head.method, head.uri.path());
+        // Over HTTP/1 the connection sees to it.
+        let crowded = head.version == Version::HTTP_2 && head.headers.len() > limits::HEADERS;
         let endpoint = found.as_ref().ok().map(|found| found.route.endpoint);
         let span = tracing::debug_span!(
             "request",
@@ -100,6 +105,10 @@ impl Front {
             path = head.uri.path()
         );
         let result = match found {
+            _ if crowded => Err(Error::new(
+                Code::HeadersTooLarge,
+                format!("more than {} headers", limits::HEADERS),
+            )),
             Ok(found) => {
                 let deadline = started + self.config.request;
                 let (body, query) = (RequestBody::new(incoming), Query::default());

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, ETAG, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue};
 
 use crate::reply::Reply;
@@ -40,6 +42,16 @@ fn secure(headers: &mut HeaderMap) {
         "no-store"
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(keeping));
+}
+
+/// Takes out what HTTP/2 does not have: a connection is not a matter of one reply there.
+pub(crate) fn fit_http2(headers: &mut HeaderMap) {
+    headers.remove(CONNECTION);
+}
+
+/// Tells browsers to come over TLS from now on.
+pub(crate) fn secure_transport(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
 }
 
 /// Adds `name;dur=MILLISECONDS`, with three decimals.
