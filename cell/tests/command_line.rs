@@ -12,5 +12,7 @@ mod dev;
 mod import;
 #[path = "command_line/process.rs"]
 mod process;
+#[path = "command_line/secure.rs"]
+mod secure;
 #[path = "command_line/usage.rs"]
 mod usage;
