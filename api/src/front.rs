@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
@@ -27,7 +27,7 @@ use crate::routes::{control, probes};
 use crate::server::{Certificates, Phase, Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
 use crate::trace::Trace;
-use crate::{gate, headers, ingress, limits};
+use crate::{compress, cors, gate, headers, inflate, ingress, limits};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: RequestBody,
     /// The room that the body takes, if it was read before the gate.
     room: Option<SemaphorePermit<'a>>,
+    /// The body came compressed, and is not any more.
+    pub(crate) inflated: bool,
     pub(crate) started: Instant,
     /// When it has taken too long; the time that its body took is added.
     deadline: Instant,
@@ -123,12 +125,13 @@ impl Front {
                     query,
                     body,
                     room: None,
+                    inflated: false,
                     started,
                     deadline,
                 };
                 self.route(asked).instrument(span).await
             }
-            Err(missing) => Err(self.missing(&head, missing)),
+            Err(missing) => cors::preflight(self, &head).unwrap_or_else(|| Err(self.missing(&head, missing))),
         };
         let mut reply = match result {
             Ok(reply) => reply,
@@ -137,8 +140,9 @@ impl Front {
         let took = started.elapsed();
         self.metrics.finish(endpoint, reply.status().as_u16(), took, &timing);
         headers::mark(reply.headers_mut(), trace, &timing, took);
-        if self.config.open_cors {
-            headers::open_cors(&mut reply);
+        if origin == Origin::Client {
+            cors::mark(self, &head, reply.headers_mut());
+            reply = compress::fit(&head.method, &head.headers, endpoint, reply);
         }
         if origin == Origin::Client && self.phases.now() >= Phase::Notice {
             // The next request would find the connection closed while it is on its way: let the client go while all is well.
@@ -173,10 +177,6 @@ impl Front {
         if error.code == Code::Internal {
             tracing::error!(request = trace.request_id(), detail = error.detail, "a request met a defect");
         }
-        let preflight = self.config.open_cors && head.method == Method::OPTIONS;
-        if preflight && matches!(error.code, Code::MethodNotAllowed | Code::NotFound) {
-            return reply::empty(StatusCode::NO_CONTENT);
-        }
         let mut reply = reply::problem(error);
         if error.code == Code::MethodNotAllowed
             && let Err(Missing::Method(methods)) = table::find(&head.method, head.uri.path())
@@ -192,7 +192,16 @@ impl Asked<'_> {
     /// Reads a body that is not a stream, and reads the query: after this a handler does not wait for the client.
     pub(crate) async fn receive(&mut self) -> Result<()> {
         self.query = Query::parse(self.head.uri.query())?;
-        self.read(Room::Unlimited).await
+        self.read(Room::Unlimited).await?;
+        if let RequestBody::Kept(bytes) = &self.body
+            && !bytes.is_empty()
+            && !self.inflated
+            && inflate::is_gzip(&self.head.headers)?
+        {
+            self.body = RequestBody::Kept(inflate::whole(bytes.clone(), self.front.config.body_bytes)?);
+            self.inflated = true;
+        }
+        Ok(())
     }
 
     /// Reads a body that is not a stream, of somebody who has passed no gate yet: there is only so much room for those.

@@ -8,7 +8,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::reply::Reply;
 use crate::service::{Stage, Timing};
 use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
 
@@ -66,26 +65,4 @@ fn push_stage(text: &mut String, name: &str, micros: u32) {
     text.push_str(name);
     // Writing into a String cannot fail.
     let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
-}
-
-/// Lets every origin use the reply from a browser.
-pub(crate) fn open_cors(reply: &mut Reply) {
-    const PAIRS: [(&str, &str); 5] = [
-        ("access-control-allow-origin", "*"),
-        ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
-        (
-            "access-control-allow-headers",
-            "authorization, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, traceparent, x-request-id",
-        ),
-        (
-            "access-control-expose-headers",
-            "cloudnest-position, etag, location, retry-after, server-timing, traceparent, x-request-id",
-        ),
-        ("access-control-max-age", "600"),
-    ];
-    for (name, value) in PAIRS {
-        reply
-            .headers_mut()
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
 }

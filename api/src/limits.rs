@@ -34,6 +34,19 @@ pub const STREAM_IDLE_SECONDS: u64 = 30;
 pub const SIGN_OF_LIFE_SECONDS: u64 = 15;
 /// Longest time that a request without a stream may take, in seconds.
 pub const REQUEST_SECONDS: u64 = 10;
+/// Smallest reply that is compressed, in bytes: what fits into one packet gains nothing.
+pub const COMPRESS_BYTES: u64 = 1024;
+/// Largest reply that is compressed at once, in bytes, so that its length can be said. Raised: others wait while it is compressed.
+pub const COMPRESS_WHOLE_BYTES: usize = 64 * 1024;
+/// How many times its size a compressed stream may grow to. Raised: a small import can make a node read more. Lowered: what people
+/// import and repeats itself a lot is refused.
+pub const INFLATE_RATIO: u64 = 200;
+/// What a compressed stream may grow to whatever its size, in bytes.
+pub const INFLATE_FREE_BYTES: u64 = 8 * 1024 * 1024;
+/// Most origins whose pages may use a tenant's API.
+pub const CORS_ORIGINS: usize = 50;
+/// Longest such origin, in bytes.
+pub const CORS_ORIGIN_BYTES: usize = 255;
 /// Longest time for a TLS handshake, in seconds. Connections in it count among all, so that silent ones cannot keep out others
 /// than they would without TLS.
 pub const HANDSHAKE_SECONDS: u64 = 5;

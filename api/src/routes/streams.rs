@@ -10,10 +10,11 @@ use tracing::Instrument;
 use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
-use crate::gate;
+use crate::inflate::Pieces;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::service::{LineSource, RequestContext};
+use crate::{gate, inflate};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
@@ -35,10 +36,11 @@ pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     asked.query.finish()?;
     let media_type = check_media_type(&asked.head.headers, &IMPORT_TYPES)?;
     let import = import_id(asked)?;
-    let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
+    let gzip = inflate::is_gzip(&asked.head.headers)?;
+    let pieces = Pieces::new(asked.body.stream(), gzip, asked.front.config.stream_idle);
     let lines: Box<dyn LineSource> = match media_type {
-        CSV => Box::new(CsvLines::new(body, idle)),
-        _ => Box::new(BodyLines::new(body, idle)),
+        CSV => Box::new(CsvLines::new(pieces)),
+        _ => Box::new(BodyLines::new(pieces)),
     };
     let (sender, receiver) = mpsc::channel(LINES);
     let (service, ctx) = (asked.front.service.clone(), ctx.clone());

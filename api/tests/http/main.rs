@@ -4,9 +4,12 @@
 
 mod bodies;
 mod client;
+mod compression;
+mod cors;
 mod document;
 mod drain;
 mod forwarding;
+mod hostile;
 mod http2;
 mod limits;
 mod memory;
