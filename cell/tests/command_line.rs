@@ -8,6 +8,8 @@
 mod cluster;
 #[path = "command_line/dev.rs"]
 mod dev;
+#[path = "command_line/hostile.rs"]
+mod hostile;
 #[path = "command_line/import.rs"]
 mod import;
 #[path = "command_line/process.rs"]
