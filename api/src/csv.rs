@@ -5,17 +5,15 @@
 //! that cannot be read, and the next one goes on.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use csv_core::{ReadRecordResult, Reader};
-use hyper::body::Incoming;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Result};
+use crate::inflate::Pieces;
 use crate::limits::IMPORT_LINE_BYTES;
-use crate::read::{RequestBody, timed_piece};
 use crate::service::LineSource;
 
 /// Most cells of a record.
@@ -25,7 +23,8 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The records of a streamed body.
 pub(crate) struct CsvLines {
-    incoming: Option<Incoming>,
+    /// What is still to come; none: nothing.
+    pieces: Option<Pieces>,
     /// What has arrived and is not read yet.
     rest: Bytes,
     reader: Reader,
@@ -38,19 +37,13 @@ pub(crate) struct CsvLines {
     spoilt: bool,
     names: Option<Vec<String>>,
     number: u64,
-    idle: Duration,
 }
 
 impl CsvLines {
-    pub(crate) fn new(body: RequestBody, idle: Duration) -> Self {
-        let (incoming, rest) = match body {
-            RequestBody::Waiting(incoming) => (Some(incoming), Bytes::new()),
-            RequestBody::Kept(bytes) => (None, bytes),
-            RequestBody::Gone => (None, Bytes::new()),
-        };
+    pub(crate) fn new(pieces: Pieces) -> Self {
         Self {
-            incoming,
-            rest,
+            pieces: Some(pieces),
+            rest: Bytes::new(),
             reader: Reader::new(),
             text: vec![0; IMPORT_LINE_BYTES],
             ends: vec![0; CELLS],
@@ -59,7 +52,6 @@ impl CsvLines {
             spoilt: false,
             names: None,
             number: 0,
-            idle,
         }
     }
 
@@ -88,12 +80,12 @@ impl CsvLines {
 
     /// Waits for more of the body where nothing is left of what came.
     async fn fill(&mut self) -> Result<()> {
-        while let Some(incoming) = &mut self.incoming
+        while let Some(pieces) = &mut self.pieces
             && self.rest.is_empty()
         {
-            match timed_piece(incoming, self.idle).await? {
+            match pieces.next().await? {
                 Some(data) => self.rest = data,
-                None => self.incoming = None,
+                None => self.pieces = None,
             }
         }
         Ok(())
@@ -173,10 +165,14 @@ impl LineSource for CsvLines {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::read::RequestBody;
 
     async fn lines(text: &[u8]) -> Result<Vec<(u64, std::result::Result<String, Code>)>> {
-        let mut source = CsvLines::new(RequestBody::Kept(Bytes::copy_from_slice(text)), Duration::from_secs(1));
+        let body = RequestBody::Kept(Bytes::copy_from_slice(text));
+        let mut source = CsvLines::new(Pieces::new(body, false, Duration::from_secs(1)));
         let mut seen = Vec::new();
         while let Some((number, line)) = source.next().await? {
             let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());

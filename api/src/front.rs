@@ -3,14 +3,14 @@
 //! One future does all of it. It borrows what the request brought; nothing is spawned except for streams, whose producers
 //! live beside their reply.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
@@ -24,10 +24,10 @@ use crate::read::{RequestBody, Room};
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, probes};
-use crate::server::{Phase, Phases, ServerConfig};
+use crate::server::{Certificates, Phase, Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
 use crate::trace::Trace;
-use crate::{gate, headers, ingress};
+use crate::{compress, cors, gate, headers, inflate, ingress, limits};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) phases: Phases,
     pub(crate) pool: Arc<Pool>,
+    /// What it proves itself with to clients, where it speaks TLS.
+    pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Connections that were cut at work.
     pub(crate) cut: AtomicUsize,
     pub(crate) waiters: Semaphore,
@@ -64,6 +66,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: RequestBody,
     /// The room that the body takes, if it was read before the gate.
     room: Option<SemaphorePermit<'a>>,
+    /// The body came compressed, and is not any more.
+    pub(crate) inflated: bool,
     pub(crate) started: Instant,
     /// When it has taken too long; the time that its body took is added.
     deadline: Instant,
@@ -78,8 +82,9 @@ impl Front {
             metrics: Metrics::new(),
             phases: Phases::new(),
             pool: Arc::default(),
+            certificates: OnceLock::new(),
             cut: AtomicUsize::new(0),
-            waiters: Semaphore::new(crate::limits::LEADER_WAITERS),
+            waiters: Semaphore::new(limits::LEADER_WAITERS),
         }
     }
 
@@ -91,6 +96,8 @@ impl Front {
         let trace = Trace::of(&head.headers);
         let timing = Arc::new(Timing::default());
         let found = table::find(&head.method, head.uri.path());
+        // Over HTTP/1 the connection sees to it.
+        let crowded = head.version == Version::HTTP_2 && head.headers.len() > limits::HEADERS;
         let endpoint = found.as_ref().ok().map(|found| found.route.endpoint);
         let span = tracing::debug_span!(
             "request",
@@ -100,6 +107,10 @@ impl Front {
             path = head.uri.path()
         );
         let result = match found {
+            _ if crowded => Err(Error::new(
+                Code::HeadersTooLarge,
+                format!("more than {} headers", limits::HEADERS),
+            )),
             Ok(found) => {
                 let deadline = started + self.config.request;
                 let (body, query) = (RequestBody::new(incoming), Query::default());
@@ -114,12 +125,13 @@ impl Front {
                     query,
                     body,
                     room: None,
+                    inflated: false,
                     started,
                     deadline,
                 };
                 self.route(asked).instrument(span).await
             }
-            Err(missing) => Err(self.missing(&head, missing)),
+            Err(missing) => cors::preflight(self, &head).unwrap_or_else(|| Err(self.missing(&head, missing))),
         };
         let mut reply = match result {
             Ok(reply) => reply,
@@ -128,8 +140,9 @@ impl Front {
         let took = started.elapsed();
         self.metrics.finish(endpoint, reply.status().as_u16(), took, &timing);
         headers::mark(reply.headers_mut(), trace, &timing, took);
-        if self.config.open_cors {
-            headers::open_cors(&mut reply);
+        if origin == Origin::Client {
+            cors::mark(self, &head, reply.headers_mut());
+            reply = compress::fit(&head.method, &head.headers, endpoint, reply);
         }
         if origin == Origin::Client && self.phases.now() >= Phase::Notice {
             // The next request would find the connection closed while it is on its way: let the client go while all is well.
@@ -164,10 +177,6 @@ impl Front {
         if error.code == Code::Internal {
             tracing::error!(request = trace.request_id(), detail = error.detail, "a request met a defect");
         }
-        let preflight = self.config.open_cors && head.method == Method::OPTIONS;
-        if preflight && matches!(error.code, Code::MethodNotAllowed | Code::NotFound) {
-            return reply::empty(StatusCode::NO_CONTENT);
-        }
         let mut reply = reply::problem(error);
         if error.code == Code::MethodNotAllowed
             && let Err(Missing::Method(methods)) = table::find(&head.method, head.uri.path())
@@ -183,7 +192,16 @@ impl Asked<'_> {
     /// Reads a body that is not a stream, and reads the query: after this a handler does not wait for the client.
     pub(crate) async fn receive(&mut self) -> Result<()> {
         self.query = Query::parse(self.head.uri.query())?;
-        self.read(Room::Unlimited).await
+        self.read(Room::Unlimited).await?;
+        if let RequestBody::Kept(bytes) = &self.body
+            && !bytes.is_empty()
+            && !self.inflated
+            && inflate::is_gzip(&self.head.headers)?
+        {
+            self.body = RequestBody::Kept(inflate::whole(bytes.clone(), self.front.config.body_bytes)?);
+            self.inflated = true;
+        }
+        Ok(())
     }
 
     /// Reads a body that is not a stream, of somebody who has passed no gate yet: there is only so much room for those.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, ETAG, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue};
 
-use crate::reply::Reply;
 use crate::service::{Stage, Timing};
 use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
 
@@ -42,6 +43,16 @@ fn secure(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(keeping));
 }
 
+/// Takes out what HTTP/2 does not have: a connection is not a matter of one reply there.
+pub(crate) fn fit_http2(headers: &mut HeaderMap) {
+    headers.remove(CONNECTION);
+}
+
+/// Tells browsers to come over TLS from now on.
+pub(crate) fn secure_transport(headers: &mut HeaderMap) {
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+}
+
 /// Adds `name;dur=MILLISECONDS`, with three decimals.
 fn push_stage(text: &mut String, name: &str, micros: u32) {
     use std::fmt::Write;
@@ -54,26 +65,4 @@ fn push_stage(text: &mut String, name: &str, micros: u32) {
     text.push_str(name);
     // Writing into a String cannot fail.
     let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
-}
-
-/// Lets every origin use the reply from a browser.
-pub(crate) fn open_cors(reply: &mut Reply) {
-    const PAIRS: [(&str, &str); 5] = [
-        ("access-control-allow-origin", "*"),
-        ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
-        (
-            "access-control-allow-headers",
-            "authorization, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, traceparent, x-request-id",
-        ),
-        (
-            "access-control-expose-headers",
-            "cloudnest-position, etag, location, retry-after, server-timing, traceparent, x-request-id",
-        ),
-        ("access-control-max-age", "600"),
-    ];
-    for (name, value) in PAIRS {
-        reply
-            .headers_mut()
-            .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
 }

@@ -14,6 +14,8 @@
 
 pub mod body;
 pub mod client;
+mod compress;
+mod cors;
 mod csv;
 pub mod error;
 mod forward;
@@ -21,6 +23,7 @@ mod front;
 mod gate;
 mod headers;
 pub mod ids;
+mod inflate;
 mod ingress;
 mod json;
 pub mod limits;

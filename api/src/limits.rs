@@ -34,6 +34,45 @@ pub const STREAM_IDLE_SECONDS: u64 = 30;
 pub const SIGN_OF_LIFE_SECONDS: u64 = 15;
 /// Longest time that a request without a stream may take, in seconds.
 pub const REQUEST_SECONDS: u64 = 10;
+/// Smallest reply that is compressed, in bytes: what fits into one packet gains nothing.
+pub const COMPRESS_BYTES: u64 = 1024;
+/// Largest reply that is compressed at once, in bytes, so that its length can be said. Raised: others wait while it is compressed.
+pub const COMPRESS_WHOLE_BYTES: usize = 64 * 1024;
+/// How many times its size a compressed stream may grow to. Raised: a small import can make a node read more. Lowered: what people
+/// import and repeats itself a lot is refused.
+pub const INFLATE_RATIO: u64 = 200;
+/// What a compressed stream may grow to whatever its size, in bytes.
+pub const INFLATE_FREE_BYTES: u64 = 8 * 1024 * 1024;
+/// Most origins whose pages may use a tenant's API.
+pub const CORS_ORIGINS: usize = 50;
+/// Longest such origin, in bytes.
+pub const CORS_ORIGIN_BYTES: usize = 255;
+/// Longest time for a TLS handshake, in seconds. Connections in it count among all, so that silent ones cannot keep out others
+/// than they would without TLS.
+pub const HANDSHAKE_SECONDS: u64 = 5;
+/// Most requests of one HTTP/2 connection at a time. Raised: one connection can ask for more work. Lowered: browsers that load much
+/// at once wait.
+pub const STREAMS: u32 = 100;
+/// Most requests of one HTTP/2 connection that its client takes back before they are answered, beyond as many as it lets end. Raised:
+/// a client has more work done for nothing. Lowered: pages that are left while they load lose their connection.
+pub const RESET_STREAMS: u64 = 100;
+/// Most streams that a client resets before they are even looked at.
+pub const PENDING_RESET_STREAMS: usize = 20;
+/// Most streams of one HTTP/2 connection that the server resets because of the client's mistakes.
+pub const ERROR_RESET_STREAMS: usize = 64;
+/// Largest frame of HTTP/2, and the piece in which replies wait for their client, in bytes: the smallest that a client may ask for.
+pub const FRAME_BYTES: usize = 16 * 1024;
+/// What may arrive of a body over HTTP/2 before it is read, in bytes, a stream. Raised: more memory for bodies that nobody has asked for
+/// yet. Lowered: imports over a long way are slower.
+pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// The same for all streams of a connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// Most bytes of a reply that are kept in front of a slow connection over HTTP/2, a stream.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How long an HTTP/2 connection hears nothing before its client is asked for a sign of life, and how long that may take, in seconds.
+pub const PING_SECONDS: u64 = 20;
+/// How long an HTTP/2 connection that was told to go may stay without a request, in seconds.
+pub const GOODBYE_SECONDS: u64 = 5;
 /// Most open connections of a node.
 pub const CONNECTIONS: usize = 10_000;
 /// Longest idempotency key, in characters.
@@ -55,6 +94,9 @@ const _: () = assert!(LIST_DEFAULT <= LIST_MAX);
 const _: () = assert!(CURSOR_BYTES >= (4 * 2 * 1_024 + 256) / 3 * 4);
 const _: () = assert!(HEAD_BYTES >= CURSOR_BYTES + 4 * 3 * 1_024 + 4_096);
 const _: () = assert!(IMPORT_LINE_BYTES <= BODY_BYTES);
+const _: () = assert!(FRAME_BYTES >= 16 * 1024 && SEND_BUFFER_BYTES >= FRAME_BYTES);
+const _: () = assert!(CONNECTION_WINDOW_BYTES >= STREAM_WINDOW_BYTES && STREAM_WINDOW_BYTES >= 65_535);
+const _: () = assert!(HANDSHAKE_SECONDS <= HEAD_SECONDS && GOODBYE_SECONDS <= HEAD_SECONDS);
 const _: () = assert!(SIGN_OF_LIFE_SECONDS < STREAM_IDLE_SECONDS);
 const _: () = assert!(KEPT_BODIES_BYTES >= 64 * REPLAY_BYTES);
 const _: () = assert!(KEPT_BODIES_WAIT_MILLIS < 1_000 * BODY_SECONDS);

@@ -1,7 +1,8 @@
-//! Lines of streams between the front and the service.
+//! Streams between the front and the service: of lines, and of bytes.
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::error::Result;
@@ -22,3 +23,10 @@ pub trait LineSource: Send {
         false
     }
 }
+
+/// A stream of bytes to another node.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
+
+/// A [`Stream`] of some kind.
+pub type BoxStream = Box<dyn Stream>;

@@ -71,8 +71,11 @@ pub(crate) struct Metrics {
     statuses: Box<[AtomicU64]>,
     in_flight: AtomicUsize,
     connections: Arc<AtomicUsize>,
+    /// Open HTTP/2 streams of all connections.
+    pub(crate) streams: Arc<AtomicUsize>,
     accepted: AtomicU64,
     shed: AtomicU64,
+    handshakes_failed: AtomicU64,
     forwards: AtomicU64,
     forward_retries: AtomicU64,
 }
@@ -103,8 +106,10 @@ impl Metrics {
             statuses: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
             in_flight: AtomicUsize::new(0),
             connections: Arc::default(),
+            streams: Arc::default(),
             accepted: AtomicU64::new(0),
             shed: AtomicU64::new(0),
+            handshakes_failed: AtomicU64::new(0),
             forwards: AtomicU64::new(0),
             forward_retries: AtomicU64::new(0),
         }
@@ -124,6 +129,10 @@ impl Metrics {
     pub(crate) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(&self.in_flight)
+    }
+
+    pub(crate) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn forwarded(&self) {
@@ -190,6 +199,11 @@ impl Metrics {
                 "Open connections of clients.",
                 self.connections.load(Ordering::Relaxed),
             ),
+            (
+                "cloudnest_http_streams",
+                "Open HTTP/2 streams of clients, up to the end of their reply.",
+                self.streams.load(Ordering::Relaxed),
+            ),
         ];
         for (name, help, value) in gauges {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
@@ -200,6 +214,11 @@ impl Metrics {
                 "cloudnest_http_connections_shed_total",
                 "Connections over the limit, closed at once.",
                 &self.shed,
+            ),
+            (
+                "cloudnest_tls_handshakes_failed_total",
+                "TLS handshakes of clients that came to nothing.",
+                &self.handshakes_failed,
             ),
             (
                 "cloudnest_http_forwards_total",

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::{Code, Error, Result};
+use crate::inflate::Pieces;
 use crate::limits::{IMPORT_LINE_BYTES, KEPT_BODIES_WAIT_MILLIS};
 use crate::service::LineSource;
 
@@ -201,7 +202,8 @@ pub(crate) fn check_media_type<'a>(headers: &HeaderMap, wanted: &[&'a str]) -> R
 
 /// The lines of a streamed body.
 pub(crate) struct BodyLines {
-    incoming: Option<Incoming>,
+    /// What is still to come; none: nothing.
+    pieces: Option<Pieces>,
     /// What has arrived and is not given out yet.
     rest: BytesMut,
     /// How much of `rest` is known to hold no line break.
@@ -209,23 +211,16 @@ pub(crate) struct BodyLines {
     /// Whether the line that `rest` goes on with is too long and is being skipped.
     skipping: bool,
     number: u64,
-    idle: Duration,
 }
 
 impl BodyLines {
-    pub(crate) fn new(body: RequestBody, idle: Duration) -> Self {
-        let (incoming, rest) = match body {
-            RequestBody::Waiting(incoming) => (Some(incoming), BytesMut::new()),
-            RequestBody::Kept(bytes) => (None, BytesMut::from(bytes)),
-            RequestBody::Gone => (None, BytesMut::new()),
-        };
+    pub(crate) fn new(pieces: Pieces) -> Self {
         Self {
-            incoming,
-            rest,
+            pieces: Some(pieces),
+            rest: BytesMut::new(),
             searched: 0,
             skipping: false,
             number: 0,
-            idle,
         }
     }
 
@@ -277,16 +272,16 @@ impl LineSource for BodyLines {
             if let Some(line) = self.buffered() {
                 return Ok(Some(line));
             }
-            let Some(incoming) = &mut self.incoming else {
+            let Some(pieces) = &mut self.pieces else {
                 // The last line needs no line break.
                 let last = std::mem::take(&mut self.rest).freeze();
                 self.searched = 0;
                 let nothing = last.is_empty() && !self.skipping;
                 return Ok(if nothing { None } else { self.numbered(last) });
             };
-            match timed_piece(incoming, self.idle).await? {
+            match pieces.next().await? {
                 Some(data) => self.rest.extend_from_slice(&data),
-                None => self.incoming = None,
+                None => self.pieces = None,
             }
         }
     }
@@ -297,7 +292,8 @@ mod tests {
     use super::*;
 
     fn source(text: &[u8]) -> BodyLines {
-        BodyLines::new(RequestBody::Kept(Bytes::copy_from_slice(text)), Duration::from_secs(1))
+        let body = RequestBody::Kept(Bytes::copy_from_slice(text));
+        BodyLines::new(Pieces::new(body, false, Duration::from_secs(1)))
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::compress::Gzip;
 use crate::error::{Code, Error, Result};
 use crate::forward::ForwardedBody;
 use crate::problem::{MEDIA_TYPE, Problem};
@@ -44,6 +45,8 @@ pub(crate) enum ReplyBody {
     Lines(Lines),
     /// The body of another node's reply.
     Forwarded(Box<ForwardedBody>),
+    /// Any of these, compressed.
+    Gzip(Box<Gzip>),
 }
 
 /// Lines that the service writes while the reply is sent.
@@ -124,6 +127,7 @@ impl Body for ReplyBody {
             },
             Self::Lines(lines) => lines.poll_piece(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Forwarded(body) => Pin::new(body.as_mut()).poll_frame(cx),
+            Self::Gzip(body) => body.poll_piece(cx),
         }
     }
 
@@ -133,6 +137,7 @@ impl Body for ReplyBody {
             Self::Full(bytes) => bytes.is_empty(),
             Self::Lines(_) => false,
             Self::Forwarded(body) => body.is_end_stream(),
+            Self::Gzip(body) => body.is_ended(),
         }
     }
 
@@ -140,7 +145,7 @@ impl Body for ReplyBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Lines(_) => SizeHint::default(),
+            Self::Lines(_) | Self::Gzip(_) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
         }
     }
@@ -194,6 +199,10 @@ pub(crate) fn problem(error: &Error) -> Reply {
     match error.code {
         Code::Unauthenticated => {
             headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::UnsupportedMediaType => {
+            // RFC 9110, 15.5.16: the reason may be the body's encoding.
+            headers.insert(http::header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Code::RequestTimeout => {
             headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));

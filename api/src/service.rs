@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::event::Event;
@@ -17,7 +16,7 @@ use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
-pub use crate::lines::{LineSender, LineSource};
+pub use crate::lines::{BoxStream, LineSender, LineSource, Stream};
 
 mod collections;
 mod records;
@@ -141,13 +140,6 @@ pub struct Stored<T> {
     pub created: bool,
 }
 
-/// A stream of bytes to another node.
-pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}
-
-/// A [`Stream`] of some kind.
-pub type BoxStream = Box<dyn Stream>;
-
 /// Who is behind an operator's token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
@@ -171,6 +163,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn leader_change(&self);
     /// Tells what a forwarded request was answered: the cell of `slug` is led by `leader` (none: not known).
     fn leader_hint(&self, slug: Option<&Slug>, leader: Option<NodeNumber>);
+    /// The origins whose pages may use a tenant's API, from this node's copy of the directory. Never blocks.
+    fn cors_origins(&self, slug: &Slug) -> Vec<String>;
     /// A stream to another node's front, authenticated both ways.
     async fn dial(&self, node: NodeNumber) -> std::io::Result<BoxStream>;
 

@@ -8,9 +8,13 @@
 mod cluster;
 #[path = "command_line/dev.rs"]
 mod dev;
+#[path = "command_line/hostile.rs"]
+mod hostile;
 #[path = "command_line/import.rs"]
 mod import;
 #[path = "command_line/process.rs"]
 mod process;
+#[path = "command_line/secure.rs"]
+mod secure;
 #[path = "command_line/usage.rs"]
 mod usage;

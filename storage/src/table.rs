@@ -176,6 +176,8 @@ tables! {
     DirectoryCell = 0x53 "directory_cell" Local { cell: u64 = "The cell's number." }
     /// The last scrub of the group.
     LastScrub = 0x54 "last_scrub" Local {}
+    /// Whose pages may use a tenant's API.
+    DirectoryCors = 0x55 "directory_cors" Local { uid: u64 = "The tenant's number." }
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
 }

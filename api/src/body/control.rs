@@ -34,6 +34,9 @@ pub struct TenantPatch {
     /// A new plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The origins whose pages may use its API from a browser, such as `https://app.example.com`; `*`: every page. An empty list: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors_origins: Option<Vec<String>>,
 }
 
 /// How far a tenant's life has come.
@@ -69,6 +72,9 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// RFC 3339.
     pub created_at: String,
+    /// The origins whose pages may use its API from a browser.
+    #[serde(default)]
+    pub cors_origins: Vec<String>,
     /// The first admin token, in the reply that creates the tenant and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<String>,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+
 use crate::error::Outcome;
 use crate::problem::Problem;
 
@@ -90,4 +93,27 @@ impl ClientError {
             }
         }
     }
+}
+
+/// The error that a reply stands for.
+pub(super) fn problem_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut problem: Problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        kind: "about:blank".to_owned(),
+        title: status.canonical_reason().unwrap_or("Not a CloudNest reply").to_owned(),
+        status: status.as_u16(),
+        detail: String::from_utf8_lossy(body).chars().take(200).collect(),
+        code: "unrecognised".to_owned(),
+        outcome: Outcome::Unknown,
+        errors: Vec::new(),
+        region: None,
+        endpoint: None,
+        retry_after: None,
+        request_id: None,
+    });
+    problem.retry_after = text(RETRY_AFTER.as_str())
+        .and_then(|text| text.parse().ok())
+        .map(Duration::from_secs);
+    problem.request_id = text("x-request-id").map(str::to_owned);
+    ClientError::Problem(Box::new(problem))
 }

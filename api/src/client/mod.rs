@@ -6,7 +6,7 @@
 //! With [`Client::with_retries`] a call is made again when it is known to have had no effect and the cause may pass, and, where
 //! a second effect is impossible (reads, calls with an idempotency key), also when its effect is unknown.
 //!
-//! CAVEATS: HTTP/1.1 over plain TCP only. A 421 is returned, not followed: who asks for a tenant should know its region.
+//! CAVEATS: HTTP/1.1 only. `https://` needs [`Client::with_authorities`] or [`Client::with_certificate`]. A 421 is returned, not followed: who asks for a tenant should know its region.
 
 mod control;
 mod error;
@@ -16,6 +16,7 @@ mod pool;
 mod retry;
 mod stream;
 mod tenant;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,16 +24,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use serde::de::DeserializeOwned;
 
 pub use self::error::ClientError;
+use self::error::problem_of;
 pub use self::lines::Lines;
 use self::payload::Payload;
 use self::pool::{Exchange, Place};
 pub use self::stream::{EventStream, EventsFrom, ExportStream, ImportOptions};
-use crate::problem::Problem;
+use self::tls::Trust;
 
 /// How calls choose among several base URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub struct Client {
     next: Arc<AtomicUsize>,
     balance: Balance,
     token: Option<HeaderValue>,
+    trust: Option<Trust>,
     timeout: Duration,
     retries: u32,
 }
@@ -83,10 +86,11 @@ impl Client {
     /// A client of a base URL such as `http://127.0.0.1:7400`. An empty token sends none.
     pub fn new(base_url: &str, token: &str) -> Result<Self, ClientError> {
         let client = Self {
-            places: Arc::from(vec![Arc::new(Place::parse(base_url)?)]),
+            places: Arc::from(vec![Arc::new(Place::parse(base_url, None)?)]),
             next: Arc::default(),
             balance: Balance::Failover,
             token: None,
+            trust: None,
             timeout: Duration::from_secs(15),
             retries: 0,
         };
@@ -98,7 +102,10 @@ impl Client {
         if urls.is_empty() {
             return Err(ClientError::unsent("a client needs at least one base URL"));
         }
-        let places: Result<Vec<_>, _> = urls.iter().map(|url| Place::parse(url.as_ref()).map(Arc::new)).collect();
+        let places: Result<Vec<_>, _> = urls
+            .iter()
+            .map(|url| Place::parse(url.as_ref(), self.trust.clone()).map(Arc::new))
+            .collect();
         self.places = places?.into();
         self.next = Arc::default();
         self.balance = balance;
@@ -282,27 +289,4 @@ impl Answer<Bytes> {
             Err(error) => Err(ClientError::unanswered(format!("read the reply as JSON: {error}"))),
         }
     }
-}
-
-/// The error that a reply stands for.
-fn problem_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut problem: Problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        kind: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or("Not a CloudNest reply").to_owned(),
-        status: status.as_u16(),
-        detail: String::from_utf8_lossy(body).chars().take(200).collect(),
-        code: "unrecognised".to_owned(),
-        outcome: crate::error::Outcome::Unknown,
-        errors: Vec::new(),
-        region: None,
-        endpoint: None,
-        retry_after: None,
-        request_id: None,
-    });
-    problem.retry_after = text(RETRY_AFTER.as_str())
-        .and_then(|text| text.parse().ok())
-        .map(Duration::from_secs);
-    problem.request_id = text("x-request-id").map(str::to_owned);
-    ClientError::Problem(Box::new(problem))
 }

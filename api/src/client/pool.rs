@@ -13,10 +13,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::error::ClientError;
 use super::payload::Payload;
+use super::tls::Trust;
 
 /// Longest time that an idle connection is trusted; well below the time after which the server closes it.
 const IDLE: Duration = Duration::from_secs(5);
@@ -32,6 +36,9 @@ const REPLY_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Place {
     /// Host and port, as in the `Host` header.
     pub(super) authority: String,
+    /// The name that its certificate must have; none: without TLS.
+    name: Option<ServerName<'static>>,
+    trust: Option<Trust>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -51,25 +58,41 @@ pub(super) struct Exchange {
 
 impl Place {
     /// The place that a base URL such as `http://127.0.0.1:7400` names.
-    pub(super) fn parse(url: &str) -> Result<Self, ClientError> {
+    pub(super) fn parse(url: &str, trust: Option<Trust>) -> Result<Self, ClientError> {
         let wrong = |why: &str| ClientError::unsent(format!("{url:?} is not a base URL: {why}"));
-        let rest = url
-            .strip_prefix("http://")
-            .ok_or_else(|| wrong("it must start with http://"))?;
+        let (rest, port) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80),
+            (_, Some(rest)) => (rest, 443),
+            _ => return Err(wrong("it must start with http:// or https://")),
+        };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let parsed: http::uri::Authority = authority.parse().map_err(|_| wrong("expected http://HOST:PORT"))?;
         if parsed.as_str().contains('@') {
             return Err(wrong("it must not hold credentials"));
         }
+        let host = parsed.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = (port == 443).then(|| ServerName::try_from(host)).transpose();
         let authority = if parsed.port().is_some() {
             authority.to_owned()
         } else {
-            format!("{authority}:80")
+            format!("{authority}:{port}")
         };
         Ok(Self {
             authority,
+            name: name.map_err(|_| wrong("no certificate can have the name of its host"))?,
+            trust,
             idle: Mutex::new(Vec::new()),
         })
+    }
+
+    /// The same place with other trust, and without connections that were made without it.
+    pub(super) fn trusting(&self, trust: &Trust) -> Self {
+        Self {
+            authority: self.authority.clone(),
+            name: self.name.clone(),
+            trust: Some(trust.clone()),
+            idle: Mutex::default(),
+        }
     }
 
     fn take_idle(&self) -> Option<SendRequest<Payload>> {
@@ -104,17 +127,20 @@ impl Place {
         let open = async {
             let stream = TcpStream::connect(self.authority.as_str()).await?;
             stream.set_nodelay(true)?;
-            http1::handshake::<_, Payload>(TokioIo::new(stream))
-                .await
-                .map_err(io::Error::other)
+            match &self.name {
+                None => shake_hands(stream).await,
+                Some(name) => {
+                    let untrusted = || io::Error::other("https:// needs certificates of authorities to check the server's with");
+                    let trust = self.trust.as_ref().ok_or_else(untrusted)?;
+                    let connector = TlsConnector::from(Arc::clone(&trust.0));
+                    shake_hands(connector.connect(name.clone(), stream).await?).await
+                }
+            }
         };
-        let (sender, connection) = tokio::time::timeout(CONNECT, open)
+        tokio::time::timeout(CONNECT, open)
             .await
             .map_err(|_| ClientError::unsent(format!("connect {}: no answer for {CONNECT:?}", self.authority)))?
-            .map_err(|error| ClientError::unsent(format!("connect {}: {error}", self.authority)))?;
-        // The exchange that is under way sees why a connection broke; nobody else wants to know.
-        tokio::spawn(connection);
-        Ok(sender)
+            .map_err(|error| ClientError::unsent(format!("connect {}: {error}", self.authority)))
     }
 
     /// Sends a request and waits for the head of its reply. A kept connection that turns out to be closed before anything
@@ -153,6 +179,19 @@ impl Place {
             }
         }
     }
+}
+
+/// Makes a stream a connection.
+async fn shake_hands<S>(stream: S) -> io::Result<SendRequest<Payload>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake::<_, Payload>(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    // The exchange that is under way sees why a connection broke; nobody else wants to know.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 impl Exchange {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::error::problem_of;
 use super::payload::Payload;
-use super::{Answer, Call, Client, ClientError, problem_of};
+use super::{Answer, Call, Client, ClientError};
 use crate::error::Outcome;
 
 /// The pause before the first retry; it doubles with each, up to [`PAUSE_MAX`].

@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -154,6 +154,9 @@ fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
         headers.remove(name);
     }
     headers.remove(EXPECT);
+    if asked.inflated {
+        headers.remove(CONTENT_ENCODING);
+    }
     if kept {
         // The length of what is sent says it; a chunked body has been put together.
         headers.remove(CONTENT_LENGTH);

@@ -41,7 +41,8 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Records of many tenants. Bodies are JSON in UTF-8, times RFC 3339 in UTC, ids UUIDs. HEAD is GET \
                 without the body. Errors are problems (RFC 9457): their `code` is stable, and their `outcome` says whether the \
-                request may have had an effect.",
+                request may have had an effect. Any body may be sent with `Content-Encoding: gzip`, and replies are compressed for \
+                who sends `Accept-Encoding: gzip`. A tenant's `cors_origins` names the origins whose pages may use its paths.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
         "servers": [{ "url": "/" }],

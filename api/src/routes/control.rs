@@ -7,10 +7,10 @@ use super::table::Endpoint;
 use crate::body::control::{Initialized, NewTenant, TenantPatch};
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
-use crate::gate;
 use crate::ids::Slug;
 use crate::reply::{self, Marks, Reply};
 use crate::service::Operator;
+use crate::{cors, gate};
 
 /// Serves a request behind the operators' gate.
 pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
@@ -49,6 +49,7 @@ async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
         Endpoint::Tenant => reply::json(StatusCode::OK, &asked.limited(false, service.tenant(operator, &slug)).await?),
         Endpoint::TenantPatch => {
             let patch: TenantPatch = asked.json().await?;
+            cors::check(patch.cors_origins.as_deref().unwrap_or_default())?;
             let tenant = asked
                 .limited(true, asked.front.service.tenant_patch(operator, &slug, patch))
                 .await?;

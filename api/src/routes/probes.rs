@@ -46,6 +46,10 @@ fn metrics(asked: &Asked<'_>) -> Result<Reply> {
         .front
         .metrics
         .write(&mut text)
+        .and_then(|()| match asked.front.certificates.get() {
+            Some(certificates) => certificates.write_metrics(&mut text),
+            None => Ok(()),
+        })
         .and_then(|()| asked.front.service.metrics(&mut text));
     match written {
         Ok(()) => Ok(reply::full(StatusCode::OK, PROMETHEUS, text)),

@@ -10,11 +10,12 @@ use tracing::Instrument;
 use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
-use crate::gate;
+use crate::inflate::Pieces;
 use crate::query::invalid;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::service::{Import, LineSource, RequestContext};
+use crate::{gate, inflate};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
@@ -45,10 +46,11 @@ pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         id: import_id(asked)?,
         upsert,
     };
-    let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
+    let gzip = inflate::is_gzip(&asked.head.headers)?;
+    let pieces = Pieces::new(asked.body.stream(), gzip, asked.front.config.stream_idle);
     let lines: Box<dyn LineSource> = match media_type {
-        CSV => Box::new(CsvLines::new(body, idle)),
-        _ => Box::new(BodyLines::new(body, idle)),
+        CSV => Box::new(CsvLines::new(pieces)),
+        _ => Box::new(BodyLines::new(pieces)),
     };
     let (sender, receiver) = mpsc::channel(LINES);
     let (service, ctx) = (asked.front.service.clone(), ctx.clone());
@@ -67,8 +69,9 @@ pub(super) async fn tenant_import(asked: &mut Asked<'_>, ctx: &RequestContext) -
     asked.query.finish()?;
     check_media_type(&asked.head.headers, &LINE_TYPES)?;
     let import = import_id(asked)?;
-    let (body, idle) = (asked.body.stream(), asked.front.config.stream_idle);
-    let lines = Box::new(BodyLines::new(body, idle));
+    let gzip = inflate::is_gzip(&asked.head.headers)?;
+    let pieces = Pieces::new(asked.body.stream(), gzip, asked.front.config.stream_idle);
+    let lines = Box::new(BodyLines::new(pieces));
     let (sender, receiver) = mpsc::channel(LINES);
     let (service, ctx) = (asked.front.service.clone(), ctx.clone());
     let work = async move {

@@ -1,4 +1,4 @@
-//! One connection: accepting it, serving it, and letting it go.
+//! One connection: accepting it, finding out what it speaks, serving it over HTTP/1.1, and letting it go.
 
 use std::io;
 use std::net::Shutdown;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,16 +16,23 @@ use tokio_util::task::TaskTracker;
 
 use super::phase::Phase;
 use super::progress::Progress;
+use super::tls::Certificates;
+use super::{http2, sniff, tls};
 use crate::error::{Code, Error};
 use crate::front::{Front, Origin};
-use crate::limits;
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::service::BoxStream;
+use crate::{headers, limits};
 
 /// How long the accept loop rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) async fn accept(front: &Arc<Front>, connections: &TaskTracker, listener: TcpListener) -> io::Result<()> {
+pub(super) async fn accept(
+    front: &Arc<Front>,
+    connections: &TaskTracker,
+    listener: TcpListener,
+    certificates: Option<Arc<Certificates>>,
+) -> io::Result<()> {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -32,7 +40,7 @@ pub(super) async fn accept(front: &Arc<Front>, connections: &TaskTracker, listen
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(serve_client(Arc::clone(front), stream));
+                connections.spawn(serve_client(Arc::clone(front), certificates.clone(), stream));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -48,43 +56,103 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_client(front: Arc<Front>, mut stream: TcpStream) {
+async fn serve_client(front: Arc<Front>, certificates: Option<Arc<Certificates>>, stream: TcpStream) {
     let Some(_slot) = front.metrics.connect(front.config.connections) else {
-        let body = Problem::of(&Error::new(Code::Unavailable, "this node has too many connections")).to_json();
-        let mut reply = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        reply.extend_from_slice(&body);
-        // Best effort: the client may be gone, and nothing depends on its reading this.
-        let _ = tokio::time::timeout(ACCEPT_PAUSE, stream.write_all(&reply)).await;
-        if let Ok(stream) = stream.into_std() {
-            let _ = stream.shutdown(Shutdown::Write);
+        if certificates.is_none() {
+            refuse(stream, &Error::new(Code::Unavailable, "this node has too many connections")).await;
         }
         return;
     };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "turn off Nagle's algorithm");
     }
-    let head = front.config.head;
+    match certificates {
+        Some(certificates) => serve_encrypted(&front, &certificates, stream).await,
+        None => serve_plain(&front, stream).await,
+    }
+}
+
+/// Answers a connection, of which nothing has been read, with one problem.
+async fn refuse(mut stream: TcpStream, error: &Error) {
+    let problem = Problem::of(error);
+    let (status, body) = (problem.status, problem.to_json());
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let again = if status == 503 { "retry-after: 1\r\n" } else { "" };
+    let mut reply = format!(
+        "HTTP/1.1 {status} {}\r\ncontent-type: {MEDIA_TYPE}\r\n{again}connection: close\r\ncontent-length: {}\r\n\r\n",
+        reason.unwrap_or_default(),
+        body.len()
+    )
+    .into_bytes();
+    reply.extend_from_slice(&body);
+    // Best effort: the client may be gone, and nothing depends on its reading this.
+    let _ = tokio::time::timeout(ACCEPT_PAUSE, stream.write_all(&reply)).await;
+    if let Ok(stream) = stream.into_std() {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+}
+
+async fn serve_plain(front: &Arc<Front>, stream: TcpStream) {
     let stream = Progress::new(stream, front.config.stream_idle);
-    serve(&front, stream, Origin::Client, Some(head)).await;
+    let sniffed = tokio::select! {
+        sniffed = tokio::time::timeout(front.config.head, sniff::sniff(stream)) => sniffed,
+        // It has asked for nothing yet.
+        () = front.phases.reached(Phase::Draining) => return,
+    };
+    match sniffed {
+        Ok(Ok((true, stream))) => http2::serve(front, stream, false).await,
+        Ok(Ok((false, stream))) => serve(front, stream, Origin::Client, Some(front.config.head), false).await,
+        Ok(Err(error)) => tracing::debug!(%error, "read from a new connection"),
+        Err(_) => tracing::debug!("a new connection says nothing"),
+    }
+}
+
+async fn serve_encrypted(front: &Arc<Front>, certificates: &Certificates, stream: TcpStream) {
+    let within = front.config.handshake;
+    let mut first = [0];
+    match tokio::time::timeout(within, stream.peek(&mut first)).await {
+        Ok(Ok(1)) => {}
+        _ => return,
+    }
+    if first[0].is_ascii_uppercase() {
+        // A method, and no handshake: worth an answer, because the mistake is a common one.
+        let mistake = "this port speaks TLS: use https:// in the URL";
+        return refuse(stream, &Error::new(Code::InvalidParameter, mistake)).await;
+    }
+    let handshake = tls::accept(certificates, Progress::new(stream, front.config.stream_idle), within);
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = front.phases.reached(Phase::Draining) => return,
+    };
+    match accepted {
+        Ok((true, stream)) => Box::pin(http2::serve(front, stream, true)).await,
+        Ok((false, stream)) => Box::pin(serve(front, stream, Origin::Client, Some(front.config.head), true)).await,
+        Err(error) => {
+            front.metrics.handshake_failed();
+            tracing::debug!(%error, "the TLS handshake of a client");
+        }
+    }
 }
 
 pub(super) async fn serve_node(front: Arc<Front>, stream: BoxStream) {
     // No limit on idle time: the other node decides when it needs the connection no more. None on writes either: behind a reply
     // that makes no progress is a client of that node, which lets both go.
-    serve(&front, stream, Origin::Node, None).await;
+    serve(&front, stream, Origin::Node, None, false).await;
 }
 
-async fn serve<S>(front: &Arc<Front>, stream: S, origin: Origin, head: Option<Duration>)
+async fn serve<S>(front: &Arc<Front>, stream: S, origin: Origin, head: Option<Duration>, secure: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(|request| {
         let front = Arc::clone(front);
-        async move { Ok::<_, std::convert::Infallible>(front.answer(origin, request).await) }
+        async move {
+            let mut reply = front.answer(origin, request).await;
+            if secure {
+                headers::secure_transport(reply.headers_mut());
+            }
+            Ok::<_, std::convert::Infallible>(reply)
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head);

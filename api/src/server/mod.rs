@@ -14,11 +14,17 @@
 //! only then close as those of clients do: a node that has not heard yet that this one leaves gets a `not_leader`, with which it
 //! can try elsewhere, and not a broken connection, after which nobody knows what became of a write.
 //!
-//! CAVEATS: TLS is not here: who wants it hands in streams that have it.
+//! Over TLS ([`Server::serve_tls`]) a client says in the handshake whether it speaks HTTP/2; without TLS the first bytes say so. Either
+//! way the same limits hold (`http2`).
 
 mod connection;
+mod http2;
 mod phase;
 mod progress;
+mod sniff;
+mod streams;
+mod tls;
+mod validity;
 
 use std::io;
 use std::sync::Arc;
@@ -33,6 +39,7 @@ use crate::limits;
 use crate::service::{BoxStream, Service};
 
 pub(crate) use self::phase::{Phase, Phases};
+pub use self::tls::{CertificateError, Certificates};
 
 /// The server's limits and flags. The defaults are those of [`crate::limits`]; tests shorten the times.
 #[derive(Clone, Debug)]
@@ -41,6 +48,8 @@ pub struct ServerConfig {
     pub open_cors: bool,
     /// Most open connections.
     pub connections: usize,
+    /// Longest time for a TLS handshake.
+    pub handshake: Duration,
     /// Longest time for a request's head to arrive, and longest time for which a client's connection may be idle.
     pub head: Duration,
     /// Longest time for a JSON body to arrive.
@@ -66,6 +75,7 @@ impl Default for ServerConfig {
         Self {
             open_cors: false,
             connections: limits::CONNECTIONS,
+            handshake: Duration::from_secs(limits::HANDSHAKE_SECONDS),
             head: Duration::from_secs(limits::HEAD_SECONDS),
             body: Duration::from_secs(limits::BODY_SECONDS),
             body_bytes: limits::BODY_BYTES,
@@ -101,7 +111,14 @@ impl Server {
     ///
     /// An error of one connection is that connection's; a lack of descriptors makes it pause, not end.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        connection::accept(&self.front, &self.clients, listener).await
+        connection::accept(&self.front, &self.clients, listener, None).await
+    }
+
+    /// The same over TLS.
+    pub async fn serve_tls(&self, listener: TcpListener, certificates: Arc<Certificates>) -> io::Result<()> {
+        // Another listener with other certificates is served as well; the metrics show the first.
+        let _ = self.front.certificates.set(Arc::clone(&certificates));
+        connection::accept(&self.front, &self.clients, listener, Some(certificates)).await
     }
 
     /// Serves one connection of another node, until it closes or the server has drained.

@@ -4,12 +4,17 @@
 
 mod bodies;
 mod client;
+mod compression;
+mod cors;
 mod document;
 mod drain;
 mod forwarding;
+mod hostile;
+mod http2;
 mod limits;
 mod memory;
 mod resources;
 mod routing;
 mod streams;
 mod support;
+mod tls;

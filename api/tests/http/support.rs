@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::client::{Answer, Call, Client};
 use api::problem::Problem;
-use api::server::{Server, ServerConfig};
+use api::server::{Certificates, Server, ServerConfig};
 use bytes::Bytes;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) server: Server,
     pub(crate) service: Arc<Memory>,
+    secure: bool,
     accepting: JoinHandle<()>,
 }
 
@@ -39,26 +40,50 @@ impl Running {
     }
 
     pub(crate) async fn with(config: ServerConfig) -> Self {
+        Self::on(config, None).await
+    }
+
+    /// The same over TLS.
+    pub(crate) async fn secure(config: ServerConfig, certificates: &Arc<Certificates>) -> Self {
+        Self::on(config, Some(Arc::clone(certificates))).await
+    }
+
+    async fn on(config: ServerConfig, certificates: Option<Arc<Certificates>>) -> Self {
         let service = Memory::new();
+        let secure = certificates.is_some();
         let server = Server::new(service.clone(), config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let accepting = server.clone();
-        let accepting = tokio::spawn(async move { accepting.serve(listener).await.expect("an accept loop") });
+        let accepting = tokio::spawn(async move {
+            let ended = match certificates {
+                Some(certificates) => accepting.serve_tls(listener, certificates).await,
+                None => accepting.serve(listener).await,
+            };
+            ended.expect("an accept loop");
+        });
         Self {
             address,
             server,
             service,
+            secure,
             accepting,
         }
     }
 
     pub(crate) fn url(&self) -> String {
+        if self.secure {
+            return format!("https://localhost:{}", self.address.port());
+        }
         format!("http://{}", self.address)
     }
 
     pub(crate) fn client(&self, token: &str) -> Client {
-        Client::new(&self.url(), token).expect("a client").with_timeout(LONG)
+        let client = Client::new(&self.url(), token).expect("a client").with_timeout(LONG);
+        if self.secure {
+            return client.with_authorities(crate::tls::AUTHORITY).expect("an authority");
+        }
+        client
     }
 
     /// Sends bytes and reads until the server closes.

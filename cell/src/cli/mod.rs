@@ -11,6 +11,7 @@
 //! environment.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod authorities;
 mod certificates;
 mod cluster;
 mod completions;

@@ -1,13 +1,14 @@
 //! The server that a client command speaks to, and what its errors mean to the one who typed the command.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use api::client::{Balance, Client, ClientError};
 use clap::Args;
 
 use super::secret::is_operator_token;
-use super::{Failure, Result};
+use super::{Failure, Result, authorities};
 
 /// The URL of a server started by `cloudnest dev`.
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:7400";
@@ -24,12 +25,15 @@ pub(super) struct Remote {
     /// Token: an operator's (cno_…) or a tenant's (cnt_…)
     #[arg(long, env = "CLOUDNEST_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
+    /// Certificates (PEM) of the authorities that an https:// server's must come from; this machine's own list where it is left out
+    #[arg(long, env = "CLOUDNEST_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl Remote {
     /// Other servers with a token.
     pub(super) fn new(url: Vec<String>, token: Option<String>) -> Self {
-        Self { url, token }
+        Self { url, token, ca: None }
     }
 
     /// The base URLs, as given.
@@ -52,6 +56,10 @@ impl Remote {
         let first = urls.first().map_or(DEFAULT_URL, String::as_str);
         let client = Client::new(first, self.token().unwrap_or_default())
             .and_then(|client| client.with_base_urls(urls, Balance::Failover));
+        let client = client.and_then(|client| match urls.iter().any(|url| url.starts_with("https://")) {
+            true => client.with_authorities(&authorities::read(self.ca.as_deref())?),
+            false => Ok(client),
+        });
         match client {
             Ok(client) => Ok(client.with_retries(RETRIES)),
             Err(error) => Err(Failure::Usage(error.to_string())),

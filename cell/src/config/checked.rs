@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{Findings, suggestion};
 use super::raw::{At, RawConfig, RawPlan, RawSecret, RawTiming};
-use super::{Config, Plan, Region, Secret, Timing, TlsFiles};
+use super::{ApiTls, Config, Plan, Region, Secret, Timing, TlsFiles};
 
 /// Longest name of a cluster, region, node, cell or plan, in characters: a label of a certificate's name holds no more than 63.
 const NAME_CHARS: usize = 40;
@@ -40,6 +40,13 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
             let path = |at: &Option<At<String>>| Some(dir.join(&at.as_ref()?.value));
             Some(TlsFiles {
                 authority: path(&tls.authority)?,
+                certificate: path(&tls.certificate)?,
+                key: path(&tls.key)?,
+            })
+        }),
+        api_tls: raw.api_tls.as_ref().and_then(|tls| {
+            let path = |at: &Option<At<String>>| Some(dir.join(&at.as_ref()?.value));
+            Some(ApiTls {
                 certificate: path(&tls.certificate)?,
                 key: path(&tls.key)?,
             })

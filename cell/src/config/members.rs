@@ -15,11 +15,13 @@ const DIRECTORY_NAME: &str = "directory";
 
 impl Checker<'_, '_> {
     pub(super) fn nodes(&mut self, raw: &RawConfig, regions: &[Region], dir: &Path) -> Vec<NodeEntry> {
-        raw.nodes.iter().filter_map(|node| self.node(node, regions, dir)).collect()
+        let scheme = if raw.api_tls.is_some() { "https" } else { "http" };
+        let node = |node| self.node(node, regions, dir, scheme);
+        raw.nodes.iter().filter_map(node).collect()
     }
 
     /// A node, as far as it can be understood: one with a name is known to the cells even if the rest of it is wrong.
-    fn node(&mut self, raw: &RawNode, regions: &[Region], dir: &Path) -> Option<NodeEntry> {
+    fn node(&mut self, raw: &RawNode, regions: &[Region], dir: &Path, scheme: &str) -> Option<NodeEntry> {
         let number = raw.number.as_ref().map(|number| {
             if number.value == 0 {
                 self.findings
@@ -43,7 +45,7 @@ impl Checker<'_, '_> {
             self.findings
                 .add(&at.span, at.key, format!("{address} is every address of a machine"), fix);
         }
-        let endpoint = self.endpoint(raw, api);
+        let endpoint = self.endpoint(raw, api, scheme);
         let name = raw.name.as_ref()?;
         self.once("node", &name.value, name, "give each node a name of its own");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -84,7 +86,7 @@ impl Checker<'_, '_> {
         Some(address)
     }
 
-    fn endpoint(&mut self, raw: &RawNode, api: Option<SocketAddr>) -> String {
+    fn endpoint(&mut self, raw: &RawNode, api: Option<SocketAddr>, scheme: &str) -> String {
         match (&raw.endpoint, api) {
             (Some(at), _) => {
                 let host = at.value.strip_prefix("http://").or_else(|| at.value.strip_prefix("https://"));
@@ -98,7 +100,7 @@ impl Checker<'_, '_> {
             }
             (None, Some(api)) => {
                 if let (true, Some(at)) = (api.ip().is_unspecified(), &raw.api) {
-                    let fix = "add endpoint = \"http://…\" with the address that clients use";
+                    let fix = format!("add endpoint = \"{scheme}://…\" with the address that clients use");
                     self.findings.add(
                         &at.span,
                         at.key,
@@ -106,7 +108,7 @@ impl Checker<'_, '_> {
                         fix,
                     );
                 }
-                format!("http://{api}")
+                format!("{scheme}://{api}")
             }
             (None, None) => String::new(),
         }

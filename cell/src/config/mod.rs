@@ -52,6 +52,8 @@ pub struct Config {
     pub operator_token: Option<Secret>,
     /// The certificates of the nodes among each other.
     pub tls: Option<TlsFiles>,
+    /// The certificates for clients; none: they are served without TLS.
+    pub api_tls: Option<ApiTls>,
     /// Heartbeats and elections of the cells.
     pub timing: Timing,
 }
@@ -148,6 +150,15 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// PEM files for TLS with clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiTls {
+    /// A node's certificate, followed by those of its issuers; `{name}` stands for the node's name.
+    pub certificate: PathBuf,
+    /// Its key; `{name}` stands for the node's name.
+    pub key: PathBuf,
+}
+
 /// How fast a cell notices that its leader is gone, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -220,13 +231,26 @@ impl Config {
 impl TlsFiles {
     /// The same files for one node: `{name}` replaced by its name.
     pub fn of_node(&self, name: &str) -> Self {
-        let replace = |path: &Path| PathBuf::from(path.to_string_lossy().replace("{name}", name));
         Self {
-            authority: replace(&self.authority),
-            certificate: replace(&self.certificate),
-            key: replace(&self.key),
+            authority: named(&self.authority, name),
+            certificate: named(&self.certificate, name),
+            key: named(&self.key, name),
         }
     }
+}
+
+impl ApiTls {
+    /// The same files for one node: `{name}` replaced by its name.
+    pub fn of_node(&self, name: &str) -> Self {
+        Self {
+            certificate: named(&self.certificate, name),
+            key: named(&self.key, name),
+        }
+    }
+}
+
+fn named(path: &Path, name: &str) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().replace("{name}", name))
 }
 
 /// The text of a file, or what is wrong with it and what to do.

@@ -55,6 +55,13 @@ pub(super) struct RawTls {
     pub(super) key: Option<At<String>>,
 }
 
+/// `[api_tls]`.
+#[derive(Debug)]
+pub(super) struct RawApiTls {
+    pub(super) certificate: Option<At<String>>,
+    pub(super) key: Option<At<String>>,
+}
+
 /// `[timing]`.
 #[derive(Debug, Default)]
 pub(super) struct RawTiming {
@@ -74,6 +81,7 @@ pub(super) struct RawConfig {
     pub(super) plans: Vec<RawPlan>,
     pub(super) voters: Option<At<Vec<At<String>>>>,
     pub(super) tls: Option<RawTls>,
+    pub(super) api_tls: Option<RawApiTls>,
     pub(super) timing: RawTiming,
 }
 
@@ -105,6 +113,7 @@ pub(super) fn read(text: &str, findings: &mut Findings<'_>) -> RawConfig {
             })
             .flatten(),
         tls: file.table("tls", Need::Optional, read_tls),
+        api_tls: file.table("api_tls", Need::Optional, read_api_tls),
         timing: file.table("timing", Need::Optional, read_timing).unwrap_or_default(),
     };
     file.finish();
@@ -166,6 +175,14 @@ fn read_tls(section: &mut Section<'_, '_, '_>) -> RawTls {
             Need::Required("a PEM file; {name} stands for the node's name"),
         ),
         key: section.path("tls.key", Need::Required("a PEM file; {name} stands for the node's name")),
+    }
+}
+
+fn read_api_tls(section: &mut Section<'_, '_, '_>) -> RawApiTls {
+    let fix = "a PEM file; {name} stands for the node's name";
+    RawApiTls {
+        certificate: section.path("api_tls.certificate", Need::Required(fix)),
+        key: section.path("api_tls.key", Need::Required(fix)),
     }
 }
 

@@ -156,7 +156,12 @@ fn paths_are_relative_to_the_file_and_carry_the_node() {
         format!("{SOUND}\n[tls]\nauthority = \"tls/ca.pem\"\ncertificate = \"tls/{{name}}.pem\"\nkey = \"/keys/{{name}}.key\"\n")
             .replace("{ env = \"CLOUDNEST_OPERATOR_TOKEN\" }", "{ file = \"operator.token\" }")
             .replace("number = 1", "number = 1\ndata = \".\"");
+    let text = format!("{text}[api_tls]\ncertificate = \"api/{{name}}.pem\"\nkey = \"/keys/api.key\"\n");
     let config = Config::parse(&text, Path::new("/etc/cloudnest/cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let api = config.api_tls.as_ref().expect("api_tls").of_node("two-a");
+    assert_eq!(api.certificate, Path::new("/etc/cloudnest/api/two-a.pem"));
+    assert_eq!(api.key, Path::new("/keys/api.key"));
+    assert_eq!(config.node("two-a").expect("a node").endpoint, "https://127.0.0.1:7421");
     let tls = config.tls.as_ref().expect("tls").of_node("one-a");
     assert_eq!(tls.certificate, Path::new("/etc/cloudnest/tls/one-a.pem"));
     assert_eq!(tls.key, Path::new("/keys/one-a.key"));
@@ -175,7 +180,7 @@ fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     );
     assert_eq!(
         broken("cluster = \"acme\"", "cluster = \"acme\"\nsize = 3"),
-        "cluster.toml:2:1: size: is not a key of the configuration; there are: cell, cluster, directory, node, operator_token, plan, region, timing, tls"
+        "cluster.toml:2:1: size: is not a key of the configuration; there are: api_tls, cell, cluster, directory, node, operator_token, plan, region, timing, tls"
     );
     assert!(broken("voters =", "extra = 1\nvoters =").starts_with("cluster.toml:5:1: directory.extra: is not a key"));
     let errors = all_broken("{ env =", "{ enf =");
@@ -302,6 +307,8 @@ fn a_literal_secret_is_refused_and_not_repeated() {
     assert!(broken("{ env = \"CLOUDNEST_OPERATOR_TOKEN\" }", "{}").contains("names neither"));
     let tls = format!("{SOUND}[tls]\nauthority = \"a\"\ncertificate = \"b\"\nkey = \"-----BEGIN PRIVATE KEY-----\"\n");
     assert!(errors_of(&tls)[0].contains("tls.key: holds a certificate or key instead of a file's path"));
+    let half = format!("{SOUND}[api_tls]\ncertificate = \"a\"\n");
+    assert!(errors_of(&half)[0].contains("api_tls.key: is missing"));
 }
 
 #[test]

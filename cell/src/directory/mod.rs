@@ -8,6 +8,7 @@ pub(crate) mod operation_update;
 pub(crate) mod operator_put;
 pub(crate) mod query;
 pub(crate) mod rows;
+pub(crate) mod tenant_change;
 pub(crate) mod tenant_delete;
 pub(crate) mod tenant_forget;
 pub(crate) mod tenant_plan;

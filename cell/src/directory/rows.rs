@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use storage::Space;
-use storage::table::{DirectoryTenant, DirectoryTenantUid};
+use storage::table::{DirectoryCors, DirectoryTenant, DirectoryTenantUid};
 use uuid::Uuid;
 
 use crate::machine::reader::Reader;
@@ -138,6 +138,34 @@ pub(crate) fn put_tenant(world: &mut World<'_>, tenant: &Tenant) {
         },
         &TenantRow::V1(tenant.clone()),
     );
+}
+
+/// Versions of the list of origins whose pages may use a tenant's API. A tenant without a list has no row.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum CorsRow {
+    /// The first.
+    V1(Vec<String>),
+}
+
+/// The origins whose pages may use a tenant's API.
+pub(crate) fn cors(reader: &impl Reader, uid: u64) -> Result<Vec<String>, Fault> {
+    let space = Space::SYSTEM;
+    let row = reader.row(&DirectoryCors { space, uid })?;
+    Ok(row.map_or_else(Vec::new, |CorsRow::V1(origins)| origins))
+}
+
+/// Stores them. Nothing is written where there are none and were none: that is what a version that knew of no lists does.
+pub(crate) fn put_cors(world: &mut World<'_>, uid: u64, origins: Vec<String>) -> Result<(), Fault> {
+    let key = DirectoryCors {
+        space: Space::SYSTEM,
+        uid,
+    };
+    if !origins.is_empty() {
+        world.put(&key, &CorsRow::V1(origins));
+    } else if !cors(world, uid)?.is_empty() {
+        world.delete(&key);
+    }
+    Ok(())
 }
 
 /// The directory's header, made by its first command. Its position counts the changes of the directory.

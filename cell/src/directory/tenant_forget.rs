@@ -40,6 +40,7 @@ impl Command for TenantForget {
             slug: tenant.slug,
         });
         world.delete(&DirectoryTenantUid { space, uid: tenant.uid });
+        rows::put_cors(world, tenant.uid, Vec::new())?;
         if let Some(id) = tenant.operation
             && let Some(mut operation) = read(world, id)?
         {

@@ -15,8 +15,10 @@ use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
-use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_delete::TenantDelete};
-use crate::directory::{tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve};
+use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_change::TenantChange};
+use crate::directory::{
+    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
+};
 use crate::mutant::Mutant;
 use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
@@ -109,6 +111,7 @@ payloads!(
     OperationStep,
     OperationCancel,
     RecordsRestore,
+    TenantChange,
 );
 
 /// What applying an entry leaves to do.

@@ -19,6 +19,7 @@ pub(crate) const SPACE: Space = Space(7);
 pub(crate) struct Stage {
     pub(crate) store: Store,
     pub(crate) catalogs: Catalogs,
+    space: Space,
     index: u64,
     stamp: u64,
     _dir: tempfile::TempDir,
@@ -27,11 +28,17 @@ pub(crate) struct Stage {
 impl Stage {
     /// An empty store.
     pub(crate) fn empty() -> Self {
+        Self::of(SPACE)
+    }
+
+    /// An empty store, for commands of one space.
+    pub(crate) fn of(space: Space) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::open(dir.path(), Options::default()).expect("a store");
         Self {
             store,
             catalogs: Catalogs::default(),
+            space,
             index: 0,
             stamp: 1_000_000,
             _dir: dir,
@@ -70,7 +77,7 @@ impl Stage {
         self.stamp += 10;
         let stamped = Stamped {
             stamp: self.stamp,
-            space: SPACE.0,
+            space: self.space.0,
             actor: Actor::System,
             schema,
             access: None,
@@ -119,7 +126,7 @@ impl Stage {
 
     /// All keys of the space as text, without the header.
     pub(crate) fn keys(&self) -> Vec<String> {
-        let rows = self.snapshot().scan(KeyRange::space(SPACE), Direction::Forward);
+        let rows = self.snapshot().scan(KeyRange::space(self.space), Direction::Forward);
         rows.map(|row| row.expect("a row").0.to_string()).skip(1).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
+pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod evolving;
 pub(crate) mod moment;
@@ -20,13 +21,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use api::server::{Server, ServerConfig};
+use api::server::{Certificates, Server, ServerConfig};
 use api::service::Service;
 use raft::{Host, HostConfig, NodeId, StreamOffer};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use self::certificates::Keeper;
 use self::data::Data;
 use self::platform::Platform;
 use crate::access::secret;
@@ -89,6 +91,9 @@ impl Node {
                 me.region
             );
         }
+        let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
+        // Before the log is opened: a mistake here should not cost a replay.
+        let keeper = api_tls.map(Keeper::start).transpose()?;
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
         let peer_listener = bind(me.peer, "the other nodes")?;
@@ -121,19 +126,15 @@ impl Node {
 
         api_listener.set_nonblocking(true).context("set up the API's port")?;
         let listener = tokio::net::TcpListener::from_std(api_listener).context("listen for the API")?;
-        let serving = server.clone();
-        let tasks = vec![
-            tokio::spawn(async move {
-                if let Err(error) = serving.serve(listener).await {
-                    tracing::error!(%error, "the API's port failed");
-                }
-            }),
+        let mut tasks = vec![
+            tokio::spawn(serve(server.clone(), listener, keeper.as_ref().map(Keeper::certificates))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];
+        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run())));
         tracing::info!(node = platform.me.name, %api, "serving");
         Ok(Node {
             platform,
@@ -193,6 +194,16 @@ impl Node {
                 .with_context(|| format!("close the store of {name}"))?;
         }
         Ok(())
+    }
+}
+
+async fn serve(server: Server, listener: tokio::net::TcpListener, certificates: Option<Arc<Certificates>>) {
+    let ended = match certificates {
+        Some(certificates) => server.serve_tls(listener, certificates).await,
+        None => server.serve(listener).await,
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "the API's port failed");
     }
 }
 

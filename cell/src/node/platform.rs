@@ -15,7 +15,7 @@ use super::evolving::Works;
 use super::replica::Replica;
 use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry};
-use crate::directory::rows::{Status, Tenant, tenant};
+use crate::directory::rows::{Status, Tenant, cors, tenant};
 use crate::service::error::internal;
 
 /// One node.
@@ -97,6 +97,11 @@ impl Platform {
     /// A tenant as this node's copy of the directory has it.
     pub(crate) fn tenant(&self, slug: &str) -> Result<Option<Tenant>, Error> {
         tenant(&self.directory()?.store.begin_read(), slug).map_err(|fault| internal(&fault))
+    }
+
+    /// The origins whose pages may use a tenant's API, as this node's copy of the directory has them.
+    pub(crate) fn cors_origins(&self, uid: u64) -> Result<Vec<String>, Error> {
+        cors(&self.directory()?.store.begin_read(), uid).map_err(|fault| internal(&fault))
     }
 
     /// The numbers of the nodes that have a replica of a group of this region.

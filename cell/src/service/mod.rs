@@ -79,6 +79,13 @@ impl Service for Front {
         self.platform.leader_hint(slug, leader);
     }
 
+    fn cors_origins(&self, slug: &Slug) -> Vec<String> {
+        let Ok(Some(tenant)) = self.platform.tenant(slug.as_str()) else {
+            return Vec::new();
+        };
+        self.platform.cors_origins(tenant.uid).unwrap_or_default()
+    }
+
     async fn dial(&self, node: NodeNumber) -> std::io::Result<BoxStream> {
         let mut stream = self.platform.host.dial(raft::NodeId(node.0)).await?;
         stream.write_u8(REQUESTS).await?;

@@ -12,6 +12,7 @@ use super::Front;
 use super::error::{internal, refused};
 use crate::directory::query::{self, no_tenant};
 use crate::directory::rows::{self, Status, Tenant};
+use crate::directory::tenant_change::TenantChange;
 use crate::directory::tenant_delete::{self, TenantDelete};
 use crate::directory::tenant_plan::TenantPlan;
 use crate::machine::dispatch::Command;
@@ -68,16 +69,27 @@ impl Front {
     }
 
     pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
-        let plan = self.plan(patch.plan.as_deref())?;
-        if patch.plan.is_none() {
+        let plan = match &patch.plan {
+            Some(plan) => Some(self.plan(Some(plan))?),
+            None => None,
+        };
+        if plan.is_none() && patch.cors_origins.is_none() {
             return self.get_tenant(slug).await;
         }
         let actor = Actor::Operator(operator.name.to_string());
-        let command = TenantPlan {
-            slug: slug.to_string(),
-            plan,
+        let slug = slug.to_string();
+        let tenant = match (plan, patch.cors_origins) {
+            // Nodes of an older version know this one.
+            (Some(plan), None) => self.at_directory(actor, TenantPlan { slug, plan }).await?,
+            (plan, cors_origins) => {
+                let change = TenantChange {
+                    slug,
+                    plan,
+                    cors_origins,
+                };
+                self.at_directory(actor, change).await?
+            }
         };
-        let tenant = self.at_directory(actor, command).await?;
         self.show_tenant(&tenant, None)
     }
 
@@ -132,6 +144,7 @@ impl Front {
                 Status::Deleting => TenantStatus::Deleting,
             },
             created_at: format_stamp(tenant.created),
+            cors_origins: self.platform.cors_origins(tenant.uid)?,
             admin_token,
         })
     }

@@ -19,18 +19,23 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn start(dir: &Path, region: &str, nodes: usize) -> Self {
+        Self::start_with(dir, region, nodes, "")
+    }
+
+    /// The same with more in its configuration.
+    pub(crate) fn start_with(dir: &Path, region: &str, nodes: usize, more: &str) -> Self {
         // A port that was free may be taken before its node binds it: then the whole ends, and is begun anew elsewhere.
         (1..=5)
-            .find_map(|attempt| Self::attempt(&dir.join(format!("attempt-{attempt}")), region, nodes))
+            .find_map(|attempt| Self::attempt(&dir.join(format!("attempt-{attempt}")), region, nodes, more))
             .expect("free ports")
     }
 
     #[track_caller]
-    fn attempt(dir: &Path, region: &str, nodes: usize) -> Option<Self> {
+    fn attempt(dir: &Path, region: &str, nodes: usize, more: &str) -> Option<Self> {
         let layout = Layout::new(&[(region, nodes)]).unwrap();
         let (config, data) = (dir.join("cluster.toml"), dir.join("data"));
         std::fs::create_dir_all(dir).unwrap();
-        std::fs::write(&config, layout.to_toml()).unwrap();
+        std::fs::write(&config, layout.to_toml() + more).unwrap();
         let running = Running::start(&arguments(&config, &data));
         if !running.says("ready") {
             assert!(running.has_complained("is in use"), "{}", running.complaint("error:"));
@@ -40,7 +45,8 @@ impl Up {
             .unwrap()
             .trim()
             .to_owned();
-        let urls = layout.nodes.iter().map(|node| format!("http://{}", node.api)).collect();
+        let scheme = if more.contains("[api_tls]") { "https" } else { "http" };
+        let urls = layout.nodes.iter().map(|node| format!("{scheme}://{}", node.api)).collect();
         let nodes = layout.nodes.into_iter().map(|node| node.name).collect();
         Some(Self {
             running,

@@ -2,10 +2,10 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid,
-    Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub,
-    Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret,
-    UniqueEntry,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryTenant,
+    DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError,
+    KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table,
+    Token, TokenSecret, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -119,6 +119,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(OperatorToken { space, hash }),
         shown(DirectoryCell { space, cell: 12 }),
         shown(LastScrub { space }),
+        shown(DirectoryCors { space, uid: 13 }),
         shown(Level { space }),
     ]
 }
@@ -151,6 +152,7 @@ fn golden_bytes() -> Vec<String> {
         format!("52{b}"),
         "53000000000000000c".to_owned(),
         "54".to_owned(),
+        "55000000000000000d".to_owned(),
         "58".to_owned(),
     ]
 }
@@ -185,6 +187,7 @@ fn golden_texts() -> Vec<String> {
         format!("operator_token space=258 hash={b}"),
         "directory_cell space=258 cell=12".to_owned(),
         "last_scrub space=258".to_owned(),
+        "directory_cors space=258 uid=13".to_owned(),
         "level space=258".to_owned(),
     ]
 }

@@ -54,6 +54,7 @@ struct State {
     unasked: bool,
     unhinted: Option<Locate>,
     next_query: Option<ListQuery>,
+    cors: Vec<String>,
 }
 
 /// The service.

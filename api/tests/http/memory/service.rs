@@ -31,6 +31,7 @@ fn tenant_body(slug: &Slug) -> Tenant {
         plan: "free".into(),
         status: TenantStatus::Active,
         created_at: TIME.into(),
+        cors_origins: Vec::new(),
         admin_token: None,
     }
 }
@@ -108,6 +109,14 @@ impl Service for Memory {
             && let Some(locate) = state.unhinted.take()
         {
             state.locate = Some(locate);
+        }
+    }
+
+    fn cors_origins(&self, slug: &Slug) -> Vec<String> {
+        if slug.as_str() == "acme" {
+            self.state().cors.clone()
+        } else {
+            Vec::new()
         }
     }
 
@@ -319,8 +328,13 @@ impl Service for Memory {
     }
 
     async fn tenant_patch(&self, _operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant> {
+        let mut state = self.state();
+        if let Some(origins) = patch.cors_origins {
+            state.cors = origins;
+        }
         Ok(Tenant {
             plan: patch.plan.unwrap_or_default(),
+            cors_origins: state.cors.clone(),
             ..tenant_body(slug)
         })
     }

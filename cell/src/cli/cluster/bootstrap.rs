@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use api::client::Client;
 use futures_util::future::try_join_all;
 
@@ -27,7 +28,7 @@ async fn one_region(config: &Config, region: &str, token: &str) -> Result {
     let nodes = config.region_nodes(region);
     let clients = nodes
         .iter()
-        .map(|node| Ok((*node, client(node, token)?)))
+        .map(|node| Ok((*node, client(config, node, token)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut said = Instant::now();
     for (node, client) in &clients {
@@ -79,12 +80,20 @@ fn complain(said: &mut Instant, what: &str) {
     }
 }
 
-/// A client of a node on this machine: by its address, because its endpoint may be the one of a load balancer.
-fn client(node: &NodeEntry, token: &str) -> Result<Client> {
+/// A client of a node on this machine: by its address, because its endpoint may be the one of a load balancer, and over TLS by its
+/// very certificate, because that is made out to the endpoint.
+fn client(config: &Config, node: &NodeEntry, token: &str) -> Result<Client> {
     let address = match node.api.ip() {
         ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), node.api.port()),
         _ => node.api,
     };
-    let client = Client::new(&format!("http://{address}"), token);
+    let client = match &config.api_tls {
+        None => Client::new(&format!("http://{address}"), token),
+        Some(files) => {
+            let path = files.of_node(&node.name).certificate;
+            let pem = std::fs::read(&path).with_context(|| format!("read the certificate for clients in {}", path.display()))?;
+            Client::new(&format!("https://{address}"), token).and_then(|client| client.with_certificate(&pem))
+        }
+    };
     Ok(client.map_err(|error| Failure::Failed(error.into()))?.with_timeout(ANSWER))
 }
