@@ -1,8 +1,21 @@
 //! What can go wrong with a call, as one who retries has to tell it apart.
+//!
+//! ```
+//! use api::client::ClientError;
+//! use api::error::Code;
+//!
+//! fn explain(error: &ClientError) -> String {
+//!     match error.kind() {
+//!         Some(Code::VersionMismatch) => "somebody else changed it: read it again".to_owned(),
+//!         Some(Code::InvalidFields) => error.errors().iter().map(|wrong| format!("{}: {}\n", wrong.pointer, wrong.message)).collect(),
+//!         _ => format!("{error} ({:?})", error.outcome()),
+//!     }
+//! }
+//! ```
 
 use std::time::Duration;
 
-use crate::error::Outcome;
+use crate::error::{Code, FieldError, Outcome};
 use crate::problem::Problem;
 
 /// A failed call.
@@ -17,6 +30,12 @@ pub enum ClientError {
         /// Whether the request may have had an effect.
         outcome: Outcome,
         /// What broke.
+        message: String,
+    },
+    /// The call succeeded, but what was answered does not fit the type that the caller reads it as.
+    #[error("{message}")]
+    Unfit {
+        /// What does not fit, and where.
         message: String,
     },
 }
@@ -43,8 +62,28 @@ impl ClientError {
         match &mut self {
             Self::Problem(problem) => problem.outcome = Outcome::Unknown,
             Self::Transport { outcome, .. } => *outcome = Outcome::Unknown,
+            Self::Unfit { .. } => {}
         }
         self
+    }
+
+    /// The answer that sent a call to another region, where that one could not be reached.
+    pub(super) fn unreached(mut self, why: &Self) -> Self {
+        if let Self::Problem(problem) = &mut self {
+            problem.detail = format!("{}, which could not be reached: {why}", problem.detail);
+        }
+        self
+    }
+
+    /// Whether it never reached a server.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport {
+                outcome: Outcome::NotApplied,
+                ..
+            }
+        )
     }
 
     /// Whether the request may have had an effect.
@@ -52,6 +91,8 @@ impl ClientError {
         match self {
             Self::Problem(problem) => problem.outcome,
             Self::Transport { outcome, .. } => *outcome,
+            // A write had its effect.
+            Self::Unfit { .. } => Outcome::Unknown,
         }
     }
 
@@ -65,11 +106,21 @@ impl ClientError {
         self.problem().map(|problem| problem.code.as_str())
     }
 
+    /// The same as a value to match: such as [`Code::VersionMismatch`]. None also for a code that this client does not know yet.
+    pub fn kind(&self) -> Option<Code> {
+        Code::named(self.code()?)
+    }
+
+    /// The wrong places of the body, where the server named some.
+    pub fn errors(&self) -> &[FieldError] {
+        self.problem().map_or(&[], |problem| &problem.errors)
+    }
+
     /// The problem, where there was an answer.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
-            Self::Transport { .. } => None,
+            Self::Transport { .. } | Self::Unfit { .. } => None,
         }
     }
 
@@ -82,11 +133,12 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport { .. } => true,
+            Self::Unfit { .. } => false,
             Self::Problem(problem) => {
                 matches!(
                     problem.code.as_str(),
                     "contention" | "too_many_requests" | "unavailable" | "not_leader" | "timeout"
-                ) || problem.status == 500
+                ) || matches!(problem.status, 500 | 502 | 503 | 504)
             }
         }
     }

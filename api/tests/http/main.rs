@@ -13,3 +13,4 @@ mod resources;
 mod routing;
 mod streams;
 mod support;
+mod typed;
