@@ -28,6 +28,8 @@ macro_rules! codes {
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
             /// The code's name on the wire.
             pub const fn name(self) -> &'static str { match self { $(Code::$variant => $code,)* } }
+            /// The code of a name on the wire; none: there is no such code.
+            pub fn named(name: &str) -> Option<Self> { match name { $($code => Some(Code::$variant),)* _ => None } }
             /// The HTTP status.
             pub const fn status(self) -> u16 { match self { $(Code::$variant => $status,)* } }
             /// The problem's title: the same for every problem of this code.

@@ -305,7 +305,7 @@ async fn a_tenant_is_made_from_any_node_and_erased_as_an_operation() {
         (found.status == "done").then_some(())
     })
     .await;
-    assert_eq!(code(operators[1].tenant("tenant-0").await), "not_found");
+    assert_eq!(code(operators[1].tenant_show("tenant-0").await), "not_found");
     let reborn = operators[1]
         .tenant_create(&new_tenant(&cluster, "tenant-0"), None)
         .await

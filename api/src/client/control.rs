@@ -47,8 +47,8 @@ impl Client {
         self.typed(Call::new(Method::GET, path)).await
     }
 
-    /// One tenant.
-    pub async fn tenant(&self, slug: &str) -> Result<Answer<Tenant>, ClientError> {
+    /// One tenant, as operators see it. [`Client::tenant`] is what its application sees.
+    pub async fn tenant_show(&self, slug: &str) -> Result<Answer<Tenant>, ClientError> {
         self.typed(Call::new(Method::GET, format!("/v1/tenants/{slug}"))).await
     }
 

@@ -1,11 +1,21 @@
 //! What can go wrong with a call, as one who retries has to tell it apart.
+//!
+//! ```
+//! use api::client::ClientError;
+//! use api::error::Code;
+//!
+//! fn explain(error: &ClientError) -> String {
+//!     match error.kind() {
+//!         Some(Code::VersionMismatch) => "somebody else changed it: read it again".to_owned(),
+//!         Some(Code::InvalidFields) => error.errors().iter().map(|wrong| format!("{}: {}\n", wrong.pointer, wrong.message)).collect(),
+//!         _ => format!("{error} ({:?})", error.outcome()),
+//!     }
+//! }
+//! ```
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
-
-use crate::error::Outcome;
+use crate::error::{Code, FieldError, Outcome};
 use crate::problem::Problem;
 
 /// A failed call.
@@ -20,6 +30,12 @@ pub enum ClientError {
         /// Whether the request may have had an effect.
         outcome: Outcome,
         /// What broke.
+        message: String,
+    },
+    /// The call succeeded, but what was answered does not fit the type that the caller reads it as.
+    #[error("{message}")]
+    Unfit {
+        /// What does not fit, and where.
         message: String,
     },
 }
@@ -46,8 +62,28 @@ impl ClientError {
         match &mut self {
             Self::Problem(problem) => problem.outcome = Outcome::Unknown,
             Self::Transport { outcome, .. } => *outcome = Outcome::Unknown,
+            Self::Unfit { .. } => {}
         }
         self
+    }
+
+    /// The answer that sent a call to another region, where that one could not be reached.
+    pub(super) fn unreached(mut self, why: &Self) -> Self {
+        if let Self::Problem(problem) = &mut self {
+            problem.detail = format!("{}, which could not be reached: {why}", problem.detail);
+        }
+        self
+    }
+
+    /// Whether it never reached a server.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport {
+                outcome: Outcome::NotApplied,
+                ..
+            }
+        )
     }
 
     /// Whether the request may have had an effect.
@@ -55,6 +91,8 @@ impl ClientError {
         match self {
             Self::Problem(problem) => problem.outcome,
             Self::Transport { outcome, .. } => *outcome,
+            // A write had its effect.
+            Self::Unfit { .. } => Outcome::Unknown,
         }
     }
 
@@ -68,11 +106,21 @@ impl ClientError {
         self.problem().map(|problem| problem.code.as_str())
     }
 
+    /// The same as a value to match: such as [`Code::VersionMismatch`]. None also for a code that this client does not know yet.
+    pub fn kind(&self) -> Option<Code> {
+        Code::named(self.code()?)
+    }
+
+    /// The wrong places of the body, where the server named some.
+    pub fn errors(&self) -> &[FieldError] {
+        self.problem().map_or(&[], |problem| &problem.errors)
+    }
+
     /// The problem, where there was an answer.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
-            Self::Transport { .. } => None,
+            Self::Transport { .. } | Self::Unfit { .. } => None,
         }
     }
 
@@ -85,35 +133,13 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport { .. } => true,
+            Self::Unfit { .. } => false,
             Self::Problem(problem) => {
                 matches!(
                     problem.code.as_str(),
                     "contention" | "too_many_requests" | "unavailable" | "not_leader" | "timeout"
-                ) || problem.status == 500
+                ) || matches!(problem.status, 500 | 502 | 503 | 504)
             }
         }
     }
-}
-
-/// The error that a reply stands for.
-pub(super) fn problem_of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut problem: Problem = serde_json::from_slice(body).unwrap_or_else(|_| Problem {
-        kind: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or("Not a CloudNest reply").to_owned(),
-        status: status.as_u16(),
-        detail: String::from_utf8_lossy(body).chars().take(200).collect(),
-        code: "unrecognised".to_owned(),
-        outcome: Outcome::Unknown,
-        errors: Vec::new(),
-        region: None,
-        endpoint: None,
-        retry_after: None,
-        request_id: None,
-    });
-    problem.retry_after = text(RETRY_AFTER.as_str())
-        .and_then(|text| text.parse().ok())
-        .map(Duration::from_secs);
-    problem.request_id = text("x-request-id").map(str::to_owned);
-    ClientError::Problem(Box::new(problem))
 }

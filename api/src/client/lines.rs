@@ -1,5 +1,7 @@
 //! A reply that is a stream of lines.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::ClientError;
@@ -15,6 +17,8 @@ pub struct Lines {
     rest: BytesMut,
     searched: usize,
     ended: bool,
+    /// How long nothing may arrive, not even a sign of life; none: for ever.
+    silence: Option<Duration>,
 }
 
 impl Lines {
@@ -24,7 +28,14 @@ impl Lines {
             rest: BytesMut::new(),
             searched: 0,
             ended: false,
+            silence: None,
         }
+    }
+
+    /// The same, failing where nothing arrives for so long.
+    pub(super) fn with_silence(mut self, silence: Duration) -> Self {
+        self.silence = Some(silence);
+        self
     }
 
     /// The headers of the reply.
@@ -49,10 +60,20 @@ impl Lines {
                     "a line of the reply is longer than {LINE_BYTES} bytes"
                 )));
             }
-            match self.exchange.piece().await? {
+            match self.piece().await? {
                 Some(piece) => self.rest.extend_from_slice(&piece),
                 None => self.ended = true,
             }
+        }
+    }
+
+    async fn piece(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let Some(silence) = self.silence else {
+            return self.exchange.piece().await;
+        };
+        match tokio::time::timeout(silence, self.exchange.piece()).await {
+            Ok(piece) => piece,
+            Err(_) => Err(ClientError::unanswered(format!("the server was silent for {silence:?}"))),
         }
     }
 

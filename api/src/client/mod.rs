@@ -1,22 +1,65 @@
-//! The typed client: what the command line, the rig and the benchmark speak to a server with.
+//! The typed client: how a program in Rust speaks to a server. The command line, the rig and the benchmark use it too.
 //!
-//! One method a route. A method returns an [`Answer`], or a [`ClientError`] that says whether the call may have had an effect.
-//! Base URLs, token, timeout and retries are set once; clones share the connections.
+//! ```no_run
+//! use api::client::Client;
+//! use serde::{Deserialize, Serialize};
 //!
-//! With [`Client::with_retries`] a call is made again when it is known to have had no effect and the cause may pass, and, where
-//! a second effect is impossible (reads, calls with an idempotency key), also when its effect is unknown.
+//! #[derive(Serialize, Deserialize)]
+//! struct Task {
+//!     title: String,
+//!     #[serde(skip_serializing_if = "Option::is_none")]
+//!     status: Option<String>,
+//! }
 //!
-//! CAVEATS: HTTP/1.1 only. `https://` needs [`Client::with_authorities`] or [`Client::with_certificate`]. A 421 is returned, not followed: who asks for a tenant should know its region.
+//! # async fn work(token: &str) -> Result<(), api::client::ClientError> {
+//! let client = Client::new("http://127.0.0.1:7400", token)?.with_retries(5);
+//! let tasks = client.tenant("acme").records("tasks").of::<Task>();
+//!
+//! let made = tasks.create(&Task { title: "Order the cake".into(), status: None }).send().await?;
+//! tasks.patch(made.id, &serde_json::json!({ "status": "todo" })).if_version(made.version).send().await?;
+//!
+//! let mut todo = tasks.list().filter("status == \"todo\"").order("-created_at").stream();
+//! while let Some(task) = todo.next().await? {
+//!     println!("{} {}", task.id, task.fields.title);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `api/examples/tour.rs` shows the rest: batches, events, imports, what a refusal looks like. A test runs it against a server.
+//!
+//! Two layers. [`Client::tenant`] begins the builders of `typed/`: structs in and out, streams over pages and events. Under them is
+//! one method a route, such as [`Client::record_create`]: it returns an [`Answer`] with its headers. Base URLs, token, timeout and
+//! retries are set once; clones share the connections.
+//!
+//! # When a call is made again
+//!
+//! With [`Client::with_retries`] a call is made again when it is known to have had no effect and the cause may pass, and, where a
+//! second effect is impossible, also when its effect is unknown. That is so for reads and for calls with an idempotency key, and a
+//! POST or PATCH that has none gets one here, the same for all its attempts. PUT and DELETE have no such key: another client may
+//! have written in between, so one whose effect is unknown is an error with that outcome. A [`ClientError`] says of the whole call
+//! whether it may have had an effect. The server's `Retry-After` is obeyed.
+//!
+//! # Regions
+//!
+//! Where a server answers that a tenant is served in another region (421), the call goes there, and so do all further ones about
+//! that tenant, until that place cannot be reached or sends them on in its turn ([`regions`]).
+//!
+//! CAVEATS: HTTP/1.1 only. `https://` needs [`Client::with_authorities`] or [`Client::with_certificate`]. The reply of a retried call that makes a secret (a tenant, a token) may have none: the
+//! server shows it once, and the attempt that got it may be the one whose answer was lost.
 
+mod call;
 mod control;
 mod error;
 mod lines;
 mod payload;
 mod pool;
+mod regions;
 mod retry;
 mod stream;
 mod tenant;
 mod tls;
+mod typed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,17 +67,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::header::{AUTHORIZATION, HOST};
+use http::{HeaderValue, Request};
 use serde::de::DeserializeOwned;
 
+pub use self::call::{Answer, Call};
 pub use self::error::ClientError;
-use self::error::problem_of;
 pub use self::lines::Lines;
 use self::payload::Payload;
 use self::pool::{Exchange, Place};
+use self::regions::Regions;
 pub use self::stream::{EventStream, EventsFrom, ExportStream, ImportOptions};
 use self::tls::Trust;
+pub use self::typed::*;
 
 /// How calls choose among several base URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,34 +97,13 @@ pub struct Client {
     places: Arc<[Arc<Place>]>,
     next: Arc<AtomicUsize>,
     balance: Balance,
+    /// Tenants that other regions serve.
+    regions: Arc<Regions>,
     token: Option<HeaderValue>,
     trust: Option<Trust>,
     timeout: Duration,
+    deadline: Option<Duration>,
     retries: u32,
-}
-
-/// A successful reply.
-#[derive(Clone, Debug)]
-pub struct Answer<T> {
-    /// The status: 2xx.
-    pub status: StatusCode,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: T,
-}
-
-/// One call, for those who need more than the typed methods: bad requests, odd headers.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The method.
-    pub method: Method,
-    /// Path and query, such as `/v1/regions`.
-    pub path: String,
-    /// Headers; `Authorization` and `Host` are added where they are left out.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
 }
 
 impl Client {
@@ -89,9 +113,11 @@ impl Client {
             places: Arc::from(vec![Arc::new(Place::parse(base_url, None)?)]),
             next: Arc::default(),
             balance: Balance::Failover,
+            regions: Arc::default(),
             token: None,
             trust: None,
             timeout: Duration::from_secs(15),
+            deadline: None,
             retries: 0,
         };
         client.with_token(token)
@@ -131,7 +157,14 @@ impl Client {
         self
     }
 
-    /// Most times that a failed call is made again. Default: 0.
+    /// Longest time for a call that is not a stream, with all its attempts and the pauses between them. Default: none.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Most times that a failed call is made again. Default: 0, and then no call gets an idempotency key by itself.
     #[must_use]
     pub fn with_retries(mut self, retries: u32) -> Self {
         self.retries = retries;
@@ -153,19 +186,29 @@ impl Client {
         self.checked(call).await?.parse()
     }
 
-    /// The base URL of the next attempt.
-    fn place(&self) -> &Arc<Place> {
+    /// Where the next attempt goes.
+    fn place(&self, path: &str) -> Arc<Place> {
+        if let Some(place) = self.regions.place(path) {
+            return place;
+        }
         let turn = match self.balance {
             Balance::Spread => self.next.fetch_add(1, Ordering::Relaxed),
             Balance::Failover => self.next.load(Ordering::Relaxed),
         };
-        &self.places[turn % self.places.len()]
+        Arc::clone(&self.places[turn % self.places.len()])
     }
 
     /// Turns to the next base URL after a failure.
     fn fail_over(&self) {
         if self.balance == Balance::Failover && self.places.len() > 1 {
             self.next.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Where an attempt went there was no answer: the next one goes elsewhere, be it this call's or another's.
+    fn missed(&self, path: &str) {
+        if !self.regions.forget(path) {
+            self.fail_over();
         }
     }
 
@@ -189,16 +232,12 @@ impl Client {
 
     /// One attempt, up to the head of the reply.
     async fn open(&self, call: &Call, payload: Payload) -> Result<Exchange, ClientError> {
-        let place = self.place();
-        let request = self.request(place, call, payload)?;
-        let result = place.send(request).await;
-        if result.is_err() {
-            self.fail_over();
-        }
-        result
+        let place = self.place(&call.path);
+        let request = self.request(&place, call, payload)?;
+        place.send(request).await
     }
 
-    /// Opens a stream: bounded in time only up to its head; replies that are not 2xx are errors.
+    /// One attempt at a stream: bounded in time only up to its head; replies that are not 2xx are errors.
     async fn open_stream(&self, call: &Call, payload: Payload) -> Result<Exchange, ClientError> {
         let mut exchange = self.open(call, payload).await?;
         if exchange.response.status().is_success() {
@@ -208,85 +247,6 @@ impl Client {
         let body = tokio::time::timeout(self.timeout, exchange.whole())
             .await
             .map_err(|_| ClientError::unanswered("the problem did not arrive in time"))??;
-        Err(problem_of(status, &headers, &body))
-    }
-}
-
-impl Call {
-    /// A call without headers and body.
-    pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        }
-    }
-
-    /// With a header. A value with characters that no header has is left out.
-    #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), value);
-        }
-        self
-    }
-
-    /// With a body of a media type.
-    #[must_use]
-    pub fn body(mut self, media_type: &'static str, body: impl Into<Bytes>) -> Self {
-        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        self.body = body.into();
-        self
-    }
-
-    /// Whether a second attempt cannot have a second effect.
-    fn is_repeatable(&self) -> bool {
-        let keyed = self.headers.contains_key("idempotency-key");
-        matches!(self.method, Method::GET | Method::HEAD) || keyed
-    }
-}
-
-impl<T> Answer<T> {
-    /// The number of the tenant's last event that the reply reflects.
-    pub fn position(&self) -> Option<u64> {
-        self.text("cloudnest-position")?.parse().ok()
-    }
-
-    /// The version that the reply's `ETag` names.
-    pub fn version(&self) -> Option<u64> {
-        self.text(ETAG.as_str())?.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
-    }
-
-    /// The request's id.
-    pub fn request_id(&self) -> Option<&str> {
-        self.text("x-request-id")
-    }
-
-    /// Where the time went: the `Server-Timing` header.
-    pub fn server_timing(&self) -> Option<&str> {
-        self.text("server-timing")
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    fn with<U>(self, body: U) -> Answer<U> {
-        Answer {
-            status: self.status,
-            headers: self.headers,
-            body,
-        }
-    }
-}
-
-impl Answer<Bytes> {
-    /// The body as JSON.
-    pub fn parse<T: DeserializeOwned>(self) -> Result<Answer<T>, ClientError> {
-        match serde_json::from_slice(&self.body) {
-            Ok(body) => Ok(self.with(body)),
-            Err(error) => Err(ClientError::unanswered(format!("read the reply as JSON: {error}"))),
-        }
+        Err(call::problem_of(status, &headers, &body))
     }
 }

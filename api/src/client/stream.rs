@@ -96,7 +96,14 @@ impl Client {
             Ok(())
         };
         let talk = async {
-            let mut lines = Lines::new(self.open_stream(&call, Payload::Stream(receiver)).await?);
+            let opened = self.open_stream(&call, Payload::Stream(receiver)).await;
+            // The source cannot be read twice here; a second import goes to the right region at once.
+            let opened = opened.inspect_err(|error| {
+                if !self.regions.learn(&call.path, error, self.trust.as_ref()) && error.problem().is_none() {
+                    self.missed(&call.path);
+                }
+            });
+            let mut lines = Lines::new(opened?);
             while let Some(line) = lines.next().await? {
                 match parse(&line)? {
                     ImportLine::Summary(summary) => return Ok(summary),
@@ -142,7 +149,7 @@ impl Client {
     /// Everything that a tenant owns.
     pub async fn export(&self, tenant: &str) -> Result<ExportStream, ClientError> {
         let call = Call::new(Method::GET, format!("/v1/tenants/{tenant}/export"));
-        let exchange = self.open_stream(&call, Payload::full(Bytes::new())).await?;
+        let exchange = self.reading(&call, Duration::ZERO).await?;
         Ok(ExportStream {
             lines: Lines::new(exchange),
             whole: false,
@@ -162,7 +169,7 @@ impl Client {
             push_parameter(&mut path, "follow", "true");
         }
         let call = Call::new(Method::GET, path).header("accept", NDJSON);
-        let exchange = self.open_stream(&call, Payload::full(Bytes::new())).await?;
+        let exchange = self.reading(&call, from.wait).await?;
         Ok(EventStream {
             lines: Lines::new(exchange),
         })
@@ -192,6 +199,13 @@ impl ExportStream {
 }
 
 impl EventStream {
+    /// The same, failing where the server is silent for so long.
+    pub(super) fn with_silence(self, silence: Duration) -> Self {
+        Self {
+            lines: self.lines.with_silence(silence),
+        }
+    }
+
     /// The next event; none at the end.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         match self.lines.next().await? {

@@ -95,7 +95,22 @@ impl Client {
         id: Id,
         consistency: Consistency,
     ) -> Result<Answer<Record>, ClientError> {
+        self.record_with(tenant, collection, id, &[], consistency).await
+    }
+
+    /// One record with the records that some of its fields refer to.
+    pub async fn record_with(
+        &self,
+        tenant: &str,
+        collection: &str,
+        id: Id,
+        expand: &[String],
+        consistency: Consistency,
+    ) -> Result<Answer<Record>, ClientError> {
         let mut path = record_path(tenant, collection, id);
+        if !expand.is_empty() {
+            push_parameter(&mut path, "expand", &expand.join(","));
+        }
         push_consistency(&mut path, consistency);
         self.typed(Call::new(Method::GET, path)).await
     }

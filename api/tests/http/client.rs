@@ -62,7 +62,7 @@ async fn a_refused_connection_had_no_effect_and_a_broken_one_may_have() {
     let (url, count) = scripted("").await;
     let client = Client::new(&url, "cnt_member").expect("a client").with_retries(3);
     let error = client
-        .record_create("acme", "tasks", &new_record(), None)
+        .record_put("acme", "tasks", api::ids::Id(uuid::Uuid::now_v7()), &Fields::new(), None)
         .await
         .expect_err("broken");
     assert_eq!((error.outcome(), count.load(Ordering::SeqCst)), (Outcome::Unknown, 1));
@@ -112,10 +112,10 @@ async fn retries_end_when_the_server_recovers() {
     );
     node.service.fail_next(Error::new(Code::Unavailable, "perhaps").unknown());
     let error = client
-        .record_create("acme", "tasks", &new_record(), None)
+        .record_put("acme", "tasks", api::ids::Id(uuid::Uuid::now_v7()), &Fields::new(), None)
         .await
         .expect_err("unknown");
-    assert_eq!((error.outcome(), node.service.count("record_create")), (Outcome::Unknown, 4));
+    assert_eq!((error.outcome(), node.service.count("record_put")), (Outcome::Unknown, 1));
 }
 
 #[tokio::test]

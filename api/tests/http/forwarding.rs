@@ -395,7 +395,7 @@ async fn another_region_is_not_sent_there() {
     let node = Running::start().await;
     let elsewhere = api::error::Elsewhere {
         region: "eu".into(),
-        endpoint: "http://eu".into(),
+        endpoint: "http://127.0.0.1:1".into(),
     };
     node.service.locate_by(move |_| Location::Region(elsewhere.clone()));
     let error = node.client("cnt_member").me("acme").await.expect_err("another region");
@@ -404,8 +404,9 @@ async fn another_region_is_not_sent_there() {
     };
     assert_eq!(
         (found.status, found.region.as_deref(), found.endpoint.as_deref()),
-        (421, Some("eu"), Some("http://eu"))
+        (421, Some("eu"), Some("http://127.0.0.1:1"))
     );
+    assert!(found.detail.contains("connect 127.0.0.1:1"), "{}", found.detail);
     let answer = node.ask(Method::GET, "me", None).await;
     assert_eq!(problem(&answer).code, "wrong_region");
 }

@@ -18,3 +18,4 @@ mod routing;
 mod streams;
 mod support;
 mod tls;
+mod typed;

@@ -22,7 +22,7 @@ pub(crate) struct Show {
 
 impl Show {
     pub(crate) async fn run(self) -> Result {
-        let answer = self.remote.client()?.tenant(self.slug.as_str()).await;
+        let answer = self.remote.client()?.tenant_show(self.slug.as_str()).await;
         let tenant = answer.map_err(|error| self.remote.failure("show the tenant", error))?.body;
         if self.json {
             output::json(&tenant)
