@@ -52,6 +52,7 @@ mod call;
 mod control;
 mod error;
 mod lines;
+mod operations;
 mod payload;
 mod pool;
 mod regions;

@@ -31,6 +31,8 @@ pub struct ImportOptions {
     pub import_id: Option<String>,
     /// It is CSV, whose first record names the fields, and not NDJSON.
     pub csv: bool,
+    /// The unique field by which lines find records to change; none: lines make records only.
+    pub upsert: Option<String>,
 }
 
 /// Which events to read.
@@ -66,13 +68,49 @@ impl Client {
         collection: &str,
         options: &ImportOptions,
         source: S,
+        on_line: impl FnMut(&ImportLine),
+    ) -> Result<ImportSummary, ClientError>
+    where
+        S: Stream<Item = io::Result<Bytes>>,
+    {
+        let mut path = format!("/v1/tenants/{tenant}/records/{collection}/import");
+        if let Some(field) = &options.upsert {
+            push_parameter(&mut path, "upsert", field);
+        }
+        self.import_to(path, options, source, on_line).await
+    }
+
+    /// Reads an export back, as it comes, into collections that are not there or empty. See [`Client::import`].
+    pub async fn tenant_import<S>(
+        &self,
+        tenant: &str,
+        import_id: Option<String>,
+        source: S,
+        on_line: impl FnMut(&ImportLine),
+    ) -> Result<ImportSummary, ClientError>
+    where
+        S: Stream<Item = io::Result<Bytes>>,
+    {
+        let options = ImportOptions {
+            import_id,
+            ..ImportOptions::default()
+        };
+        self.import_to(format!("/v1/tenants/{tenant}/import"), &options, source, on_line)
+            .await
+    }
+
+    async fn import_to<S>(
+        &self,
+        path: String,
+        options: &ImportOptions,
+        source: S,
         mut on_line: impl FnMut(&ImportLine),
     ) -> Result<ImportSummary, ClientError>
     where
         S: Stream<Item = io::Result<Bytes>>,
     {
         let (sender, receiver) = mpsc::channel(PIECES);
-        let mut call = Call::new(Method::POST, format!("/v1/tenants/{tenant}/records/{collection}/import"));
+        let mut call = Call::new(Method::POST, path);
         call = call.body(if options.csv { CSV } else { NDJSON }, Bytes::new());
         if let Some(id) = &options.import_id {
             call = call.header("import-id", id);
@@ -220,19 +258,8 @@ impl EventStream {
     }
 }
 
-/// Reads an export's line. A record's fields stay as they were sent, which rules out serde's own way to read tagged enums.
 fn export_line(line: &[u8]) -> Result<ExportLine, ClientError> {
-    #[derive(Deserialize)]
-    struct Tag<'a> {
-        #[serde(borrow)]
-        kind: std::borrow::Cow<'a, str>,
-    }
-    match parse::<Tag<'_>>(line)?.kind.as_ref() {
-        "record" => parse(line).map(ExportLine::Record),
-        "collection" => parse(line).map(ExportLine::Collection),
-        "token" => parse(line).map(ExportLine::Token),
-        _ => parse(line),
-    }
+    ExportLine::parse(line).map_err(|error| ClientError::unanswered(format!("read a line of the export: {error}")))
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, ClientError> {

@@ -7,7 +7,7 @@ use http::Method;
 use serde::Serialize;
 
 use super::{Answer, Call, Client, ClientError};
-use crate::body::collection::{Collection, CollectionSchema};
+use crate::body::collection::Collection;
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
 use crate::body::token::{Me, NewToken, Token};
 use crate::ids::Id;
@@ -55,24 +55,6 @@ impl Client {
     pub async fn collection(&self, tenant: &str, name: &str) -> Result<Answer<Collection>, ClientError> {
         self.typed(Call::new(Method::GET, format!("/v1/tenants/{tenant}/collections/{name}")))
             .await
-    }
-
-    /// Creates a collection (status 201), or replaces its schema (200).
-    pub async fn collection_put(
-        &self,
-        tenant: &str,
-        name: &str,
-        schema: &CollectionSchema,
-        if_match: Option<u64>,
-    ) -> Result<Answer<Collection>, ClientError> {
-        let call = Call::new(Method::PUT, format!("/v1/tenants/{tenant}/collections/{name}")).body(JSON, json(schema)?);
-        self.typed(call.matching(if_match)).await
-    }
-
-    /// Deletes an empty collection.
-    pub async fn collection_delete(&self, tenant: &str, name: &str, if_match: Option<u64>) -> Result<Answer<()>, ClientError> {
-        let call = Call::new(Method::DELETE, format!("/v1/tenants/{tenant}/collections/{name}"));
-        self.empty(call.matching(if_match)).await
     }
 
     /// A new record.
@@ -223,7 +205,7 @@ impl Call {
     }
 }
 
-fn record_path(tenant: &str, collection: &str, id: Id) -> String {
+pub(super) fn record_path(tenant: &str, collection: &str, id: Id) -> String {
     format!("/v1/tenants/{tenant}/records/{collection}/{id}")
 }
 

@@ -48,6 +48,7 @@ pub async fn import(
     let options = ImportOptions {
         import_id: Some(id.to_owned()),
         csv: false,
+        upsert: None,
     };
     for attempts in 1.. {
         let on_line = |line: &ImportLine| {

@@ -57,6 +57,12 @@ impl<'f> ImportBuilder<'f> {
         self
     }
 
+    /// A row changes the record that has its value of this unique field, and makes one where there is none. What a row leaves out stays.
+    pub fn upsert(mut self, field: impl Into<String>) -> Self {
+        self.options.upsert = Some(field.into());
+        self
+    }
+
     /// Sees each line that was refused, once. It stops nothing else.
     pub fn on_failure(mut self, see: impl FnMut(&ImportFailure) + Send + 'f) -> Self {
         self.on_failure = Box::new(see);

@@ -85,6 +85,7 @@ impl Import {
             options: ImportOptions {
                 import_id: Some(id),
                 csv: false,
+                upsert: None,
             },
             window: Window::new(source.chunks),
             bar: bar(length),

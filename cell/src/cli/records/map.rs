@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 /// One renamed key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rename {
+pub(in crate::cli) struct Rename {
     /// The field of the record; empty: the key is left out.
     field: String,
     /// The key in the file.

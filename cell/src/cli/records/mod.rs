@@ -2,7 +2,7 @@
 
 mod import;
 mod map;
-mod source;
+pub(super) mod source;
 mod window;
 
 use clap::Subcommand;

@@ -28,13 +28,13 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Whole lines, each with its line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chunk {
+pub(in crate::cli) struct Chunk {
     /// The number of the first, from 1.
     pub(super) first: u64,
     /// How many there are: at least 1.
     pub(super) lines: u64,
     /// The lines.
-    pub(super) bytes: Bytes,
+    pub(in crate::cli) bytes: Bytes,
     /// How many bytes of the file had been read when the last of them was there.
     pub(super) offset: u64,
 }
@@ -48,9 +48,9 @@ impl Chunk {
 
 /// A source that is being read.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// The lines, in order; an error ends them.
-    pub(super) chunks: mpsc::Receiver<io::Result<Chunk>>,
+    pub(in crate::cli) chunks: mpsc::Receiver<io::Result<Chunk>>,
     /// The length of the file, in bytes, where there is one.
     pub(super) length: Option<u64>,
 }
@@ -72,7 +72,7 @@ impl<R: Read> Read for Counting<R> {
 
 impl Source {
     /// Begins to read a file; `-` is standard input.
-    pub(super) fn open(path: &Path, renames: Vec<Rename>) -> Result<Self> {
+    pub(in crate::cli) fn open(path: &Path, renames: Vec<Rename>) -> Result<Self> {
         let (input, length): (Box<dyn Read + Send>, Option<u64>) = if path == Path::new("-") {
             (Box::new(io::stdin()), None)
         } else {

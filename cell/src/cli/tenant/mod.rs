@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod export;
+mod import;
 mod list;
 mod show;
 
@@ -19,6 +20,7 @@ pub(super) enum Tenant {
     Show(show::Show),
     Delete(delete::Delete),
     Export(export::Export),
+    Import(import::Import),
 }
 
 impl Tenant {
@@ -29,6 +31,7 @@ impl Tenant {
             Self::Show(command) => command.run().await,
             Self::Delete(command) => command.run().await,
             Self::Export(command) => command.run().await,
+            Self::Import(command) => command.run().await,
         }
     }
 }
