@@ -238,6 +238,7 @@ async fn a_spreadsheet_is_imported_as_it_is() {
     let options = ImportOptions {
         import_id: Some("sheet".to_owned()),
         csv: true,
+        upsert: None,
     };
     for client in [&scene.ann[0], &scene.ann[1]] {
         let done = client

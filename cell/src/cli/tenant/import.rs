@@ -47,7 +47,9 @@ impl Import {
                     tokio::time::sleep(error.retry_after().unwrap_or(PAUSE)).await;
                 }
                 Err(error) => {
-                    eprintln!("It goes on where it was with: --import-id {id}");
+                    if error.is_transient() {
+                        eprintln!("It goes on where it was with: --import-id {id}");
+                    }
                     return Err(self.remote.failure("import the tenant", error));
                 }
             }
