@@ -35,15 +35,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PHASES: [&str; 3] = ["before", "during", "after"];
 
 /// What to measure.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Size {
-    /// Records that are there.
+    /// Records that are there
+    #[arg(long, default_value_t = 1_000_000)]
     pub records: u64,
-    /// Writes a second.
+    /// Writes a second, open loop
+    #[arg(long, default_value_t = 2_000.0)]
     pub rate: f64,
-    /// Seconds of load before the index is asked for.
+    /// Seconds of load before the index is asked for
+    #[arg(long, default_value_t = 30)]
     pub seconds: u64,
-    /// Connections: bounds what is outstanding.
+    /// Connections: bounds what is outstanding
+    #[arg(long, default_value_t = 256)]
     pub outstanding: usize,
 }
 

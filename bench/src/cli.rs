@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bench::backfill;
 use bench::setup::ClusterArgs;
 use clap::{Parser, Subcommand};
 
@@ -65,18 +66,8 @@ pub(crate) enum Action {
     /// A new index over a full collection while creates and patches go on at a fixed rate
     #[command(after_help = "Example:\n  cloudnest-bench backfill --records 1000000 --rate 2000 --rules")]
     Backfill {
-        /// Records that are there
-        #[arg(long, default_value_t = 1_000_000)]
-        records: u64,
-        /// Writes a second, open loop
-        #[arg(long, default_value_t = 2_000.0)]
-        rate: f64,
-        /// Seconds of load before the index is asked for
-        #[arg(long, default_value_t = 30)]
-        seconds: u64,
-        /// Connections: bounds what is outstanding
-        #[arg(long, default_value_t = 256)]
-        outstanding: usize,
+        #[command(flatten)]
+        size: backfill::Size,
         /// The collection has rules and a workflow, and a member writes
         #[arg(long)]
         rules: bool,

@@ -27,16 +27,7 @@ const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let scheduled = match &cli.command {
-        Action::Run { common, .. }
-        | Action::Stall { common, .. }
-        | Action::Backfill { common, .. }
-        | Action::Idle { common, .. }
-        | Action::Data { common, .. } => common.cluster.sched_rr,
-        Action::KillImport { cluster, .. } => cluster.sched_rr,
-        Action::Compare { .. } => false,
-    };
-    if scheduled && std::env::var_os(SCHEDULED).is_none() {
+    if is_scheduled(&cli.command) && std::env::var_os(SCHEDULED).is_none() {
         return run_scheduled();
     }
     match cli.command {
@@ -76,22 +67,7 @@ fn main() -> Result<()> {
                 &bulk,
             )
         }),
-        Action::Backfill {
-            records,
-            rate,
-            seconds,
-            outstanding,
-            rules,
-            common,
-        } => {
-            let size = backfill::Size {
-                records,
-                rate,
-                seconds,
-                outstanding,
-            };
-            measure(&common, |cluster| backfill::run(cluster, &size, rules))
-        }
+        Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -107,6 +83,19 @@ fn main() -> Result<()> {
             println!("{}", compare::compare(&Report::load(&a)?, &Report::load(&b)?));
             Ok(())
         }
+    }
+}
+
+/// Whether nodes and loader are to run under SCHED_RR.
+fn is_scheduled(action: &Action) -> bool {
+    match action {
+        Action::Run { common, .. }
+        | Action::Stall { common, .. }
+        | Action::Backfill { common, .. }
+        | Action::Idle { common, .. }
+        | Action::Data { common, .. } => common.cluster.sched_rr,
+        Action::KillImport { cluster, .. } => cluster.sched_rr,
+        Action::Compare { .. } => false,
     }
 }
 
