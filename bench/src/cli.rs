@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bench::backfill;
 use bench::setup::ClusterArgs;
 use clap::{Parser, Subcommand};
 
@@ -22,7 +23,7 @@ pub(crate) enum Action {
     /// Workloads W1 to W5 with several numbers of clients
     #[command(after_help = "Example:\n  cloudnest-bench run --workload w1,w5 --seconds 5 --runs 5 --clients 1,16,64,256")]
     Run {
-        /// w1 create, w2 point reads, w3 90/10, w4 list of 50, w5 bulk import
+        /// w1 create, w2 point reads, w3 90/10, w4 lists of 50, w5 bulk import
         #[arg(long, value_delimiter = ',', default_value = "w1,w2,w3,w4,w5")]
         workload: Vec<String>,
         /// Seconds of a run
@@ -34,6 +35,9 @@ pub(crate) enum Action {
         /// Numbers of keep-alive connections
         #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
         clients: Vec<usize>,
+        /// The collections have a rule for each verb and a workflow, and a member asks, whom they bind (w5 goes on without)
+        #[arg(long)]
+        rules: bool,
         #[command(flatten)]
         bulk: BulkArgs,
         #[command(flatten)]
@@ -56,6 +60,17 @@ pub(crate) enum Action {
         outstanding: usize,
         #[command(flatten)]
         bulk: BulkArgs,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A new index over a full collection while creates and patches go on at a fixed rate
+    #[command(after_help = "Example:\n  cloudnest-bench backfill --records 1000000 --rate 2000 --rules")]
+    Backfill {
+        #[command(flatten)]
+        size: backfill::Size,
+        /// The collection has rules and a workflow, and a member writes
+        #[arg(long)]
+        rules: bool,
         #[command(flatten)]
         common: Common,
     },

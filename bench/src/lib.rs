@@ -1,7 +1,7 @@
 //! Measures the built binary: closed-loop and open-loop load over HTTP against a cluster of real processes.
 //!
-//! The rig starts the cluster and drives the load; here are the workloads ([`tasks`], [`run`], [`bulk`]), the longer
-//! experiments ([`idle`], [`data`], [`kill_import`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
+//! The rig starts the cluster and drives the load; here are the workloads ([`tasks`], [`board`], [`run`], [`bulk`]), the longer
+//! experiments ([`backfill`], [`idle`], [`data`], [`kill_import`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
 //! plots for people. Every figure is the median of several runs, with the least and the most beside it.
 //!
 //! Invariants: every reply is checked for what was asked; a run with failed requests says so in its row. Nothing here imports
@@ -16,6 +16,8 @@
     reason = "a command-line program talks to its user"
 )]
 
+pub mod backfill;
+pub mod board;
 pub mod bulk;
 pub mod compare;
 pub mod data;
@@ -23,5 +25,6 @@ pub mod idle;
 pub mod kill_import;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod setup;
 pub mod tasks;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{bulk, compare, data, idle, kill_import, run};
+use bench::{backfill, bulk, compare, data, idle, kill_import, run};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -27,14 +27,7 @@ const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let scheduled = match &cli.command {
-        Action::Run { common, .. } | Action::Stall { common, .. } | Action::Idle { common, .. } | Action::Data { common, .. } => {
-            common.cluster.sched_rr
-        }
-        Action::KillImport { cluster, .. } => cluster.sched_rr,
-        Action::Compare { .. } => false,
-    };
-    if scheduled && std::env::var_os(SCHEDULED).is_none() {
+    if is_scheduled(&cli.command) && std::env::var_os(SCHEDULED).is_none() {
         return run_scheduled();
     }
     match cli.command {
@@ -43,9 +36,18 @@ fn main() -> Result<()> {
             seconds,
             runs,
             clients,
+            rules,
             bulk,
             common,
-        } => run_workloads(&workload, &Size { seconds, runs, clients }, &bulk, &common),
+        } => {
+            let size = Size {
+                seconds,
+                runs,
+                clients,
+                rules,
+            };
+            run_workloads(&workload, &size, &bulk, &common)
+        }
         Action::Stall {
             rate,
             seconds,
@@ -65,6 +67,7 @@ fn main() -> Result<()> {
                 &bulk,
             )
         }),
+        Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -80,6 +83,19 @@ fn main() -> Result<()> {
             println!("{}", compare::compare(&Report::load(&a)?, &Report::load(&b)?));
             Ok(())
         }
+    }
+}
+
+/// Whether nodes and loader are to run under SCHED_RR.
+fn is_scheduled(action: &Action) -> bool {
+    match action {
+        Action::Run { common, .. }
+        | Action::Stall { common, .. }
+        | Action::Backfill { common, .. }
+        | Action::Idle { common, .. }
+        | Action::Data { common, .. } => common.cluster.sched_rr,
+        Action::KillImport { cluster, .. } => cluster.sched_rr,
+        Action::Compare { .. } => false,
     }
 }
 
@@ -109,11 +125,12 @@ fn run_workloads(names: &[String], size: &Size, bulk_args: &BulkArgs, common: &C
         let runtime = setup::runtime()?;
         let mut rows = Vec::new();
         if !workloads.is_empty() {
-            let tenant = runtime.block_on(async {
-                let tenant = setup::tenant(cluster, "bench").await?;
-                setup::preload(&tenant).await.map(|()| tenant)
+            let place = runtime.block_on(async {
+                let tenant = setup::tenant(cluster, "bench", size.rules).await?;
+                setup::preload(&tenant, size.rules).await?;
+                setup::place(&tenant, size.rules).await
             })?;
-            rows.extend(run::measure(cluster, &tenant, &workloads, size)?);
+            rows.extend(run::measure(cluster, &place, &workloads, size)?);
         }
         if names.iter().any(|name| name == "w5") {
             rows.push(runtime.block_on(bulk_runs(cluster, bulk_args, size.runs))?);
@@ -126,7 +143,7 @@ fn run_workloads(names: &[String], size: &Size, bulk_args: &BulkArgs, common: &C
 async fn bulk_runs(cluster: &Cluster, args: &BulkArgs, runs: usize) -> Result<Row> {
     let mut all = Row::default();
     for run in 0..runs {
-        let tenant = setup::tenant(cluster, &format!("bulk-{run}")).await?;
+        let tenant = setup::tenant(cluster, &format!("bulk-{run}"), false).await?;
         all = all.and(bulk::import_many(cluster, &tenant, args.records, args.import_connections, run).await?);
     }
     Ok(all)
@@ -142,16 +159,16 @@ struct Fixed {
 
 /// Creates at a fixed rate over a full store, several times.
 fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> {
-    let (tenant, bulk) = setup::runtime()?.block_on(async {
-        let tenant = setup::tenant(cluster, "bulk").await?;
+    let (place, bulk) = setup::runtime()?.block_on(async {
+        let tenant = setup::tenant(cluster, "bulk", false).await?;
         let row = bulk::import_many(cluster, &tenant, args.records, args.import_connections, 0).await?;
-        anyhow::Ok((tenant, row))
+        anyhow::Ok((setup::place(&tenant, false).await?, row))
     })?;
     let Fixed { rate, seconds, .. } = fixed;
     let title = format!("stall: {rate} creates/s for {seconds} s over {} records", args.records);
     let mut all = Row::default();
     for _ in 0..fixed.runs {
-        all = all.and(run::fixed_rate(cluster, &tenant, *rate, fixed.outstanding, *seconds, &title)?);
+        all = all.and(run::fixed_rate(cluster, &place, *rate, fixed.outstanding, *seconds, &title)?);
     }
     Ok(vec![bulk, all])
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use rig::cluster::Cluster;
 use rig::load::{self, Pacing, Plan, Script, summarize};
-use rig::tenant::Tenant;
 
+use crate::board::Filtered;
 use crate::report::{Measured, Row};
 use crate::setup;
 use crate::tasks::{Create, List, Mix, Place, Read};
@@ -27,8 +27,10 @@ pub enum Workload {
     ReadLocal,
     /// W3.
     Mix,
-    /// W4.
+    /// W4, by equality alone: as it was measured first.
     List,
+    /// W4, by filter and order.
+    Filtered,
 }
 
 impl Workload {
@@ -38,7 +40,7 @@ impl Workload {
             "w1" => Some(&[Self::Create]),
             "w2" => Some(&[Self::ReadStrong, Self::ReadLocal]),
             "w3" => Some(&[Self::Mix]),
-            "w4" => Some(&[Self::List]),
+            "w4" => Some(&[Self::List, Self::Filtered]),
             _ => None,
         }
     }
@@ -51,6 +53,7 @@ impl Workload {
             Self::ReadLocal => "W2 point read, local",
             Self::Mix => "W3 90 % strong reads, 10 % creates",
             Self::List => "W4 list of 50 by an index",
+            Self::Filtered => "W4 list of 50 by filter and order",
         }
     }
 
@@ -67,6 +70,7 @@ impl Workload {
             Self::ReadLocal => Box::new(Read::new(place.clone(), "?consistency=local", seed)),
             Self::Mix => Box::new(Mix::new(Read::new(place.clone(), "", seed), create(), seed)),
             Self::List => Box::new(List::new(place.clone(), seed)),
+            Self::Filtered => Box::new(Filtered::new(place.clone(), seed)),
         }
     }
 }
@@ -80,26 +84,29 @@ pub struct Size {
     pub runs: usize,
     /// Numbers of connections.
     pub clients: Vec<usize>,
+    /// Whether rules bind who asks.
+    pub rules: bool,
 }
 
 /// Measures workloads one after the other, each with every number of clients. Prints a line a run.
-pub fn measure(cluster: &Cluster, tenant: &Tenant, workloads: &[Workload], size: &Size) -> Result<Vec<Row>> {
+pub fn measure(cluster: &Cluster, place: &Place, workloads: &[Workload], size: &Size) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for workload in workloads {
+        let with = if size.rules { ", rules" } else { "" };
+        let title = format!("{}{with}", workload.title());
         for clients in &size.clients {
             let mut runs = Vec::new();
             for run in 0..size.runs {
                 let name = format!("{workload:?}-{clients}-{run}");
-                let measured = once(cluster, tenant, *workload, *clients, size.seconds, &name)?;
-                runs.push(measured);
+                runs.push(once(cluster, place, *workload, *clients, size.seconds, &name)?);
             }
-            rows.push(Row::new(workload.title(), Some(*clients), runs));
+            rows.push(Row::new(&title, Some(*clients), runs));
         }
     }
     Ok(rows)
 }
 
-fn once(cluster: &Cluster, tenant: &Tenant, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
+fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
     let plan = Plan {
         targets: cluster.addresses(),
         connections: clients,
@@ -114,10 +121,9 @@ fn once(cluster: &Cluster, tenant: &Tenant, workload: Workload, clients: usize, 
         },
         probe: Some(setup::probe(cluster)?),
     };
-    let place = setup::place(tenant);
-    let outcome = load::drive(&plan, |connection| workload.script(&place, name, connection))?;
+    let outcome = load::drive(&plan, |connection| workload.script(place, name, connection))?;
     println!(
-        "{:<38} {clients:>4} clients {:>9.0}/s  {}",
+        "{:<40} {clients:>4} clients {:>9.0}/s  {}",
         workload.title(),
         outcome.rate(),
         summarize(&outcome.latency)
@@ -137,7 +143,7 @@ fn once(cluster: &Cluster, tenant: &Tenant, workload: Workload, clients: usize, 
 }
 
 /// Creates at a fixed rate, open loop.
-pub fn fixed_rate(cluster: &Cluster, tenant: &Tenant, rate: f64, connections: usize, seconds: u64, title: &str) -> Result<Row> {
+pub fn fixed_rate(cluster: &Cluster, place: &Place, rate: f64, connections: usize, seconds: u64, title: &str) -> Result<Row> {
     let plan = Plan {
         targets: cluster.addresses(),
         connections,
@@ -148,8 +154,7 @@ pub fn fixed_rate(cluster: &Cluster, tenant: &Tenant, rate: f64, connections: us
         classes: vec!["all"],
         probe: Some(setup::probe(cluster)?),
     };
-    let place = setup::place(tenant);
-    let outcome = load::drive(&plan, |connection| Workload::Create.script(&place, "stall", connection))?;
+    let outcome = load::drive(&plan, |connection| Workload::Create.script(place, "stall", connection))?;
     println!(
         "{title}: {:.0}/s  {}  longest gap {:.1} ms  failures {:?}",
         outcome.rate(),
@@ -170,6 +175,7 @@ mod tests {
             assert!(Workload::named(name).is_some());
         }
         assert_eq!(Workload::named("w2").map(<[_]>::len), Some(2));
+        assert_eq!(Workload::named("w4").map(<[_]>::len), Some(2));
         assert!(Workload::named("w5").is_none());
     }
 }

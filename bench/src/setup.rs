@@ -4,16 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use api::body::collection::CollectionSchema;
+use api::body::token::{NewToken, Role};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::probe::Probe;
 use rig::tenant::{self, Tenant};
 use rig::{binary, import};
 
-use crate::tasks::{COLLECTION, PRELOADED, Place, write_line};
+use crate::schema;
+use crate::tasks::{BOARD, COLLECTION, PRELOADED, Place, write_line};
 
-/// How long the preload may take.
-const PRELOAD_WITHIN: Duration = Duration::from_secs(300);
+/// How long an import may take.
+const IMPORT_WITHIN: Duration = Duration::from_secs(300);
+/// Records of one import.
+const IMPORT_RECORDS: u64 = 25_000;
 
 /// What to start.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,28 +49,41 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("start a runtime")
 }
 
-/// A tenant with the collection that is written to, and nothing in it.
-pub async fn tenant(cluster: &Cluster, slug: &str) -> Result<Tenant> {
+/// A tenant with the collection that is written to, and nothing in it. `rules`: the collection has rules and a workflow.
+pub async fn tenant(cluster: &Cluster, slug: &str, rules: bool) -> Result<Tenant> {
     let tenant = tenant::create(cluster, slug, None).await?;
-    tenant
-        .client
-        .collection_put(slug, COLLECTION, &tenant::task_schema()?, None)
-        .await
-        .context("create the collection")?;
+    collection(&tenant, COLLECTION, &schema::tasks(rules)?).await?;
     Ok(tenant)
 }
 
-/// Imports the records that reads and lists ask for.
-pub async fn preload(tenant: &Tenant) -> Result<()> {
-    let mut lines = Vec::new();
-    (0..PRELOADED).for_each(|number| write_line(&mut lines, &format!("pre-{number}"), number, true));
-    let done = import::import(&tenant.client, &tenant.slug, COLLECTION, "preload", &lines, PRELOAD_WITHIN).await?;
-    ensure!(
-        done.summary.imported == PRELOADED,
-        "{} of {PRELOADED} records were preloaded: {:?}",
-        done.summary.imported,
-        done.failures
-    );
+async fn collection(tenant: &Tenant, name: &str, schema: &CollectionSchema) -> Result<()> {
+    let put = tenant.client.collection_put(&tenant.slug, name, schema, None).await;
+    put.map(drop).with_context(|| format!("create the collection {name}"))
+}
+
+/// Makes the board and imports the records that reads and lists ask for.
+pub async fn preload(tenant: &Tenant, rules: bool) -> Result<()> {
+    collection(tenant, BOARD, &schema::board(rules)?).await?;
+    import(tenant, COLLECTION, PRELOADED).await?;
+    import(tenant, BOARD, PRELOADED).await
+}
+
+/// Imports records with the ids that follow from their numbers.
+pub async fn import(tenant: &Tenant, collection: &str, records: u64) -> Result<()> {
+    for from in (0..records).step_by(usize::try_from(IMPORT_RECORDS)?) {
+        let to = records.min(from + IMPORT_RECORDS);
+        let mut lines = Vec::new();
+        (from..to).for_each(|number| write_line(&mut lines, &format!("pre-{number}"), number, true));
+        let id = format!("preload-{from}");
+        let done = import::import(&tenant.client, &tenant.slug, collection, &id, &lines, IMPORT_WITHIN).await?;
+        ensure!(
+            done.summary.imported == to - from,
+            "{} of {} records were imported: {:?}",
+            done.summary.imported,
+            to - from,
+            done.failures
+        );
+    }
     Ok(())
 }
 
@@ -78,10 +96,22 @@ pub fn probe(cluster: &Cluster) -> Result<Probe> {
     })
 }
 
-/// The tenant as scripts see it.
-pub fn place(tenant: &Tenant) -> Place {
-    Place {
+/// The tenant as scripts see it. `rules`: they ask with a member's token, whom rules bind; without, with the owner's.
+pub async fn place(tenant: &Tenant, rules: bool) -> Result<Place> {
+    let mut place = Place {
         tenant: tenant.slug.clone(),
         token: tenant.token.clone(),
+    };
+    if rules {
+        let new = NewToken {
+            name: "bench member".to_owned(),
+            role: Role::Member,
+            scopes: None,
+            expires_at: None,
+        };
+        let made = tenant.client.token_create(&tenant.slug, &new, None).await;
+        let secret = made.context("create a member's token")?.body.secret;
+        place.token = secret.context("the member's token came without its secret")?;
     }
+    Ok(place)
 }

@@ -9,6 +9,8 @@ use rig::random::Random;
 
 /// The collection that is written to.
 pub const COLLECTION: &str = "tasks";
+/// The same records with an index for a filter and an order.
+pub const BOARD: &str = "board";
 /// Bytes of a create's body.
 pub const BODY_BYTES: usize = 300;
 /// Assignees: with [`PRELOADED`] records, 50 have each.
@@ -18,10 +20,11 @@ pub const PRELOADED: u64 = 10_000;
 /// Records of a page in the list workload.
 pub const PAGE: usize = 50;
 
-const STATUSES: [&str; 5] = ["backlog", "todo", "in_progress", "in_review", "done"];
+/// The states of a task.
+pub const STATUSES: [&str; 5] = ["backlog", "todo", "in_progress", "in_review", "done"];
 const FILLER: &str = "the quick brown fox jumps over the lazy dog while seven wizards watch from a nearby hill and take notes of it all \
     because nobody else will, and then they go home to write a report that somebody is going to read some day, perhaps, or not ";
-/// Milliseconds since the epoch that the first preloaded id carries: 2026-01-01.
+/// Milliseconds since the epoch at which the first preloaded record was created, as its id says too: 2026-01-01.
 const FIRST_ID_MILLIS: u64 = 1_767_225_600_000;
 
 /// Where a connection's requests go.
@@ -34,8 +37,12 @@ pub struct Place {
 }
 
 impl Place {
-    fn path(&self) -> String {
-        format!("/v1/tenants/{}/records/{COLLECTION}", self.tenant)
+    pub(crate) fn path(&self) -> String {
+        self.path_of(COLLECTION)
+    }
+
+    pub(crate) fn path_of(&self, collection: &str) -> String {
+        format!("/v1/tenants/{}/records/{collection}", self.tenant)
     }
 }
 
@@ -57,10 +64,15 @@ pub fn assignee_of(number: u64) -> String {
     format!("u-{:04}", number % ASSIGNEES)
 }
 
+/// The status of a record.
+pub fn status_of(number: u64) -> &'static str {
+    STATUSES[(number % STATUSES.len() as u64) as usize]
+}
+
 /// Appends the fields of a task as a JSON object's inside, padded so that it takes `bytes` in all.
 fn write_fields(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize) {
     let start = out.len();
-    let status = STATUSES[(number % 5) as usize];
+    let status = status_of(number);
     let head = format!(
         "\"key\":\"{key}\",\"title\":\"task {number} of the benchmark\",\"status\":\"{status}\",\"assignee\":\"{}\",\"points\":{},\"description\":\"",
         assignee_of(number),
@@ -72,18 +84,19 @@ fn write_fields(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize) {
     out.push(b'"');
 }
 
-/// Appends a line of an import: record `number`, with an id of its own where `with_id`.
+/// Appends a line of an import: record `number`; with an id and a time of creation of its own, a second apart, where `with_id`.
 pub fn write_line(out: &mut Vec<u8>, key: &str, number: u64, with_id: bool) {
     out.push(b'{');
     if with_id {
-        out.extend_from_slice(format!("\"id\":\"{}\",", id_of(number)).as_bytes());
+        let created = FIRST_ID_MILLIS / 1_000 + number;
+        out.extend_from_slice(format!("\"id\":\"{}\",\"created_at\":{created},", id_of(number)).as_bytes());
     }
     write_fields(out, key, number, BODY_BYTES - 2);
     out.extend_from_slice(b"}\n");
 }
 
 /// Judges a status; the error is the status and the problem's code.
-fn expect(status: u16, wanted: u16, body: &[u8]) -> Result<(), String> {
+pub(crate) fn expect(status: u16, wanted: u16, body: &[u8]) -> Result<(), String> {
     if status == wanted {
         return Ok(());
     }

@@ -97,7 +97,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
+    /// The figures of a histogram of microseconds.
+    pub fn of(histogram: &hdrhistogram::Histogram<u64>) -> Self {
         let at = |quantile: f64| histogram.value_at_quantile(quantile) as f64 / 1e3;
         let curve = CURVE.iter().map(|quantile| (*quantile, at(*quantile))).collect();
         Self {

@@ -9,6 +9,7 @@
 //! command as the record, so that no reader ever sees one without the other.
 
 mod admit;
+pub(crate) mod budget;
 pub(crate) mod change;
 pub(crate) mod collection_define;
 pub(crate) mod collection_delete;

@@ -14,6 +14,7 @@ use storage::table::{IndexEntry, Record as RecordKey};
 use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
 
+use super::budget::Budget;
 use super::cursor::{digest, encode, resume};
 use super::entries::Place;
 use super::expand::Expand;
@@ -28,16 +29,13 @@ use crate::service::error::internal;
 
 /// A page ends early when its fields are this long, in bytes; the cursor goes on from there.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
-/// Most rows that are read for a page of a filter. Raised: filters that no index serves work on larger collections, and take longer.
-const PAGE_ROWS: u64 = 20_000;
-/// How long reading a page of a filter may take.
-const PAGE_TIME: Duration = Duration::from_millis(250);
 /// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
 const COUNT_TIME: Duration = Duration::from_secs(5);
 /// How many rows are read between two looks at the time.
 const TIME_STEP: u64 = 256;
 
-/// One page of a list.
+/// One page of a list, whatever it takes.
+#[cfg(test)]
 pub(crate) fn list(
     snapshot: &Snapshot,
     space: Space,
@@ -46,6 +44,20 @@ pub(crate) fn list(
     sight: Sight<'_>,
     expand: &Expand<'_>,
 ) -> Result<Page<Body>, Error> {
+    let page = list_within(snapshot, space, collection, query, sight, expand, Budget::whole())?;
+    page.ok_or_else(|| internal(&"a list has ended before its page was whole"))
+}
+
+/// One page of a list; none: the budget was one for a glance, and the page takes longer.
+pub(crate) fn list_within(
+    snapshot: &Snapshot,
+    space: Space,
+    collection: &Arc<Collection>,
+    query: &ListQuery,
+    sight: Sight<'_>,
+    expand: &Expand<'_>,
+    budget: Budget,
+) -> Result<Option<Page<Body>>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
         return Err(Error::new(
@@ -76,12 +88,12 @@ pub(crate) fn list(
         None => plan.ranges.clone(),
         Some(cursor) => resume(&plan, cursor, digest)?,
     };
-    let (items, last) = reading.page(ranges, query.limit, wanted)?;
-    Ok(Page {
+    let page = reading.page(ranges, query.limit, wanted, budget)?;
+    Ok(page.map(|(items, last)| Page {
         items,
         next_cursor: last.map(|key| encode(digest, &key)),
         count,
-    })
+    }))
 }
 
 /// The filter of a query.
@@ -117,6 +129,9 @@ impl Sieve<'_> {
     }
 }
 
+/// The records of a page, and the key that it ends with where there may be more.
+type Items = (Vec<Body>, Option<Key>);
+
 /// A list that is read.
 struct Reading<'a> {
     snapshot: &'a Snapshot,
@@ -129,15 +144,15 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The records of a page, and the key that it ends with where there may be more.
+    /// A page; none: a glance was not enough.
     fn page(
         &self,
         mut ranges: Vec<KeyRange>,
         limit: usize,
         wanted: render::Wanted<'_>,
-    ) -> Result<(Vec<Body>, Option<Key>), Error> {
+        mut budget: Budget,
+    ) -> Result<Option<Items>, Error> {
         let open = self.sieve.is_open(self.plan);
-        let mut budget = Budget::new();
         let mut items = Vec::with_capacity(limit.min(api::limits::LIST_MAX));
         let mut last: Option<Key> = None;
         let mut bytes = 0;
@@ -148,7 +163,10 @@ impl Reading<'_> {
             for row in self.snapshot.scan(range, self.plan.direction) {
                 let (key, value) = row.map_err(|error| internal(&error))?;
                 if items.len() == limit || bytes > PAGE_BYTES {
-                    return Ok((items, last));
+                    return Ok(Some((items, last)));
+                }
+                if budget.is_over() {
+                    return Ok(None);
                 }
                 let (id, record) = self.record(&key, &value)?;
                 if !open && !self.sieve.keeps(id, &record) {
@@ -165,7 +183,7 @@ impl Reading<'_> {
                 last = Some(key);
             }
         }
-        Ok((items, None))
+        Ok(Some((items, None)))
     }
 
     fn count(&self) -> Result<u64, Error> {
@@ -208,27 +226,6 @@ impl Reading<'_> {
         };
         let record = place.read(self.snapshot).map_err(|fault| internal(&fault))?;
         Ok((id, record.ok_or_else(|| internal(&format!("{key} has no record")))?))
-    }
-}
-
-/// What a page of a filter may read in vain.
-struct Budget {
-    start: Instant,
-    read: u64,
-}
-
-impl Budget {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            read: 0,
-        }
-    }
-
-    /// Counts one row, and says whether that was the last.
-    fn is_spent(&mut self) -> bool {
-        self.read += 1;
-        self.read >= PAGE_ROWS || (self.read.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
     }
 }
 

@@ -14,11 +14,13 @@ use super::Front;
 use super::error::internal;
 use super::writing::{asker, principal};
 use crate::node::moment::Moment;
+use crate::records::budget::Budget;
 use crate::records::expand::Expand;
 use crate::records::guard::Sight;
 use crate::records::{events, query};
 
-/// Lists longer than this, and those that count or look at what they read, are read on a thread of their own.
+/// Lists longer than this, and those that count or expand, are read on a thread of their own; others where the request is, unless they
+/// take longer than a glance.
 const LIST_INLINE: usize = 100;
 
 impl Front {
@@ -59,20 +61,22 @@ impl Front {
         let found = std::sync::Arc::clone(named(&moment, collection)?);
         let (space, position) = (Space(ctx.placement.uid), moment.header.position);
         let guard = moment.catalog.guard(&found).cloned();
+        let is_short = query.limit <= LIST_INLINE && !query.count && query.expand.is_empty();
         let (asking, principal) = (ctx.clone(), principal(ctx));
-        let hides = guard.as_ref().is_some_and(|guard| !guard.shows_all(&asker(ctx, &principal)));
-        let looks = query.filter.is_some() || hides || !query.expand.is_empty();
-        let is_short = query.limit <= LIST_INLINE && !query.count && !looks;
-        let read = move || {
+        let read = move |budget: Budget| {
             let asker = asker(&asking, &principal);
             let sight = Sight::new(guard.as_deref(), asker);
             let expand = Expand::read(&moment.catalog, &found, &query.expand, asker, |name| in_scope(&asking, name))?;
-            query::list(&moment.snapshot, space, &found, &query, sight, &expand)
+            query::list_within(&moment.snapshot, space, &found, &query, sight, &expand, budget)
         };
-        let body = if is_short {
-            read()?
-        } else {
-            tokio::task::spawn_blocking(read).await.map_err(|error| internal(&error))??
+        let glanced = if is_short { read(Budget::glance())? } else { None };
+        let body = match glanced {
+            Some(page) => page,
+            None => {
+                let whole = tokio::task::spawn_blocking(move || read(Budget::whole())).await;
+                let whole = whole.map_err(|error| internal(&error))??;
+                whole.ok_or_else(|| internal(&"a list has ended before its page was whole"))?
+            }
         };
         ctx.timing.add(Stage::Query, start.elapsed());
         Ok(Reply { body, position })

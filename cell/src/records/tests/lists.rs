@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::body::record::ListQuery;
 use api::error::Code;
 
 use super::*;
-use crate::records::query::list;
+use crate::records::budget::Budget;
+use crate::records::query::{list, list_within};
 
 fn some_tasks() -> Stage {
     let mut stage = Stage::with_template("workspace");
@@ -152,4 +154,20 @@ fn counting_counts_the_whole_list() {
         .count,
         Some(6)
     );
+}
+
+#[test]
+fn a_glance_gives_a_whole_page_or_none() {
+    let stage = some_tasks();
+    let (catalog, snapshot) = (stage.catalog(), stage.snapshot());
+    let tasks = catalog.named("tasks").expect("tasks");
+    let glance = |budget: Budget| {
+        let (sight, expand) = (Sight::default(), Expand::default());
+        let page = list_within(&snapshot, SPACE, tasks, &query(4, None, &[]), sight, &expand, budget);
+        page.expect("no refusal")
+            .map(|page| (page.items.len(), page.next_cursor.is_some()))
+    };
+    assert_eq!(glance(Budget::glance_of(Duration::ZERO)), None);
+    assert_eq!(glance(Budget::glance_of(Duration::from_secs(3600))), Some((4, true)));
+    assert_eq!(glance(Budget::whole()), Some((4, true)));
 }

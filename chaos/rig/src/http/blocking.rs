@@ -1,4 +1,4 @@
-//! One request without a runtime, for readiness and samples.
+//! One request without a runtime, for readiness, samples, and what is asked for beside a load.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -22,37 +22,48 @@ pub fn get(address: SocketAddr, path: &str, token: &str, timeout: Duration) -> R
 
 /// Status and body of `GET path`. `timeout` bounds the connection and each read, not the whole.
 pub fn status(address: SocketAddr, path: &str, token: &str, timeout: Duration) -> Result<(u16, Vec<u8>)> {
-    let mut stream = TcpStream::connect_timeout(&address, timeout).with_context(|| format!("connect to {address}"))?;
-    stream.set_read_timeout(Some(timeout)).context("set a timeout")?;
-    stream.set_write_timeout(Some(timeout)).context("set a timeout")?;
-    let mut request = Vec::new();
-    Request {
+    let request = Request {
         method: "GET",
         path,
         token,
-        headers: "connection: close\r\n",
+        headers: "",
         body: b"",
+    };
+    send(address, request, timeout)
+}
+
+/// Status and body of a request. `timeout` as with [`status`].
+pub fn send(address: SocketAddr, request: Request<'_>, timeout: Duration) -> Result<(u16, Vec<u8>)> {
+    let what = format!("{} {}", request.method, request.path);
+    let mut stream = TcpStream::connect_timeout(&address, timeout).with_context(|| format!("connect to {address}"))?;
+    stream.set_read_timeout(Some(timeout)).context("set a timeout")?;
+    stream.set_write_timeout(Some(timeout)).context("set a timeout")?;
+    let mut sent = Vec::new();
+    let headers = format!("{}connection: close\r\n", request.headers);
+    Request {
+        headers: &headers,
+        ..request
     }
-    .write(&mut request);
-    stream.write_all(&request).with_context(|| format!("send GET {path}"))?;
+    .write(&mut sent);
+    stream.write_all(&sent).with_context(|| format!("send {what}"))?;
     let mut bytes = Vec::new();
     stream
         .take(REPLY_BYTES)
         .read_to_end(&mut bytes)
-        .with_context(|| format!("read the reply to GET {path}"))?;
-    let head = parse_head(&bytes)?.with_context(|| format!("the reply to GET {path} breaks off"))?;
+        .with_context(|| format!("read the reply to {what}"))?;
+    let head = parse_head(&bytes)?.with_context(|| format!("the reply to {what} breaks off"))?;
     let rest = &bytes[head.bytes..];
     let body = match head.length {
         Length::Close => rest.to_vec(),
         Length::Fixed(length) => rest
             .get(..length)
-            .with_context(|| format!("the reply to GET {path} breaks off"))?
+            .with_context(|| format!("the reply to {what} breaks off"))?
             .to_vec(),
         Length::Chunked => {
             let (mut decoder, mut body) = (ChunkDecoder::default(), Vec::new());
             decoder.decode(rest, &mut body)?;
             if !decoder.is_done() {
-                bail!("the reply to GET {path} breaks off");
+                bail!("the reply to {what} breaks off");
             }
             body
         }

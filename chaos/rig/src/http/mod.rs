@@ -10,7 +10,7 @@ mod blocking;
 mod connection;
 mod parse;
 
-pub use blocking::{get, status};
+pub use blocking::{get, send, status};
 pub use connection::{Connection, ExchangeError, Reply};
 pub use parse::{ChunkDecoder, Head, Length, ParseError, find, parse_head};
 

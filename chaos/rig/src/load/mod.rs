@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::sync::Notify;
 
 pub use recorder::{Outcome, summarize};
 
@@ -76,6 +77,11 @@ pub struct Plan {
 /// Runs a plan; `script(n)` makes the script of connection `n`. Returns when the window is over and what was outstanding has
 /// been answered or timed out.
 pub fn drive(plan: &Plan, script: impl FnMut(usize) -> Box<dyn Script>) -> Result<Outcome> {
+    drive_until(plan, script, &Notify::new())
+}
+
+/// Runs a plan like [`drive`], and ends its window as soon as it is told to.
+pub fn drive_until(plan: &Plan, script: impl FnMut(usize) -> Box<dyn Script>, stop: &Notify) -> Result<Outcome> {
     anyhow::ensure!(
         !plan.targets.is_empty() && plan.connections > 0,
         "a plan needs a target and a connection"
@@ -87,7 +93,7 @@ pub fn drive(plan: &Plan, script: impl FnMut(usize) -> Box<dyn Script>) -> Resul
                 .enable_all()
                 .build()
                 .context("start a runtime")?;
-            tokio::task::LocalSet::new().block_on(&runtime, worker::run(plan.clone(), scripts))
+            tokio::task::LocalSet::new().block_on(&runtime, worker::run(plan.clone(), scripts, stop))
         };
         let thread = std::thread::Builder::new()
             .name("loader".to_owned())

@@ -102,6 +102,11 @@ impl Recorder {
         }
     }
 
+    /// Ends the window before its time.
+    pub(crate) fn close(&mut self, now: Instant) {
+        self.closes = self.closes.min(now.max(self.opens));
+    }
+
     /// A success that was due at `due` and answered at `now`.
     pub(crate) fn success(&mut self, class: usize, due: Instant, now: Instant) {
         if now < self.opens {

@@ -153,3 +153,26 @@ fn a_broken_connection_is_opened_again() {
     assert_eq!(outcome.errors.get("io"), Some(&1), "{:?}", outcome.errors);
     assert!(served.load(Ordering::SeqCst) > 7);
 }
+
+#[test]
+fn a_run_that_is_told_to_stop_ends_there_and_accounts_for_what_fell_due() {
+    let (address, served) = echo(0);
+    let stop = Notify::new();
+    let mut plan = plan(address, Pacing::Open { rate: 500.0 });
+    plan.window = Duration::from_secs(60);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let deadline = std::time::Instant::now() + Duration::from_secs(30);
+            while served.load(Ordering::SeqCst) < 100 && std::time::Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+            stop.notify_one();
+        });
+        drive_until(&plan, paths, &stop).unwrap()
+    });
+    assert!(outcome.window < plan.window, "{:?}", outcome.window);
+    let unsent = outcome.errors.get("not_sent").copied().unwrap_or(0);
+    let due = (outcome.window + plan.warmup).as_secs_f64() * 500.0;
+    let seen = (served.load(Ordering::SeqCst) + unsent) as f64;
+    assert!((seen - due).abs() <= 2.0, "{seen} of {due}: {:?}", outcome.errors);
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::recorder::{Outcome, Recorder};
 use super::{Pacing, Plan, RECONNECT_PAUSE, Script};
@@ -38,17 +38,23 @@ impl Schedule {
         self.next.set(number + 1);
         Some(self.start + self.interval.mul_f64(number as f64))
     }
+
+    /// How many fall due until a moment.
+    fn due_by(&self, moment: Instant) -> u64 {
+        let elapsed = moment.saturating_duration_since(self.start);
+        ((elapsed.as_secs_f64() / self.interval.as_secs_f64()) as u64 + 1).min(self.total)
+    }
 }
 
 struct Run {
     plan: Plan,
-    ends: Instant,
+    ends: Cell<Instant>,
     recorder: RefCell<Recorder>,
     schedule: Option<Schedule>,
 }
 
 /// Runs a plan on the current `LocalSet`.
-pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>) -> Result<Outcome> {
+pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>, stop: &Notify) -> Result<Outcome> {
     let start = Instant::now();
     let opens = start + plan.warmup;
     let ends = opens + plan.window;
@@ -59,7 +65,7 @@ pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>) -> Result<Out
     let recorder = RefCell::new(Recorder::new(opens, plan.window, &plan.classes));
     let run = Rc::new(Run {
         plan,
-        ends,
+        ends: Cell::new(ends),
         recorder,
         schedule,
     });
@@ -69,7 +75,7 @@ pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>) -> Result<Out
         .enumerate()
         .map(|(number, script)| tokio::task::spawn_local(Worker::new(Rc::clone(&run), number, script).work()))
         .collect();
-    let samples = sample_both_ends(&run, opens).await?;
+    let samples = sample_both_ends(&run, opens, stop).await?;
     if let Some(pacer) = pacer {
         pacer.stop(&run);
     }
@@ -80,11 +86,15 @@ pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>) -> Result<Out
     Ok(run.recorder.into_inner().finish(samples))
 }
 
-/// Waits out the window and samples the probe at its ends, off this thread: reading `/proc` and metrics blocks.
-async fn sample_both_ends(run: &Run, opens: Instant) -> Result<Option<[(Sample, u64); 2]>> {
+/// Waits out the window, or until it is told to stop, and samples the probe at its ends, off this thread: reading `/proc` and metrics blocks.
+async fn sample_both_ends(run: &Run, opens: Instant, stop: &Notify) -> Result<Option<[(Sample, u64); 2]>> {
     tokio::time::sleep_until(opens.into()).await;
     let first = sample(run).await?;
-    tokio::time::sleep_until(run.ends.into()).await;
+    if tokio::time::timeout_at(run.ends.get().into(), stop.notified()).await.is_ok() {
+        let now = Instant::now();
+        run.ends.set(now);
+        run.recorder.borrow_mut().close(now);
+    }
     let last = sample(run).await?;
     Ok(first.zip(last).map(|(first, last)| [first, last]))
 }
@@ -161,7 +171,7 @@ impl Pacer {
         schedule.due.close();
         // It sleeps for less than an interval at a time; a pacer that panicked has released what it could.
         let _ = self.thread.join();
-        let unsent = schedule.total.saturating_sub(schedule.next.get());
+        let unsent = schedule.due_by(run.ends.get()).saturating_sub(schedule.next.get());
         if unsent > 0 {
             run.recorder.borrow_mut().failures("not_sent", unsent);
         }
@@ -200,7 +210,7 @@ impl Worker {
                 },
                 None => Instant::now(),
             };
-            if run.schedule.is_none() && due >= run.ends {
+            if run.schedule.is_none() && due >= run.ends.get() {
                 return;
             }
             match self.attempt(due).await {

@@ -1,0 +1,54 @@
+//! What reading a page of a list may take: of rows in vain, and of time on a thread that others wait for.
+
+use std::time::{Duration, Instant};
+
+/// Most rows that are read in vain for a page. Raised: filters that no index serves work on larger collections, and take longer.
+const PAGE_ROWS: u64 = 20_000;
+/// How long reading a page in vain may take.
+const PAGE_TIME: Duration = Duration::from_millis(250);
+/// How long a glance takes at most. Raised: requests that share its thread wait longer. Lowered: more pages are read twice.
+const GLANCE_TIME: Duration = Duration::from_millis(2);
+/// How many rows are read between two looks at the time.
+const TIME_STEP: u64 = 256;
+
+/// What is left to read a page with.
+pub(crate) struct Budget {
+    start: Instant,
+    glance: Option<Duration>,
+    vain: u64,
+}
+
+impl Budget {
+    /// For a thread of its own.
+    pub(crate) fn whole() -> Self {
+        Self {
+            start: Instant::now(),
+            glance: None,
+            vain: 0,
+        }
+    }
+
+    /// For a thread that others wait for: a page that takes longer than a glance is left to whoever has a whole budget.
+    pub(crate) fn glance() -> Self {
+        Self::glance_of(GLANCE_TIME)
+    }
+
+    /// A glance of another length.
+    pub(super) fn glance_of(time: Duration) -> Self {
+        Self {
+            glance: Some(time),
+            ..Self::whole()
+        }
+    }
+
+    /// Whether this was a glance and is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.glance.is_some_and(|time| self.start.elapsed() >= time)
+    }
+
+    /// Counts one row that was read in vain, and says whether that was the last.
+    pub(super) fn is_spent(&mut self) -> bool {
+        self.vain += 1;
+        self.vain >= PAGE_ROWS || (self.vain.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
+    }
+}
