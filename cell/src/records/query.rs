@@ -34,8 +34,8 @@ const PAGE_ROWS: u64 = 20_000;
 const PAGE_TIME: Duration = Duration::from_millis(250);
 /// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
 const COUNT_TIME: Duration = Duration::from_secs(5);
-/// How many rows are read between two looks at the time.
-const TIME_STEP: u64 = 256;
+/// How many rows are read between two looks at the time. A filter may take 10 ms for each of them.
+const TIME_STEP: u64 = 16;
 
 /// One page of a list.
 pub(crate) fn list(
