@@ -296,6 +296,26 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_the_one_that_is_closest_to_what_is_written() {
+        for text in [
+            "21555555555555555555555555555555550.0",
+            "2.1555555555555558e+34",
+            "0.1",
+            "5e-324",
+            "123456789012345680.0",
+        ] {
+            let read: f64 = read(text.as_bytes()).expect(text);
+            assert_eq!(read, text.parse::<f64>().expect(text), "{text}");
+            let written = serde_json::to_string(&read).expect(text);
+            assert_eq!(
+                self::read::<f64>(written.as_bytes()).expect(text),
+                read,
+                "{text} is written as {written}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_not_json_is_malformed() {
         for body in [
             "",

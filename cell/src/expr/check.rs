@@ -9,6 +9,12 @@ use crate::records::schema::Collection;
 
 /// Most items of a list.
 const ITEMS: usize = 100;
+/// Most `+` that may join texts or lists. Raised: what is joined is copied once more for each. Lowered: names of many parts cannot be
+/// put together.
+const JOINS: usize = 10;
+/// Most items of lists that are made anew for each item of a comprehension, those left out that are written out. Raised: a large item is
+/// copied as often. Lowered: less can be mapped to.
+const MADE_ITEMS: usize = 10;
 
 /// What names an expression may use.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +39,8 @@ pub(super) struct Checker<'a> {
     variables: Vec<(String, Type<'a>)>,
     in_body: bool,
     nodes: usize,
+    joins: usize,
+    made_items: usize,
 }
 
 impl<'a> Checker<'a> {
@@ -42,6 +50,8 @@ impl<'a> Checker<'a> {
             variables: Vec::new(),
             in_body: false,
             nodes: 0,
+            joins: 0,
+            made_items: 0,
         }
     }
 
@@ -68,6 +78,16 @@ impl<'a> Checker<'a> {
                         "a list has {} items, at most {ITEMS} are allowed",
                         list.elements.len()
                     ));
+                }
+                if self.in_body {
+                    let written = |element: &&IdedExpr| matches!(element.expr, Expr::Literal(_));
+                    self.made_items += list.elements.iter().filter(|element| !written(element)).count();
+                    // Each `map` and `filter` has one of its own.
+                    if self.made_items > MADE_ITEMS {
+                        return Err(format!(
+                            "lists inside of map and filter have more than {MADE_ITEMS} items that are not written out"
+                        ));
+                    }
                 }
                 let mut texts = true;
                 for element in &mut list.elements {
@@ -147,12 +167,16 @@ impl<'a> Checker<'a> {
     /// `all`, `exists`, `exists_one`, `map`, `filter`.
     fn comprehension(&mut self, comprehension: &mut ComprehensionExpr) -> Result<Type<'a>, String> {
         if self.in_body {
-            return Err("all, exists, map and filter cannot stand inside each other".to_owned());
+            return Err("all, exists, map and filter cannot stand inside each other, nor behind each other".to_owned());
         }
         if comprehension.iter_var2.is_some() {
             return Err("all, exists, map and filter take one variable here".to_owned());
         }
-        let item = match self.check(&mut comprehension.iter_range)? {
+        // What is gone through must be there already: of lists that are made by others no limit would hold.
+        self.in_body = true;
+        let range = self.check(&mut comprehension.iter_range);
+        self.in_body = false;
+        let item = match range? {
             Type::Texts => Type::Text,
             Type::List | Type::Any => Type::Any,
             other => return Err(format!("{other} is not a list")),
@@ -203,7 +227,15 @@ impl<'a> Checker<'a> {
             (operators::CONDITIONAL, [_, left, right], [_, is, other]) => types::agree(left, *is, right, *other)?,
             _ => {}
         }
-        super::call::result(func_name, target.is_some(), &known)
+        let result = super::call::result(func_name, target.is_some(), &known)?;
+        let own = matches!(args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if name.starts_with('@'));
+        if func_name == operators::ADD && !own && result.may_be_long() {
+            self.joins += 1;
+            if self.joins > JOINS {
+                return Err(format!("more than {JOINS} texts or lists are put together with +"));
+            }
+        }
+        Ok(result)
     }
 }
 

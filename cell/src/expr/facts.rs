@@ -1,5 +1,8 @@
 //! What an expression is evaluated on: slots to values.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use api::body::token::Role;
 use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelNull, CelString};
 use cel::common::value::{CowVal, Val};
@@ -10,6 +13,13 @@ use uuid::Uuid;
 use super::slot::{Of, Slot};
 use crate::records::value::{Doc, Record, Value};
 
+/// How much one evaluation may look at, in bytes of text. Raised: one over a large record takes longer. Lowered: large records have no
+/// value sooner.
+const BUDGET_BYTES: usize = 1024 * 1024;
+/// What a byte of a `json` field costs of it: it is parsed, and made into values one by one.
+const JSON_COST: usize = 16;
+/// The same inside a comprehension, where each item is copied as often as it is named.
+const JSON_ITEM_COST: usize = 64;
 /// Longest text that has a value inside a comprehension, in bytes.
 const SHORT_BYTES: usize = 1_000;
 /// Most items of an array inside a `json` field.
@@ -41,25 +51,58 @@ pub(crate) struct Facts<'a> {
     pub(crate) now: u64,
 }
 
-impl VariableResolver for Facts<'_> {
+/// Facts that are looked at, and how much of them may still be.
+pub(super) struct Looked<'f> {
+    facts: &'f Facts<'f>,
+    left: AtomicUsize,
+}
+
+impl<'f> Looked<'f> {
+    pub(super) fn new(facts: &'f Facts<'f>) -> Self {
+        let left = AtomicUsize::new(BUDGET_BYTES);
+        Self { facts, left }
+    }
+
+    /// Takes the cost of a value. None: too much has been looked at.
+    fn pay(&self, value: Option<&Value>, short: bool) -> Option<()> {
+        let cost = match value {
+            Some(Value::Text(text)) => text.len(),
+            Some(Value::List(items)) => items.iter().map(|item| item.len() + 16).sum(),
+            Some(Value::Json(text)) => text.len().saturating_mul(if short { JSON_ITEM_COST } else { JSON_COST }),
+            _ => return Some(()),
+        };
+        let left = self.left.load(Relaxed).checked_sub(cost);
+        self.left.store(left.unwrap_or(0), Relaxed);
+        left.map(drop)
+    }
+
+    /// A field.
+    fn field(&self, value: Option<&'f Value>, short: bool) -> Option<CowVal<'f, 'f>> {
+        self.pay(value, short)?;
+        field(value, short)
+    }
+}
+
+impl VariableResolver for Looked<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let (slot, short) = Slot::parse(variable)?;
+        let facts = self.facts;
         let integer = |value: u64| CowVal::owned(CelInt::from(i64::try_from(value).unwrap_or(i64::MAX)));
         let id = |id: Uuid| CowVal::owned(CelString::from(id.hyphenated().to_string()));
         Some(match slot {
-            Slot::Field(Of::Record, number) => return field(self.record?.1.doc.get(number), short),
-            Slot::Field(Of::New, number) => return field(self.new?.1.get(number), short),
-            Slot::Id(Of::Record) => id(self.record?.0),
-            Slot::Id(Of::New) => id(self.new?.0),
-            Slot::Version => integer(self.record?.1.version),
-            Slot::CreatedAt => integer(self.record?.1.created),
-            Slot::UpdatedAt => integer(self.record?.1.updated),
-            Slot::CreatedBy => CowVal::owned(CelString::from(self.record?.1.by.to_string())),
-            Slot::AuthId => CowVal::owned(CelString::from(self.auth?.id)),
-            Slot::AuthName => CowVal::owned(CelString::from(self.auth?.name)),
-            Slot::AuthRole => CowVal::owned(CelString::from(self.auth?.role.name())),
-            Slot::Now => integer(self.now),
-            Slot::Today => integer(self.now / DAY_US),
+            Slot::Field(Of::Record, number) => return self.field(facts.record?.1.doc.get(number), short),
+            Slot::Field(Of::New, number) => return self.field(facts.new?.1.get(number), short),
+            Slot::Id(Of::Record) => id(facts.record?.0),
+            Slot::Id(Of::New) => id(facts.new?.0),
+            Slot::Version => integer(facts.record?.1.version),
+            Slot::CreatedAt => integer(facts.record?.1.created),
+            Slot::UpdatedAt => integer(facts.record?.1.updated),
+            Slot::CreatedBy => CowVal::owned(CelString::from(facts.record?.1.by.to_string())),
+            Slot::AuthId => CowVal::owned(CelString::from(facts.auth?.id)),
+            Slot::AuthName => CowVal::owned(CelString::from(facts.auth?.name)),
+            Slot::AuthRole => CowVal::owned(CelString::from(facts.auth?.role.name())),
+            Slot::Now => integer(facts.now),
+            Slot::Today => integer(facts.now / DAY_US),
         })
     }
 }

@@ -14,7 +14,9 @@
 //! What is evaluated never fails: what has no value (a comparison with null, a key that a document does not have) makes the whole
 //! expression false. So a filter leaves out what it cannot say anything about, and a rule that cannot be answered denies.
 //!
-//! Limits: see the constants here and in [`check`]. Together they bound what one evaluation may take, whatever the record holds.
+//! Limits: see the constants here, in [`check`] and in [`facts`]. Together they bound what one evaluation may take, whatever the record
+//! holds: what is long can be put together a few times only, what is gone through was there before, and what is looked at is paid for
+//! out of a budget.
 //!
 //! Invariant: expressions are evaluated above the log only. What apply does depends on no expression.
 //!
@@ -41,6 +43,7 @@ pub(crate) use facts::{Auth, Facts};
 pub(crate) use slot::{Of, Slot};
 
 use check::Checker;
+use facts::Looked;
 use types::Type;
 
 /// Longest expression, in characters.
@@ -76,8 +79,9 @@ impl Expression {
 
     /// Whether it is true of these facts.
     pub(crate) fn holds(&self, facts: &Facts<'_>) -> bool {
+        let looked = Looked::new(facts);
         let mut context = Context::with_env(Arc::clone(environment()));
-        context.set_variable_resolver(facts);
+        context.set_variable_resolver(&looked);
         let value = Value::resolve_val(&self.tree, &context);
         value.is_ok_and(|value| value.downcast_ref::<CelBool>().is_some_and(|holds| *holds.inner()))
     }

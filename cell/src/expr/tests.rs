@@ -173,6 +173,13 @@ fn what_is_wrong_is_said() {
         ("points == 3u", "unsigned"),
         ("record.points == 3", "no field"),
         ("labels.exists(l, labels.exists(m, m == l))", "inside each other"),
+        ("labels.map(l, l + l).map(l, l + l) == []", "behind each other"),
+        ("labels.filter(l, l != '').exists(l, l == 'x')", "behind each other"),
+        (
+            "title + title + title + title + title + title + title + title + title + title + title + title == ''",
+            "put together",
+        ),
+        ("labels.map(l, [l, l, l, l, l, l, l, l, l, l]) == []", "not written out"),
         ("timestamp(title) < now", "written out"),
         ("$r1 == 'x'", "line 1"),
     ] {
@@ -262,6 +269,36 @@ fn what_is_too_large_to_look_at_has_no_value() {
     assert!(holds("title.contains('x')"));
     assert!(!holds("labels.exists(l, title.contains(l))"));
     assert!(!holds("0 in meta.many") && !holds("!(0 in meta.many)"));
+}
+
+#[test]
+fn what_has_been_looked_at_is_paid_for() {
+    let mut record = record();
+    let mut long = record.doc.clone();
+    let value = crate::records::value::Value::Text("x".repeat(400_000));
+    long.set(1, Some(value));
+    record.doc = long;
+    let facts = Facts {
+        record: Some((Uuid::nil(), &record)),
+        ..Facts::default()
+    };
+    let holds = |text: &str| filter(text).expect(text).holds(&facts);
+    let once = "title.contains('x')";
+    assert!(holds(once) && holds(&[once; 2].join(" && ")));
+    assert!(!holds(&[once; 3].join(" && ")), "a third look at 400,000 bytes is too much");
+    assert!(holds(&[once; 2].join(" && ")), "each evaluation has a budget of its own");
+}
+
+#[test]
+fn numbers_may_be_added_as_often_as_there_is_room() {
+    assert!(holds(&format!("{} == 250", ["points"; 50].join(" + "))));
+    assert!(!holds(&format!("{} == 5", ["meta.floor"; 10].join(" + "))));
+    let much = format!("{} == 36", ["meta.floor"; 12].join(" + "));
+    assert!(
+        filter(&much)
+            .expect_err("what a json field holds may be a text")
+            .contains("put together")
+    );
 }
 
 #[test]

@@ -93,6 +93,11 @@ impl<'a> Type<'a> {
         }
     }
 
+    /// Whether a value of it may be as long as its parts together.
+    pub(super) fn may_be_long(self) -> bool {
+        self == Type::Any || matches!(self.class(), 4 | 8)
+    }
+
     /// Whether values of it have an order.
     pub(super) fn is_ordered(self) -> bool {
         !matches!(self, Type::Null | Type::Texts | Type::List)

@@ -4,7 +4,7 @@
 //! plain, any other names the key that the bytes are sealed with. Inside is bincode (standard configuration) of an enum
 //! or a struct that is never changed in place: what must change becomes a new variant at the end.
 
-use bincode::config::{Configuration, standard};
+use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +12,12 @@ use serde::de::DeserializeOwned;
 const FORMAT: u8 = 1;
 /// Plain bytes.
 const PLAIN: u8 = 0;
+
+/// Most that the inside of an envelope may say to hold, in bytes: more than any command, row or answer has. Without it a wrong length
+/// is allocated before it is found to be wrong, and an allocation that fails ends the process.
+const BODY_BYTES: usize = 64 * 1024 * 1024;
+
+const _: () = assert!(BODY_BYTES > 4 * storage::MAX_VALUE_BYTES && BODY_BYTES > 4 * super::limits::COMMAND_BYTES);
 
 /// Why bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +38,8 @@ pub(crate) enum EnvelopeError {
     },
 }
 
-fn config() -> Configuration {
-    standard()
+fn config() -> Configuration<LittleEndian, Varint, Limit<BODY_BYTES>> {
+    standard().with_limit::<BODY_BYTES>()
 }
 
 /// Wraps a value. Panics never: our types always encode.
@@ -93,5 +99,15 @@ mod tests {
         assert!(matches!(open::<u64>(&[1, 0, 7, 7]), Err(EnvelopeError::Body { .. })));
         assert!(matches!(open::<u64>(&[]), Err(EnvelopeError::Body { .. })));
         assert!(matches!(open::<String>(&[1, 0, 9, b'x']), Err(EnvelopeError::Body { .. })));
+    }
+
+    #[test]
+    fn a_length_that_no_memory_holds_is_refused_and_not_allocated() {
+        for marker in [252, 253] {
+            // A length in the next 4 or 8 bytes.
+            let bytes = [&[1, 0, marker][..], &[0x7f; 8]].concat();
+            assert!(matches!(open::<String>(&bytes), Err(EnvelopeError::Body { .. })), "{marker}");
+            assert!(matches!(open::<Vec<u8>>(&bytes), Err(EnvelopeError::Body { .. })), "{marker}");
+        }
     }
 }

@@ -31,8 +31,8 @@ use crate::service::error::internal;
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 /// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
 const COUNT_TIME: Duration = Duration::from_secs(5);
-/// How many rows are read between two looks at the time.
-const TIME_STEP: u64 = 256;
+/// How many rows are read between two looks at the time. A filter may take 10 ms for each of them.
+const TIME_STEP: u64 = 16;
 
 /// One page of a list, whatever it takes.
 #[cfg(test)]
