@@ -52,6 +52,12 @@ mutants! {
     SequenceReused = "sequence-reused",
     /// B23: the numbers of events have gaps.
     EventNumberGap = "event-number-gap",
+    /// No number: an operation that brings records along forgets the last record of each step.
+    BackfillSkipsARecord = "backfill-skips-a-record",
+    /// No number: a new unique constraint does not mind the duplicates that there are.
+    DuplicatesNotListed = "duplicates-not-listed",
+    /// No number: history forgets one version in four.
+    HistoryForgetsAVersion = "history-forgets-a-version",
     /// B27: a revoked token is accepted where it was known before.
     RevokedTokenAccepted = "revoked-token-accepted",
     /// B30: a token that one tenant's requests made known is accepted for another.
