@@ -181,7 +181,7 @@ pub(super) async fn filters_and_orders(scene: &Scene) {
         ("filter=status%20%3D%3D%20%22todo%22", vec!["b", "c"]),
         ("status=todo&points=3", vec!["b"]),
         ("order=-created_at", vec!["c", "b", "a"]),
-        ("order=status,-created_at", vec!["a", "c", "b"]),
+        ("order=status,created_at", vec!["a", "b", "c"]),
         ("filter=points%20%3E%20100", vec![]),
     ] {
         for _ in 0..3 {

@@ -60,7 +60,7 @@ pub(super) async fn collections(scene: &Scene) {
         "fields": {
             "name": { "type": "text", "required": true, "max_length": 50 },
             "amount": { "type": "number", "min": 0.0 },
-            "count": { "type": "integer", "default": 1 },
+            "pieces": { "type": "integer", "default": 1 },
             "paid": { "type": "bool", "default": false },
             "due": { "type": "date" },
             "sent": { "type": "timestamp" },
@@ -94,7 +94,7 @@ pub(super) async fn collections(scene: &Scene) {
     });
     let bill = scene.post("records/bills", json!({ "fields": fields })).await.is(201).json();
     assert_eq!(
-        (bill["fields"]["number"].as_u64(), bill["fields"]["count"].as_u64()),
+        (bill["fields"]["number"].as_u64(), bill["fields"]["pieces"].as_u64()),
         (Some(1), Some(1))
     );
     assert!(

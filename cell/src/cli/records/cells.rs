@@ -100,6 +100,11 @@ impl<R: BufRead> Cells<R> {
             let message = format!("there is no column {:?} for --map; the file has {has}", rename.source());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
+        let sources: BTreeSet<&str> = self.renames.iter().map(Rename::source).collect();
+        if sources.len() < self.renames.len() {
+            let message = "a column of a CSV file can become one field only: --map names one twice";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let renamed: Vec<&str> = names.iter().map(|name| self.renamed(name)).collect();
         let left_out =
             |(name, field): (&String, &&str)| failed::COLUMNS.contains(&name.as_str()) || (field.is_empty() && !name.is_empty());
@@ -210,6 +215,7 @@ mod tests {
             error.to_string().contains("\"sumary\"") && error.to_string().contains("summary, secret"),
             "{error}"
         );
+        rewritten(text, &["a=points", "b=points"]).expect_err("one column for two fields");
         let (head, _) = rewritten(b"a,b\n", &["a=b", "b=a"]).expect("records");
         assert_eq!(head, "b,a\n");
     }
