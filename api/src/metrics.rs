@@ -188,6 +188,11 @@ impl Metrics {
                 writeln!(out, "{replies}{{status=\"{}\"}} {count}", place + 100)?;
             }
         }
+        self.write_gauges(out)?;
+        self.write_counters(out)
+    }
+
+    fn write_gauges(&self, out: &mut dyn Write) -> fmt::Result {
         let gauges = [
             (
                 "cloudnest_http_in_flight",
@@ -208,6 +213,10 @@ impl Metrics {
         for (name, help, value) in gauges {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
         }
+        Ok(())
+    }
+
+    fn write_counters(&self, out: &mut dyn Write) -> fmt::Result {
         let counters = [
             ("cloudnest_http_connections_total", "Connections accepted.", &self.accepted),
             (

@@ -43,7 +43,7 @@
 //! # Regions
 //!
 //! Where a server answers that a tenant is served in another region (421), the call goes there, and so do all further ones about
-//! that tenant, until that place cannot be reached or sends them on in its turn ([`regions`]).
+//! that tenant, until that place cannot be reached or sends them on in its turn.
 //!
 //! CAVEATS: HTTP/1.1 only. `https://` needs [`Client::with_authorities`] or [`Client::with_certificate`]. The reply of a retried call that makes a secret (a tenant, a token) may have none: the
 //! server shows it once, and the attempt that got it may be the one whose answer was lost.
@@ -67,8 +67,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use http::Method;
 use http::header::{AUTHORIZATION, HOST};
+pub use http::{HeaderMap, Method, StatusCode};
 use http::{HeaderValue, Request};
 use serde::de::DeserializeOwned;
 
@@ -174,7 +174,7 @@ impl Client {
 
     /// Makes any call, with this client's retries, and returns its reply whatever its status.
     pub async fn call(&self, call: Call) -> Result<Answer<Bytes>, ClientError> {
-        self.retrying(&call, false).await
+        Box::pin(self.retrying(&call, false)).await
     }
 
     /// Makes a call; replies that are not 2xx are errors.

@@ -75,6 +75,7 @@ async fn an_import_that_is_refused_at_once_has_its_own_status() {
     let options = ImportOptions {
         import_id: Some("refused".into()),
         csv: false,
+        upsert: None,
     };
     let client = node.client("cnt_member");
     let error = client
@@ -85,6 +86,7 @@ async fn an_import_that_is_refused_at_once_has_its_own_status() {
     let options = ImportOptions {
         import_id: Some("x".repeat(101)),
         csv: false,
+        upsert: None,
     };
     let error = client
         .import_reader("acme", "tasks", &options, &b""[..], |_| {})

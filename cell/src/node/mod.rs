@@ -1,5 +1,6 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
+mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod evolving;
@@ -28,6 +29,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use self::bind::{bind, unknown_node};
 use self::certificates::Keeper;
 use self::data::Data;
 use self::platform::Platform;
@@ -281,22 +283,4 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
         Ok(Err(error)) => tracing::debug!(%error, "a stream from another node broke off"),
         Err(_) => tracing::debug!("a stream from another node said nothing"),
     }
-}
-
-fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            anyhow!(
-                "port {} for {what} is in use on {}: stop what listens there, or choose another",
-                address.port(),
-                address.ip()
-            )
-        }
-        _ => anyhow!("cannot listen on {address} for {what}: {error}"),
-    })
-}
-
-fn unknown_node(config: &Config, name: &str) -> String {
-    let names: Vec<_> = config.nodes.iter().map(|node| node.name.as_str()).collect();
-    format!("the configuration has no node {name:?}; it has: {}", names.join(", "))
 }

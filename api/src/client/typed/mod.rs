@@ -205,20 +205,17 @@ impl<T> std::fmt::Debug for Records<T> {
 macro_rules! freshness {
     () => {
         /// How fresh it must be. Default: strong.
-        #[must_use]
         pub fn consistency(mut self, consistency: crate::service::Consistency) -> Self {
             self.consistency = consistency;
             self
         }
 
         /// As fresh as a position: such as that of a change that another program made.
-        #[must_use]
         pub fn at_least(self, position: u64) -> Self {
             self.consistency(crate::service::Consistency::AtLeast(position))
         }
 
         /// As fresh as all that this tenant's client was answered so far, from any replica.
-        #[must_use]
         pub fn own_writes(mut self) -> Self {
             self.consistency = self.records.tenant.own_writes();
             self

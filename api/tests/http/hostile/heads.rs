@@ -58,7 +58,7 @@ async fn framing_that_is_ambiguous_is_refused_with_its_connection() {
         (0, 0),
         "nothing was smuggled"
     );
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn chunks_that_are_not_well_formed_are_refused_with_their_connection() {
         let replies = in_time(framing, node.raw(request.as_bytes())).await;
         assert_eq!(statuses(&replies), [201], "{framing}: {replies}");
     }
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn request_lines_that_are_not_well_formed_are_refused() {
             "{shown:?}: {replies}"
         );
     }
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn paths_with_tricks_lead_nowhere_else() {
         );
     }
     assert_eq!((node.service.count("me"), node.service.count("records")), (0, 0));
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -211,5 +211,5 @@ async fn many_slow_senders_end_at_their_deadline() {
         let reply = in_time(&String::from_utf8_lossy(start), read_all(&mut stream)).await;
         assert!(matches!(statuses(&reply)[..], [] | [400 | 408]), "{reply}");
     }
-    witness.is_served().await;
+    witness.stays_served().await;
 }

@@ -45,7 +45,7 @@ async fn whoever_takes_back_what_is_asked_loses_the_connection() {
     let kinds = raw.kinds_until_end().await;
     assert!(!kinds.contains(&HEADERS), "nothing was answered: {kinds:?}");
     assert!(node.service.count("records") < 1_000, "most were not even begun");
-    witness.is_served().await;
+    witness.stays_served().await;
     node.service.release();
 }
 
@@ -62,7 +62,7 @@ async fn requests_that_come_and_go_in_one_write_end_the_connection() {
     // The server may have had enough before all of it is written.
     let _ = raw.send(&all).await;
     raw.kinds_until_end().await;
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_head_that_goes_on_and_on_ends_the_connection() {
         assert!(!kinds.contains(&HEADERS), "nothing was answered: {kinds:?}");
     }
     assert_eq!(node.service.count("records"), 0);
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_small_head_that_means_a_large_one_is_not_unpacked() {
     raw.send(&frame(HEADERS, ALL, 1, &block)).await.expect("sent");
     raw.kinds_until_end().await;
     assert_eq!(node.service.count("records"), 0);
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn heads_and_frames_without_an_end_are_closed_at_their_deadline() {
         raw.kinds_until_end().await;
     }
     assert_eq!(node.service.count("records"), 0);
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn more_streams_than_allowed_are_refused_and_the_rest_goes_on() {
     let answered = kinds.iter().filter(|kind| **kind == HEADERS).count();
     assert!(answered <= api::limits::STREAMS as usize, "{answered} at a time");
     assert!(node.service.count("records") <= api::limits::STREAMS as usize);
-    witness.is_served().await;
+    witness.stays_served().await;
     node.service.release();
 }
 
@@ -209,7 +209,7 @@ async fn frames_where_they_have_no_business_end_the_connection_or_nothing() {
         raw.kinds_until_end().await;
         assert!(!what.is_empty());
     }
-    witness.is_served().await;
+    witness.stays_served().await;
 }
 
 #[tokio::test]
@@ -241,5 +241,5 @@ async fn heads_that_could_be_read_in_two_ways_are_not_answered_as_requests() {
         raw.kinds_until_end().await;
     }
     assert_eq!(node.service.count("records"), 0, "none of them is a request");
-    witness.is_served().await;
+    witness.stays_served().await;
 }

@@ -44,7 +44,7 @@ impl Witness {
     }
 
     /// It was served all the while, and still is.
-    async fn is_served(self) {
+    async fn stays_served(self) {
         let before = self.served.load(Ordering::SeqCst);
         let (served, asking) = (&self.served, &self.asking);
         until("the witness is served", || {

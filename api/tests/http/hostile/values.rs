@@ -43,5 +43,5 @@ async fn every_value_at_every_place_is_taken_or_refused() {
         let answer = in_time("an answer", client.call(call.clone())).await;
         judge(&call, answer);
     }
-    witness.is_served().await;
+    witness.stays_served().await;
 }

@@ -1,7 +1,11 @@
 //! `records`: a tenant's records.
 
+mod cells;
+mod failed;
+pub(super) mod form;
 mod import;
 mod map;
+mod progress;
 pub(super) mod source;
 mod window;
 

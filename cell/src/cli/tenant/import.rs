@@ -8,6 +8,7 @@ use api::client::ClientError;
 use api::ids::Slug;
 use clap::Args;
 
+use super::super::records::form::Form;
 use super::super::records::source::Source;
 use super::super::remote::Remote;
 use super::super::{Failure, Result, output};
@@ -69,7 +70,7 @@ impl Import {
     /// Sends the whole file; what is settled already is passed over.
     async fn attempt(&self, id: &str) -> Result<std::result::Result<ImportSummary, ClientError>> {
         let client = self.remote.client()?;
-        let mut chunks = Source::open(&self.file, Vec::new())?.chunks;
+        let mut chunks = Source::open(&self.file, Form::Jsonl, Vec::new())?.chunks;
         let pieces = futures_util::stream::poll_fn(move |context| {
             chunks.poll_recv(context).map(|chunk| Some(chunk?.map(|chunk| chunk.bytes)))
         });

@@ -1,0 +1,18 @@
+//! The example of the client, `api/examples/tour.rs`, against the built binary.
+
+use crate::dev;
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the example's own main is not called here, and its tour is another crate's"
+)]
+#[path = "../../../api/examples/tour.rs"]
+mod example;
+
+#[tokio::test]
+async fn the_tour_of_the_client_works_as_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev::start(dir.path());
+    example::tour(&dev.url, "demo", &dev.demo).await.unwrap();
+}
