@@ -35,7 +35,7 @@ pub(super) struct Answer {
     pub(super) bodies: Vec<Body>,
 }
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
 pub(super) fn body(media_type: &'static str, schema: &'static str) -> Body {
@@ -100,7 +100,10 @@ pub(super) fn describe(route: &Route) -> Operation {
             "At most {} characters. The same key and body answer the first reply again; the same key with another body is 422.",
             limits::IDEMPOTENCY_KEY_CHARS
         );
-        operation.parameters.push(parameters::header("Idempotency-Key", description));
+        let schema = parameters::printable(limits::IDEMPOTENCY_KEY_CHARS);
+        operation
+            .parameters
+            .push(parameters::header("Idempotency-Key", schema, description));
     }
     operation
 }

@@ -11,6 +11,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
         E::Import => {
             let id = parameters::header(
                 "Import-Id",
+                parameters::printable(crate::limits::IMPORT_ID_CHARS),
                 "Names the import: a second one with the same id goes on after the last stored line.",
             );
             let description =
@@ -32,7 +33,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             )
         }
         _ => {
-            let bodies = vec![text("text/event-stream"), body(NDJSON, "Event")];
+            let bodies = vec![body("text/event-stream", "ServerSentEvent"), body(NDJSON, "Event")];
             (
                 parameters::events(),
                 None,

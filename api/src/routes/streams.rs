@@ -11,14 +11,13 @@ use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
+use crate::limits::IMPORT_ID_CHARS;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::service::{LineSource, RequestContext};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
-/// Longest `Import-Id`, in characters.
-const IMPORT_ID_CHARS: usize = 100;
 const IMPORT_ID: HeaderName = HeaderName::from_static("import-id");
 const CSV: &str = "text/csv";
 const IMPORT_TYPES: [&str; 6] = [
