@@ -7,13 +7,15 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 /// A tenant's public name: 2 to 40 of `a-z`, `0-9` and `-`, starting with a letter and not ending with `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, pattern = "^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 pub struct Slug(String);
 
 /// The name of a collection or field: 1 to 40 of `a-z`, `0-9` and `_`, starting with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, pattern = "^[a-z][a-z0-9_]{0,39}$")]
 pub struct Name(String);
 
 /// The id of a record, token or operation, as users see it: a UUID.

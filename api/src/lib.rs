@@ -20,6 +20,9 @@ mod csv;
 pub mod error;
 mod forward;
 mod front;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod headers;
 pub mod ids;

@@ -77,6 +77,8 @@ pub const GOODBYE_SECONDS: u64 = 5;
 pub const CONNECTIONS: usize = 10_000;
 /// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+/// Longest name of an import, in characters.
+pub const IMPORT_ID_CHARS: usize = 100;
 /// Largest body that ingress keeps so that it can send a request again, in bytes.
 pub const REPLAY_BYTES: usize = BODY_BYTES;
 /// Most bytes of request bodies that a node keeps before their senders have passed a gate: those that it sends on to another

@@ -70,6 +70,16 @@ impl Query {
         }
     }
 
+    /// Takes the cursor of a list.
+    pub(crate) fn cursor(&mut self) -> Result<Option<String>> {
+        let cursor = self.take("cursor");
+        let wrong = |cursor: &String| cursor.is_empty() || cursor.len() > limits::CURSOR_BYTES;
+        if cursor.as_ref().is_some_and(wrong) {
+            return Err(Error::new(Code::InvalidCursor, "the cursor is empty or too long"));
+        }
+        Ok(cursor)
+    }
+
     /// Takes `consistency`.
     pub(crate) fn consistency(&mut self) -> Result<Consistency> {
         let Some(text) = self.take("consistency") else {

@@ -19,6 +19,9 @@ pub mod node;
 mod access;
 mod directory;
 mod expr;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod machine;
 mod mutant;
 mod records;

@@ -35,6 +35,9 @@ mod apply;
 mod barrier;
 mod codec;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod host;
 mod id;

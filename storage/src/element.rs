@@ -20,6 +20,13 @@ pub enum Element {
     Uuid([u8; 16]),
 }
 
+impl Element {
+    /// Appends the bytes that it has in keys: their order is that of the values, and none is a prefix of another's.
+    pub fn write_ordered(&self, out: &mut Vec<u8>) {
+        put_element(self, out);
+    }
+}
+
 pub(crate) fn put_element(element: &Element, out: &mut Vec<u8>) {
     match element {
         Element::Null => out.push(1),

@@ -29,6 +29,9 @@ mod disk;
 pub mod element;
 mod error;
 mod flush;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ground;
 mod health;
 mod inner;

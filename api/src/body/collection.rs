@@ -65,7 +65,7 @@ pub struct Field {
     pub required: bool,
     /// What a new record gets that leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value)]
     pub default: Option<Value>,
     /// Whether no two records may have the same value.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -84,14 +84,12 @@ pub struct Field {
     pub options: Vec<String>,
     /// The collection that a `reference` points to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub collection: Option<Name>,
     /// What happens to a `reference` when its target is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<OnDelete>,
     /// The reference field that a `sequence` counts within; the whole collection where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     pub per: Option<Name>,
     /// The field of the schema before whose values it has: the way to rename one. Never part of an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,7 +102,6 @@ pub struct Field {
 #[serde(deny_unknown_fields)]
 pub struct IndexSchema {
     /// The fields: at most four. `created_at` and `updated_at` may be among them.
-    #[schema(value_type = Vec<String>)]
     pub fields: Vec<Name>,
     /// Whether no two records may have the same values.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -116,15 +113,12 @@ pub struct IndexSchema {
 #[serde(deny_unknown_fields)]
 pub struct CollectionSchema {
     /// The fields by name.
-    #[schema(value_type = BTreeMap<String, Field>)]
     pub fields: BTreeMap<Name, Field>,
     /// The indexes by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schema(value_type = BTreeMap<String, IndexSchema>)]
     pub indexes: BTreeMap<Name, IndexSchema>,
     /// The fields that search looks into.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
     pub search: Vec<Name>,
     /// Who may do what.
     #[serde(default, skip_serializing_if = "Rules::is_empty")]

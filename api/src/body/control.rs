@@ -9,10 +9,10 @@ use crate::ids::{Id, NodeNumber, Slug};
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     /// Its name in URLs.
-    #[schema(value_type = String)]
     pub slug: Slug,
     /// Its display name: at most 200 characters; the slug where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
     pub name: Option<String>,
     /// Its region: where its data stays.
     pub region: String,
@@ -58,7 +58,6 @@ pub struct Tenant {
     #[schema(value_type = uuid::Uuid)]
     pub id: Id,
     /// Its name in URLs.
-    #[schema(value_type = String)]
     pub slug: Slug,
     /// Its region.
     pub region: String,

@@ -36,7 +36,6 @@ impl Rules {
 #[serde(deny_unknown_fields)]
 pub struct Workflow {
     /// The field that holds the state: a select, whose options are the states.
-    #[schema(value_type = String)]
     pub field: Name,
     /// The states that a new record may have; all where it is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -140,7 +140,6 @@ pub struct BatchOperation {
     /// What it does.
     pub op: BatchVerb,
     /// The collection.
-    #[schema(value_type = String)]
     pub collection: Name,
     /// The record; may be left out for `create`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +159,7 @@ pub struct BatchOperation {
 #[serde(deny_unknown_fields)]
 pub struct Batch {
     /// At most 1,000, in order.
+    #[schema(max_items = 1_000)]
     pub operations: Vec<BatchOperation>,
 }
 

@@ -35,14 +35,17 @@ impl Role {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for: at most 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
     /// Its role.
     pub role: Role,
     /// Collections that it may touch; all where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<crate::ids::Name>>)]
     pub scopes: Option<Vec<String>>,
     /// RFC 3339; never where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
 }
 

@@ -169,7 +169,7 @@ fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
 }
 
 /// Takes out what belongs to one connection (RFC 9110, 7.6.1).
-fn strip(headers: &mut HeaderMap) {
+pub(crate) fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

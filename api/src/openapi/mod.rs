@@ -5,20 +5,18 @@
 mod operation;
 mod parameters;
 mod records;
+mod schemas;
 mod streams;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use utoipa::ToSchema;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
 
 use self::operation::{Body, describe};
 use self::parameters::Parameter;
-use crate::body::{collection, control, event, import, record, token};
 use crate::error::Code;
-use crate::problem::{MEDIA_TYPE, Problem};
+use crate::limits;
+use crate::problem::MEDIA_TYPE;
 use crate::routes::table::{Plane, Route, TABLE};
 use crate::service::Reach;
 
@@ -52,87 +50,9 @@ pub fn document() -> Value {
                 "tenant": { "type": "http", "scheme": "bearer", "description": "A tenant's token, `cnt_…`" },
                 "operator": { "type": "http", "scheme": "bearer", "description": "An operator's token, `cno_…`" }
             },
-            "schemas": schemas(),
+            "schemas": schemas::schemas(),
             "responses": problems(),
             "headers": headers()
-        }
-    })
-}
-
-/// The schemas of all bodies, by name.
-fn schemas() -> BTreeMap<String, Value> {
-    let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
-    macro_rules! add {
-        ($($body:ty),* $(,)?) => {$(
-            all.push((<$body>::name().into_owned(), <$body as utoipa::PartialSchema>::schema()));
-            <$body>::schemas(&mut all);
-        )*};
-    }
-    add![
-        Problem,
-        record::NewRecord,
-        record::FieldsBody,
-        record::Record,
-        record::RecordVersion,
-        record::Restore,
-        record::Batch,
-        record::BatchReply
-    ];
-    add![
-        token::NewToken,
-        token::Token,
-        token::Me,
-        collection::CollectionSchema,
-        collection::Collection,
-        event::Event
-    ];
-    add![
-        import::ImportLine,
-        import::ExportLine,
-        control::NewTenant,
-        control::TenantPatch,
-        control::Tenant
-    ];
-    add![
-        control::Region,
-        control::Cell,
-        control::CellHash,
-        control::Scrub,
-        control::ScrubbedReplica,
-        control::Node,
-        control::Operation,
-        control::OperationFailure,
-        control::Initialized
-    ];
-    let mut schemas: BTreeMap<String, Value> = all
-        .into_iter()
-        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
-        .collect();
-    for item in [
-        "Record",
-        "RecordVersion",
-        "Token",
-        "Collection",
-        "Tenant",
-        "Region",
-        "Cell",
-        "Node",
-        "Operation",
-    ] {
-        schemas.insert(format!("{item}Page"), page_schema(item));
-    }
-    schemas
-}
-
-fn page_schema(item: &str) -> Value {
-    json!({
-        "type": "object",
-        "description": "One page of a list.",
-        "required": ["items", "next_cursor"],
-        "properties": {
-            "items": { "type": "array", "items": reference("schemas", item) },
-            "next_cursor": { "type": ["string", "null"], "description": "Pass it as `cursor` for the next page; null at the end." },
-            "count": { "type": "integer", "minimum": 0, "description": "How many there are in all, where `count=true` asked for it." }
         }
     })
 }
@@ -234,6 +154,7 @@ fn content(bodies: &[Body]) -> Value {
     let one = |body: &Body| {
         let schema = match body.schema {
             Some(name) => json!({ "schema": reference("schemas", name) }),
+            None if body.media_type == operation::JSON => json!({ "schema": { "type": "object" } }),
             None => json!({ "schema": { "type": "string" } }),
         };
         (body.media_type.to_owned(), schema)
@@ -257,6 +178,12 @@ fn replies(route: &Route, good: &[operation::Answer], named: &[&str]) -> Value {
         }
         replies.insert(answer.status.to_string(), reply);
     }
+    let heads = format!(
+        "The head of the request is larger than {} KiB or has more than {} headers. There is no body.",
+        limits::HEAD_BYTES / 1024,
+        limits::HEADERS
+    );
+    replies.insert("431".to_owned(), json!({ "description": heads }));
     for status in problem_statuses(route) {
         replies.insert(status.to_string(), reference("responses", &format!("Problem{status}")));
     }

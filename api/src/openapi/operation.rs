@@ -100,7 +100,10 @@ pub(super) fn describe(route: &Route) -> Operation {
             "At most {} characters. The same key and body answer the first reply again; the same key with another body is 422.",
             limits::IDEMPOTENCY_KEY_CHARS
         );
-        operation.parameters.push(parameters::header("Idempotency-Key", description));
+        let schema = parameters::printable(limits::IDEMPOTENCY_KEY_CHARS);
+        operation
+            .parameters
+            .push(parameters::header("Idempotency-Key", schema, description));
     }
     operation
 }

@@ -21,20 +21,34 @@ pub(super) fn query(name: &'static str, schema: Value, description: impl Into<St
     }
 }
 
-pub(super) fn header(name: &'static str, description: impl Into<String>) -> Parameter {
+pub(super) fn header(name: &'static str, schema: Value, description: impl Into<String>) -> Parameter {
     Parameter {
         name,
         place: "header",
         description: description.into(),
-        schema: json!({ "type": "string" }),
+        schema,
     }
+}
+
+/// A text of printable ASCII. HTTP takes spaces off both ends of a header, so that it has none there.
+pub(super) fn printable(most: usize) -> Value {
+    json!({ "type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "minLength": 1, "maxLength": most })
+}
+
+/// An entity tag: a version in quotes.
+fn version() -> Value {
+    json!({ "type": "string", "pattern": "^\"[0-9]{1,19}\"$", "minLength": 3, "maxLength": 21 })
 }
 
 pub(super) fn paging() -> Vec<Parameter> {
     let limit = json!({ "type": "integer", "minimum": 1, "maximum": limits::LIST_MAX, "default": limits::LIST_DEFAULT });
     vec![
         query("limit", limit, "Most items of the page."),
-        query("cursor", json!({ "type": "string" }), "The `next_cursor` of the page before."),
+        query(
+            "cursor",
+            json!({ "type": "string", "minLength": 1, "maxLength": limits::CURSOR_BYTES }),
+            "The `next_cursor` of the page before.",
+        ),
     ]
 }
 
@@ -53,11 +67,19 @@ pub(super) fn listing() -> Vec<Parameter> {
 }
 
 pub(super) fn if_match() -> Parameter {
-    header("If-Match", "The version that it must have, such as `\"7\"`; else 412.")
+    header(
+        "If-Match",
+        version(),
+        "The version that it must have, such as `\"7\"`; else 412.",
+    )
 }
 
 pub(super) fn if_none_match() -> Parameter {
-    header("If-None-Match", "A version that the client has; 304 if it is still this one.")
+    header(
+        "If-None-Match",
+        json!({ "type": "string" }),
+        "Versions that the client has, such as `\"7\"`; 304 if it is still one of these.",
+    )
 }
 
 pub(super) fn record_list() -> Vec<Parameter> {
@@ -117,7 +139,15 @@ pub(super) fn events() -> Vec<Parameter> {
             json!({ "type": "boolean" }),
             "Whether to stay open; true for server-sent events, false for NDJSON.",
         ),
-        header("Last-Event-ID", "In place of `after`."),
-        header("Accept", "`application/x-ndjson` for NDJSON; else server-sent events."),
+        header(
+            "Last-Event-ID",
+            json!({ "type": "string", "pattern": "^[0-9]{1,19}$" }),
+            "In place of `after`.",
+        ),
+        header(
+            "Accept",
+            json!({ "type": "string" }),
+            "`application/x-ndjson` for NDJSON; else server-sent events.",
+        ),
     ]
 }

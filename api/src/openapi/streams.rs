@@ -1,7 +1,7 @@
 //! What the routes that stream take and answer.
 
-use super::operation::{Described, NDJSON, answer, body, text};
-use super::parameters;
+use super::operation::{Answer, Described, NDJSON, answer, body, text};
+use super::parameters::{self, Parameter};
 use crate::routes::table::Endpoint;
 
 /// A route of streams.
@@ -9,39 +9,15 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
     use Endpoint as E;
     match endpoint {
         E::Import => {
-            let id = parameters::header(
-                "Import-Id",
-                "Names the import: a second one with the same id goes on after the last stored line.",
-            );
-            let description =
-                "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
             let upsert = parameters::query(
                 "upsert",
                 serde_json::json!({ "type": "string" }),
                 "A unique field: a line changes the record that has its value there, and makes one where there is none. What a line leaves \
                  out stays.",
             );
-            (
-                vec![id, upsert],
-                Some(text(NDJSON)),
-                vec![answer(200, description, vec![body(NDJSON, "ImportLine")])],
-                vec![],
-            )
+            (vec![import_id(), upsert], Some(text(NDJSON)), vec![told()], vec![])
         }
-        E::TenantImport => {
-            let id = parameters::header(
-                "Import-Id",
-                "Names the import: a second one with the same id goes on after the last stored line.",
-            );
-            let description =
-                "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
-            (
-                vec![id],
-                Some(body(NDJSON, "ExportLine")),
-                vec![answer(200, description, vec![body(NDJSON, "ImportLine")])],
-                vec![],
-            )
-        }
+        E::TenantImport => (vec![import_id()], Some(body(NDJSON, "ExportLine")), vec![told()], vec![]),
         E::Export => {
             let description = "One object a line, from the header to the trailer; without its trailer it is not whole.";
             (
@@ -52,7 +28,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             )
         }
         _ => {
-            let bodies = vec![text("text/event-stream"), body(NDJSON, "Event")];
+            let bodies = vec![body("text/event-stream", "ServerSentEvent"), body(NDJSON, "Event")];
             (
                 parameters::events(),
                 None,
@@ -61,4 +37,18 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             )
         }
     }
+}
+
+fn import_id() -> Parameter {
+    parameters::header(
+        "Import-Id",
+        parameters::printable(crate::limits::IMPORT_ID_CHARS),
+        "Names the import: a second one with the same id goes on after the last stored line.",
+    )
+}
+
+/// What an import answers.
+fn told() -> Answer {
+    let description = "A line for each step, and at last the summary. What fails on the way is a last line that is a problem.";
+    answer(200, description, vec![body(NDJSON, "ImportLine")])
 }

@@ -36,7 +36,7 @@ async fn tenant_create(asked: &mut Asked<'_>, operator: &Operator) -> Result<Rep
 async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
     let service = &asked.front.service;
     if asked.found.route.endpoint == Endpoint::Tenants {
-        let (limit, cursor) = (asked.query.limit()?, asked.query.take("cursor"));
+        let (limit, cursor) = (asked.query.limit()?, asked.query.cursor()?);
         asked.query.finish()?;
         return reply::json(
             StatusCode::OK,

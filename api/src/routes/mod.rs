@@ -80,7 +80,7 @@ fn page<T>(query: &mut Query, mut items: Vec<T>, key: impl Fn(&T) -> String) -> 
     let limit = query.limit()?;
     let counted = query.flag("count")?.unwrap_or(false).then_some(items.len() as u64);
     items.sort_by_cached_key(&key);
-    if let Some(cursor) = query.take("cursor") {
+    if let Some(cursor) = query.cursor()? {
         // The cursor is the last key of the page before; it need not be there any more.
         items.retain(|item| key(item) > cursor);
     }
@@ -117,10 +117,11 @@ mod tests {
         });
         let second = second.expect("a page");
         assert_eq!((second.items, second.next_cursor), (vec!["c"], None));
-        assert!(
-            page(&mut Query::parse(Some("x=1")).expect("a query"), all(), |item| item
-                .to_string())
-            .is_err()
-        );
+        for wrong in ["cursor=", "x=1"] {
+            let page = page(&mut Query::parse(Some(wrong)).expect("a query"), all(), |item| {
+                item.to_string()
+            });
+            assert!(page.is_err(), "{wrong}");
+        }
     }
 }

@@ -4,11 +4,11 @@ use http::StatusCode;
 
 use super::versioned;
 use crate::body::record::{Batch, BatchOperation, BatchVerb, FieldsBody, ListQuery, NewRecord};
-use crate::error::{Code, Error, FieldError, Result};
+use crate::error::{Error, FieldError, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::ids::Name;
-use crate::limits::{BATCH_OPERATIONS, CURSOR_BYTES, EXPAND_FIELDS, FILTER_BYTES};
+use crate::limits::{BATCH_OPERATIONS, EXPAND_FIELDS, FILTER_BYTES};
 use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
 use crate::service::RequestContext;
@@ -123,17 +123,11 @@ fn names(query: &mut Query, parameter: &str, example: &str) -> Result<Option<Vec
     Ok(Some(names))
 }
 
-fn list_query(query: &mut Query) -> Result<ListQuery> {
+pub(crate) fn list_query(query: &mut Query) -> Result<ListQuery> {
     let expand = expand(query)?;
     query.consistency()?;
     let limit = query.limit()?;
-    let cursor = query.take("cursor");
-    if cursor
-        .as_ref()
-        .is_some_and(|cursor| cursor.is_empty() || cursor.len() > CURSOR_BYTES)
-    {
-        return Err(Error::new(Code::InvalidCursor, "the cursor is empty or too long"));
-    }
+    let cursor = query.cursor()?;
     let filter = query.take("filter");
     if filter.as_ref().is_some_and(|filter| filter.len() > FILTER_BYTES) {
         return Err(invalid("filter", &format!("is longer than {FILTER_BYTES} bytes")));
@@ -223,6 +217,8 @@ fn misshapen(operation: &BatchOperation) -> Vec<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
+    use crate::limits::CURSOR_BYTES;
 
     fn parsed(query: &str) -> Result<ListQuery> {
         list_query(&mut Query::parse(Some(query)).expect("a query"))

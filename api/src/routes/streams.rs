@@ -11,6 +11,7 @@ use crate::csv::CsvLines;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::inflate::Pieces;
+use crate::limits::IMPORT_ID_CHARS;
 use crate::query::invalid;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
@@ -19,8 +20,6 @@ use crate::{gate, inflate};
 
 /// Lines between the service and the client.
 pub(super) const LINES: usize = 64;
-/// Longest `Import-Id`, in characters.
-const IMPORT_ID_CHARS: usize = 100;
 const IMPORT_ID: HeaderName = HeaderName::from_static("import-id");
 const CSV: &str = "text/csv";
 const LINE_TYPES: [&str; 5] = [

@@ -14,7 +14,7 @@ const ITEMS: usize = 100;
 const JOINS: usize = 10;
 /// Most items of lists that are made anew for each item of a comprehension, those left out that are written out. Raised: a large item is
 /// copied as often. Lowered: less can be mapped to.
-const MADE_ITEMS: usize = 10;
+const MADE_ITEMS: usize = 4;
 
 /// What names an expression may use.
 #[derive(Clone, Copy, Debug)]

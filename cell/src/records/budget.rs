@@ -15,6 +15,7 @@ const TIME_STEP: u64 = 256;
 pub(crate) struct Budget {
     start: Instant,
     glance: Option<Duration>,
+    rows: u64,
     vain: u64,
 }
 
@@ -24,8 +25,15 @@ impl Budget {
         Self {
             start: Instant::now(),
             glance: None,
+            rows: PAGE_ROWS,
             vain: 0,
         }
+    }
+
+    /// For as many rows in vain.
+    #[cfg(test)]
+    pub(crate) fn whole_of(rows: u64) -> Self {
+        Self { rows, ..Self::whole() }
     }
 
     /// For a thread that others wait for: a page that takes longer than a glance is left to whoever has a whole budget.
@@ -49,6 +57,6 @@ impl Budget {
     /// Counts one row that was read in vain, and says whether that was the last.
     pub(super) fn is_spent(&mut self) -> bool {
         self.vain += 1;
-        self.vain >= PAGE_ROWS || (self.vain.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
+        self.vain >= self.rows || (self.vain.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
     }
 }

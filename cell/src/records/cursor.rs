@@ -22,6 +22,7 @@ pub(super) fn digest(space: Space, collection: &Collection, query: &ListQuery, p
         &query.order,
         &query.equals,
         &query.filter,
+        plan.sort.is_some(),
     );
     let hash = blake3::hash(format!("{what:?}").as_bytes());
     let mut digest = [0; DIGEST_BYTES];
@@ -29,25 +30,36 @@ pub(super) fn digest(space: Space, collection: &Collection, query: &ListQuery, p
     digest
 }
 
-pub(super) fn encode(digest: [u8; DIGEST_BYTES], key: &Key) -> String {
-    URL_SAFE_NO_PAD.encode([&digest, key.as_bytes()].concat())
+/// The cursor of a page that ended at a place: a key, or what a sorted list sorts by.
+pub(super) fn encode(digest: [u8; DIGEST_BYTES], place: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode([digest.as_slice(), place].concat())
+}
+
+/// The place that a cursor names.
+pub(super) fn decode(cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<Vec<u8>, Error> {
+    let mut bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
+    if !bytes.starts_with(&digest) {
+        return Err(wrong());
+    }
+    Ok(bytes.split_off(DIGEST_BYTES))
+}
+
+fn wrong() -> Error {
+    Error::new(
+        Code::InvalidCursor,
+        "the cursor is not one that this list gave: start again without it",
+    )
 }
 
 /// The rest of a list after a cursor.
 pub(super) fn resume(plan: &Plan, cursor: &str, digest: [u8; DIGEST_BYTES]) -> Result<Vec<KeyRange>, Error> {
-    let wrong = || {
-        Error::new(
-            Code::InvalidCursor,
-            "the cursor is not one that this list gave: start again without it",
-        )
-    };
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    let (head, key) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(wrong)?;
-    let at = plan.ranges.iter().position(|range| range.contains(key)).ok_or_else(wrong)?;
-    if head != digest {
-        return Err(wrong());
-    }
-    let key = Key::from_bytes(bytes::Bytes::copy_from_slice(key)).map_err(|_| wrong())?;
+    let place = decode(cursor, digest)?;
+    let at = plan
+        .ranges
+        .iter()
+        .position(|range| range.contains(&place))
+        .ok_or_else(wrong)?;
+    let key = Key::from_bytes(place.into()).map_err(|_| wrong())?;
     let mut ranges = plan.ranges.clone();
     Ok(match plan.direction {
         Direction::Forward => {

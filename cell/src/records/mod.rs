@@ -41,6 +41,7 @@ pub(crate) mod schema_change;
 pub(crate) mod schema_check;
 mod schema_index;
 mod schema_kind;
+mod sorted;
 pub(crate) mod template;
 pub(crate) mod time;
 pub(crate) mod trim;

@@ -37,23 +37,31 @@ pub(super) struct Plan {
     pub(super) direction: Direction,
     /// How many parts of the index have one value, or one of several, in all of them.
     pub(super) fixed: usize,
+    /// The order that the ranges do not have: what they hold must be sorted.
+    pub(super) sort: Option<Vec<(Part, Direction)>>,
 }
 
 /// What a list asks for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// Equalities of the query, which every record of the list must keep.
     pub(super) equals: Vec<(Part, Element)>,
     wants: Vec<(Part, Want)>,
     order: Vec<Part>,
     direction: Option<Direction>,
+    /// The order, part by part, with directions that may differ.
+    sort: Vec<(Part, Direction)>,
+    is_mixed: bool,
 }
 
 impl Asked {
     /// Reads a query; `filter` is the one that it names.
     pub(super) fn read(collection: &Collection, query: &ListQuery, filter: Option<&Expression>) -> Result<Self, Error> {
         let mut asked = Self::default();
-        (asked.order, asked.direction) = order(collection, query.order.as_deref())?;
+        let ordered = order(collection, query.order.as_deref())?;
+        asked.order = ordered.parts.iter().map(|(part, _)| *part).collect();
+        (asked.direction, asked.is_mixed) = (ordered.direction, ordered.is_mixed);
+        asked.sort = ordered.parts;
         for (name, text) in &query.equals {
             let (part, element) = equality(collection, name, text)?;
             asked.wants.push((part, Want::OneOf(vec![element.clone()])));
@@ -107,17 +115,38 @@ impl Asked {
         plan.fixed >= self.equals.len() && self.equals.len() == self.wants.len()
     }
 
-    /// The ranges that serve it best.
+    /// The ranges that serve it best: in its order where an index has that, and else without, to be sorted.
     pub(super) fn plan(&self, snapshot: &Snapshot, space: Space, collection: &Collection) -> Result<Plan, Error> {
+        if !self.is_mixed
+            && let Some(plan) = self.in_order(snapshot, space, collection)?
+        {
+            return Ok(plan);
+        }
+        let loose = Self {
+            order: Vec::new(),
+            direction: None,
+            ..self.clone()
+        };
+        let plan = loose.in_order(snapshot, space, collection)?;
+        let plan = plan.ok_or_else(|| internal(&"a list without an order has no plan"))?;
+        Ok(Plan {
+            sort: Some(self.sort.clone()),
+            ..plan
+        })
+    }
+
+    /// The ranges that are in its order; none: no index has it.
+    fn in_order(&self, snapshot: &Snapshot, space: Space, collection: &Collection) -> Result<Option<Plan>, Error> {
         let direction = self.direction.unwrap_or(Direction::Forward);
         for index in collection.indexes.iter().filter(|index| index.unique) {
             if let Some(ranges) = self.named(snapshot, space, collection, index)? {
-                return Ok(Plan {
+                return Ok(Some(Plan {
                     index: None,
                     ranges,
                     direction,
                     fixed: 0,
-                });
+                    sort: None,
+                }));
             }
         }
         let usable = collection.indexes.iter().filter(|index| !index.unique);
@@ -126,22 +155,21 @@ impl Asked {
             .filter(|(score, _)| *score > 0 || !self.order.is_empty())
             .max_by_key(|(score, _)| *score);
         if let Some((score, (index, ranges))) = best {
-            return Ok(Plan {
+            return Ok(Some(Plan {
                 index: Some(index),
                 ranges,
                 direction,
                 fixed: score / 2,
-            });
+                sort: None,
+            }));
         }
-        if !self.order.is_empty() {
-            return Err(self.no_index(collection, "no index serves this order"));
-        }
-        Ok(Plan {
+        Ok(self.order.is_empty().then(|| Plan {
             index: None,
             ranges: vec![RecordKey::range(space, collection.number)],
             direction,
             fixed: 0,
-        })
+            sort: None,
+        }))
     }
 
     /// The records that a unique index names; none: it does not say which, or in which order.

@@ -15,7 +15,7 @@ use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
 
 use super::budget::Budget;
-use super::cursor::{digest, encode, resume};
+use super::cursor::{decode, digest, encode, resume};
 use super::entries::Place;
 use super::expand::Expand;
 use super::guard::Sight;
@@ -84,6 +84,15 @@ pub(crate) fn list_within(
     };
     let digest = digest(space, collection, query, &plan);
     let count = query.count.then(|| reading.count()).transpose()?;
+    if let Some(sort) = &plan.sort {
+        let after = query.cursor.as_ref().map(|cursor| decode(cursor, digest)).transpose()?;
+        let page = reading.sorted(sort, after, query.limit, wanted, budget)?;
+        return Ok(page.map(|(items, last)| Page {
+            items,
+            next_cursor: last.map(|place| encode(digest, &place)),
+            count,
+        }));
+    }
     let ranges = match &query.cursor {
         None => plan.ranges.clone(),
         Some(cursor) => resume(&plan, cursor, digest)?,
@@ -91,7 +100,7 @@ pub(crate) fn list_within(
     let page = reading.page(ranges, query.limit, wanted, budget)?;
     Ok(page.map(|(items, last)| Page {
         items,
-        next_cursor: last.map(|key| encode(digest, &key)),
+        next_cursor: last.map(|key| encode(digest, key.as_bytes())),
         count,
     }))
 }
@@ -104,7 +113,7 @@ fn filter(collection: &Collection, query: &ListQuery) -> Result<Option<Expressio
 }
 
 /// What a record must keep to be in a list.
-struct Sieve<'a> {
+pub(super) struct Sieve<'a> {
     filter: Option<&'a Expression>,
     asked: &'a Asked,
     sight: Sight<'a>,
@@ -113,13 +122,13 @@ struct Sieve<'a> {
 
 impl Sieve<'_> {
     /// Whether it lets everything through that the ranges hold.
-    fn is_open(&self, plan: &Plan) -> bool {
+    pub(super) fn is_open(&self, plan: &Plan) -> bool {
         self.filter.is_none()
             && self.sight.is_whole()
             && (self.asked.equals.is_empty() || (plan.index.is_some() && self.asked.is_covered(plan)))
     }
 
-    fn keeps(&self, id: Uuid, record: &Record) -> bool {
+    pub(super) fn keeps(&self, id: Uuid, record: &Record) -> bool {
         let facts = Facts {
             record: Some((id, record)),
             now: self.now,
@@ -133,13 +142,13 @@ impl Sieve<'_> {
 type Items = (Vec<Body>, Option<Key>);
 
 /// A list that is read.
-struct Reading<'a> {
-    snapshot: &'a Snapshot,
-    space: Space,
-    collection: &'a Arc<Collection>,
-    sieve: Sieve<'a>,
-    asked: &'a Asked,
-    plan: &'a Plan,
+pub(super) struct Reading<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) space: Space,
+    pub(super) collection: &'a Arc<Collection>,
+    pub(super) sieve: Sieve<'a>,
+    pub(super) asked: &'a Asked,
+    pub(super) plan: &'a Plan,
     expand: &'a Expand<'a>,
 }
 
@@ -175,15 +184,22 @@ impl Reading<'_> {
                     }
                     continue;
                 }
-                let mut shown = render::record(self.collection, id, &record, wanted).map_err(|error| internal(&error))?;
-                shown.expand = self.expand.of(self.snapshot, self.space, &record)?;
-                bytes += shown.fields.get().len();
-                bytes += shown.expand.values().map(|other| other.fields.get().len()).sum::<usize>();
+                let (shown, length) = self.show(id, &record, wanted)?;
+                bytes += length;
                 items.push(shown);
                 last = Some(key);
             }
         }
         Ok(Some((items, None)))
+    }
+
+    /// A record as it is shown, and how long its fields are, in bytes.
+    pub(super) fn show(&self, id: Uuid, record: &Record, wanted: render::Wanted<'_>) -> Result<(Body, usize), Error> {
+        let mut shown = render::record(self.collection, id, record, wanted).map_err(|error| internal(&error))?;
+        shown.expand = self.expand.of(self.snapshot, self.space, record)?;
+        let others: usize = shown.expand.values().map(|other| other.fields.get().len()).sum();
+        let length = shown.fields.get().len() + others;
+        Ok((shown, length))
     }
 
     fn count(&self) -> Result<u64, Error> {
@@ -210,7 +226,7 @@ impl Reading<'_> {
     }
 
     /// The record behind one key of the list.
-    fn record(&self, key: &Key, value: &[u8]) -> Result<(Uuid, Record), Error> {
+    pub(super) fn record(&self, key: &Key, value: &[u8]) -> Result<(Uuid, Record), Error> {
         let bad = |error: storage::KeyError| internal(&crate::machine::idempotency::bad_key(key, &error));
         if self.plan.index.is_none() {
             let parsed = RecordKey::parse(key.as_bytes()).map_err(bad)?;

@@ -94,24 +94,35 @@ pub(super) fn equality(collection: &Collection, name: &str, text: &str) -> Resul
 }
 
 /// The parts of an order and its direction.
-pub(super) fn order(collection: &Collection, order: Option<&str>) -> Result<(Vec<Part>, Option<Direction>), Error> {
+/// The order of a query: its parts, each with its direction. By id where there are none.
+pub(super) fn order(collection: &Collection, order: Option<&str>) -> Result<Ordered, Error> {
     let wrong = |message: String| Error::new(Code::InvalidParameter, format!("order: {message}"));
-    let mut parts = Vec::new();
-    let mut direction = None;
+    let mut ordered = Ordered::default();
     for name in order.unwrap_or("").split(',').filter(|name| !name.is_empty()) {
         let (name, this) = name
             .strip_prefix('-')
             .map_or((name, Direction::Forward), |name| (name, Direction::Backward));
-        if *direction.get_or_insert(this) != this {
-            return Err(wrong("all of its fields must have the same direction".to_owned()));
-        }
-        parts.push(match (name, collection.field(name)) {
+        ordered.is_mixed |= *ordered.direction.get_or_insert(this) != this;
+        let part = match (name, collection.field(name)) {
             ("id", _) => continue,
             ("created_at", _) => Part::CreatedAt,
             ("updated_at", _) => Part::UpdatedAt,
-            (_, Some(field)) => Part::Field(field.number),
+            (_, Some(field)) if field.kind.indexable() => Part::Field(field.number),
+            (_, Some(_)) => return Err(wrong(format!("{name} is a list or json, which has no order"))),
             (_, None) => return Err(wrong(format!("{name:?} is not a field of {}", collection.name))),
-        });
+        };
+        ordered.parts.push((part, this));
     }
-    Ok((parts, direction))
+    Ok(ordered)
+}
+
+/// See [`order`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ordered {
+    /// The parts, each with its direction.
+    pub(super) parts: Vec<(Part, Direction)>,
+    /// The direction of the first; none: nothing was said.
+    pub(super) direction: Option<Direction>,
+    /// Whether they differ, so that no index has this order.
+    pub(super) is_mixed: bool,
 }

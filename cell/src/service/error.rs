@@ -28,7 +28,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             "others changed the same records at the same time; try again",
         ),
         Refusal::NoSpace => no_space(),
-        Refusal::NotFound { what } => Error::new(Code::NotFound, format!("there is no {what}")),
+        Refusal::NotFound { what } => {
+            let what = what.strip_prefix("the ").unwrap_or(what);
+            Error::new(Code::NotFound, format!("there is no {what}"))
+        }
         Refusal::AlreadyExists { what } => Error::new(Code::AlreadyExists, format!("there is {what} already")),
         Refusal::VersionMismatch { current } => Error::new(
             Code::VersionMismatch,

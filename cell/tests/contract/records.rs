@@ -182,6 +182,7 @@ pub(super) async fn filters_and_orders(scene: &Scene) {
         ("status=todo&points=3", vec!["b"]),
         ("order=-created_at", vec!["c", "b", "a"]),
         ("order=status,created_at", vec!["a", "b", "c"]),
+        ("order=-points,title&limit=2", vec!["c", "b"]),
         ("filter=points%20%3E%20100", vec![]),
     ] {
         for _ in 0..3 {
@@ -189,9 +190,22 @@ pub(super) async fn filters_and_orders(scene: &Scene) {
             assert_eq!(column(&page, "title"), expected, "{query}");
         }
     }
-    let problem = scene.get("records/tasks?order=points").await.refused(400, "filter_too_broad");
+    let many: String = (0..20_001).map(|number| format!("{{\"title\":\"{number}\"}}\n")).collect();
+    let said = scene
+        .ask("POST", "records/tasks/import")
+        .body("application/x-ndjson", many)
+        .send()
+        .await
+        .is(200);
+    assert_eq!(said.lines().last().expect("a summary")["imported"], 20_001);
+    let problem = scene
+        .get("records/tasks?order=title&points=100")
+        .await
+        .refused(400, "filter_too_broad");
     assert!(
-        problem["detail"].as_str().is_some_and(|detail| detail.contains("points")),
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("[points, title] would help")),
         "{problem}"
     );
     scene

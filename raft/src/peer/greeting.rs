@@ -24,7 +24,7 @@ pub(super) const RAFT: u8 = b'R';
 pub(super) const STREAM: u8 = b'S';
 
 #[derive(Debug, Serialize, Deserialize)]
-struct HelloV1 {
+pub(super) struct HelloV1 {
     cluster: String,
     node: u64,
     incarnation: Incarnation,

@@ -14,6 +14,8 @@
 
 mod book;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod greeting;
 mod link;
 mod message;

@@ -40,6 +40,8 @@ mod checkpoint;
 mod disk;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod group;
 mod group_log;
 mod identity;

@@ -105,14 +105,62 @@ fn a_page_stays_right_while_records_come_and_go() {
 }
 
 #[test]
-fn a_list_without_an_index_is_refused_with_the_index_that_would_serve_it() {
+fn an_order_that_no_index_has_is_sorted() {
+    let mut stage = some_tasks();
+    for (number, points) in [(1, 5), (4, 1), (7, 5), (2, 9)] {
+        let patch = operation(BatchVerb::Patch, "tasks", number, json!({ "points": points }));
+        run(&mut stage, &[patch]).result.expect("stored");
+    }
+    for (order, equals, expected) in [
+        ("points", vec![], "t3 t5 t6 t8 t9 t4 t1 t7 t2"),
+        ("-points", vec![], "t2 t1 t7 t4 t3 t5 t6 t8 t9"),
+        ("-points,-created_at", vec![], "t2 t7 t1 t4 t9 t8 t6 t5 t3"),
+        ("-status,created_at", vec![], "t1 t2 t4 t5 t7 t8 t3 t6 t9"),
+        ("-points,title", vec![("status", "todo")], "t2 t1 t7 t4 t5 t8"),
+    ] {
+        for limit in [1, 2, 4, 50] {
+            let mut all = Vec::new();
+            let mut wanted = query(limit, Some(order), &equals);
+            loop {
+                let (titles, next) = titles(&stage, &wanted).expect("a page");
+                assert!(titles.len() <= limit);
+                all.extend(titles);
+                if next.is_none() {
+                    break;
+                }
+                wanted.cursor = next;
+            }
+            assert_eq!(all.join(" "), expected, "{order:?} by {limit}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_too_long_to_be_sorted_is_refused_with_the_index_that_would_serve_it() {
     let stage = some_tasks();
-    let error = titles(&stage, &query(5, Some("points"), &[("status", "done")])).expect_err("no index");
+    let wanted = query(5, Some("points"), &[("status", "done")]);
+    let collection = Arc::clone(stage.catalog().named("tasks").expect("tasks"));
+    let spent = Budget::whole_of(2);
+    let page = list_within(
+        &stage.snapshot(),
+        SPACE,
+        &collection,
+        &wanted,
+        Sight::default(),
+        &Expand::default(),
+        spent,
+    );
+    let error = page.map(|_| ()).expect_err("too many");
     assert_eq!(error.code, Code::FilterTooBroad);
     assert!(error.detail.contains("[status, points]"), "{}", error.detail);
+}
+
+#[test]
+fn a_wrong_parameter_of_a_list_is_named() {
+    let stage = some_tasks();
     for (order, equals) in [
         (Some("nothing"), vec![]),
-        (Some("created_at,-status"), vec![]),
+        (Some("labels"), vec![]),
         (None, vec![("labels", "x")]),
     ] {
         let error = titles(&stage, &query(5, order, &equals)).expect_err("a wrong parameter");

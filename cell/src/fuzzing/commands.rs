@@ -1,0 +1,236 @@
+//! The log against the machine: arbitrary commands.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use storage::{KeyRange, Mark, Options, Space, Store};
+
+use super::dream::Dream;
+use crate::machine::catalog::Catalogs;
+use crate::machine::dispatch::{self, Payload, Stamped};
+use crate::machine::envelope::{open, seal};
+use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::reader::Reader;
+use crate::machine::rows::Actor;
+use crate::records::template;
+use crate::space::create::SpaceCreate;
+use crate::space::open::SpaceOpen;
+
+/// Most commands of one run.
+const COMMANDS: usize = 48;
+/// The spaces that commands are for: the directory, and two tenants of which one is there from the start.
+const SPACES: [u64; 3] = [0, 7, 8];
+/// The one that is there.
+const OPENED: u64 = 7;
+
+/// One replica.
+struct Stage {
+    store: Store,
+    catalogs: Catalogs,
+    index: u64,
+}
+
+impl Stage {
+    fn open(dir: &Path) -> Self {
+        let options = Options {
+            pace: false,
+            ..Options::default()
+        };
+        Self {
+            store: Store::open(dir, options).unwrap_or_else(|error| panic!("open a store: {error}")),
+            catalogs: Catalogs::default(),
+            index: 0,
+        }
+    }
+
+    /// Applies entries as one batch.
+    fn apply(&mut self, entries: &[Vec<u8>]) -> Vec<Option<Bytes>> {
+        let mut batch = self
+            .store
+            .begin_batch()
+            .unwrap_or_else(|error| panic!("begin a batch: {error}"));
+        let mut answers = Vec::with_capacity(entries.len());
+        for entry in entries {
+            self.index += 1;
+            let done = dispatch::apply(&mut batch, self.index, entry, &self.catalogs);
+            answers.push(
+                done.unwrap_or_else(|fault| panic!("applying entry {} faults: {fault}", self.index))
+                    .answer,
+            );
+        }
+        let mark = Mark {
+            index: self.index,
+            state: Vec::new(),
+        };
+        batch.commit(mark).unwrap_or_else(|error| panic!("commit a batch: {error}"));
+        answers
+    }
+
+    fn hash(&self) -> ([u8; 32], u64) {
+        let found = self.store.begin_read().hash(KeyRange::all());
+        let found = found.unwrap_or_else(|error| panic!("hash a store: {error}"));
+        (found.hash, found.keys)
+    }
+
+    fn schema(&self, space: u64) -> Option<u64> {
+        let header = self.store.begin_read().header(Space(space));
+        header
+            .unwrap_or_else(|fault| panic!("read a header: {fault}"))
+            .map(|header| header.schema)
+    }
+}
+
+/// Applies the commands that the bytes stand for to two stores, one by one and in batches. `dir` is empty, and is left dirty.
+pub fn commands(data: &[u8], dir: &Path) {
+    let (mut single, mut batched) = (Stage::open(&dir.join("single")), Stage::open(&dir.join("batched")));
+    let opening = opening(OPENED);
+    assert_eq!(single.apply(std::slice::from_ref(&opening)), batched.apply(&[opening]));
+    let mut dream = Dream::new(data);
+    let (mut waiting, mut answers) = (Vec::new(), Vec::new());
+    for number in 0..COMMANDS {
+        if dream.is_over() {
+            break;
+        }
+        let Some(entry) = next(&mut dream, &single) else { continue };
+        answers.extend(single.apply(std::slice::from_ref(&entry)));
+        waiting.push(entry);
+        if dream.byte() < 64 || number + 1 == COMMANDS {
+            assert_eq!(
+                batched.apply(&waiting),
+                answers,
+                "the answers of one batch and of single commands"
+            );
+            waiting.clear();
+            answers.clear();
+        }
+        if dream.byte() == 255 {
+            // What was read from the delta is read from the file from here on.
+            let persisted = batched.store.persist();
+            persisted.unwrap_or_else(|error| panic!("persist a store: {error}"));
+        }
+    }
+    assert_eq!(
+        batched.apply(&waiting),
+        answers,
+        "the answers of one batch and of single commands"
+    );
+    assert_eq!(single.hash(), batched.hash(), "what two stores hold after the same commands");
+}
+
+/// The next entry of the log: a command that was dreamt of, or bytes that happen to be one.
+fn next(dream: &mut Dream<'_>, stage: &Stage) -> Option<Vec<u8>> {
+    let frame = dream.byte();
+    if frame == 255 {
+        let most = dream.number();
+        let bytes = dream.take(usize::try_from(most).unwrap_or(usize::MAX));
+        let stamped: Stamped = open(bytes).ok()?;
+        let bound = !is_directorys(&stamped.payload) || stamped.space == SPACES[0];
+        return bound.then(|| bytes.to_vec());
+    }
+    let space = SPACES[usize::from(frame) % SPACES.len()];
+    let stamp = if frame & 64 == 0 { 1_000_000 } else { dream.number() };
+    let payload = Payload::deserialize(&mut *dream).ok()?;
+    // Commands of the directory name its space themselves, and are bound to it by who makes them.
+    let space = if is_directorys(&payload) { SPACES[0] } else { space };
+    let mut stamped = stamped(space, stamp, payload);
+    if frame & 32 != 0 {
+        stamped.schema = stage.schema(space);
+    }
+    if frame & 16 != 0 {
+        stamped.access = Some(dream.number());
+    }
+    if frame & 8 != 0 {
+        let (scope, body) = (dream.byte() & 65, dream.byte() & 1);
+        stamped.idempotency = Some(IdempotencyKey {
+            scope: [scope; 32],
+            body: [body; 32],
+        });
+    }
+    Some(seal(&stamped))
+}
+
+fn is_directorys(payload: &Payload) -> bool {
+    matches!(
+        payload,
+        Payload::TenantReserve(_)
+            | Payload::TenantPlan(_)
+            | Payload::TenantDelete(_)
+            | Payload::TenantForget(_)
+            | Payload::OperatorPut(_)
+            | Payload::OperationUpdate(_)
+    )
+}
+
+fn stamped(space: u64, stamp: u64, payload: Payload) -> Stamped {
+    Stamped {
+        stamp,
+        space,
+        actor: Actor::System,
+        schema: None,
+        access: None,
+        idempotency: None,
+        payload,
+    }
+}
+
+/// An entry without a key, that depends on nothing.
+pub(super) fn sealed(space: u64, payload: Payload) -> Vec<u8> {
+    seal(&stamped(space, 1, payload))
+}
+
+/// The entry that opens a space with the workspace template.
+pub(super) fn opening(space: u64) -> Vec<u8> {
+    let start = template::find("workspace").unwrap_or_else(|error| panic!("find a template: {error}"));
+    let create = SpaceCreate {
+        tenant: uuid::Uuid::from_u128(1),
+        slug: "acme".to_owned(),
+        name: "Acme".to_owned(),
+        collections: start.collections,
+        token: None,
+    };
+    let open = SpaceOpen {
+        create,
+        policies: start.policies,
+    };
+    sealed(space, open.into())
+}
+
+/// Reads bytes as an entry of the log.
+pub fn entry(data: &[u8]) {
+    let Ok(stamped) = open::<Stamped>(data) else { return };
+    let again = seal(&stamped);
+    let back: Stamped = open(&again).unwrap_or_else(|error| panic!("a command that was encoded: {error}"));
+    assert_eq!(seal(&back), again, "a command that was encoded twice");
+}
+
+macro_rules! read_as {
+    ($data:ident: $($row:ty),* $(,)?) => {$(
+        if let Ok(row) = open::<$row>($data) {
+            let again = seal(&row);
+            let back: $row = open(&again).unwrap_or_else(|error| panic!("a row that was encoded: {error}"));
+            assert_eq!(seal(&back), again, "a row that was encoded twice");
+        }
+    )*};
+}
+
+/// Reads bytes as every row that there is.
+pub fn rows(data: &[u8]) {
+    use crate::{access, directory, machine, records};
+    read_as!(data:
+        machine::rows::HeaderRow,
+        machine::rows::EventRow,
+        records::schema::CollectionRow,
+        records::policy::PolicyRow,
+        records::value::RecordRow,
+        records::import::ImportRowVersion,
+        access::token_row::TokenVersion,
+        directory::rows::TenantRow,
+        directory::rows::CellRow,
+        directory::rows::OperationRow,
+        directory::rows::OperatorRow,
+        crate::scrub::begin::LastRow,
+        dispatch::Answer<Vec<records::write::Written>>,
+        dispatch::Answer<records::import::Imported>,
+    );
+}

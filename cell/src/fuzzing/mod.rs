@@ -1,0 +1,24 @@
+//! What the fuzz targets of `fuzz/` call: each function takes bytes, does with them what the platform would, and panics where that
+//! breaks a promise. It is here because what it calls is private. Compiled for tests, and for who asks for the feature `fuzzing`.
+//!
+//! | function | what holds |
+//! |---|---|
+//! | [`commands`] | whatever commands the log holds, applying them never panics or faults, and two stores that apply the same bytes hold the same bytes, however they were batched |
+//! | [`entry`] | bytes that are no command are refused; what decodes encodes to something that decodes to the same |
+//! | [`rows`] | bytes that are no row are refused by every type of row |
+//! | [`expression`] | what compiles is evaluated without a panic, and within its time where somebody measures |
+//! | [`list`] | whatever order, filter, cursor and equalities are asked for, no page is a defect and no record comes twice |
+//! | [`line`] | a line of an import is refused or becomes a document that the store takes |
+//! | [`schema`] | a schema is refused or becomes a collection that reads back as it was sent |
+//! | [`config`] | every text is a configuration or a list of what is wrong with it, with lines that are there |
+
+mod commands;
+mod dream;
+pub mod expression;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+pub use commands::{commands, entry, rows};
+pub use expression::expression;
+pub use requests::{config, line, list, schema};

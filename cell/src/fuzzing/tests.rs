@@ -1,0 +1,50 @@
+use std::path::Path;
+
+use super::*;
+
+/// Runs a target over its seeds, so that all of it is held without a fuzzer too.
+fn seeds(target: &str, run: impl Fn(&[u8])) {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus-seed").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&seeds).expect("the seeds of the target") {
+        let path = entry.expect("a seed").path();
+        eprintln!("{}", path.display());
+        run(&std::fs::read(&path).expect("a seed"));
+        count += 1;
+    }
+    assert!(count > 0, "{target} has no seeds");
+}
+
+#[test]
+fn every_target_holds_over_its_seeds() {
+    seeds("import_line", line);
+    seeds("schema", schema);
+    seeds("config", config);
+    seeds("entry", entry);
+    seeds("rows", rows);
+}
+
+#[test]
+fn every_target_with_a_store_holds_over_its_seeds() {
+    let kept = tempfile::tempdir().expect("a directory");
+    seeds("list", |data| list(data, kept.path()));
+    seeds("commands", |data| {
+        let dir = tempfile::tempdir().expect("a directory");
+        commands(data, dir.path());
+    });
+}
+
+#[test]
+fn expressions_hold_over_their_seeds() {
+    // How long they take is for the bench: here it would depend on who else uses the machine.
+    seeds("expression", |data| {
+        let _ = expression(data);
+    });
+}
+
+#[test]
+fn the_worst_expressions_are_evaluated_or_refused() {
+    for text in ["title + title == 'x'", "meta.k1 == 1", "labels.all(l, l == 'x')"] {
+        expression::measure(text, false, 1).expect(text);
+    }
+}

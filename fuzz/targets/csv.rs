@@ -1,0 +1,6 @@
+//! See `api::fuzzing::csv`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| api::fuzzing::csv(data));
