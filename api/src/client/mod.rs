@@ -43,7 +43,7 @@
 //! # Regions
 //!
 //! Where a server answers that a tenant is served in another region (421), the call goes there, and so do all further ones about
-//! that tenant, until that place cannot be reached or sends them on in its turn ([`regions`]).
+//! that tenant, until that place cannot be reached or sends them on in its turn.
 //!
 //! CAVEATS: HTTP/1.1 over plain TCP only. The reply of a retried call that makes a secret (a tenant, a token) may have none: the
 //! server shows it once, and the attempt that got it may be the one whose answer was lost.

@@ -57,7 +57,7 @@ pub async fn create(cluster: &Cluster, slug: &str, template: Option<&str>) -> Re
         dedicated: false,
         template: template.map(str::to_owned),
     };
-    // No idempotency key: a repeated answer would lack the token.
+    // The client's own key makes a second attempt harmless; where its answer lacks the token, that is an error below.
     let tenant = operator
         .tenant_create(&new, None)
         .await
