@@ -82,6 +82,138 @@ fn bad_lines_are_reported_with_their_numbers_and_stop_nothing_else() {
 }
 
 #[test]
+fn csv_is_imported_and_what_is_refused_is_mended_and_imported_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev::start(&dir.path().join("data"));
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (file, failed) = (path("tasks.csv.gz"), path("failed.csv"));
+    let text = "Summary,points,labels,Internal\nfirst,3,\"a,b\",x\nsecond,many,,x\n\"two\nlines\",5,,x\nragged,1\nlast,8,c,x\n";
+    std::fs::write(&file, packed(text)).unwrap();
+    let words = [
+        "records",
+        "import",
+        "demo",
+        "tasks",
+        &file,
+        "--map",
+        "title=Summary",
+        "--map",
+        "=Internal",
+    ];
+    let server = ["--url", &dev.url, "--token", &dev.demo];
+    let said = run(&[&words[..], &["--failed", &failed], &server].concat());
+    assert!(
+        said.code == 1 && said.out.starts_with("imported 3, failed 2, position "),
+        "{} {}",
+        said.out,
+        said.err
+    );
+    assert!(said.err.contains("record 2: invalid_fields: /points"), "{}", said.err);
+    assert!(
+        said.err.contains("record 4: malformed_body: ") && said.err.contains("2 refused lines are in "),
+        "{}",
+        said.err
+    );
+    let report = std::fs::read_to_string(&failed).unwrap();
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "_line,_code,_message,title,points,labels"));
+    assert!(
+        lines[1].starts_with("2,invalid_fields,\"/points: ") && lines[1].ends_with(",second,many,"),
+        "{report}"
+    );
+    assert!(
+        lines[2].starts_with("4,malformed_body,\"the record has 2 cells") && lines[2].ends_with(",ragged,1"),
+        "{report}"
+    );
+
+    let again = run(&[&words[..], &["--failed", &failed, "--import-id", "x"], &server].concat());
+    assert!(again.code == 1 && again.err.contains("is there already"), "{}", again.err);
+    std::fs::write(
+        &failed,
+        report.replace("second,many,", "second,13,").replace("ragged,1", "ragged,1,"),
+    )
+    .unwrap();
+    let mended = dev.json(&["records", "import", "demo", "tasks", &failed, "--json"], &dev.demo);
+    assert_eq!((mended["imported"].as_u64(), mended["failed"].as_u64()), (Some(2), Some(0)));
+    let exported = run(&["tenant", "export", "demo", "--url", &dev.url, "--token", &dev.demo]).out;
+    for wanted in [
+        "\"title\":\"two\\nlines\"",
+        "\"title\":\"second\"",
+        "\"title\":\"ragged\"",
+        "\"labels\":[\"a\",\"b\"]",
+        "\"points\":13",
+    ] {
+        assert_eq!(exported.matches(wanted).count(), 1, "{wanted}");
+    }
+    // Under another name it is JSON unless it is said what it is, and the first run tells of what it cannot know.
+    let plain = path("tasks.txt");
+    std::fs::write(&plain, "title\nfrom a text file\n").unwrap();
+    let said = dev.json(
+        &["records", "import", "demo", "tasks", &plain, "--format", "csv", "--json"],
+        &dev.demo,
+    );
+    assert_eq!(said["imported"], 1);
+    let said = run(&[
+        &["records", "import", "demo", "tasks", &file, "--map", "title=Sumary"][..],
+        &server,
+    ]
+    .concat());
+    assert!(said.code == 1 && said.err.contains("no column \"Sumary\""), "{}", said.err);
+    let said = run(&[&words[..], &server].concat());
+    assert!(
+        said.code == 1 && said.err.contains("2 more were refused and told of earlier"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn refused_lines_are_kept_as_objects_and_nothing_is_kept_where_none_was_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev::start(&dir.path().join("data"));
+    let failed = dir.path().join("failed.jsonl");
+    let name = failed.to_str().unwrap();
+    let words = [
+        "records", "import", "demo", "tasks", "-", "--failed", name, "--url", &dev.url, "--token", &dev.demo,
+    ];
+    let said = run_with(
+        &words,
+        b"{\"title\":\"a\"}\n{\"title\":\"b\",\"points\":\"x\"}\nnot json\n{\"title\":\"c\"}\n",
+    );
+    assert_eq!(said.code, 1, "{}", said.err);
+    let report = std::fs::read_to_string(&failed).unwrap();
+    let lines: Vec<serde_json::Value> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (lines.len(), lines[0]["_line"].as_u64(), lines[1]["_line"].as_u64()),
+        (2, Some(2), Some(3))
+    );
+    assert_eq!(
+        (lines[0]["title"].as_str(), lines[1]["_text"].as_str()),
+        (Some("b"), Some("not json"))
+    );
+    assert!(lines[0]["_message"].as_str().unwrap().starts_with("/points: "), "{report}");
+    let mended = report
+        .replace("\"points\":\"x\"", "\"points\":2")
+        .replace("\"not json\"", "\"{\\\"title\\\":\\\"d\\\"}\"");
+    let input = dir.path().join("mended.jsonl");
+    std::fs::write(&input, mended).unwrap();
+    std::fs::remove_file(&failed).unwrap();
+    let words = [
+        "records",
+        "import",
+        "demo",
+        "tasks",
+        input.to_str().unwrap(),
+        "--failed",
+        name,
+        "--json",
+    ];
+    let said = dev.json(&words, &dev.demo);
+    assert_eq!((said["imported"].as_u64(), said["failed"].as_u64()), (Some(2), Some(0)));
+    assert!(!failed.exists());
+}
+
+#[test]
 fn an_import_survives_its_leader() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path(), "one", 3);

@@ -3,26 +3,31 @@
 //! One request streams the lines and receives how many are settled. When it breaks, the next one goes to the next URL under the
 //! same Import-Id and goes on where the server is. The id is made of the content, so a command that is run again after it was
 //! killed continues, and one that is run again after it was done stores nothing twice.
+//!
+//! CAVEAT: the server tells of a refused line once. What it told a connection that broke, or a command that was killed, it only counts
+//! afterwards; the summary says so.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use api::body::import::{ImportFailure, ImportLine, ImportSummary};
-use api::client::{ClientError, ImportOptions};
+use api::client::{Balance, Client, ClientError, ImportOptions};
 use api::error::Outcome;
 use api::ids::{Name, Slug};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::super::remote::Remote;
 use super::super::tenant::slug;
 use super::super::{Failure, Result, output};
+use super::failed::Failed;
+use super::form::Form;
 use super::map::Rename;
+use super::progress::{bar, follow};
 use super::source::Source;
 use super::window::Window;
 
@@ -37,10 +42,10 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Between two looks at the progress.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Import records from a file of JSON objects, one a line
+/// Import records from a file: JSON objects, one a line, or CSV
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  cloudnest records import acme tasks tasks.jsonl.gz --token cnt_…\n  zcat old.jsonl.gz | cloudnest records import acme tasks - --map title=summary --map =internal --token cnt_…\n\nA line that is refused is reported with its number and stops nothing else; the exit code is then 1.\nThe same content is stored once: run the command again to continue it, or give another --import-id to store it again."
+    after_help = "Examples:\n  cloudnest records import acme tasks tasks.jsonl.gz --token cnt_…\n  cloudnest records import acme tasks tasks.csv --map title=Summary --map =Internal --failed refused.csv --token cnt_…\n  zcat old.jsonl.gz | cloudnest records import acme tasks - --map title=summary --token cnt_…\n\nA line that is refused is reported with its number and stops nothing else; the exit code is then 1. --failed keeps such lines with\nwhat is wrong with them: mend them there, and import that file as it is, without --map.\nA CSV file begins with the names of the fields; a cell that is empty is left out, tags are separated by commas.\nThe same content is stored once: run the command again to continue it, or give another --import-id to store it again."
 )]
 pub(crate) struct Import {
     /// The tenant
@@ -51,9 +56,15 @@ pub(crate) struct Import {
     collection: Name,
     /// The file, plain or gzip; - reads standard input
     file: PathBuf,
-    /// FIELD takes the value of the file's key SOURCE; =SOURCE leaves a key out; repeat it for several
+    /// How it is written; where it is left out, CSV if its name ends with .csv or .csv.gz, and JSON otherwise
+    #[arg(long, value_name = "FORM")]
+    format: Option<Form>,
+    /// FIELD takes the value of the file's key or column SOURCE; =SOURCE leaves one out; repeat it for several
     #[arg(long, value_name = "FIELD=SOURCE")]
     map: Vec<Rename>,
+    /// Keep refused lines in this new file, of the same form, to be mended and imported again
+    #[arg(long, value_name = "FILE")]
+    failed: Option<PathBuf>,
     /// What this import is called; made of the content where it is left out
     #[arg(long, value_name = "ID")]
     import_id: Option<String>,
@@ -73,48 +84,56 @@ impl Import {
 
     pub(crate) async fn run(self) -> Result {
         // A wrong URL is known before the file is read.
-        self.remote.client()?;
+        let client = self.remote.client()?;
+        let form = self.format.unwrap_or_else(|| Form::of(&self.file));
         let id = match &self.import_id {
             Some(id) => id.clone(),
-            None => self.content_id()?,
+            None => self.content_id(form)?,
         };
-        let source = Source::open(&self.file, self.map.clone())?;
-        let length = source.length;
+        let source = Source::open(&self.file, form, self.map.clone())?;
+        let failed = self.failed.clone().map(|path| Failed::create(path, form)).transpose()?;
         let mut run = Run {
             import: &self,
+            client,
             options: ImportOptions {
                 import_id: Some(id),
-                csv: false,
+                csv: form == Form::Csv,
             },
-            window: Window::new(source.chunks),
-            bar: bar(length),
+            form,
+            window: Window::new(form, source.chunks),
+            bar: bar(source.length),
             reached: false,
             reported: BTreeSet::new(),
+            failed,
         };
         let (bar, window) = (run.bar.clone(), run.window.clone());
         let started = Instant::now();
         let summary = tokio::select! {
             summary = run.until_done() => summary,
-            () = follow(&bar, &window) => Err(Failure::Reported),
+            () = follow(&bar, &window, form) => Err(Failure::Reported),
         };
         bar.finish_and_clear();
-        self.report(&summary?, started.elapsed())
+        let kept = run.failed.take().map(Failed::finish).transpose();
+        self.report(&summary?, run.reported.len() as u64, kept?, started.elapsed())
     }
 
     /// An id that the same content has again.
-    fn content_id(&self) -> Result<String> {
+    fn content_id(&self, form: Form) -> Result<String> {
         if self.file == Path::new("-") {
             return Ok(uuid::Uuid::now_v7().to_string());
         }
         let mut hash = blake3::Hasher::new();
         hash.update(format!("{} {:?}\n", self.collection, self.map).as_bytes());
+        if form == Form::Csv {
+            hash.update(b"csv\n");
+        }
         let file = File::open(&self.file).with_context(|| format!("open {}", self.file.display()))?;
         hash.update_reader(file)
             .with_context(|| format!("read {}", self.file.display()))?;
         Ok(format!("content-{}", &hash.finalize().to_hex()[..32]))
     }
 
-    fn report(&self, summary: &ImportSummary, took: Duration) -> Result {
+    fn report(&self, summary: &ImportSummary, reported: u64, kept: Option<u64>, took: Duration) -> Result {
         if self.json {
             output::json_line(summary)?;
         } else {
@@ -128,6 +147,16 @@ impl Import {
                 took.as_secs_f64()
             ))?;
         }
+        if let (Some(path), Some(kept @ 1..)) = (&self.failed, kept) {
+            let path = path.display();
+            eprintln!("{kept} refused lines are in {path}: mend them, and import that file");
+        }
+        let untold = summary.failed.saturating_sub(reported);
+        if untold > 0 {
+            eprintln!(
+                "{untold} more were refused and told of earlier, to a run or a connection that ended: they are not named here"
+            );
+        }
         if summary.failed > 0 { Err(Failure::Reported) } else { Ok(()) }
     }
 }
@@ -135,13 +164,18 @@ impl Import {
 /// One import on its way, over however many connections.
 struct Run<'i> {
     import: &'i Import,
+    /// What all connections share, such as the region of the tenant.
+    client: Client,
     options: ImportOptions,
+    form: Form,
     window: std::sync::Arc<Window>,
     bar: ProgressBar,
     /// Whether any server ever took a connection.
     reached: bool,
     /// Numbers of refused lines that were printed: a second connection may name them again.
     reported: BTreeSet<u64>,
+    /// Where refused lines are kept.
+    failed: Option<Failed>,
 }
 
 impl Run<'_> {
@@ -161,7 +195,7 @@ impl Run<'_> {
                 (settled, since, pauses) = (now, Instant::now(), 0);
             }
             // A name that nobody serves, a token that is refused: it would be the same again.
-            if !may_pass(&error) || since.elapsed() > PATIENCE || !self.worth_waiting(&error, attempt) {
+            if !may_pass(&error, pauses) || since.elapsed() > PATIENCE || !self.worth_waiting(&error, attempt) {
                 return Err(self.import.remote.failure(&format!("import after line {now}"), error));
             }
             let why = format!("after line {now}: {}; going on", first_line(&error));
@@ -187,7 +221,7 @@ impl Run<'_> {
         let urls = self.import.remote.urls();
         let mut turned = urls.to_vec();
         turned.rotate_left(usize::try_from(attempt).unwrap_or_default() % urls.len().max(1));
-        let Ok(client) = self.import.remote.client_of(&turned) else {
+        let Ok(client) = self.client.clone().with_base_urls(&turned, Balance::Failover) else {
             return Err(ClientError::Transport {
                 outcome: Outcome::NotApplied,
                 message: "no usable URL".to_owned(),
@@ -196,12 +230,18 @@ impl Run<'_> {
         let heard = std::cell::Cell::new(Instant::now());
         let window = self.window.clone();
         let (tenant, collection) = (self.import.tenant.as_str(), self.import.collection.as_str());
-        let (json, bar, reported) = (self.import.json, &self.bar, &mut self.reported);
+        let (json, bar, form) = (self.import.json, &self.bar, self.form);
+        let (reported, failed) = (&mut self.reported, &mut self.failed);
         let on_line = |line: &ImportLine| {
             heard.set(Instant::now());
             match line {
                 ImportLine::Progress(progress) => window.settle(progress.stored),
-                ImportLine::Failure(failure) if reported.insert(failure.line) => bar.suspend(|| refused(json, failure)),
+                ImportLine::Failure(failure) if reported.insert(failure.line) => {
+                    bar.suspend(|| refused(json, form, failure));
+                    if let Some(failed) = failed {
+                        failed.add(failure, &window.head(), &window.line(failure.line));
+                    }
+                }
                 ImportLine::Failure(_) | ImportLine::Summary(_) => {}
             }
         };
@@ -227,49 +267,24 @@ impl Run<'_> {
 }
 
 /// Prints a line that was refused.
-fn refused(json: bool, failure: &ImportFailure) {
+fn refused(json: bool, form: Form, failure: &ImportFailure) {
     if json {
         // A reader that has gone does not stop an import.
         let _ = output::json_line(&json!(failure));
     } else {
-        eprintln!("line {}: {}: {}", failure.line, failure.code, failure.message);
+        eprintln!("{} {}: {}: {}", form.unit(), failure.line, failure.code, failure.message);
     }
 }
 
-/// Whether the next connection may succeed. A source that paused for too long is no fault of its lines.
-fn may_pass(error: &ClientError) -> bool {
-    error.is_transient() || error.code() == Some("request_timeout")
+/// Whether the next connection may succeed. A source that paused for too long is no fault of its lines, and the client has learned from
+/// an answer that names another region.
+fn may_pass(error: &ClientError, pauses: u32) -> bool {
+    let elsewhere = error.status() == Some(421) && pauses == 0;
+    error.is_transient() || elsewhere || error.code() == Some("request_timeout")
 }
 
 fn first_line(error: &ClientError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// A progress bar on a terminal, nothing elsewhere.
-fn bar(length: Option<u64>) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match length {
-        Some(length) => (
-            ProgressBar::new(length),
-            "{bar:30} {percent:>3} %  {msg}  {elapsed} (still {eta})",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {msg}  {bytes}  {elapsed}"),
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-/// Moves the bar; never ends.
-async fn follow(bar: &ProgressBar, window: &Window) {
-    loop {
-        bar.set_position(window.offset());
-        bar.set_message(format!("{} lines", window.settled()));
-        tokio::time::sleep(TICK).await;
-    }
 }
 
 fn collection(text: &str) -> std::result::Result<Name, String> {

@@ -15,6 +15,18 @@ pub(super) struct Rename {
     source: String,
 }
 
+impl Rename {
+    /// The field of the record; empty: the key is left out.
+    pub(super) fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The key in the file.
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+}
+
 impl FromStr for Rename {
     type Err = String;
 

@@ -1,7 +1,11 @@
 //! `records`: a tenant's records.
 
+mod cells;
+mod failed;
+mod form;
 mod import;
 mod map;
+mod progress;
 mod source;
 mod window;
 

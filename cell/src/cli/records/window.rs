@@ -2,8 +2,8 @@
 //!
 //! The server says how many lines are settled (stored, or refused and reported). What is settled is forgotten here, so an import
 //! of any length, also from standard input, can be continued on another connection without reading its source again. A new
-//! connection gets every line again under its number: `{}` for the settled ones, which the server skips because it knows how
-//! far the import of this id is, and then the window.
+//! connection gets every line again under its number: a filler for the settled ones, which the server skips because it knows how
+//! far the import of this id is, and then the window. The head of a CSV file goes before all of them.
 //!
 //! CAVEAT: while [`WINDOW_BYTES`] are not settled nothing more is read; the server settles in pieces far smaller than that.
 
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
+use super::form::Form;
 use super::source::Chunk;
 
 /// Most bytes that may be unsettled. Raised: more memory. Lowered: a slow server is waited for earlier.
@@ -24,14 +25,11 @@ const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 const FILLER_LINES: u64 = 16 * 1024;
 /// How long a connection may be without a byte while the source is slow: less than the server waits for.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// What is sent then: white space before the next line changes nothing.
-const BLANK: &[u8] = b" ";
-/// What a settled line is sent as.
-const FILLER: &str = "{}\n";
 
 /// Lines between their source and their being settled.
 #[derive(Debug)]
 pub(super) struct Window {
+    form: Form,
     state: Mutex<State>,
     /// Rung when lines were settled.
     settled: Notify,
@@ -40,6 +38,8 @@ pub(super) struct Window {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The head of a CSV file.
+    head: Bytes,
     /// Unsettled lines, in order.
     chunks: VecDeque<Chunk>,
     /// Their bytes.
@@ -65,8 +65,9 @@ enum Step {
 }
 
 impl Window {
-    pub(super) fn new(source: mpsc::Receiver<io::Result<Chunk>>) -> Arc<Self> {
+    pub(super) fn new(form: Form, source: mpsc::Receiver<io::Result<Chunk>>) -> Arc<Self> {
         Arc::new(Self {
+            form,
             state: Mutex::default(),
             settled: Notify::new(),
             source: AsyncMutex::new(source),
@@ -97,6 +98,19 @@ impl Window {
         self.lock().offset
     }
 
+    /// The head of a CSV file, as it was sent.
+    pub(super) fn head(&self) -> Bytes {
+        self.lock().head.clone()
+    }
+
+    /// A line that is not settled, as it was sent; empty where it is not there any more.
+    pub(super) fn line(&self, number: u64) -> Bytes {
+        let state = self.lock();
+        let found = state.chunks.partition_point(|chunk| chunk.last() < number);
+        let chunk = state.chunks.get(found);
+        chunk.and_then(|chunk| chunk.line(number)).unwrap_or_default()
+    }
+
     /// Why the source cannot be read on, where it cannot.
     pub(super) fn failed(&self) -> Option<String> {
         self.lock().failed.clone()
@@ -108,9 +122,9 @@ impl Window {
         state.ended || !state.chunks.is_empty()
     }
 
-    /// Everything that one connection has to send, from line 1. Only the newest of these streams may be polled.
+    /// Everything that one connection has to send: the head, where there is one, and all lines from 1. Only the newest of these streams may be polled.
     pub(super) fn stream(self: &Arc<Self>) -> impl Stream<Item = io::Result<Bytes>> + use<> {
-        futures_util::stream::unfold(Some((self.clone(), 1)), |cursor| async move {
+        futures_util::stream::unfold(Some((self.clone(), 0)), |cursor| async move {
             let (window, line) = cursor?;
             match window.next(line).await {
                 Ok(Some((bytes, line))) => Some((Ok(bytes), Some((window, line)))),
@@ -121,15 +135,17 @@ impl Window {
     }
 
     /// What follows from a line on, and the line after it; none at the end.
-    async fn next(&self, line: u64) -> io::Result<Option<(Bytes, u64)>> {
+    async fn next(&self, mut line: u64) -> io::Result<Option<(Bytes, u64)>> {
         loop {
             // Registered before the look, so that what is settled in between is not missed.
             let settled = self.settled.notified();
             match self.step(line) {
+                // No head: an empty piece of a body might be taken for its end.
+                Step::Send(bytes, after) if bytes.is_empty() => line = after,
                 Step::Send(bytes, after) => return Ok(Some((bytes, after))),
                 Step::Read => match tokio::time::timeout(KEEP_ALIVE, self.read()).await {
                     Ok(read) => read?,
-                    Err(_) => return Ok(Some((Bytes::from_static(BLANK), line))),
+                    Err(_) => return Ok(Some((Bytes::from_static(blank(self.form)), line))),
                 },
                 Step::Wait => settled.await,
                 Step::End => return Ok(None),
@@ -139,12 +155,18 @@ impl Window {
 
     fn step(&self, line: u64) -> Step {
         let state = self.lock();
+        if line == 0 {
+            return match self.form {
+                Form::Csv if state.head.is_empty() && !state.ended => Step::Read,
+                _ => Step::Send(state.head.clone(), 1),
+            };
+        }
         let found = state.chunks.partition_point(|chunk| chunk.first < line);
         match state.chunks.get(found) {
             Some(chunk) if chunk.first == line => Step::Send(chunk.bytes.clone(), chunk.last() + 1),
             // What lies before the window is settled.
-            Some(chunk) => filler(line, chunk.first),
-            None if line <= state.read => filler(line, state.read + 1),
+            Some(chunk) => filler(self.form, line, chunk.first),
+            None if line <= state.read => filler(self.form, line, state.read + 1),
             None if state.ended => Step::End,
             None if state.bytes >= WINDOW_BYTES => Step::Wait,
             None => Step::Read,
@@ -157,6 +179,7 @@ impl Window {
         let mut state = self.lock();
         match chunk {
             None => state.ended = true,
+            Some(Ok(chunk)) if chunk.lines == 0 => state.head = chunk.bytes,
             Some(Ok(chunk)) => {
                 state.read = chunk.last();
                 state.bytes += chunk.bytes.len();
@@ -176,9 +199,22 @@ impl Window {
 }
 
 /// Settled lines from one up to another, exclusive, as many as go into a piece.
-fn filler(from: u64, to: u64) -> Step {
+fn filler(form: Form, from: u64, to: u64) -> Step {
+    let line = match form {
+        Form::Jsonl => "{}\n",
+        // A line that is empty would be none.
+        Form::Csv => "\"\"\n",
+    };
     let lines = (to - from).min(FILLER_LINES);
-    Step::Send(FILLER.repeat(usize::try_from(lines).unwrap_or_default()).into(), from + lines)
+    Step::Send(line.repeat(usize::try_from(lines).unwrap_or_default()).into(), from + lines)
+}
+
+/// What is sent between two lines so that the server hears something: it changes nothing there.
+fn blank(form: Form) -> &'static [u8] {
+    match form {
+        Form::Jsonl => b" ",
+        Form::Csv => b"\n",
+    }
 }
 
 #[cfg(test)]
@@ -189,10 +225,12 @@ mod tests {
 
     fn chunk(first: u64, lines: u64) -> io::Result<Chunk> {
         let text: String = (first..first + lines).map(|line| format!("{line}\n")).collect();
+        let ends = (1..=lines).map(|line| u32::try_from(2 * line).expect("short")).collect();
         Ok(Chunk {
             first,
             lines,
             bytes: text.into(),
+            ends,
             offset: first + lines,
         })
     }
@@ -205,13 +243,14 @@ mod tests {
     #[tokio::test]
     async fn a_second_connection_gets_every_line_under_its_number() {
         let (sender, receiver) = mpsc::channel(8);
-        let window = Window::new(receiver);
+        let window = Window::new(Form::Jsonl, receiver);
         for made in [chunk(1, 2), chunk(3, 2), chunk(5, 1)] {
             sender.send(made).await.expect("sent");
         }
         let mut first = Box::pin(window.stream());
         first.next().await.expect("a piece").expect("lines");
         first.next().await.expect("a piece").expect("lines");
+        assert_eq!((&window.line(4)[..], window.line(5).len()), (&b"4\n"[..], 0));
         window.settle(3);
         drop(first);
         drop(sender);
@@ -223,15 +262,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_head_goes_before_every_line_of_every_connection() {
+        let (sender, receiver) = mpsc::channel(8);
+        let window = Window::new(Form::Csv, receiver);
+        let head = Chunk {
+            first: 0,
+            lines: 0,
+            bytes: Bytes::from_static(b"a\n"),
+            ends: Vec::new(),
+            offset: 0,
+        };
+        for made in [Ok(head), chunk(1, 2), chunk(3, 1)] {
+            sender.send(made).await.expect("sent");
+        }
+        drop(sender);
+        assert_eq!(all(&window).await, "a\n1\n2\n3\n");
+        window.settle(2);
+        assert_eq!(all(&window).await, "a\n\"\"\n\"\"\n3\n");
+        assert_eq!(&window.head()[..], b"a\n");
+        let (sender, receiver) = mpsc::channel(1);
+        drop(sender);
+        assert_eq!(all(&Window::new(Form::Csv, receiver)).await, "", "an empty file has no head");
+    }
+
+    #[tokio::test]
     async fn nothing_more_is_read_while_too_much_is_unsettled() {
         let (sender, receiver) = mpsc::channel(8);
-        let window = Window::new(receiver);
+        let window = Window::new(Form::Jsonl, receiver);
         let large = Bytes::from(vec![b'\n'; WINDOW_BYTES]);
         sender
             .send(Ok(Chunk {
                 first: 1,
                 lines: 1,
                 bytes: large,
+                ends: Vec::new(),
                 offset: 1,
             }))
             .await
@@ -248,7 +312,7 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_fails_is_remembered() {
         let (sender, receiver) = mpsc::channel(8);
-        let window = Window::new(receiver);
+        let window = Window::new(Form::Jsonl, receiver);
         sender.send(Err(io::Error::other("damaged"))).await.expect("sent");
         let mut stream = Box::pin(window.stream());
         assert!(stream.next().await.expect("an item").is_err());
