@@ -10,7 +10,11 @@ mod cluster;
 mod dev;
 #[path = "command_line/import.rs"]
 mod import;
+#[path = "command_line/page.rs"]
+mod page;
 #[path = "command_line/process.rs"]
 mod process;
+#[path = "command_line/tour.rs"]
+mod tour;
 #[path = "command_line/usage.rs"]
 mod usage;

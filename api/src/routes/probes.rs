@@ -12,11 +12,6 @@ use crate::server::Phase;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-/// The page loads nothing but this node's own document, and is shown in nobody's frame.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'",
-);
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Serves an open route.
@@ -62,8 +57,11 @@ fn root(asked: &Asked<'_>) -> Reply {
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     if accept.contains("text/html") {
-        let mut page = reply::full(StatusCode::OK, HTML, page(&node, &region));
-        page.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
+        let nonce = uuid::Uuid::now_v7().simple().to_string();
+        let mut page = reply::full(StatusCode::OK, HTML, page(&node, &region, &nonce));
+        if let Ok(policy) = HeaderValue::from_str(&policy(&nonce)) {
+            page.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        }
         return page;
     }
     let links = json!({
@@ -85,11 +83,21 @@ fn root(asked: &Asked<'_>) -> Reply {
 }
 
 /// Links, a quick start, and the API reference, which reads this node's own document.
-fn page(node: &str, region: &str) -> String {
+fn page(node: &str, region: &str, nonce: &str) -> String {
     include_str!("page.html")
         .replace("{NODE}", &escaped(node))
         .replace("{REGION}", &escaped(region))
         .replace("{VERSION}", env!("CARGO_PKG_VERSION"))
+        .replace("{NONCE}", nonce)
+        .replace("{SCRIPT}", include_str!("page.js"))
+}
+
+/// The page loads nothing but this node's own document, runs nothing but its own script, and is shown in nobody's frame.
+fn policy(nonce: &str) -> String {
+    format!(
+        "default-src 'none'; connect-src 'self'; img-src data:; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 }
 
 fn escaped(text: &str) -> String {
