@@ -42,7 +42,7 @@ fn task(title: &str, points: u32) -> Task {
 }
 
 /// The tour.
-pub async fn tour(url: &str, slug: &str, token: &str) -> Result<(), ClientError> {
+pub(crate) async fn tour(url: &str, slug: &str, token: &str) -> Result<(), ClientError> {
     // Failed calls are made again, up to five times, where that cannot have a second effect.
     let client = Client::new(url, token)?.with_retries(5);
     let tenant = client.tenant(slug);

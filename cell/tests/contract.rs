@@ -9,10 +9,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use api::client::{Call, Client};
-use api::client::{HeaderMap, Method, StatusCode};
+use api::client::{Call, Client, HeaderMap, Method, StatusCode};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::tenant;
@@ -204,7 +203,7 @@ macro_rules! chapters {
         let mut broken = Vec::new();
         $({
             let name = stringify!($chapter).replace('_', "-");
-            let scene = Scene::new(&$cluster, &name[..name.len().min(39)], &$foreign).await;
+            let scene = Scene::new(&$cluster, name[..name.len().min(40)].trim_end_matches('-'), &$foreign).await;
             let ran = tokio::spawn(async move { $module::$chapter(&scene).await });
             if ran.await.is_err() {
                 broken.push(stringify!($chapter));
@@ -247,6 +246,10 @@ async fn what_needs_no_tenant_is_served_by_one_node_too() {
     let layout = Layout::one_region(1).expect("a layout");
     let cluster = Cluster::up(Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into())).expect("a cluster");
     let client = tenant::client_of(cluster.addresses()[0], "").expect("a client");
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = client.readyz().await {
+        assert!(Instant::now() < deadline, "not ready within {PATIENCE:?}: {error}");
+    }
     for path in ["/", "/livez", "/readyz", "/metrics", "/openapi.json"] {
         let answer = client.call(Call::new(Method::GET, path)).await.expect("an answer");
         assert_eq!(answer.status, StatusCode::OK, "{path}");

@@ -125,11 +125,12 @@ async fn answer(mut receiver: mpsc::Receiver<Result<bytes::Bytes>>, what: &str) 
     }
 }
 
-/// The position in an export's first line.
-fn position_of(header: &[u8]) -> Option<u64> {
+/// The position in an export's first line, which may have come with others.
+fn position_of(first: &[u8]) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Header {
         position: u64,
     }
-    serde_json::from_slice::<Header>(header).ok().map(|header| header.position)
+    let line = first.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice::<Header>(line).ok().map(|header| header.position)
 }

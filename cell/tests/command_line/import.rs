@@ -118,11 +118,11 @@ fn csv_is_imported_and_what_is_refused_is_mended_and_imported_again() {
     let lines: Vec<&str> = report.lines().collect();
     assert_eq!((lines.len(), lines[0]), (3, "_line,_code,_message,title,points,labels"));
     assert!(
-        lines[1].starts_with("2,invalid_fields,/points: ") && lines[1].ends_with(",second,many,"),
+        lines[1].starts_with("2,invalid_fields,\"/points: ") && lines[1].ends_with(",second,many,"),
         "{report}"
     );
     assert!(
-        lines[2].starts_with("4,malformed_body,") && lines[2].ends_with(",ragged,1"),
+        lines[2].starts_with("4,malformed_body,\"the record has 2 cells") && lines[2].ends_with(",ragged,1"),
         "{report}"
     );
 

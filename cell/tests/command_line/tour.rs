@@ -2,11 +2,7 @@
 
 use crate::dev;
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the example's own main is not called here, and its tour is another crate's"
-)]
+#[allow(dead_code, reason = "the example's own main is not called here")]
 #[path = "../../../api/examples/tour.rs"]
 mod example;
 

@@ -193,7 +193,7 @@ pub(super) async fn filters_and_orders(scene: &Scene) {
     let many: String = (0..20_001).map(|number| format!("{{\"title\":\"{number}\"}}\n")).collect();
     let said = scene
         .ask("POST", "records/tasks/import")
-        .body("application/x-ndjson", many)
+        .body("application/x-ndjson", &many)
         .send()
         .await
         .is(200);

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -29,7 +29,8 @@ const TEXT: &str = "_text";
 #[derive(Debug)]
 pub(super) struct Failed {
     path: PathBuf,
-    file: BufWriter<File>,
+    /// Written line by line: the server tells of each once, so that a command that is killed must not have them in memory.
+    file: File,
     form: Form,
     lines: u64,
     /// The first error: it is told at the end, and stops no import.
@@ -52,7 +53,7 @@ impl Failed {
         };
         Ok(Self {
             path,
-            file: BufWriter::new(file),
+            file,
             form,
             lines: 0,
             broken: None,
@@ -73,11 +74,11 @@ impl Failed {
 
     /// Ends the file; removes it where nothing was refused. How many lines it has.
     pub(super) fn finish(mut self) -> Result<u64> {
-        let doing = || format!("write {}", self.path.display());
         if let Some(error) = self.broken.take() {
-            return Err(anyhow::Error::new(error).context(doing()).into());
+            return Err(anyhow::Error::new(error)
+                .context(format!("write {}", self.path.display()))
+                .into());
         }
-        self.file.flush().with_context(doing)?;
         if self.lines == 0 {
             std::fs::remove_file(&self.path).with_context(|| format!("remove {}", self.path.display()))?;
         }
