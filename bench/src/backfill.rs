@@ -185,7 +185,7 @@ impl Writes {
     fn new(place: Place, connection: usize, records: u64, phase: Arc<AtomicUsize>) -> Self {
         Self {
             create: Create::new(place.clone(), format!("backfill-{connection}"), 0),
-            path: place.path(),
+            path: place.path(COLLECTION),
             place,
             records,
             random: Random::new(connection as u64 + 1),

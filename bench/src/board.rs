@@ -4,8 +4,10 @@ use rig::http::{Request, find};
 use rig::load::Script;
 use rig::random::Random;
 
-use crate::tasks::{ASSIGNEES, BOARD, PAGE, Place, assignee_of, expect, status_of};
+use crate::tasks::{ASSIGNEES, PAGE, Place, assignee_of, expect, status_of};
 
+/// A collection with the same records as the one that is written to, and an index for a filter and an order.
+pub const BOARD: &str = "board";
 /// Bytes of a time in whole seconds.
 const TIME_BYTES: usize = "2026-01-01T00:00:00Z".len();
 
@@ -20,7 +22,7 @@ pub struct Filtered {
 impl Filtered {
     /// Pages of [`PAGE`] records.
     pub fn new(place: Place, seed: u64) -> Self {
-        let path = place.path_of(BOARD);
+        let path = place.path(BOARD);
         Self {
             place,
             path,

@@ -12,8 +12,9 @@ use rig::probe::Probe;
 use rig::tenant::{self, Tenant};
 use rig::{binary, import};
 
+use crate::board::BOARD;
 use crate::schema;
-use crate::tasks::{BOARD, COLLECTION, PRELOADED, Place, write_line};
+use crate::tasks::{COLLECTION, PRELOADED, Place, write_line};
 
 /// How long an import may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(300);

@@ -9,8 +9,6 @@ use rig::random::Random;
 
 /// The collection that is written to.
 pub const COLLECTION: &str = "tasks";
-/// The same records with an index for a filter and an order.
-pub const BOARD: &str = "board";
 /// Bytes of a create's body.
 pub const BODY_BYTES: usize = 300;
 /// Assignees: with [`PRELOADED`] records, 50 have each.
@@ -37,11 +35,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub(crate) fn path(&self) -> String {
-        self.path_of(COLLECTION)
-    }
-
-    pub(crate) fn path_of(&self, collection: &str) -> String {
+    pub(crate) fn path(&self, collection: &str) -> String {
         format!("/v1/tenants/{}/records/{collection}", self.tenant)
     }
 }
@@ -121,7 +115,7 @@ pub struct Create {
 impl Create {
     /// `prefix` must be unique to the connection and run.
     pub fn new(place: Place, prefix: String, start: u64) -> Self {
-        let path = place.path();
+        let path = place.path(COLLECTION);
         Self {
             place,
             path,
@@ -174,7 +168,7 @@ pub struct Read {
 impl Read {
     /// `query` is empty (strong) or `?consistency=local`.
     pub fn new(place: Place, query: &'static str, seed: u64) -> Self {
-        let path = place.path();
+        let path = place.path(COLLECTION);
         Self {
             place,
             path,
@@ -260,7 +254,7 @@ pub struct List {
 impl List {
     /// Pages of [`PAGE`] records.
     pub fn new(place: Place, seed: u64) -> Self {
-        let path = place.path();
+        let path = place.path(COLLECTION);
         Self {
             place,
             path,
