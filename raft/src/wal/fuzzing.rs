@@ -200,9 +200,7 @@ fn lay_out(disk: &Memory, choices: &mut Choices<'_>) {
         };
         let mut bytes = header.encode().to_vec();
         let more = fill(&mut bytes, stamp, choices);
-        let written = bytes.len().min(SEGMENT_BYTES as usize);
         bytes.resize(SEGMENT_BYTES as usize, 0);
-        let _ = written;
         let file = File(Arc::new(Mutex::new(bytes)));
         disk.files().insert(Path::new(DIR).join(segment_name(sequence)), file);
         if !more {

@@ -126,8 +126,10 @@ impl Replay {
                 runs.truncate(header.index, &mut |_, _| {});
             }
             Kind::Purge => {
-                state.purge(header.index, Bytes::copy_from_slice(payload));
-                runs.purge(header.index, &mut |_, _| {});
+                // One that changes nothing, because it is the last index of all or was purged before, takes no entries either.
+                if state.purge(header.index, Bytes::copy_from_slice(payload)) {
+                    runs.purge(header.index, &mut |_, _| {});
+                }
             }
             Kind::Checkpoint | Kind::CheckpointEnd | Kind::Seal | Kind::Closed => {}
         }
