@@ -33,7 +33,15 @@ pub async fn read(field: &Field<'_>, workspace: &Workspace, controls: &Controls,
     let live = liveness::live(field);
     let nodes = field.cluster.nodes().iter().filter(|node| live.contains(&node.name));
     let desks: Vec<_> = nodes
-        .map(|node| (node.name.clone(), Desk { node: node.api, workspace }))
+        .map(|node| {
+            (
+                node.name.clone(),
+                Desk {
+                    node: node.api,
+                    workspace,
+                },
+            )
+        })
         .collect();
     let (_, first) = desks.first().context("there is no node to ask")?;
     first.settle().await?;
@@ -89,7 +97,12 @@ impl Desk<'_> {
         let collection = self.get(&format!("/collections/{}", names::SHAPED)).await?;
         let mut lists = Vec::new();
         for group in 0..names::GROUPS {
-            let path = format!("/records/{}?{}={group}&fields={}", names::SHAPED, names::SHAPED_GROUP, names::SHAPED_GROUP);
+            let path = format!(
+                "/records/{}?{}={group}&fields={}",
+                names::SHAPED,
+                names::SHAPED_GROUP,
+                names::SHAPED_GROUP
+            );
             let ids = self.all(&path).await?;
             let ids = ids.iter().filter_map(|item| item["id"].as_str().map(str::to_owned));
             lists.push((names::SHAPED_GROUP.to_owned(), json!(group), ids.collect()));

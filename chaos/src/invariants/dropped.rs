@@ -27,15 +27,30 @@ impl Invariant for Dropped {
 
     /// A record is there that was dropped; where none was, one that nobody made.
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)> {
-        let made = history.operations.iter().find_map(|operation| Some((operation, making(operation)?)));
+        let made = history
+            .operations
+            .iter()
+            .find_map(|operation| Some((operation, making(operation)?)));
         let (operation, (id, mark)) = made?;
         let drops = |drop: &&Operation| drop.tenant == operation.tenant && is_drop(drop) && acknowledged(drop);
-        let drop = history.operations.iter().filter(drops).find(|drop| drop.invoked_us > operation.completed_us);
+        let drop = history
+            .operations
+            .iter()
+            .filter(drops)
+            .find(|drop| drop.invoked_us > operation.completed_us);
         let was_dropped = drop.is_some() && acknowledged(operation);
-        let mark = if was_dropped { mark.to_owned() } else { format!("{mark}-damaged") };
+        let mark = if was_dropped {
+            mark.to_owned()
+        } else {
+            format!("{mark}-damaged")
+        };
         let fields = BTreeMap::from([(names::FLEETING_MARK, mark)]);
         let mut ending = ending.clone();
-        let records = ending.tenants.get_mut(operation.tenant)?.records.entry(names::FLEETING.to_owned());
+        let records = ending
+            .tenants
+            .get_mut(operation.tenant)?
+            .records
+            .entry(names::FLEETING.to_owned());
         let fields = serde_json::to_value(fields).ok()?.as_object()?.clone();
         records.or_default().insert(id.to_owned(), Record { version: 1, fields });
         Some((history.clone(), ending))
@@ -45,9 +60,12 @@ impl Invariant for Dropped {
 /// The id and the mark of what an operation makes in the collection that is dropped.
 fn making(operation: &Operation) -> Option<(&str, &str)> {
     match &operation.action {
-        Action::Craft { collection, id, act: Act::Create(fields), .. } if collection == names::FLEETING => {
-            Some((id, fields.get(names::FLEETING_MARK)?.as_str()?))
-        }
+        Action::Craft {
+            collection,
+            id,
+            act: Act::Create(fields),
+            ..
+        } if collection == names::FLEETING => Some((id, fields.get(names::FLEETING_MARK)?.as_str()?)),
         _ => None,
     }
 }
@@ -67,7 +85,9 @@ fn judge(view: View<'_>, findings: &mut Findings) {
     for operation in view.operations().filter(|operation| possible(operation)) {
         let Some((id, mark)) = making(operation) else { continue };
         marks.insert(mark, operation);
-        let held = view.record(names::FLEETING, id).filter(|held| text(held, names::FLEETING_MARK) == Some(mark));
+        let held = view
+            .record(names::FLEETING, id)
+            .filter(|held| text(held, names::FLEETING_MARK) == Some(mark));
         let told = when(operation);
         let dropped = all
             .iter()
@@ -87,7 +107,9 @@ fn judge(view: View<'_>, findings: &mut Findings) {
             )),
             _ => {}
         }
-        if let Action::Craft { version: Some(version), .. } = &operation.action
+        if let Action::Craft {
+            version: Some(version), ..
+        } = &operation.action
             && *version != 1
         {
             findings.add(format!("{slug}: {id} ({mark}, {told}) was made as version {version}"));

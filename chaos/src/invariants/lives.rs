@@ -47,7 +47,14 @@ pub(super) struct Life<'a> {
 pub(super) fn lives<'a>(view: View<'a>, wanted: &str) -> BTreeMap<&'a str, Life<'a>> {
     let mut all: BTreeMap<&str, Life<'_>> = BTreeMap::new();
     for operation in view.operations().filter(|operation| possible(operation)) {
-        let Action::Craft { collection, id, act, version, .. } = &operation.action else {
+        let Action::Craft {
+            collection,
+            id,
+            act,
+            version,
+            ..
+        } = &operation.action
+        else {
             continue;
         };
         if collection == wanted {

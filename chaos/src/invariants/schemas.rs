@@ -54,7 +54,10 @@ impl Invariant for Schemas {
     /// A record counts as changed that was only brought along.
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)> {
         let mut ending = ending.clone();
-        let mut shaped = ending.tenants.iter_mut().filter_map(|tenant| tenant.records.get_mut(names::SHAPED));
+        let mut shaped = ending
+            .tenants
+            .iter_mut()
+            .filter_map(|tenant| tenant.records.get_mut(names::SHAPED));
         shaped.find_map(|records| records.values_mut().next())?.version += 1;
         Some((history.clone(), ending))
     }
@@ -81,11 +84,24 @@ pub(super) struct Change<'a> {
 /// The changes of the collection that were made or may have been.
 fn changes(view: View<'_>) -> Vec<Change<'_>> {
     let change = |request| change(view, request);
-    view.operations().filter(|operation| possible(operation)).filter_map(change).collect()
+    view.operations()
+        .filter(|operation| possible(operation))
+        .filter_map(change)
+        .collect()
 }
 
 fn change<'a>(view: View<'a>, request: &'a Operation) -> Option<Change<'a>> {
-    let Action::Reshape { collection, change, schema, operation, status, listed, cancelled, doubt } = &request.action else {
+    let Action::Reshape {
+        collection,
+        change,
+        schema,
+        operation,
+        status,
+        listed,
+        cancelled,
+        doubt,
+    } = &request.action
+    else {
         return None;
     };
     let mut works = view.ending.shapes.iter().flat_map(|shape| &shape.operations);
@@ -110,7 +126,10 @@ fn ends(view: View<'_>, changes: &[Change<'_>], findings: &mut Findings) {
         for work in operations {
             let is_over = ["done", "failed", "cancelled"].contains(&work.status.as_str()) && work.phase.is_none();
             if !is_over {
-                findings.add(format!("{slug}: {node}: operation {} is still {} ({:?})", work.id, work.status, work.phase));
+                findings.add(format!(
+                    "{slug}: {node}: operation {} is still {} ({:?})",
+                    work.id, work.status, work.phase
+                ));
             }
         }
         for change in changes {
@@ -118,7 +137,10 @@ fn ends(view: View<'_>, changes: &[Change<'_>], findings: &mut Findings) {
             let told = when(change.request);
             match operations.iter().find(|work| work.id == id) {
                 None if operations.len() < REMEMBERED => {
-                    findings.add(format!("{slug}: {node} does not know operation {id} ({}, {told})", change.what));
+                    findings.add(format!(
+                        "{slug}: {node} does not know operation {id} ({}, {told})",
+                        change.what
+                    ));
                 }
                 Some(work) if change.status.is_some_and(|status| status != work.status) => findings.add(format!(
                     "{slug}: {node}: operation {id} ({}, {told}) is {}, and was {:?}",
@@ -132,7 +154,10 @@ fn ends(view: View<'_>, changes: &[Change<'_>], findings: &mut Findings) {
     if let Some(first) = schemas.next() {
         for other in schemas.filter(|other| other.schema != first.schema) {
             let (one, two) = (&first.node, &other.node);
-            findings.add(format!("{slug}: {one} has the schema {}, {two} has {}", first.schema, other.schema));
+            findings.add(format!(
+                "{slug}: {one} has the schema {}, {two} has {}",
+                first.schema, other.schema
+            ));
         }
     }
 }
@@ -177,7 +202,9 @@ fn lists(view: View<'_>, findings: &mut Findings) {
     let slug = &view.tenant.slug;
     for Shape { node, lists, .. } in &view.ending.shapes {
         for (field, value, listed) in lists {
-            let records = view.records(names::SHAPED).filter(|(_, record)| record.fields.get(field) == Some(value));
+            let records = view
+                .records(names::SHAPED)
+                .filter(|(_, record)| record.fields.get(field) == Some(value));
             let there: BTreeSet<&str> = records.map(|(id, _)| id).collect();
             let shown: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
             if shown.len() != listed.len() {

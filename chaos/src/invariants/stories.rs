@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Invariant, names};
 use super::bounds::KEPT_BYTES;
+use super::{Invariant, names};
 use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding, Version};
 use crate::history::{Act, Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
@@ -134,7 +134,11 @@ impl Story {
         self.event(names::CREATED, "fleeting", "f", 1);
         let ending = &mut self.ending.tenants[0];
         ending.left = Some(names::first_schema());
-        let version = Version { version: 1, deleted: false, fields: made };
+        let version = Version {
+            version: 1,
+            deleted: false,
+            fields: made,
+        };
         ending.versions.insert("s".to_owned(), vec![version]);
     }
 

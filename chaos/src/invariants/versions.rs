@@ -107,7 +107,9 @@ mod tests {
         let version = |(version, number): &(u64, Option<u64>)| Version {
             version: *version,
             deleted: number.is_none(),
-            fields: number.map(|number| shaped(number, &format!("acme-c{number}"))).unwrap_or_default(),
+            fields: number
+                .map(|number| shaped(number, &format!("acme-c{number}")))
+                .unwrap_or_default(),
         };
         let all = versions.iter().rev().map(version).collect();
         story.ending.tenants[0].versions.insert("r".to_owned(), all);
@@ -170,7 +172,10 @@ mod tests {
         amount.assert_finds(&CHECKER, &["version 2: the amount is Some(\"7\")", "Some(\"2\")"]);
         let mut told = story();
         told.ok(100, 110, craft("r", Act::Patch(shaped(5, "acme-c5")), 7));
-        shows(&mut told, &[(1, Some(1)), (2, Some(2)), (3, None), (4, Some(1)), (5, Some(5))]);
+        shows(
+            &mut told,
+            &[(1, Some(1)), (2, Some(2)), (3, None), (4, Some(1)), (5, Some(5))],
+        );
         told.assert_finds(&CHECKER, &["told to be at version 7", "its version 5"]);
     }
 

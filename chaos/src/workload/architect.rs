@@ -44,7 +44,11 @@ pub(super) struct Architect {
 
 impl Architect {
     pub(super) fn new(crafter: Crafter) -> Self {
-        Self { crafter, gone: Vec::new(), serial: 0 }
+        Self {
+            crafter,
+            gone: Vec::new(),
+            serial: 0,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -84,7 +88,11 @@ impl Architect {
 
     /// Fills a collection, drops it, and makes it again under its name.
     async fn drop_and_make_again(&mut self) {
-        let make = |what| Wish { what, schema: fleeting_schema(), odd: Odd::Not };
+        let make = |what| Wish {
+            what,
+            schema: fleeting_schema(),
+            odd: Odd::Not,
+        };
         self.reshape(names::FLEETING, make("make"), None).await;
         let mut made = Vec::new();
         for _ in 0..FLEETING_RECORDS {
@@ -102,7 +110,11 @@ impl Architect {
         let Some(found) = collection(&mut self.crafter.client, names::FLEETING).await else {
             return;
         };
-        let wish = Wish { what: "drop", schema: Value::Null, odd: Odd::Not };
+        let wish = Wish {
+            what: "drop",
+            schema: Value::Null,
+            odd: Odd::Not,
+        };
         self.reshape(names::FLEETING, wish, found["version"].as_u64()).await;
         self.reshape(names::FLEETING, make("make-again"), None).await;
     }

@@ -111,7 +111,9 @@ impl Crafter {
 
     /// What is there is changed; what is not is made again.
     async fn change(&mut self, place: usize, odd: Odd) {
-        let Mine { id, version, is_there, .. } = &self.mine[place];
+        let Mine {
+            id, version, is_there, ..
+        } = &self.mine[place];
         let (id, version) = (id.clone(), *version);
         if !is_there {
             self.mine.swap_remove(place);
@@ -120,7 +122,11 @@ impl Crafter {
         let fields = self.fields(odd);
         let path = format!("/records/{}/{id}", names::SHAPED);
         let body = json!({ "fields": fields });
-        if let Some(version) = self.send(&id, Act::Patch(fields), ("PATCH", path, body)).await.took(place, self) {
+        if let Some(version) = self
+            .send(&id, Act::Patch(fields), ("PATCH", path, body))
+            .await
+            .took(place, self)
+        {
             self.mine[place].version = version;
             self.mine[place].odd = odd;
         }
@@ -139,7 +145,12 @@ impl Crafter {
         };
         let odd = if is_there { odd } else { Odd::Not };
         let id = id.to_owned();
-        self.mine.push(Mine { id, version, is_there, odd });
+        self.mine.push(Mine {
+            id,
+            version,
+            is_there,
+            odd,
+        });
     }
 
     async fn restore(&mut self, place: usize) {
@@ -147,7 +158,11 @@ impl Crafter {
         let (id, wanted) = (id.clone(), 1 + self.client.random.below(*version));
         let path = format!("/records/{}/{id}/restore", names::SHAPED);
         let body = json!({ "version": wanted });
-        if let Some(version) = self.send(&id, Act::Restore(wanted), ("POST", path, body)).await.took(place, self) {
+        if let Some(version) = self
+            .send(&id, Act::Restore(wanted), ("POST", path, body))
+            .await
+            .took(place, self)
+        {
             self.mine[place].version = version;
             self.mine[place].is_there = true;
             // It may have got back what was odd then: it is changed before anything else is.
@@ -161,7 +176,12 @@ impl Crafter {
         }
         let id = self.mine[place].id.clone();
         let path = format!("/records/{}/{id}", names::SHAPED);
-        if self.send(&id, Act::Delete, ("DELETE", path, Value::Null)).await.took(place, self).is_some() {
+        if self
+            .send(&id, Act::Delete, ("DELETE", path, Value::Null))
+            .await
+            .took(place, self)
+            .is_some()
+        {
             self.mine[place].version += 1;
             self.mine[place].is_there = false;
             self.mine[place].odd = Odd::Not;

@@ -45,7 +45,9 @@ pub(super) fn judge(view: View<'_>, changes: &[Change<'_>], findings: &mut Findi
                     // All of them but one, of records with one value; the one, of one that is alone.
                     let wanted = group.len().saturating_sub(1).max(1);
                     if group.iter().filter(is_listed).count() < wanted {
-                        findings.add(format!("{told} failed, and does not list {group:?}, which did not fit all along"));
+                        findings.add(format!(
+                            "{told} failed, and does not list {group:?}, which did not fit all along"
+                        ));
                     }
                 }
             }

@@ -45,7 +45,12 @@ fn changed(story: &mut Story, (from, to): (u64, u64), what: &str, schema: Value,
     let status = if status.is_empty() { "done" } else { status }.to_owned();
     let mut operations = ending.shapes.pop().map(|shape| shape.operations).unwrap_or_default();
     operations.push(Work { id, status, phase: None });
-    ending.shapes = vec![Shape { node: "n1".to_owned(), schema, operations, lists: Vec::new() }];
+    ending.shapes = vec![Shape {
+        node: "n1".to_owned(),
+        schema,
+        operations,
+        lists: Vec::new(),
+    }];
 }
 
 fn make(story: &mut Story, (from, to): (u64, u64), id: &str, fields: serde_json::Map<String, Value>) {
@@ -54,7 +59,12 @@ fn make(story: &mut Story, (from, to): (u64, u64), id: &str, fields: serde_json:
 }
 
 fn held<'a>(story: &'a mut Story, id: &str) -> &'a mut crate::ending::Record {
-    story.ending.tenants[0].records.get_mut("shaped").unwrap().get_mut(id).unwrap()
+    story.ending.tenants[0]
+        .records
+        .get_mut("shaped")
+        .unwrap()
+        .get_mut(id)
+        .unwrap()
 }
 
 /// Everything that is there has an amount of the other type.
@@ -130,7 +140,9 @@ fn nobody_cancels_unasked() {
     let mut story = story();
     changed(&mut story, (300, 310), "add-unique", unique(), "cancelled", &[]);
     story.assert_finds(&CHECKER, &["is cancelled, and nobody asked"]);
-    let Action::Reshape { cancelled, .. } = &mut story.history.operations.last_mut().unwrap().action else { panic!() };
+    let Action::Reshape { cancelled, .. } = &mut story.history.operations.last_mut().unwrap().action else {
+        panic!()
+    };
     *cancelled = true;
     story.assert_green(&CHECKER);
 }
@@ -207,7 +219,10 @@ fn nobody_gets_what_is_unique() {
 fn lists_and_records_are_the_same() {
     let mut story = story();
     changed(&mut story, (300, 310), "add-unique", unique(), "done", &[]);
-    let of_three: Vec<String> = (0..names::BALLAST).filter(|number| number % 8 == 3).map(|number| format!("b{number:04}")).collect();
+    let of_three: Vec<String> = (0..names::BALLAST)
+        .filter(|number| number % 8 == 3)
+        .map(|number| format!("b{number:04}"))
+        .collect();
     let lists = vec![("group".to_owned(), json!(3), of_three.clone())];
     story.ending.tenants[0].shapes[0].lists = lists;
     story.assert_green(&CHECKER);

@@ -37,7 +37,10 @@ fn during(view: View<'_>, from: u64, until: u64, findings: &mut Findings) {
             let holds = |life: &super::super::lives::Life<'_>| {
                 life.must_hold(names::SHAPED_CODE, request.invoked_us, request.completed_us) == Some(code)
             };
-            let other = lives.iter().find(|(other, life)| *other != id && holds(life)).map(|(other, _)| (*other).to_owned());
+            let other = lives
+                .iter()
+                .find(|(other, life)| *other != id && holds(life))
+                .map(|(other, _)| (*other).to_owned());
             let other = other.or_else(|| Some(format!("number {} of the first", ballast_of(view, code)?)));
             if let Some(other) = other {
                 let slug = &view.tenant.slug;
@@ -53,9 +56,14 @@ fn during(view: View<'_>, from: u64, until: u64, findings: &mut Findings) {
 fn at_the_end(view: View<'_>, findings: &mut Findings) {
     let mut holders: BTreeMap<&str, &str> = BTreeMap::new();
     for (id, record) in view.records(names::SHAPED) {
-        let Some(code) = text(record, names::SHAPED_CODE) else { continue };
+        let Some(code) = text(record, names::SHAPED_CODE) else {
+            continue;
+        };
         if let Some(other) = holders.insert(code, id) {
-            findings.add(format!("{}: {other} and {id} both have {code}, which is unique", view.tenant.slug));
+            findings.add(format!(
+                "{}: {other} and {id} both have {code}, which is unique",
+                view.tenant.slug
+            ));
         }
     }
 }

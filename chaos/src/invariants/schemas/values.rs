@@ -20,7 +20,10 @@ pub(super) fn judge(view: View<'_>, findings: &mut Findings) {
         let held = view.record(names::SHAPED, id);
         let ends = endings(&made);
         if !ends.is_empty() && !ends.iter().any(|end| shape.fits(end.as_ref(), held)) {
-            let end = ends[0].map_or_else(|| "nothing".to_owned(), |made| format!("{:?} ({})", made.fields, when(made.operation)));
+            let end = ends[0].map_or_else(
+                || "nothing".to_owned(),
+                |made| format!("{:?} ({})", made.fields, when(made.operation)),
+            );
             findings.add(format!("{slug}: {id} is {held:?}; it was left as {end}"));
         }
     }
@@ -31,7 +34,9 @@ pub(super) fn judge(view: View<'_>, findings: &mut Findings) {
                 there.insert(number);
                 let fields = names::ballast(&view.tenant.tag, number);
                 if !shape.has(record, &fields, false) || record.version != 1 {
-                    findings.add(format!("{slug}: {id} is {record:?}; nobody has changed it since it was {fields:?}"));
+                    findings.add(format!(
+                        "{slug}: {id} is {record:?}; nobody has changed it since it was {fields:?}"
+                    ));
                 }
             }
             None => findings.add(format!("{slug}: {id} is {record:?}, and nobody made it")),
@@ -102,6 +107,10 @@ impl Shape {
             None => restored || wanted.is_none(),
         };
         let is_level = !self.is_level_required || record.fields.contains_key(names::SHAPED_LEVEL);
-        is_amount && is_level && [names::SHAPED_MARK, names::SHAPED_CODE, names::SHAPED_GROUP].into_iter().all(same)
+        is_amount
+            && is_level
+            && [names::SHAPED_MARK, names::SHAPED_CODE, names::SHAPED_GROUP]
+                .into_iter()
+                .all(same)
     }
 }
