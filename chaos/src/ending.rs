@@ -28,8 +28,43 @@ pub struct Record {
     pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
+/// An operation on a collection, as a node tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// Its id.
+    pub id: String,
+    /// `running`, `done`, `failed` or `cancelled`.
+    pub status: String,
+    /// What it is at; none: nothing is left to do.
+    pub phase: Option<String>,
+}
+
+/// A collection whose schema has changed, as a node tells it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// The node.
+    pub node: String,
+    /// The schema.
+    pub schema: serde_json::Value,
+    /// The tenant's operations.
+    pub operations: Vec<Work>,
+    /// Lists that an index serves: the field, its value, the ids.
+    pub lists: Vec<(String, serde_json::Value, Vec<String>)>,
+}
+
+/// A version of a record, as its history tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its number.
+    pub version: u64,
+    /// The record was deleted.
+    pub deleted: bool,
+    /// Its fields; none where it was deleted.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A tenant's data at one position.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantEnding {
     /// The position of the export.
     pub position: u64,
@@ -39,6 +74,12 @@ pub struct TenantEnding {
     pub events: Vec<Event>,
     /// Events that a consumer followed live through the run, resuming where it was cut off.
     pub followed: Vec<Event>,
+    /// The schema as the run left it, of a collection whose schema changed.
+    pub left: Option<serde_json::Value>,
+    /// The same collection at the very end, on every node, with the indexes that it has got for looking at it.
+    pub shapes: Vec<Shape>,
+    /// Records of that collection by id, each with its history, the newest version first.
+    pub versions: BTreeMap<String, Vec<Version>>,
     /// The raw export holds another tenant's tag: which.
     pub foreign_tags: Vec<String>,
 }
@@ -74,7 +115,7 @@ pub struct NodeUse {
 }
 
 /// The end of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     /// In the order of the history's tenants.
     pub tenants: Vec<TenantEnding>,

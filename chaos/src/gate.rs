@@ -37,7 +37,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 34] = [
+const BUGS: [Bug; 37] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -72,6 +72,9 @@ const BUGS: [Bug; 34] = [
     ("revoked-token-accepted", &[]),
     ("token-cache-without-tenant", &[]),
     ("export-leaks-neighbour", &[]),
+    ("backfill-skips-a-record", &[]),
+    ("duplicates-not-listed", &[]),
+    ("history-forgets-a-version", &[]),
 ];
 
 /// What came of a bug.

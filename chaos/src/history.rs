@@ -5,6 +5,7 @@
 //! never used again. Every value that the workload writes is unique in its run and starts with its tenant's tag.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +121,39 @@ pub enum Action {
         /// How many nodes refused it.
         refused: u32,
     },
+    /// A change of a record of a collection whose schema changes, or of one that is dropped and made again, by the one client that
+    /// changes it. After one of which nobody knows, it is left alone.
+    Craft {
+        /// The collection.
+        collection: String,
+        /// The record's id.
+        id: String,
+        /// What is done to it.
+        act: Act,
+        /// The version that it made.
+        version: Option<u64>,
+        /// The code of the refusal.
+        refused: Option<String>,
+    },
+    /// A change of a collection's schema, and what was seen of its operation.
+    Reshape {
+        /// The collection.
+        collection: String,
+        /// What it is for.
+        change: String,
+        /// The schema as it is to be; null: the collection is dropped.
+        schema: Value,
+        /// The operation that it began; none: it was done at once.
+        operation: Option<String>,
+        /// How that ended; none: nobody saw it.
+        status: Option<String>,
+        /// The records that do not fit, as far as they are listed.
+        listed: Vec<String>,
+        /// It was asked to be cancelled.
+        cancelled: bool,
+        /// It was sent more than once, and an earlier attempt may still be waiting somewhere.
+        doubt: bool,
+    },
     /// A strong read of another tenant with this tenant's key, on every node.
     Trespass {
         /// The other tenant's slug.
@@ -129,6 +163,20 @@ pub enum Action {
         /// How many nodes refused it.
         refused: u32,
     },
+}
+
+/// What is done to a record of a collection whose schema changes meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// It is made, with these fields.
+    Create(serde_json::Map<String, Value>),
+    /// It gets these fields.
+    Patch(serde_json::Map<String, Value>),
+    /// It is deleted.
+    Delete,
+    /// It gets the fields of this version again.
+    Restore(u64),
 }
 
 /// One operation of one client.

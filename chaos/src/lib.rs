@@ -6,7 +6,8 @@
 //!
 //! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
 //! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
-//! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything; [`judge`] says what it amounts to; [`report`] shows it.
+//! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, and [`shapes`]
+//! what changes of schemas left; [`judge`] says what it amounts to; [`report`] shows it.
 //! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
 //! against known bugs. [`measure`] uses the same faults to put figures on what clients notice.
 //!
@@ -31,6 +32,7 @@ pub mod proxy;
 pub mod readback;
 pub mod report;
 pub mod run;
+pub mod shapes;
 pub mod stage;
 pub mod stalls;
 pub mod stop;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::ending::{Event, Record, ReplicaEnding, TenantEnding};
 use crate::field::Field;
 use crate::liveness;
+use crate::shapes;
 use crate::workload::{Controls, Workspace, follower};
 
 /// How long the replicas may take to stand at one position after a replay.
@@ -31,6 +32,12 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
         followed,
         ..TenantEnding::default()
     };
+    // One more change of a schema may come of this, so it is before the export.
+    if workspace.place == 0 {
+        shapes::read(field, workspace, controls, &mut ending)
+            .await
+            .with_context(|| format!("read what changes of schemas left in {}", workspace.slug))?;
+    }
     let mut export = client.export(&workspace.slug).await.context("export a tenant")?;
     while let Some(line) = export.next_raw().await.context("read an export")? {
         if let Some(tag) = workspace.foreign(&line) {

@@ -1,7 +1,8 @@
 //! The events of a tenant are its history: gapless, in order, each once, and enough to rebuild what it has.
 //!
 //! How it works, for each tenant: positions are 1, 2, 3 and so on up to the position of the export; each record is created with
-//! version 1, goes up by one with each event, deletion included, and begins anew at 1 if it is created again; what is there after
+//! version 1, goes up by one with each event, deletion included, and goes on counting if it is created again, unless its collection was
+//! dropped in between; what is there after
 //! the last event is exactly what was read back; whoever followed live from the first event got the same ones in the same order, as
 //! far as they got; and each acknowledged operation that changes a record has an event of its own.
 //!
@@ -14,7 +15,7 @@ use std::time::Duration;
 use super::support::{Findings, View, acknowledged, created, deleted, of_each};
 use super::{Invariant, names};
 use crate::ending::{Ending, Event};
-use crate::history::{Action, History};
+use crate::history::{Act, Action, History};
 use crate::verdict::Verdict;
 
 /// The promise.
@@ -62,12 +63,19 @@ fn positions(view: View<'_>, findings: &mut Findings) {
     }
 }
 
+/// By collection and id.
+type Versions<'a> = BTreeMap<(&'a str, &'a str), u64>;
+
 /// Rebuilds the records from the events.
 fn fold(view: View<'_>, findings: &mut Findings) {
     let slug = &view.tenant.slug;
-    let mut records: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let (mut records, mut gone) = (Versions::new(), Versions::new());
     for event in &view.ending.events {
-        if let Err(why) = apply(&mut records, event) {
+        if let (names::DROPPED, Some(name)) = (event.kind.as_str(), &event.collection) {
+            records.retain(|(collection, _), _| collection != name);
+            gone.retain(|(collection, _), _| collection != name);
+        }
+        if let Err(why) = apply(&mut records, &mut gone, event) {
             findings.add(format!("{slug}: event {} ({}): {why}", event.position, event.kind));
         }
     }
@@ -98,7 +106,7 @@ fn fold(view: View<'_>, findings: &mut Findings) {
 }
 
 /// Applies one event; an illegal one is applied all the same, so that one fault is told once.
-fn apply<'a>(records: &mut BTreeMap<(&'a str, &'a str), u64>, event: &'a Event) -> Result<(), String> {
+fn apply<'a>(records: &mut Versions<'a>, gone: &mut Versions<'a>, event: &'a Event) -> Result<(), String> {
     let is_of_record = [names::CREATED, names::UPDATED, names::DELETED].contains(&event.kind.as_str());
     if !is_of_record {
         return Ok(());
@@ -108,16 +116,18 @@ fn apply<'a>(records: &mut BTreeMap<(&'a str, &'a str), u64>, event: &'a Event) 
     };
     let place = (collection.as_str(), id.as_str());
     let before = if event.kind == names::DELETED {
+        gone.insert(place, version);
         records.remove(&place)
     } else {
         records.insert(place, version)
     };
+    let known = before.or_else(|| gone.get(&place).copied().filter(|_| event.kind == names::CREATED));
     let is_creation = event.kind == names::CREATED;
     match before {
         Some(before) if is_creation => Err(format!("{id} in {collection} is there already, at version {before}")),
         None if !is_creation => Err(format!("{id} in {collection} is not there")),
-        _ if version == before.unwrap_or(0).saturating_add(1) => Ok(()),
-        _ => Err(format!("{id} in {collection} goes from version {before:?} to {version}")),
+        _ if version == known.unwrap_or(0).saturating_add(1) => Ok(()),
+        _ => Err(format!("{id} in {collection} goes from version {known:?} to {version}")),
     }
 }
 
@@ -175,6 +185,7 @@ fn changes(action: &Action) -> Vec<(&str, &str, bool)> {
             let keys: BTreeSet<&str> = appends.iter().map(|(key, _)| key.as_str()).collect();
             keys.into_iter().map(|key| (names::LISTS, key, false)).collect()
         }
+        Action::Craft { collection, id, act, .. } => vec![(collection, id, *act == Act::Delete)],
         Action::Once { ids, .. } => ids.iter().map(|id| (names::ONCE, id.as_str(), false)).collect(),
         action => {
             let created = created(action).map(|(collection, id)| (collection, id, false));
@@ -200,8 +211,8 @@ mod tests {
         story.event("record.created", "claims", "c", 1);
         story.event("record.updated", "registers", "r", 2);
         story.event("record.deleted", "claims", "c", 2);
-        story.event("record.created", "claims", "c", 1);
-        story.event("record.deleted", "claims", "c", 2);
+        story.event("record.created", "claims", "c", 3);
+        story.event("record.deleted", "claims", "c", 4);
         story.event("record.created", "lists", "l", 1);
         story.holds("registers", "r", json!({ "value": "v2" }));
         story.holds("lists", "l", json!({ "elements": [1, 2] }));

@@ -8,18 +8,21 @@
 use std::time::Duration;
 
 pub mod bounds;
+pub mod dropped;
 pub mod durability;
 pub mod events;
 pub mod idempotency;
 pub mod imports;
 pub mod isolation;
 pub mod linearizability;
+mod lives;
 pub mod names;
 pub mod positions;
 pub mod references;
 pub mod replay;
 pub mod replicas;
 pub mod revocation;
+pub mod schemas;
 pub mod sequences;
 pub mod serializability;
 pub mod states;
@@ -27,6 +30,7 @@ pub mod states;
 mod stories;
 mod support;
 pub mod unique;
+pub mod versions;
 
 use crate::ending::Ending;
 use crate::history::History;
@@ -57,6 +61,9 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &idempotency::Idempotency,
         &imports::Imports,
         &states::States,
+        &schemas::Schemas,
+        &dropped::Dropped,
+        &versions::Versions,
         &events::Events,
         &positions::Positions,
         &isolation::Isolation,
@@ -111,6 +118,7 @@ mod tests {
         story.event(names::UPDATED, "registers", "r", 2);
         let registers = story.ending.tenants[0].records.get_mut("registers");
         registers.unwrap().get_mut("r").unwrap().version = 2;
+        story.shapes();
         story.replica("c1", "n1", "aa");
         story.replica("c1", "n2", "aa");
         story.node("n1", 1, 1);
@@ -144,6 +152,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 19);
     }
 }

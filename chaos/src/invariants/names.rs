@@ -44,6 +44,61 @@ pub const STATES: [&str; 6] = ["backlog", "todo", "in_progress", "in_review", "d
 pub const COMMENTS: &str = "comments";
 /// The field of a comment that names its task: a reference that cascades.
 pub const COMMENT_TASK: &str = "task";
+/// Records of a collection whose schema changes.
+pub const SHAPED: &str = "shaped";
+/// Its field that every write gives another value: text, never changed.
+pub const SHAPED_MARK: &str = "mark";
+/// Its field that is unique at times: text.
+pub const SHAPED_CODE: &str = "code";
+/// Its field that is text at times, and at times an integer: an integer in decimal, or what is none.
+pub const SHAPED_AMOUNT: &str = "amount";
+/// What the amount is where it is no integer.
+pub const NO_INTEGER: &str = "many";
+/// Its field that has an index at times: an integer below [`GROUPS`].
+pub const SHAPED_GROUP: &str = "group";
+/// That index.
+pub const BY_GROUP: &str = "by_group";
+/// How many groups there are.
+pub const GROUPS: u64 = 8;
+/// The two names of its field that is renamed: text.
+pub const SHAPED_LABELS: [&str; 2] = ["label", "title"];
+/// Its field that is required at times, with a default: an integer.
+pub const SHAPED_LEVEL: &str = "level";
+/// The default.
+pub const LEVEL: u64 = 5;
+/// Records that it has before anything happens, and that nobody changes.
+pub const BALLAST: u64 = 2_000;
+/// Records of a collection that is dropped and made again.
+pub const FLEETING: &str = "fleeting";
+/// Its field: text.
+pub const FLEETING_MARK: &str = "mark";
+/// The kind of the event of a collection that is gone with its records.
+pub const DROPPED: &str = "collection.deleted";
+
+/// The schema that the collection whose schema changes begins with.
+pub fn first_schema() -> serde_json::Value {
+    serde_json::json!({ "fields": {
+        SHAPED_MARK: { "type": "text" },
+        SHAPED_CODE: { "type": "text" },
+        SHAPED_AMOUNT: { "type": "text" },
+        SHAPED_GROUP: { "type": "integer" },
+        SHAPED_LABELS[0]: { "type": "text" },
+        SHAPED_LEVEL: { "type": "integer" },
+    } })
+}
+
+/// The fields of a record that is there before anything happens.
+pub fn ballast(tag: &str, number: u64) -> serde_json::Map<String, serde_json::Value> {
+    let fields = serde_json::json!({
+        SHAPED_MARK: format!("{tag}-ballast-{number}"),
+        SHAPED_CODE: format!("{tag}-code-{number}"),
+        SHAPED_AMOUNT: number.to_string(),
+        SHAPED_GROUP: number % GROUPS,
+        SHAPED_LABELS[0]: format!("{tag}-label-{number}"),
+    });
+    fields.as_object().cloned().unwrap_or_default()
+}
+
 /// The kind of the event of a record that is there now.
 pub const CREATED: &str = "record.created";
 /// The kind of the event of a record that has changed.

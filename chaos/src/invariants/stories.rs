@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::Invariant;
 use super::bounds::KEPT_BYTES;
-use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding};
-use crate::history::{Action, History, Operation, Outcome, Tenant};
+use super::{Invariant, names};
+use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding, Version};
+use crate::history::{Act, Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
 
 /// More than any story needs.
@@ -116,6 +116,30 @@ impl Story {
             kept_bytes: log_bytes.min(KEPT_BYTES),
             resident_bytes,
         });
+    }
+
+    /// A collection whose schema changes, with the records that it begins with, one that was written, and one that is dropped.
+    pub(super) fn shapes(&mut self) {
+        for number in 0..names::BALLAST {
+            let id = format!("b{number:04}");
+            self.holds("shaped", &id, Value::Object(names::ballast("acme-", number)));
+            self.event(names::CREATED, "shaped", &id, 1);
+        }
+        let made = shaped(1, "acme-c1");
+        self.ok(200, 210, craft("s", Act::Create(made.clone()), 1));
+        self.holds("shaped", "s", Value::Object(made.clone()));
+        self.event(names::CREATED, "shaped", "s", 1);
+        self.ok(220, 230, fleeting("f", "acme-f"));
+        self.holds("fleeting", "f", json!({ "mark": "acme-f" }));
+        self.event(names::CREATED, "fleeting", "f", 1);
+        let ending = &mut self.ending.tenants[0];
+        ending.left = Some(names::first_schema());
+        let version = Version {
+            version: 1,
+            deleted: false,
+            fields: made,
+        };
+        ending.versions.insert("s".to_owned(), vec![version]);
     }
 
     /// What a checker says.
@@ -256,5 +280,49 @@ pub(super) fn go(task: &str, to: &str, refused: bool) -> Action {
         task: task.to_owned(),
         to: to.to_owned(),
         refused,
+    }
+}
+
+/// The fields of a record of the collection whose schema changes, which was the n-th to be written.
+pub(super) fn shaped(number: u64, code: &str) -> Map<String, Value> {
+    let fields = json!({
+        "mark": format!("acme-m{number}"), "code": code, "amount": number.to_string(), "group": number % 8, "label": "acme-l",
+    });
+    fields.as_object().unwrap().clone()
+}
+
+/// A change of such a record; version 0 is none.
+pub(super) fn craft(id: &str, act: Act, version: u64) -> Action {
+    Action::Craft {
+        collection: "shaped".to_owned(),
+        id: id.to_owned(),
+        act,
+        version: (version != 0).then_some(version),
+        refused: None,
+    }
+}
+
+/// A record of the collection that is dropped.
+pub(super) fn fleeting(id: &str, mark: &str) -> Action {
+    Action::Craft {
+        collection: "fleeting".to_owned(),
+        id: id.to_owned(),
+        act: Act::Create(json!({ "mark": mark }).as_object().unwrap().clone()),
+        version: None,
+        refused: None,
+    }
+}
+
+/// A change of a schema; "" is no status.
+pub(super) fn reshape(collection: &str, change: &str, schema: Value, operation: Option<&str>, status: &str) -> Action {
+    Action::Reshape {
+        collection: collection.to_owned(),
+        change: change.to_owned(),
+        schema,
+        operation: operation.map(str::to_owned),
+        status: (!status.is_empty()).then(|| status.to_owned()),
+        listed: Vec::new(),
+        cancelled: false,
+        doubt: false,
     }
 }

@@ -144,7 +144,18 @@ impl Line {
 
     /// Asks until there is an answer that counts, or time is up.
     pub(super) async fn ask(&mut self, ask: &Ask<'_>, workspace: &Workspace, controls: &Controls) -> Told {
-        let bytes = encode(ask, workspace);
+        self.ask_if(ask, None, workspace, controls).await
+    }
+
+    /// The same, of what has this version only (`If-Match`).
+    pub(super) async fn ask_if(
+        &mut self,
+        ask: &Ask<'_>,
+        version: Option<u64>,
+        workspace: &Workspace,
+        controls: &Controls,
+    ) -> Told {
+        let bytes = encode(ask, version, workspace);
         let start = Instant::now();
         let mut told = Told::default();
         let mut tried = 0;
@@ -185,7 +196,7 @@ impl Line {
 
     /// Asks every node once, in turn, as any bearer; returns what each answered, with its place.
     pub(super) async fn ask_everywhere(&mut self, ask: &Ask<'_>, bearer: &Workspace, controls: &Controls) -> Vec<(usize, Told)> {
-        let bytes = encode(ask, bearer);
+        let bytes = encode(ask, None, bearer);
         let mut all = Vec::new();
         for node in 0..self.nodes.len() {
             self.at = node;
@@ -244,10 +255,11 @@ impl Line {
     }
 }
 
-fn encode(ask: &Ask<'_>, workspace: &Workspace) -> Vec<u8> {
+fn encode(ask: &Ask<'_>, version: Option<u64>, workspace: &Workspace) -> Vec<u8> {
     let body = ask.body.as_ref().map(Value::to_string).unwrap_or_default();
     let path = format!("/v1/tenants/{}{}", workspace.slug, ask.path);
-    let headers = ask.key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
+    let mut headers = ask.key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
+    headers.extend(version.map(|version| format!("if-match: \"{version}\"\r\n")));
     let mut bytes = Vec::with_capacity(512 + body.len());
     Request {
         method: ask.method,

@@ -120,6 +120,11 @@ impl Client {
         self.line.ask(ask, &self.workspace, &self.controls).await
     }
 
+    /// The same, of what has this version only.
+    pub(super) async fn ask_if(&mut self, ask: &Ask<'_>, version: u64) -> Told {
+        self.line.ask_if(ask, Some(version), &self.workspace, &self.controls).await
+    }
+
     /// Records an operation; a process that does not know how its own ended is not used again.
     pub(super) fn end(&mut self, begun: &Begun, action: Action, outcome: Outcome, position: Option<u64>) {
         self.controls.record(Operation {

@@ -1,13 +1,13 @@
 //! What the load shares with the rest of a run: its record, its speed, and whom it sees lead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Operation, Outcome};
+use crate::history::{Action, Operation, Outcome};
 
 const NOBODY: usize = usize::MAX;
 /// Bodies with a foreign tag that are kept. One is enough to fail a run.
@@ -149,6 +149,16 @@ impl Controls {
     /// The most that a node was seen to keep.
     pub fn kept_bytes(&self, place: usize) -> u64 {
         lock(&self.kept).get(&place).copied().unwrap_or(0)
+    }
+
+    /// The records of one collection of a tenant, by its place, that the load has written one by one.
+    pub fn crafted(&self, tenant: usize, wanted: &str) -> BTreeSet<String> {
+        let all = lock(&self.operations);
+        let id = |operation: &Operation| match &operation.action {
+            Action::Craft { collection, id, .. } if operation.tenant == tenant && collection == wanted => Some(id.clone()),
+            _ => None,
+        };
+        all.iter().filter_map(id).collect()
     }
 
     /// All operations in the order in which they began.

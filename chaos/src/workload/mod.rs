@@ -1,18 +1,20 @@
 //! The load: sequential clients over all nodes and tenants, each operation recorded with its times and its outcome.
 //!
-//! One thread with a runtime of its own drives all clients, a follower of events for each tenant, an importer, and an observer that asks every
-//! node who leads. A client draws an operation, does it (one file a kind), records it, and pauses so that the whole stays at a
+//! One thread with a runtime of its own drives all clients, a follower of events for each tenant, an importer, one who changes
+//! schemas and those who write to what it changes, and an observer that asks every node who leads. A client draws an operation, does it (one file a kind), records it, and pauses so that the whole stays at a
 //! bounded rate. A client's first attempt always goes to its own node, so that whoever is cut off keeps its clients.
 //!
 //! Invariants: a process whose operation ended unknown gets a new number. Every value is unique in the run and starts with its
 //! tenant's tag, except names that are claimed, which are meant to collide. Records are grouped into epochs, so that a long run
 //! does not put all its operations on the same keys.
 
+mod architect;
 mod ask;
 mod claim;
 mod client;
 mod comment;
 mod controls;
+mod crafter;
 pub(crate) mod follower;
 mod importer;
 mod keys;
@@ -22,6 +24,7 @@ mod observer;
 mod once;
 mod pulse;
 mod register;
+mod shapes;
 mod state;
 mod tenants;
 
@@ -36,7 +39,9 @@ pub(crate) use observer::observe;
 pub use pulse::{Beat, Pulse};
 pub use tenants::{Workspace, prepare};
 
+use architect::Architect;
 use client::Client;
+use crafter::{CRAFTERS, Crafter};
 
 /// Clients that take turns over nodes and tenants.
 pub const CLIENTS: usize = 24;
@@ -71,12 +76,13 @@ impl Load {
                         tokio::spawn(client.run())
                     })
                     .collect();
+                let builders = builders(&nodes, workspaces.first(), &shared, seed);
                 let followers: Vec<_> = workspaces
                     .iter()
                     .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
                     .collect();
                 let observer = tokio::spawn(observer::observe(nodes.clone(), token, shared.clone()));
-                for task in tasks {
+                for task in tasks.into_iter().chain(builders) {
                     // A client that panicked has recorded what it did before.
                     let _ = task.await;
                 }
@@ -106,4 +112,18 @@ impl Load {
         self.controls.stop();
         self.thread.join().ok().context("the load's thread panicked")
     }
+}
+
+/// Who changes the schemas of a tenant, and who writes to what they change.
+fn builders(
+    nodes: &[SocketAddr],
+    workspace: Option<&Workspace>,
+    controls: &Arc<Controls>,
+    seed: u64,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let Some(workspace) = workspace else { return Vec::new() };
+    let crafter = |number| Crafter::new(CLIENTS + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed);
+    let mut all: Vec<_> = (0..CRAFTERS).map(|number| tokio::spawn(crafter(number).run())).collect();
+    all.push(tokio::spawn(Architect::new(crafter(CRAFTERS)).run()));
+    all
 }

@@ -9,6 +9,8 @@ use rig::random::Random;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::shapes;
+
 /// How many there are.
 const TENANTS: usize = 3;
 /// Registers of a tenant and epoch.
@@ -103,6 +105,9 @@ pub async fn prepare(cluster: &Cluster, seed: u64) -> Result<Vec<Workspace>> {
                 .collection_put(&slug, name, &schema, None)
                 .await
                 .with_context(|| format!("make the collection {name} of {slug}"))?;
+        }
+        if place == 0 {
+            shapes::prepare(&tenant, tag).await?;
         }
         let mut projects = Vec::new();
         for number in 0..PROJECTS {

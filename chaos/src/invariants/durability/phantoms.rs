@@ -75,6 +75,8 @@ fn authors(view: View<'_>) -> Authors<'_> {
             | Action::Release { .. }
             | Action::RemoveTask { .. }
             | Action::Go { .. }
+            | Action::Craft { .. }
+            | Action::Reshape { .. }
             | Action::Import { .. }
             | Action::Revoke { .. }
             | Action::Trespass { .. } => {}
