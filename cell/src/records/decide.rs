@@ -91,6 +91,18 @@ pub(crate) fn batch(view: &View<'_>, operations: &[BatchOperation]) -> Result<Re
     Ok(change(decided))
 }
 
+/// Says of the new record of a decided request that its id was made for it.
+pub(crate) fn fresh(mut decided: RecordsChange) -> RecordsChange {
+    for operation in &mut decided.0.operations {
+        if let Operation::Store { expect, .. } = operation
+            && *expect == Expect::Absent
+        {
+            *expect = Expect::Fresh;
+        }
+    }
+    decided
+}
+
 /// The command that does some operations.
 pub(super) fn change(operations: Vec<Operation>) -> RecordsChange {
     RecordsChange(RecordsWrite { operations })

@@ -90,7 +90,8 @@ fn take(world: &mut World<'_>, shape: &Shape, upsert: Option<u16>, line: Line) -
         return store(world, shape, there.place, line.expect, doc, None).map(|_| ());
     }
     let doc = line.whole.map_err(|errors| Refusal::Invalid { errors })?;
-    store(world, shape, place, Expect::Absent, doc, line.created).map(|_| ())
+    let expect = if line.own_id { Expect::Absent } else { Expect::Fresh };
+    store(world, shape, place, expect, doc, line.created).map(|_| ())
 }
 
 /// The record that a line changes, and the index that it was found by.

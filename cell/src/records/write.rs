@@ -36,6 +36,8 @@ pub(crate) enum Expect {
     Match(u64),
     /// Decide read this version: if it has another one, decide again.
     Read(u64),
+    /// It is not there and never was: its id was made for it. Nothing is asked about its history.
+    Fresh,
 }
 
 /// One operation. Append only.
@@ -157,8 +159,8 @@ fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Ex
     let old = place.read(world)?;
     let what = || format!("{}/{}", collection.name, place.id);
     match (expect, old.as_ref().map(|record| record.version)) {
-        (Expect::Any, _) | (Expect::Absent, None) | (Expect::Present, Some(_)) => Ok(old),
-        (Expect::Absent, Some(_)) => Err(Refusal::AlreadyExists { what: what() }.into()),
+        (Expect::Any, _) | (Expect::Absent | Expect::Fresh, None) | (Expect::Present, Some(_)) => Ok(old),
+        (Expect::Absent | Expect::Fresh, Some(_)) => Err(Refusal::AlreadyExists { what: what() }.into()),
         (Expect::Match(wanted), Some(current)) if wanted != current => Err(Refusal::VersionMismatch { current }.into()),
         // An earlier operation of this very command changed it (a deletion that lets go of references): deciding again would
         // end the same way.
@@ -185,6 +187,7 @@ pub(crate) fn store(
     let new = Record {
         version: match &old {
             Some(old) => old.version.saturating_add(1),
+            None if expect == Expect::Fresh => 1,
             None => history::first_version(world, place)?,
         },
         created: old.as_ref().map(|old| old.created).or(created).unwrap_or(world.stamp),

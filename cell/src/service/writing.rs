@@ -37,8 +37,13 @@ impl Front {
         mut operation: BatchOperation,
         key: Option<Idempotency>,
     ) -> Result<Reply<Stored<Record>>> {
+        let is_fresh = operation.id.is_none();
         operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
-        let answer = self.write_as(ctx, key, |view, _| decide::single(view, &operation)).await?;
+        let decide = |view: &View<'_>, _: &Header| {
+            let decided = decide::single(view, &operation)?;
+            Ok(if is_fresh { decide::fresh(decided) } else { decided })
+        };
+        let answer = self.write_as(ctx, key, decide).await?;
         self.stored(ctx, operation.collection.as_str(), answer)
     }
 
