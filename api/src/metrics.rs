@@ -188,6 +188,10 @@ impl Metrics {
                 writeln!(out, "{replies}{{status=\"{}\"}} {count}", place + 100)?;
             }
         }
+        self.write_counts(out)
+    }
+
+    fn write_counts(&self, out: &mut dyn Write) -> fmt::Result {
         let gauges = [
             (
                 "cloudnest_http_in_flight",

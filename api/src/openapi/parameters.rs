@@ -53,7 +53,10 @@ pub(super) fn listing() -> Vec<Parameter> {
 }
 
 pub(super) fn if_match() -> Parameter {
-    header("If-Match", "The version that it must have, such as `\"7\"`; else 412.")
+    header(
+        "If-Match",
+        "The version that it must have, such as `\"7\"`, or `*` for any, so that nothing new is made; else 412.",
+    )
 }
 
 pub(super) fn if_none_match() -> Parameter {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use api::body::collection::{Collection, CollectionSchema};
 use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use api::body::event::Event;
-use api::body::record::{Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record};
+use api::body::record::{Batch, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record};
 use api::body::token::{Me, NewToken, Token};
 use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
@@ -34,6 +34,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
+use self::writing::one;
 use crate::node::REQUESTS;
 use crate::node::platform::Platform;
 
@@ -50,17 +51,6 @@ impl Front {
             platform,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
         }
-    }
-}
-
-/// One operation on one record.
-fn one(op: BatchVerb, collection: &Name, id: Option<Id>, if_match: Option<u64>, fields: Option<Fields>) -> BatchOperation {
-    BatchOperation {
-        op,
-        collection: collection.clone(),
-        id,
-        if_match,
-        fields,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use api::body::record::{Batch, BatchOperation, BatchReply, BatchResult, BatchVerb, Record};
+use api::body::record::{Batch, BatchOperation, BatchReply, BatchResult, BatchVerb, Fields, Record};
 use api::error::{Code, Error, Result};
-use api::ids::Id;
+use api::ids::{Id, Name};
 use api::service::{Idempotency, Reply, RequestContext, Stored};
 use bytes::Bytes;
 use storage::{Snapshot, Space};
@@ -215,4 +215,21 @@ fn first(result: std::result::Result<Vec<Written>, Refusal>) -> Result<Written> 
         .into_iter()
         .next()
         .ok_or_else(|| internal(&"a command with one operation has no result"))
+}
+
+/// One operation on one record.
+pub(super) fn one(
+    op: BatchVerb,
+    collection: &Name,
+    id: Option<Id>,
+    if_match: Option<u64>,
+    fields: Option<Fields>,
+) -> BatchOperation {
+    BatchOperation {
+        op,
+        collection: collection.clone(),
+        id,
+        if_match,
+        fields,
+    }
 }
