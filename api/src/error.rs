@@ -41,6 +41,8 @@ macro_rules! codes {
 codes! {
     /// The body is not JSON, or not UTF-8, or nested too deeply.
     MalformedBody "malformed_body" 400 "The body cannot be read";
+    /// The request's head is not well-formed HTTP.
+    MalformedRequest "malformed_request" 400 "The request cannot be read";
     /// A path, query or header parameter is wrong.
     InvalidParameter "invalid_parameter" 400 "A parameter is wrong";
     /// The filter or order would read too much: the detail names the index that would help.
@@ -75,6 +77,8 @@ codes! {
     VersionMismatch "version_mismatch" 412 "The record has changed";
     /// The body or a value is larger than allowed.
     TooLarge "too_large" 413 "Too large";
+    /// The path and query are longer than allowed.
+    UriTooLong "uri_too_long" 414 "The path and query are too long";
     /// The body is of a kind that this call does not take.
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type";
     /// The tenant lives in another region.

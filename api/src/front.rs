@@ -3,9 +3,9 @@
 //! One future does all of it. It borrows what the request brought; nothing is spawned except for streams, whose producers
 //! live beside their reply.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
@@ -96,8 +96,6 @@ impl Front {
         let trace = Trace::of(&head.headers);
         let timing = Arc::new(Timing::default());
         let found = table::find(&head.method, head.uri.path());
-        // Over HTTP/1 the connection sees to it.
-        let crowded = head.version == Version::HTTP_2 && head.headers.len() > limits::HEADERS;
         let endpoint = found.as_ref().ok().map(|found| found.route.endpoint);
         let span = tracing::debug_span!(
             "request",
@@ -106,12 +104,9 @@ impl Front {
             method = head.method.as_str(),
             path = head.uri.path()
         );
-        let result = match found {
-            _ if crowded => Err(Error::new(
-                Code::HeadersTooLarge,
-                format!("more than {} headers", limits::HEADERS),
-            )),
-            Ok(found) => {
+        let result = match self.bounds(&head).map(|()| found) {
+            Err(error) => Err(error),
+            Ok(Ok(found)) => {
                 let deadline = started + self.config.request;
                 let (body, query) = (RequestBody::new(incoming), Query::default());
                 let (head, trace, timing) = (&head, &trace, &timing);
@@ -131,7 +126,7 @@ impl Front {
                 };
                 self.route(asked).instrument(span).await
             }
-            Err(missing) => cors::preflight(self, &head).unwrap_or_else(|| Err(self.missing(&head, missing))),
+            Ok(Err(missing)) => cors::preflight(self, &head).unwrap_or_else(|| Err(self.missing(&head, missing))),
         };
         let mut reply = match result {
             Ok(reply) => reply,
@@ -149,6 +144,22 @@ impl Front {
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         reply
+    }
+
+    /// What a connection sees to over HTTP/1, and a stream does not: how many headers there are, and how many requests at a time.
+    fn bounds(&self, head: &Parts) -> Result<()> {
+        if head.version != Version::HTTP_2 {
+            return Ok(());
+        }
+        if head.headers.len() > limits::HEADERS {
+            let detail = format!("the request has more than {} headers", limits::HEADERS);
+            return Err(Error::new(Code::HeadersTooLarge, detail));
+        }
+        if self.metrics.streams.load(Ordering::Relaxed) > self.config.connections {
+            let full = Error::new(Code::Unavailable, "this node has too many requests at a time");
+            return Err(full.retry_after(Duration::from_secs(1)));
+        }
+        Ok(())
     }
 
     async fn route(&self, mut asked: Asked<'_>) -> Result<Reply> {

@@ -170,9 +170,16 @@ pub(crate) fn unscoped(ctx: &RequestContext) -> Result<()> {
     }
 }
 
-/// The version that `If-Match` names.
+/// Whether `If-Match` asks for something that exists, whatever its version.
+pub(crate) fn matches_any(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::IF_MATCH)
+        .is_some_and(|value| value.as_bytes().trim_ascii() == b"*")
+}
+
+/// The version that `If-Match` names. None with `*` too: a call that changes what exists asks for no more.
 pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
-    let Some(value) = headers.get(http::header::IF_MATCH) else {
+    let Some(value) = headers.get(http::header::IF_MATCH).filter(|_| !matches_any(headers)) else {
         return Ok(None);
     };
     let version = value
@@ -184,7 +191,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
         Some(version) => Ok(Some(version)),
         None => Err(Error::new(
             Code::InvalidParameter,
-            "If-Match takes one version as an ETag, such as \"7\"",
+            "If-Match takes one version as an ETag, such as \"7\", or *",
         )),
     }
 }
@@ -246,7 +253,8 @@ mod tests {
     fn if_match_takes_one_strong_version() {
         let read = |value| if_match(&with(http::header::IF_MATCH, value)).map_err(|error| error.code);
         assert_eq!(read("\"7\""), Ok(Some(7)));
-        for bad in ["7", "W/\"7\"", "*", "\"7\", \"8\"", "\"\"", "\"-1\"", "\"x\""] {
+        assert_eq!(read("*"), Ok(None));
+        for bad in ["7", "W/\"7\"", "*, \"7\"", "\"7\", \"8\"", "\"\"", "\"-1\"", "\"x\""] {
             assert_eq!(read(bad), Err(Code::InvalidParameter), "{bad}");
         }
     }

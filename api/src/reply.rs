@@ -175,6 +175,16 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Reply> 
     }
 }
 
+/// JSON with a member that is null where the body leaves it out: a secret is shown once, and a retry hears that it was.
+pub(crate) fn json_once<T: Serialize>(status: StatusCode, body: &T, member: &str) -> Result<Reply> {
+    let mut value = serde_json::to_value(body)
+        .map_err(|error| Error::new(Code::Internal, format!("write a reply as JSON: {error}")).unknown())?;
+    if let Some(members) = value.as_object_mut() {
+        members.entry(member).or_insert(serde_json::Value::Null);
+    }
+    json(status, &value)
+}
+
 /// A stream of lines.
 pub(crate) fn lines(media_type: HeaderValue, lines: Lines) -> Reply {
     let mut reply = Response::new(ReplyBody::Lines(lines));

@@ -13,10 +13,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -160,6 +160,15 @@ fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
     if kept {
         // The length of what is sent says it; a chunked body has been put together.
         headers.remove(CONTENT_LENGTH);
+    }
+    // HTTP/2 says it with the path.
+    let host = asked
+        .head
+        .uri
+        .authority()
+        .map(|authority| HeaderValue::from_str(authority.as_str()));
+    if let Some(Ok(host)) = host {
+        headers.entry(HOST).or_insert(host);
     }
     headers.insert(REQUEST_ID, asked.trace.request_id.clone());
     if let Some(parent) = &asked.trace.parent {

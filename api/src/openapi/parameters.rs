@@ -70,7 +70,7 @@ pub(super) fn if_match() -> Parameter {
     header(
         "If-Match",
         version(),
-        "The version that it must have, such as `\"7\"`; else 412.",
+        "The version that it must have, such as `\"7\"`, or `*` for any, so that nothing new is made; else 412.",
     )
 }
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::{page, versioned};
 use crate::body::collection::CollectionSchema;
 use crate::body::control::Operation;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::reply::{self, Marks, Reply};
@@ -39,9 +39,20 @@ pub(super) async fn put(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<R
     asked.query.finish()?;
     let if_match = gate::if_match(&asked.head.headers)?;
     let schema: CollectionSchema = asked.json().await?;
-    let stored = asked
-        .limited(true, asked.front.service.collection_put(ctx, &name, schema, if_match))
-        .await?;
+    let service = &asked.front.service;
+    let put = async {
+        let mut if_match = if_match;
+        if gate::matches_any(&asked.head.headers) {
+            // One that exists, whatever its version: the version that is found must still be there.
+            let now = service.collection(ctx, &name).await.map_err(|error| match error.code {
+                Code::NotFound => Error::new(Code::VersionMismatch, "there is no collection to replace"),
+                _ => error,
+            })?;
+            if_match = Some(now.body.version);
+        }
+        service.collection_put(ctx, &name, schema, if_match).await
+    };
+    let stored = asked.limited(true, put).await?;
     let (collection, created) = match stored.body {
         Changed::Done(stored) => (stored.body, stored.created),
         Changed::Begun(operation) => return begun(ctx, &operation, stored.position),

@@ -30,7 +30,7 @@ async fn tenant_create(asked: &mut Asked<'_>, operator: &Operator) -> Result<Rep
     let tenant = asked
         .limited(true, asked.front.service.tenant_create(operator, new, key))
         .await?;
-    Ok(reply::json(StatusCode::CREATED, &tenant)?.located(format!("/v1/tenants/{}", tenant.slug)))
+    Ok(reply::json_once(StatusCode::CREATED, &tenant, "admin_token")?.located(format!("/v1/tenants/{}", tenant.slug)))
 }
 
 async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {

@@ -3,17 +3,20 @@
 use http::StatusCode;
 
 use super::versioned;
-use crate::body::record::{Batch, BatchOperation, BatchVerb, FieldsBody, ListQuery, NewRecord};
-use crate::error::{Error, FieldError, Result};
+use crate::body::record::{Batch, BatchOperation, BatchVerb, Fields, FieldsBody, ListQuery, NewRecord, Record};
+use crate::error::{Code, Error, FieldError, Result};
 use crate::front::Asked;
 use crate::gate;
-use crate::ids::Name;
+use crate::ids::{Id, Name};
 use crate::limits::{BATCH_OPERATIONS, EXPAND_FIELDS, FILTER_BYTES};
 use crate::query::{Query, invalid};
 use crate::reply::{self, Marks, Reply};
-use crate::service::RequestContext;
+use crate::service::{self, RequestContext, Service, Stored};
 
-pub(super) fn path(ctx: &RequestContext, collection: &Name, id: crate::ids::Id) -> String {
+/// How often a record is looked at again that others change while it is replaced.
+const REPLACE_ATTEMPTS: usize = 3;
+
+pub(super) fn path(ctx: &RequestContext, collection: &Name, id: Id) -> String {
     format!("/v1/tenants/{}/records/{collection}/{id}", ctx.placement.slug)
 }
 
@@ -51,12 +54,14 @@ pub(super) async fn put(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<R
     asked.query.finish()?;
     let if_match = gate::if_match(&asked.head.headers)?;
     let body: FieldsBody = asked.json().await?;
-    let stored = asked
-        .limited(
-            true,
-            asked.front.service.record_put(ctx, &collection, id, body.fields, if_match),
-        )
-        .await?;
+    let service = &asked.front.service;
+    let put = async {
+        match gate::matches_any(&asked.head.headers) {
+            true => replace(service.as_ref(), ctx, &collection, id, body.fields).await,
+            false => service.record_put(ctx, &collection, id, body.fields, if_match).await,
+        }
+    };
+    let stored = asked.limited(true, put).await?;
     let (record, created) = (stored.body.body, stored.body.created);
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let reply = reply::json(status, &record)?.at(stored.position).tagged(record.version);
@@ -65,6 +70,35 @@ pub(super) async fn put(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<R
     } else {
         reply
     })
+}
+
+/// Replaces a record that exists, whatever its version (`If-Match: *`), and makes none: the version that is found is the one that must
+/// still be there.
+async fn replace(
+    service: &dyn Service,
+    ctx: &RequestContext,
+    collection: &Name,
+    id: Id,
+    fields: Fields,
+) -> Result<service::Reply<Stored<Record>>> {
+    for _ in 0..REPLACE_ATTEMPTS {
+        let now = service.record(ctx, collection, id, Vec::new()).await;
+        let version = match now {
+            Ok(now) => now.body.version,
+            Err(error) if error.code == Code::NotFound => {
+                return Err(Error::new(Code::VersionMismatch, "there is no record to replace"));
+            }
+            Err(error) => return Err(error),
+        };
+        match service.record_put(ctx, collection, id, fields.clone(), Some(version)).await {
+            Err(error) if error.code == Code::VersionMismatch => {}
+            settled => return settled,
+        }
+    }
+    Err(Error::new(
+        Code::Contention,
+        "the record changed each time that it was about to be replaced",
+    ))
 }
 
 pub(super) async fn patch(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {

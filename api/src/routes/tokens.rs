@@ -36,7 +36,7 @@ pub(super) async fn create(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     check_grant(&new, ctx)?;
     let key = gate::idempotency(asked).await?;
     let token = asked.limited(true, asked.front.service.token_create(ctx, new, key)).await?;
-    Ok(reply::json(StatusCode::CREATED, &token.body)?.at(token.position))
+    Ok(reply::json_once(StatusCode::CREATED, &token.body, "secret")?.at(token.position))
 }
 
 /// A token of a tenant, minted by an operator.
@@ -48,7 +48,7 @@ pub(crate) async fn mint(asked: &mut Asked<'_>, operator: &Operator, placement: 
     let token = asked
         .limited(true, asked.front.service.tenant_token(operator, placement, new, key))
         .await?;
-    reply::json(StatusCode::CREATED, &token)
+    reply::json_once(StatusCode::CREATED, &token, "secret")
 }
 
 pub(super) async fn delete(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {

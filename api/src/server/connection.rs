@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,11 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use super::phase::Phase;
 use super::progress::Progress;
+use super::refusal::{self, Refusals};
 use super::tls::Certificates;
 use super::{http2, sniff, tls};
 use crate::error::{Code, Error};
 use crate::front::{Front, Origin};
-use crate::problem::{MEDIA_TYPE, Problem};
 use crate::service::BoxStream;
 use crate::{headers, limits};
 
@@ -74,17 +73,7 @@ async fn serve_client(front: Arc<Front>, certificates: Option<Arc<Certificates>>
 
 /// Answers a connection, of which nothing has been read, with one problem.
 async fn refuse(mut stream: TcpStream, error: &Error) {
-    let problem = Problem::of(error);
-    let (status, body) = (problem.status, problem.to_json());
-    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-    let again = if status == 503 { "retry-after: 1\r\n" } else { "" };
-    let mut reply = format!(
-        "HTTP/1.1 {status} {}\r\ncontent-type: {MEDIA_TYPE}\r\n{again}connection: close\r\ncontent-length: {}\r\n\r\n",
-        reason.unwrap_or_default(),
-        body.len()
-    )
-    .into_bytes();
-    reply.extend_from_slice(&body);
+    let reply = refusal::last_reply(error);
     // Best effort: the client may be gone, and nothing depends on its reading this.
     let _ = tokio::time::timeout(ACCEPT_PAUSE, stream.write_all(&reply)).await;
     if let Ok(stream) = stream.into_std() {
@@ -101,7 +90,10 @@ async fn serve_plain(front: &Arc<Front>, stream: TcpStream) {
     };
     match sniffed {
         Ok(Ok((true, stream))) => http2::serve(front, stream, false).await,
-        Ok(Ok((false, stream))) => serve(front, stream, Origin::Client, Some(front.config.head), false).await,
+        Ok(Ok((false, stream))) => {
+            let stream = Refusals::new(stream, front);
+            serve(front, stream, Origin::Client, Some(front.config.head), false).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "read from a new connection"),
         Err(_) => tracing::debug!("a new connection says nothing"),
     }
@@ -110,9 +102,12 @@ async fn serve_plain(front: &Arc<Front>, stream: TcpStream) {
 async fn serve_encrypted(front: &Arc<Front>, certificates: &Certificates, stream: TcpStream) {
     let within = front.config.handshake;
     let mut first = [0];
-    match tokio::time::timeout(within, stream.peek(&mut first)).await {
-        Ok(Ok(1)) => {}
-        _ => return,
+    let peeked = tokio::select! {
+        peeked = tokio::time::timeout(within, stream.peek(&mut first)) => peeked,
+        () = front.phases.reached(Phase::Draining) => return,
+    };
+    if !matches!(peeked, Ok(Ok(1))) {
+        return;
     }
     if first[0].is_ascii_uppercase() {
         // A method, and no handshake: worth an answer, because the mistake is a common one.
@@ -126,7 +121,10 @@ async fn serve_encrypted(front: &Arc<Front>, certificates: &Certificates, stream
     };
     match accepted {
         Ok((true, stream)) => Box::pin(http2::serve(front, stream, true)).await,
-        Ok((false, stream)) => Box::pin(serve(front, stream, Origin::Client, Some(front.config.head), true)).await,
+        Ok((false, stream)) => {
+            let stream = Refusals::new(stream, front);
+            Box::pin(serve(front, stream, Origin::Client, Some(front.config.head), true)).await;
+        }
         Err(error) => {
             front.metrics.handshake_failed();
             tracing::debug!(%error, "the TLS handshake of a client");

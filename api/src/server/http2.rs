@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::phase::Phase;
 use super::streams::{Framed, Streams};
 use crate::front::{Front, Origin};
+use crate::reply::{Reply, ReplyBody};
 use crate::{headers, limits};
 
 pub(super) async fn serve<S>(front: &Arc<Front>, stream: S, secure: bool)
@@ -25,11 +30,15 @@ where
 {
     let streams = Streams::new(Arc::clone(&front.metrics.streams));
     let _cut = CutOff(streams.clone());
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let (front, streams) = (Arc::clone(front), streams.clone());
         async move {
             let asked = streams.asked();
+            let bodiless = request.method() == Method::HEAD;
             let mut reply = front.answer(Origin::Client, request).await;
+            if bodiless {
+                reply = without_body(reply);
+            }
             headers::fit_http2(reply.headers_mut());
             if secure {
                 headers::secure_transport(reply.headers_mut());
@@ -65,6 +74,15 @@ where
             front.cut.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// What HEAD is answered with: over HTTP/1 hyper sees to it.
+fn without_body(reply: Reply) -> Reply {
+    let (mut head, body) = reply.into_parts();
+    if let Some(size) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert(size.into());
+    }
+    Reply::from_parts(head, ReplyBody::Empty)
 }
 
 fn builder(streams: &Streams) -> http2::Builder<Streams> {

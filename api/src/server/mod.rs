@@ -21,6 +21,7 @@ mod connection;
 mod http2;
 mod phase;
 mod progress;
+mod refusal;
 mod sniff;
 mod streams;
 mod tls;
@@ -46,7 +47,7 @@ pub use self::tls::{CertificateError, Certificates};
 pub struct ServerConfig {
     /// Whether every origin may use the API from a browser: for `dev`.
     pub open_cors: bool,
-    /// Most open connections.
+    /// Most open connections, and most requests at a time over HTTP/2.
     pub connections: usize,
     /// Longest time for a TLS handshake.
     pub handshake: Duration,

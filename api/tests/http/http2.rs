@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use api::body::record::{Fields, NewRecord};
 use api::client::Call;
+use api::ids::NodeNumber;
 use api::problem::Problem;
 use api::server::ServerConfig;
+use api::service::Location;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -20,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::memory::Peer;
 use crate::support::{LONG, Running, until};
 use crate::tls;
 
@@ -148,6 +151,13 @@ async fn requests_and_replies_pass_with_and_without_tls() {
         let (one, two) = tokio::join!(connection.get(TASKS), connection.get(TASKS));
         let (one, two) = tokio::join!(whole(one.expect("a reply")), whole(two.expect("a reply")));
         assert!(one == two && one.len() > 3_600_000);
+        let head = connection
+            .send(Request::head("http://localhost/openapi.json"), nothing())
+            .await
+            .expect("a reply");
+        let size = api::openapi::DOCUMENT.len().to_string();
+        assert_eq!(head.headers()["content-length"], size.as_str());
+        assert!(whole(head).await.is_empty());
         let missing = connection.get("/nowhere").await.expect("a reply");
         assert_eq!(missing.status(), StatusCode::NOT_FOUND);
         let problem: Problem = serde_json::from_slice(&whole(missing).await).expect("a problem");
@@ -262,4 +272,50 @@ async fn what_is_not_finished_at_the_deadline_is_cut() {
     made.expect_err("cut");
     assert_eq!(cut, 1);
     node.service.release();
+}
+
+#[tokio::test]
+async fn requests_pass_to_other_nodes() {
+    let (ingress, leader) = (Running::start().await, Running::start().await);
+    ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));
+    ingress.service.peer(2, Peer::Serves(leader.server.clone()));
+    let connection = Connection::to(&ingress).await;
+    let made = connection
+        .post(TASKS, Full::new(Bytes::from_static(b"{\"fields\":{}}")).boxed())
+        .await;
+    assert_eq!(made.expect("a reply").status(), StatusCode::CREATED);
+    let request = Request::post(format!("http://localhost{TASKS}/import")).header("content-type", "application/x-ndjson");
+    let lines = Full::new(Bytes::from(b"{\"title\":\"x\"}\n".repeat(1_000))).boxed();
+    let imported = connection.send(request, lines).await.expect("a reply");
+    assert_eq!(imported.status(), StatusCode::OK);
+    assert!(whole(imported).await.ends_with(b"\"position\":1001}\n"));
+    let list = connection.get(&format!("{TASKS}?limit=500")).await.expect("a reply");
+    assert!(whole(list).await.len() > 10_000);
+}
+
+#[tokio::test]
+async fn a_node_has_so_many_requests_at_a_time_and_no_more() {
+    let node = Running::with(ServerConfig {
+        connections: 2,
+        ..ServerConfig::default()
+    })
+    .await;
+    let connection = Connection::to(&node).await;
+    node.service.held.store(true, Ordering::SeqCst);
+    let held = async { tokio::join!(connection.get(TASKS), connection.get(TASKS)) };
+    let more = async {
+        until("both are under way", || node.service.count("records") == 2).await;
+        let refused = connection.get("/livez").await.expect("a reply");
+        assert_eq!(
+            (refused.status(), &refused.headers()["retry-after"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().expect("a value"))
+        );
+        node.service.release();
+    };
+    let ((one, two), ()) = tokio::join!(held, more);
+    assert_eq!(
+        (one.expect("a reply").status(), two.expect("a reply").status()),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    assert_eq!(connection.get("/livez").await.expect("a reply").status(), StatusCode::OK);
 }

@@ -111,14 +111,41 @@ async fn too_many_or_too_large_headers_are_refused() {
     let reply = node
         .raw(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
         .await;
-    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+    assert!(
+        reply.starts_with("HTTP/1.1 431 ") && reply.contains("\"headers_too_large\""),
+        "{reply}"
+    );
     let large = "x".repeat(api::limits::HEAD_BYTES);
     let reply = node
         .raw(format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-large: {large}\r\n\r\n").as_bytes())
         .await;
-    assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
+    assert!(
+        reply.starts_with("HTTP/1.1 431 ") && reply.contains("\"headers_too_large\""),
+        "{reply}"
+    );
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(api::limits::HEAD_BYTES));
+    let reply = node.raw(long.as_bytes()).await;
+    assert!(
+        reply.starts_with("HTTP/1.1 431 ") && reply.contains("\"headers_too_large\""),
+        "{reply}"
+    );
     let reply = node.raw(b"not http at all\r\n\r\n").await;
-    assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
+    assert!(
+        reply.starts_with("HTTP/1.1 400 ") && reply.contains("\"malformed_request\""),
+        "{reply}"
+    );
+    // Behind replies that are still under way, with and without a body.
+    let before = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\nHEAD /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let replies = node.raw(format!("{before}not http\r\n\r\n").as_bytes()).await;
+    assert_eq!(replies.matches("HTTP/1.1 200 ").count(), 2, "{replies}");
+    let last = &replies[replies.rfind("HTTP/1.1 ").expect("a reply")..];
+    let (head, body) = last.split_once("\r\n\r\n").expect("a body");
+    assert!(
+        head.starts_with("HTTP/1.1 400 ") && head.contains("x-request-id: ") && head.contains("connection: close"),
+        "{last}"
+    );
+    let problem: api::problem::Problem = serde_json::from_str(body).expect("a problem, whole");
+    assert_eq!((problem.status, problem.outcome), (400, api::error::Outcome::NotApplied));
 }
 
 #[tokio::test]

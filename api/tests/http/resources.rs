@@ -271,3 +271,35 @@ async fn probes_need_no_token() {
         assert_eq!(html.headers[header], value);
     }
 }
+
+#[tokio::test]
+async fn any_version_will_do_for_what_exists() {
+    let node = Running::start().await;
+    let put = async |path: &str, tag: &str, body: &'static str| {
+        let call = Call::new(Method::PUT, format!("/v1/tenants/acme/{path}")).header("if-match", tag);
+        let answer = node.client("cnt_admin").call(call.body(JSON, body)).await.expect("an answer");
+        (answer.status.as_u16(), answer.version())
+    };
+    let record = "records/tasks/0198c0de-0000-7000-8000-000000000001";
+    assert_eq!(put(record, "*", "{\"fields\":{}}").await, (412, None), "nothing new is made");
+    let new = Call::new(Method::PUT, format!("/v1/tenants/acme/{record}")).body(JSON, "{\"fields\":{}}");
+    assert_eq!(node.client("cnt_admin").call(new).await.expect("an answer").status, 201);
+    assert_eq!(put(record, "*", "{\"fields\":{\"a\":1}}").await, (200, Some(2)));
+    assert_eq!(put(record, " * ", "{\"fields\":{\"a\":2}}").await, (200, Some(3)));
+    assert_eq!(put(record, "\"1\"", "{\"fields\":{}}").await, (412, None));
+    assert_eq!(
+        put("collections/fresh", "*", "{\"fields\":{}}").await,
+        (412, None),
+        "nothing new is made"
+    );
+    assert_eq!(put("collections/tasks", "*", "{\"fields\":{}}").await.0, 200);
+    for (method, status) in [(Method::PATCH, 200), (Method::DELETE, 204), (Method::DELETE, 404)] {
+        let call = Call::new(method, format!("/v1/tenants/acme/{record}")).header("if-match", "*");
+        let answer = node
+            .client("cnt_admin")
+            .call(call.body(JSON, "{\"fields\":{}}"))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, status);
+    }
+}

@@ -33,6 +33,7 @@ mod merge;
 mod plan;
 pub(crate) mod policy;
 pub(crate) mod query;
+mod ranges;
 pub(crate) mod render;
 pub(crate) mod restore;
 pub(crate) mod restore_lines;

@@ -51,7 +51,12 @@ async fn framing_that_is_ambiguous_is_refused_with_its_connection() {
     ];
     for (framing, body) in cases {
         let replies = in_time(framing, node.raw(post(framing, body).as_bytes())).await;
-        assert!(matches!(statuses(&replies)[..], [] | [400 | 413]), "{framing:?}: {replies}");
+        let found = statuses(&replies);
+        assert!(matches!(found[..], [] | [400 | 413]), "{framing:?}: {replies}");
+        assert!(
+            found.is_empty() || replies.contains("application/problem+json"),
+            "{framing:?}: {replies}"
+        );
     }
     assert_eq!(
         (node.service.count("record_create"), node.service.count("records")),
@@ -127,8 +132,10 @@ async fn request_lines_that_are_not_well_formed_are_refused() {
     ] {
         let shown: String = line.chars().take(60).collect();
         let replies = in_time(&shown, node.raw(line.as_bytes())).await;
+        let found = statuses(&replies);
+        assert!(matches!(found[..], [] | [400 | 404 | 414 | 431]), "{shown:?}: {replies}");
         assert!(
-            matches!(statuses(&replies)[..], [] | [400 | 404 | 414 | 431]),
+            found.is_empty() || replies.contains("application/problem+json"),
             "{shown:?}: {replies}"
         );
     }
@@ -161,7 +168,6 @@ async fn paths_with_tricks_lead_nowhere_else() {
         "/v1/tenants/acme\\me",
         "/%2e/livez",
         "/livez%0d%0ax:y",
-        "/livez#fragment/../../metrics",
         "http://[::1/livez",
         "*",
         &deep,
@@ -175,11 +181,7 @@ async fn paths_with_tricks_lead_nowhere_else() {
             matches!(found[..], [400 | 403 | 404 | 414 | 422 | 431]),
             "{shown:?}: {replies}"
         );
-        let bodiless = replies.ends_with("\r\n\r\n");
-        assert!(
-            bodiless || replies.contains("application/problem+json"),
-            "{shown:?}: {replies}"
-        );
+        assert!(replies.contains("application/problem+json"), "{shown:?}: {replies}");
     }
     assert_eq!((node.service.count("me"), node.service.count("records")), (0, 0));
     witness.stays_served().await;
