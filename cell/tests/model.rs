@@ -196,7 +196,7 @@ async fn filters_and_workflows_hold_on_every_node() {
             "b d"
         );
         assert_eq!(code(titles(query("status == \"tod\"", "")).await), "invalid_parameter");
-        assert_eq!(code(titles(query("points > 1", "points")).await), "filter_too_broad");
+        assert_eq!(code(titles(query("points > 1", "labels")).await), "invalid_parameter");
         let with_project = ListQuery {
             expand: vec!["project".to_owned()],
             ..query("project != null", "")
