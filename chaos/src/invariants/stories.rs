@@ -1,9 +1,12 @@
 //! Hand-written runs for the tests of the checkers.
 
+mod actions;
+
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+pub(super) use self::actions::*;
 use super::bounds::KEPT_BYTES;
 use super::{Invariant, names};
 use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding, Version};
@@ -176,153 +179,5 @@ impl Story {
     #[track_caller]
     pub(super) fn assert_no_damage(&self, invariant: &dyn Invariant) {
         assert!(invariant.damage(&self.history, &self.ending).is_none());
-    }
-}
-
-/// A write of a register.
-pub(super) fn write(key: &str, value: &str) -> Action {
-    Action::Write {
-        key: key.to_owned(),
-        value: value.to_owned(),
-    }
-}
-
-/// A read of a register; "" is none.
-pub(super) fn read(key: &str, seen: &str) -> Action {
-    Action::Read {
-        key: key.to_owned(),
-        seen: (!seen.is_empty()).then(|| seen.to_owned()),
-    }
-}
-
-/// A transaction over lists.
-pub(super) fn transaction(reads: &[(&str, &[u64])], appends: &[(&str, u64)]) -> Action {
-    Action::Transaction {
-        reads: reads.iter().map(|(key, list)| ((*key).to_owned(), list.to_vec())).collect(),
-        appends: appends.iter().map(|(key, element)| ((*key).to_owned(), *element)).collect(),
-    }
-}
-
-/// A claim of a unique name.
-pub(super) fn claim(name: &str, id: &str) -> Action {
-    Action::Claim {
-        name: name.to_owned(),
-        id: id.to_owned(),
-    }
-}
-
-/// The end of a claim.
-pub(super) fn release(id: &str) -> Action {
-    Action::Release { id: id.to_owned() }
-}
-
-/// A record that got a number; 0 is none.
-pub(super) fn number(project: &str, id: &str, number: i64) -> Action {
-    Action::Number {
-        project: project.to_owned(),
-        id: id.to_owned(),
-        number: (number != 0).then_some(number),
-    }
-}
-
-/// A creation under an idempotency key.
-pub(super) fn once(key: &str, ids: &[&str]) -> Action {
-    Action::Once {
-        key: key.to_owned(),
-        attempts: 2,
-        ids: ids.iter().map(|id| (*id).to_owned()).collect(),
-    }
-}
-
-/// A comment on a task.
-pub(super) fn comment(id: &str, task: &str) -> Action {
-    Action::Comment {
-        id: id.to_owned(),
-        task: task.to_owned(),
-    }
-}
-
-/// The removal of a task.
-pub(super) fn remove_task(task: &str) -> Action {
-    Action::RemoveTask { task: task.to_owned() }
-}
-
-/// The revocation of a key.
-pub(super) fn revoke(key: &str, accepted: &[usize], refused: u32) -> Action {
-    Action::Revoke {
-        key: key.to_owned(),
-        accepted: accepted.to_vec(),
-        refused,
-    }
-}
-
-/// A read of another tenant.
-pub(super) fn trespass(there: &str, accepted: &[usize], refused: u32) -> Action {
-    Action::Trespass {
-        there: there.to_owned(),
-        accepted: accepted.to_vec(),
-        refused,
-    }
-}
-
-/// An import.
-pub(super) fn import(id: &str, lines: u32, stored: Option<u64>) -> Action {
-    Action::Import {
-        id: id.to_owned(),
-        lines,
-        stored,
-    }
-}
-
-/// A change of a task's state.
-pub(super) fn go(task: &str, to: &str, refused: bool) -> Action {
-    Action::Go {
-        task: task.to_owned(),
-        to: to.to_owned(),
-        refused,
-    }
-}
-
-/// The fields of a record of the collection whose schema changes, which was the n-th to be written.
-pub(super) fn shaped(number: u64, code: &str) -> Map<String, Value> {
-    let fields = json!({
-        "mark": format!("acme-m{number}"), "code": code, "amount": number.to_string(), "group": number % 8, "label": "acme-l",
-    });
-    fields.as_object().unwrap().clone()
-}
-
-/// A change of such a record; version 0 is none.
-pub(super) fn craft(id: &str, act: Act, version: u64) -> Action {
-    Action::Craft {
-        collection: "shaped".to_owned(),
-        id: id.to_owned(),
-        act,
-        version: (version != 0).then_some(version),
-        refused: None,
-    }
-}
-
-/// A record of the collection that is dropped.
-pub(super) fn fleeting(id: &str, mark: &str) -> Action {
-    Action::Craft {
-        collection: "fleeting".to_owned(),
-        id: id.to_owned(),
-        act: Act::Create(json!({ "mark": mark }).as_object().unwrap().clone()),
-        version: None,
-        refused: None,
-    }
-}
-
-/// A change of a schema; "" is no status.
-pub(super) fn reshape(collection: &str, change: &str, schema: Value, operation: Option<&str>, status: &str) -> Action {
-    Action::Reshape {
-        collection: collection.to_owned(),
-        change: change.to_owned(),
-        schema,
-        operation: operation.map(str::to_owned),
-        status: (!status.is_empty()).then(|| status.to_owned()),
-        listed: Vec::new(),
-        cancelled: false,
-        doubt: false,
     }
 }

@@ -116,10 +116,10 @@ impl<'a> Scene<'a> {
         };
         for (id, life) in &self.lives {
             if let Some(code) = life.must_hold(names::SHAPED_CODE, from, to) {
-                add(&mut surely, code, *id);
+                add(&mut surely, code, id);
             }
             for code in life.may_hold(names::SHAPED_CODE, from, to) {
-                add(&mut perhaps, code, *id);
+                add(&mut perhaps, code, id);
             }
         }
         let several = |holders: &BTreeSet<&str>| holders.len() > 1;
