@@ -223,7 +223,7 @@ fn lists_and_records_are_the_same() {
         .filter(|number| number % 8 == 3)
         .map(|number| format!("b{number:04}"))
         .collect();
-    let lists = vec![("group".to_owned(), json!(3), of_three.clone())];
+    let lists = vec![("group".to_owned(), json!(3), of_three)];
     story.ending.tenants[0].shapes[0].lists = lists;
     story.assert_green(&CHECKER);
     let mut lacks = story.clone();
