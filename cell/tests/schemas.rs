@@ -342,30 +342,16 @@ async fn what_a_plan_no_longer_keeps_is_trimmed() {
         println!("NOT COVERED: trims need a clock that can be moved: install faketime");
         return;
     };
-    let mut cluster = up(1);
-    cluster.detach().expect("a node on its own");
-    let name = cluster.nodes()[0].name.clone();
+    let mut cluster = up(3);
+    cluster.detach().expect("nodes on their own");
+    let names: Vec<String> = cluster.nodes().iter().map(|node| node.name.clone()).collect();
     let tenant = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
     let tasks = format!("/v1/tenants/{}/records/tasks", tenant.slug);
-    let (_, made) = ask(
-        &tenant.client,
-        Method::POST,
-        &tasks,
-        &[],
-        Some(&json!({"fields": {"title": "one"}})),
-    )
-    .await;
+    let new = json!({"fields": {"title": "one"}});
+    let (_, made) = ask(&tenant.client, Method::POST, &tasks, &[], Some(&new)).await;
     let task = format!("{tasks}/{}", made["id"].as_str().expect("an id"));
-    ask(
-        &tenant.client,
-        Method::PATCH,
-        &task,
-        &[],
-        Some(&json!({"fields": {"title": "two"}})),
-    )
-    .await;
-    cluster.terminate(&name).expect("a request to stop");
-    assert!(cluster.wait_ended(&name, PATIENCE).expect("an end"));
+    let change = json!({"fields": {"title": "two"}});
+    ask(&tenant.client, Method::PATCH, &task, &[], Some(&change)).await;
     let environment = [
         ("LD_PRELOAD", library),
         ("FAKETIME", "+40d"),
@@ -375,9 +361,19 @@ async fn what_a_plan_no_longer_keeps_is_trimmed() {
         environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         ..Own::default()
     };
-    cluster.give(&name, own);
-    cluster.start_node(&name).expect("a node in the future");
-    cluster.wait_ready(&name, PATIENCE).expect("a ready node");
+    for name in &names {
+        cluster.terminate(name).expect("a request to stop");
+    }
+    for name in &names {
+        assert!(cluster.wait_ended(name, PATIENCE).expect("an end"));
+        cluster.give(name, own.clone());
+    }
+    for name in &names {
+        cluster.start_node(name).expect("a node in the future");
+    }
+    for name in &names {
+        cluster.wait_ready(name, PATIENCE).expect("a ready node");
+    }
     let client = tenant.client.clone().with_retries(100);
     let events = format!("/v1/tenants/{}/events?after=0&follow=false", tenant.slug);
     let gone = until("the trim", async || {
@@ -386,6 +382,12 @@ async fn what_a_plan_no_longer_keeps_is_trimmed() {
     })
     .await;
     assert_eq!(gone["code"], "position_trimmed", "{gone}");
+    for node in cluster.addresses() {
+        let client = tenant::client(&[node], &tenant.token).expect("a client").with_retries(100);
+        let ndjson = [("accept", "application/x-ndjson")];
+        let (status, _) = ask(&client, Method::GET, &events, &ndjson, None).await;
+        assert_eq!(status, 410, "on every node");
+    }
     let (_, page) = ask(&client, Method::GET, &format!("{task}/history"), &[], None).await;
     assert_eq!(
         page["items"].as_array().map(Vec::len),

@@ -28,6 +28,7 @@ mod half_open;
 mod hand_over;
 mod kill;
 mod leader_cut_off;
+mod memory_limit;
 mod one_way;
 mod overload;
 mod partial;
@@ -219,7 +220,7 @@ pub fn any(random: &mut Random, nodes: usize) -> Whom {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Fault] {
-    static ALL: [&dyn Fault; 27] = [
+    static ALL: [&dyn Fault; 28] = [
         &kill::Kill,
         &restart_loop::RestartLoop,
         &pause::Pause,
@@ -246,6 +247,7 @@ pub fn all() -> &'static [&'static dyn Fault] {
         &wiped_node::WipedNode,
         &cloned_node::ClonedNode,
         &fd_limit::FdLimit,
+        &memory_limit::MemoryLimit,
         &overload::Overload,
     ];
     &ALL

@@ -1,11 +1,11 @@
 //! A change of a schema happens wholly or not at all, while others write, and leaves nothing half done.
 //!
 //! How it works, for the collection whose schema changes: at the end no operation has anything left to do, and all nodes say the same
-//! of it. Each ended in a way that what was written allows ([`outcomes`]): one that no record could mind is done, one that was
+//! of it. Each ended in a way that what was written allows (`outcomes`): one that no record could mind is done, one that was
 //! cancelled was asked to be, and one that failed lists records that did not fit, and all of those that did not fit all along. The
 //! schema is that of the last change that was done, or of one after it of which nobody knows. Lists that an index serves have the records that
-//! the export has. While a unique constraint held, nobody got a value that another record had ([`uniques`]). And the records have the values
-//! and the versions that their writers gave them ([`values`]): being brought along is no change.
+//! the export has. While a unique constraint held, nobody got a value that another record had (`uniques`). And the records have the values
+//! and the versions that their writers gave them (`values`): being brought along is no change.
 //!
 //! CAVEATS: what is left of an index that was dropped is seen by nobody who asks over HTTP; `replicas` compares it between nodes. When an
 //! operation looked at a record is not known, so only what held all the time is held against it.
