@@ -31,6 +31,14 @@ def lines_conform(ctx, response, case):
             raise AssertionError(f"line {number} is not what the document says: {error.message}: {line[:300]!r}")
 
 
+@schemathesis.serializer(NDJSON)
+def lines(context, value):
+    """A body of lines, from whatever was thought of: a text as it is, anything else as one line."""
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode() + b"\n"
+
+
 # Records of the collection `things`, which the script makes.
 THINGS = [{}, {"text": "a"}, {"number": 0.1, "flag": True}, {"day": "2026-11-25", "text": ""}, {"any": {"k": [1, None]}}]
 

@@ -121,7 +121,7 @@ pub(super) fn expand() -> Parameter {
 }
 
 pub(super) fn events() -> Vec<Parameter> {
-    let number = |least: u64| json!({ "type": "integer", "minimum": least });
+    let number = |least: u64| json!({ "type": "integer", "minimum": least, "maximum": u64::MAX });
     vec![
         query(
             "after",

@@ -17,7 +17,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             );
             (vec![import_id(), upsert], Some(text(NDJSON)), vec![told()], vec![])
         }
-        E::TenantImport => (vec![import_id()], Some(body(NDJSON, "ExportLine")), vec![told()], vec![]),
+        E::TenantImport => (vec![import_id()], Some(text(NDJSON)), vec![told()], vec![]),
         E::Export => {
             let description = "One object a line, from the header to the trailer; without its trailer it is not whole.";
             (

@@ -20,7 +20,7 @@ pub(super) async fn history(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resu
             "the cursor is not one that this history gave: start again without it",
         )
     };
-    let cursor = asked.query.take("cursor");
+    let cursor = asked.query.cursor()?;
     let cursor = cursor
         .map(|cursor| crate::query::digits(&cursor).ok_or_else(wrong))
         .transpose()?;
