@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::error::Error;
 use api::service::Timing;
@@ -30,6 +30,8 @@ use crate::service::error::{barrier, internal, refused};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Steps of one turn.
 const STEPS: usize = 16;
+/// The longest rest after a step. Raised: an operation on a busy cell leaves more of it to others, and takes longer.
+const REST: Duration = Duration::from_millis(20);
 /// Tenants that are read at a time.
 const PAGE: usize = 1_000;
 
@@ -178,9 +180,12 @@ async fn steps(replica: &Replica, space: Space) -> Result<bool, Error> {
             schema: None,
             access: None,
         };
+        let began = Instant::now();
         let bytes = replica
             .propose(space, Actor::System, None, proposal, &Timing::default())
             .await?;
+        // More than half of the time is for others: the busier the cell, the longer a step takes, and so does the rest.
+        tokio::time::sleep((began.elapsed() * 5 / 4).min(REST)).await;
         let step = answer::<Stepped>(&bytes).map_err(|fault| internal(&fault))?.result;
         if step.map_err(|refusal| refused(&refusal))?.ended {
             tracing::info!(operation = %id, "an operation has ended");

@@ -22,7 +22,7 @@ use crate::machine::world::World;
 use crate::mutant::Mutant;
 
 /// Most records of one step. Raised: other writes of the cell wait longer for a step. Lowered: an operation takes longer.
-const STEP_RECORDS: usize = 256;
+const STEP_RECORDS: usize = 128;
 /// Most bytes of records that one step reads.
 const STEP_BYTES: usize = 512 * 1024;
 /// Most keys that one step removes.
