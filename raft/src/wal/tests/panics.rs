@@ -58,12 +58,9 @@ fn a_panic_of_the_keeper_leaves_the_callbacks_to_the_sync_thread() {
     // The keeper prepares the next segment once the first one is half full.
     disk.hold_sync_of(Some("spare-"));
     disk.panic_at_sync_of("spare-");
-    let mut index = 0;
-    while !disk.holds() {
-        append(&group, index, &[1; 3_000]);
-        index += 1;
-        assert!(index < 20, "the next segment is prepared");
-    }
+    let index = 12;
+    (0..index).for_each(|index| append(&group, index, &[1; 3_000]));
+    eventually("the next segment is prepared", || disk.holds());
     disk.hold_sync_of(Some("/log/"));
     let calls = Calls::default();
     group.append_blocking(vec![entry(index, b"in hand")], calls.done(0)).unwrap();
