@@ -2,7 +2,7 @@
 
 use api::body::record::{Batch, BatchOperation, BatchVerb, Fields, ListQuery, NewRecord};
 use api::body::token::{NewToken, Role};
-use api::client::{Client, ClientError, EventsFrom, ImportOptions};
+use api::client::{Call, Client, ClientError, EventsFrom, ImportOptions, Method};
 use api::ids::Id;
 use api::service::Consistency;
 use rig::cluster::{Cluster, Options};
@@ -129,6 +129,15 @@ async fn rules_hold_on_every_node() {
             }],
         };
         assert_eq!(code(bob.batch(slug, &batch, None).await), "not_found");
+        let lines = "{\"text\":\"private\",\"public\":true}\n";
+        let import =
+            Call::new(Method::POST, format!("/v1/tenants/{slug}/records/notes/import")).body("application/x-ndjson", lines);
+        let told = bob.call(import).await.expect("an answer").body;
+        let told = String::from_utf8_lossy(&told);
+        assert!(
+            told.contains("unique_violation") && !told.contains(&hers.to_string()),
+            "{told}"
+        );
         let mut seen = bob.events(slug, EventsFrom::default()).await.expect("events");
         let mut of_hers = 0;
         while let Some(event) = seen.next().await.expect("an event") {
