@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft::{
-    Entry, Group, GroupId, Host, HostConfig, LogOptions, Mark, NodeId, SnapshotSink, SnapshotSource, StateMachine, Timing,
-    make_authority,
+    Entry, Group, GroupId, GroupOptions, Host, HostConfig, LogOptions, Mark, NodeId, PeerAddress, SnapshotSink, SnapshotSource,
+    StateMachine, Timing, make_authority,
 };
 
 /// Bytes of a payload.
@@ -61,9 +61,12 @@ struct Run {
 fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
     let authority = make_authority("bench").unwrap();
     let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let peers: BTreeMap<NodeId, String> = (1..)
+    let peers: BTreeMap<NodeId, PeerAddress> = (1..)
         .map(NodeId)
-        .zip(listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()))
+        .zip(listeners.iter().map(|listener| PeerAddress {
+            address: listener.local_addr().unwrap().to_string(),
+            linked: true,
+        }))
         .collect();
     let hosts: Vec<Host> = listeners
         .into_iter()
@@ -85,7 +88,10 @@ fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
         .collect();
     let groups = hosts
         .iter()
-        .map(|host| host.open_group(GroupId(1), Arc::new(Nothing::default())).unwrap())
+        .map(|host| {
+            host.open_group(GroupId(1), Arc::new(Nothing::default()), GroupOptions::default())
+                .unwrap()
+        })
         .collect();
     (hosts, groups)
 }

@@ -26,7 +26,7 @@
 //!
 //! Leader leases are used to refuse proposals early, never to serve reads. A group costs a heartbeat round whether it is used or not
 //! (some 0.3 % of a core at 50 ms), so a node has tens or hundreds of groups, not thousands. Snapshot transfers are not resumed but
-//! begun again. The addresses of peers are those of the start; a new node is known to the others after their next start.
+//! begun again.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod adapter;
@@ -58,12 +58,12 @@ mod wal;
 
 pub use error::{Error, ProposeError, ReadError};
 pub use group::{Group, Proposed, Role, Status, Submitted};
-pub use host::{Host, HostConfig, Timing};
+pub use host::{GroupOptions, Host, HostConfig, Timing};
 pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 #[doc(hidden)]
 pub use mutant::MUTANTS;
-pub use peer::{PeerStream, StreamOffer};
+pub use peer::{PeerAddress, PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
 pub use tls::{Authority, Identity, make_authority};
 #[doc(hidden)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Cluster, DEADLINE, eventually, number_payload, pause};
-use raft::{Error, GroupId, Host, NodeId, ProposeError, ReadError, Role, make_authority};
+use raft::{Error, GroupId, GroupOptions, Host, NodeId, ProposeError, ReadError, Role, make_authority};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -370,7 +370,7 @@ async fn a_poisoned_log_keeps_its_group_closed_and_its_host_open() {
     cluster.start(1, &[2]);
     let host = cluster.nodes[0].host.clone().unwrap();
     let machine = common::Counter::open(&cluster.node(1).disks[&1]);
-    let refused = host.open_group(GroupId(1), machine);
+    let refused = host.open_group(GroupId(1), machine, GroupOptions::default());
     assert!(
         matches!(&refused, Err(Error::Stopped { why, .. }) if why.contains("asked to")),
         "{refused:?}"
@@ -575,7 +575,7 @@ async fn a_group_is_opened_once_and_ends_with_its_host() {
     assert_eq!(host.logged_groups(), [GroupId(1)]);
     let machine = common::Counter::open(&Arc::new(Mutex::default()));
     assert!(matches!(
-        host.open_group(GroupId(1), machine),
+        host.open_group(GroupId(1), machine, GroupOptions::default()),
         Err(Error::AlreadyOpen(GroupId(1)))
     ));
     assert!(group.wait_applied(1, Duration::from_secs(1)).await);

@@ -178,6 +178,10 @@ tables! {
     LastScrub = 0x54 "last_scrub" Local {}
     /// Whose pages may use a tenant's API.
     DirectoryCors = 0x55 "directory_cors" Local { uid: u64 = "The tenant's number." }
+    /// The keys that one change of the directory wrote or removed, for nodes that keep a copy.
+    DirectoryChange = 0x56 "directory_change" Local { position: u64 = "The directory's position after the change." }
+    /// The regions, nodes, cells and plans of the cluster.
+    Topology = 0x57 "topology" Local {}
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
 }

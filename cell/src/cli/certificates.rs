@@ -28,7 +28,7 @@ pub(super) fn issue(dir: &Path, config: &Config) -> Result {
     files::directory(dir)?;
     let _lock = files::lock(&dir.join("lock"), None)?;
     let authority = authority(dir, &config.cluster)?;
-    for node in &config.nodes {
+    for node in &config.topology.nodes {
         let paths = files_in(dir).of_node(&node.name);
         if paths.certificate.exists() && paths.key.exists() {
             continue;
@@ -100,7 +100,7 @@ pub(super) fn of_node(config: &Config, node: &NodeEntry, data: &Path, dir: Optio
         }
     }
     // All on this machine: who can read the directory of one node can read those of the others anyway.
-    let local = config.nodes.iter().all(|node| node.peer.ip().is_loopback());
+    let local = config.topology.nodes.iter().all(|node| node.peer.ip().is_loopback());
     let layout = data.file_name().is_some_and(|last| last == node.name.as_str());
     match beside {
         Some(beside) if local && layout => {

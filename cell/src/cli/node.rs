@@ -99,7 +99,7 @@ pub(super) fn load(path: &Path) -> Result<Config> {
 /// The node of a name, or wrong usage.
 pub(super) fn find<'c>(config: &'c Config, name: &str, path: &Path) -> Result<&'c NodeEntry> {
     config.node(name).ok_or_else(|| {
-        let names: Vec<&str> = config.nodes.iter().map(|node| node.name.as_str()).collect();
+        let names: Vec<&str> = config.topology.nodes.iter().map(|node| node.name.as_str()).collect();
         Failure::Usage(format!(
             "{} has no node {name:?}; there are: {}",
             path.display(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{Findings, suggestion};
 use super::raw::{At, RawConfig, RawPlan, RawSecret, RawTiming};
-use super::{ApiTls, Config, Plan, Region, Secret, Timing, TlsFiles};
+use super::{ApiTls, Config, Plan, Region, Secret, Timing, TlsFiles, Topology};
 
 /// Longest name of a cluster, region, node, cell or plan, in characters: a label of a certificate's name holds no more than 63.
 const NAME_CHARS: usize = 40;
@@ -27,11 +27,13 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
     checker.regions_have_nodes(raw);
     Config {
         cluster: raw.cluster.as_ref().map(|name| checker.name(name)).unwrap_or_default(),
-        directory_voters: checker.voters(raw, &regions, &nodes),
-        regions,
-        nodes,
-        cells,
-        plans,
+        topology: Topology {
+            directory_voters: checker.voters(raw, &regions, &nodes),
+            regions,
+            nodes,
+            cells,
+            plans,
+        },
         operator_token: raw.operator_token.as_ref().map(|secret| match &secret.value {
             RawSecret::File(path) => Secret::File(dir.join(path)),
             RawSecret::Env(name) => Secret::Env(name.clone()),

@@ -15,7 +15,6 @@
 //! CAVEATS. A node takes from its file its own entry, its peers' addresses and the secrets; what the directory holds wins over
 //! the rest once it is initialised. Secrets are not read here: [`Secret::read`] does it where they are needed.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 mod checked;
@@ -26,9 +25,11 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use secret::{Secret, SecretError};
+pub use topology::{CellEntry, CellKind, NodeEntry, Plan, Region, Topology};
 
 /// Largest configuration file, in bytes. Raised: a wrong path reads a large file. Lowered: very large clusters are refused.
 const CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -38,16 +39,8 @@ const CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 pub struct Config {
     /// The cluster's name: part of every node's certificate.
     pub cluster: String,
-    /// The regions, in the order of the file.
-    pub regions: Vec<Region>,
-    /// The nodes, in the order of the file.
-    pub nodes: Vec<NodeEntry>,
-    /// The cells, in the order of the file.
-    pub cells: Vec<CellEntry>,
-    /// The plans, in the order of the file; the first is the default. Never empty.
-    pub plans: Vec<Plan>,
-    /// The nodes that vote in the directory: 1, 3 or 5.
-    pub directory_voters: Vec<String>,
+    /// Regions, nodes, cells, plans, and who votes in the directory.
+    pub topology: Topology,
     /// The bootstrap token of the operator.
     pub operator_token: Option<Secret>,
     /// The certificates of the nodes among each other.
@@ -56,87 +49,6 @@ pub struct Config {
     pub api_tls: Option<ApiTls>,
     /// Heartbeats and elections of the cells.
     pub timing: Timing,
-}
-
-/// A residency boundary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// Its name, such as `eu-west-1`.
-    pub name: String,
-}
-
-/// A node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeEntry {
-    /// Its name.
-    pub name: String,
-    /// Its number, from 1: never given to another node.
-    pub number: u64,
-    /// Its region.
-    pub region: String,
-    /// Where it serves its API.
-    pub api: SocketAddr,
-    /// Where it listens to the other nodes.
-    pub peer: SocketAddr,
-    /// The base URL under which clients reach its API, without a slash at the end.
-    pub endpoint: String,
-    /// Its data directory, where the file names one.
-    pub data: Option<PathBuf>,
-}
-
-/// Whom a cell serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CellKind {
-    /// Many tenants.
-    Shared,
-    /// One tenant.
-    Dedicated,
-}
-
-impl CellKind {
-    /// The word for it in files and replies.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Shared => "shared",
-            Self::Dedicated => "dedicated",
-        }
-    }
-}
-
-/// A cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CellEntry {
-    /// Its name.
-    pub name: String,
-    /// The number of its Raft group: at least 2, because 1 is the directory.
-    pub number: u64,
-    /// Its region.
-    pub region: String,
-    /// Whom it serves.
-    pub kind: CellKind,
-    /// The nodes that hold its replicas: 1, 3 or 5, all in its region.
-    pub nodes: Vec<String>,
-}
-
-/// What a tenant may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Its name.
-    pub name: String,
-    /// Its share of a node that is busy, against the weights of the others.
-    pub weight: u64,
-    /// Request units a second.
-    pub units_per_second: u64,
-    /// Request units that may be used at once after a quiet time.
-    pub burst_units: u64,
-    /// Storage, in GiB.
-    pub storage_gib: u64,
-    /// How long events are kept, in days.
-    pub events_days: u64,
-    /// How long superseded versions are kept, in days.
-    pub history_days: u64,
-    /// Whether its tenants may have a cell of their own.
-    pub dedicated: bool,
 }
 
 /// PEM files for the nodes' mutual TLS.
@@ -214,17 +126,17 @@ impl Config {
 
     /// The node of a name.
     pub fn node(&self, name: &str) -> Option<&NodeEntry> {
-        self.nodes.iter().find(|node| node.name == name)
+        self.topology.node(name)
     }
 
     /// The nodes of a region, in the order of the file.
     pub fn region_nodes(&self, region: &str) -> Vec<&NodeEntry> {
-        self.nodes.iter().filter(|node| node.region == region).collect()
+        self.topology.region_nodes(region)
     }
 
     /// The cells of a region, in the order of the file.
     pub fn region_cells(&self, region: &str) -> Vec<&CellEntry> {
-        self.cells.iter().filter(|cell| cell.region == region).collect()
+        self.topology.region_cells(region)
     }
 }
 

@@ -95,7 +95,7 @@ fn without(section: &str, first: &str) -> String {
 fn the_example_is_sound() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster.toml");
     let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
-    let regions: Vec<&str> = config.regions.iter().map(|region| region.name.as_str()).collect();
+    let regions: Vec<&str> = config.topology.regions.iter().map(|region| region.name.as_str()).collect();
     assert_eq!(regions, ["us-east-1", "eu-west-1", "ap-southeast-1"]);
     for (region, first) in [("us-east-1", 7411), ("eu-west-1", 7421), ("ap-southeast-1", 7431)] {
         let ports: Vec<u16> = config.region_nodes(region).iter().map(|node| node.api.port()).collect();
@@ -104,7 +104,7 @@ fn the_example_is_sound() {
         assert_eq!(cells.len(), 1);
         assert_eq!((cells[0].kind, cells[0].nodes.len()), (CellKind::Shared, 3));
     }
-    let plans: Vec<&str> = config.plans.iter().map(|plan| plan.name.as_str()).collect();
+    let plans: Vec<&str> = config.topology.plans.iter().map(|plan| plan.name.as_str()).collect();
     assert_eq!(plans, ["free", "team", "enterprise"]);
     assert_eq!(config.operator_token, Some(Secret::Env("CLOUDNEST_OPERATOR_TOKEN".into())));
 }
@@ -124,8 +124,15 @@ fn the_fourth_region_of_the_example_needs_only_its_comment_signs_removed() {
         Path::new("cluster.toml"),
     )
     .unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!((config.regions.len(), config.nodes.len(), config.cells.len()), (4, 12, 4));
-    assert_eq!(config.regions[3].name, "sa-east-1");
+    assert_eq!(
+        (
+            config.topology.regions.len(),
+            config.topology.nodes.len(),
+            config.topology.cells.len()
+        ),
+        (4, 12, 4)
+    );
+    assert_eq!(config.topology.regions[3].name, "sa-east-1");
 }
 
 #[test]
@@ -137,14 +144,14 @@ fn what_the_file_says_is_what_the_node_gets() {
         (4, "two", "http://127.0.0.1:7421")
     );
     assert_eq!((node.peer.port(), &node.data), (17421, &None));
-    assert_eq!(config.cells[1].kind, CellKind::Dedicated);
-    assert_eq!(config.directory_voters, ["one-a", "one-b", "two-a"]);
+    assert_eq!(config.topology.cells[1].kind, CellKind::Dedicated);
+    assert_eq!(config.topology.directory_voters, ["one-a", "one-b", "two-a"]);
     assert_eq!((config.timing, config.tls), (Timing::default(), None));
     assert_eq!(
         (
-            config.plans[0].weight,
-            config.plans[0].events_days,
-            config.plans[0].history_days
+            config.topology.plans[0].weight,
+            config.topology.plans[0].events_days,
+            config.topology.plans[0].history_days
         ),
         (1, 7, 30)
     );
@@ -169,7 +176,7 @@ fn paths_are_relative_to_the_file_and_carry_the_node() {
         config.operator_token,
         Some(Secret::File("/etc/cloudnest/operator.token".into()))
     );
-    assert_eq!(config.nodes[0].data.as_deref(), Some(Path::new("/etc/cloudnest/.")));
+    assert_eq!(config.topology.nodes[0].data.as_deref(), Some(Path::new("/etc/cloudnest/.")));
 }
 
 #[test]
@@ -328,7 +335,7 @@ fn an_address_is_ip_and_port() {
     assert!(broken("127.0.0.1:7412\"", "0.0.0.0:7412\"\nendpoint = \"eu.example.com\"").contains("is not a base URL"));
     let public = SOUND.replace("127.0.0.1:7412\"", "0.0.0.0:7412\"\nendpoint = \"https://eu.example.com/\"");
     let config = Config::parse(&public, Path::new("cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(config.nodes[1].endpoint, "https://eu.example.com");
+    assert_eq!(config.topology.nodes[1].endpoint, "https://eu.example.com");
 }
 
 #[test]

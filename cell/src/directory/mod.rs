@@ -4,6 +4,7 @@
 //! It is a group of its own (number 1) whose rows live in the system space. Every node of the region has a replica, so that
 //! placement is a local read and goes on while the directory has no leader.
 
+pub(crate) mod changes;
 pub(crate) mod operation_update;
 pub(crate) mod operator_put;
 pub(crate) mod query;
@@ -13,6 +14,7 @@ pub(crate) mod tenant_delete;
 pub(crate) mod tenant_forget;
 pub(crate) mod tenant_plan;
 pub(crate) mod tenant_reserve;
+pub(crate) mod topology;
 
 /// The number of the directory's group.
 pub(crate) const GROUP: u64 = 1;

@@ -18,6 +18,7 @@ use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
+    topology::TopologyPut,
 };
 use crate::mutant::Mutant;
 use crate::records::change::RecordsChange;
@@ -112,6 +113,7 @@ payloads!(
     OperationCancel,
     RecordsRestore,
     TenantChange,
+    TopologyPut,
 );
 
 /// What applying an entry leaves to do.

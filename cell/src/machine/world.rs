@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use serde::Serialize;
 use storage::table::{self, SpaceHeader};
-use storage::{Direction, KeyRange, Space, Table};
+use storage::{Direction, Key, KeyRange, Space, Table};
 
 use super::envelope::seal;
 use super::limits::APPLY_KEYS;
 use super::reader::{Reader, Rows};
 use super::refusal::{Fault, Refusal};
 use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, SpaceStatus, Subject};
+use crate::directory::changes;
 use crate::mutant::{self, Mutant};
 
 /// One command's world. Changes become visible, all at once, when the frame accepts them.
@@ -26,6 +27,8 @@ pub(crate) struct World<'a> {
     pub(crate) actor: Actor,
     /// Whether what it supersedes is kept.
     keeps_history: bool,
+    /// In the directory: the keys that the command wrote or removed.
+    written: Option<Vec<Key>>,
 }
 
 impl<'a> World<'a> {
@@ -43,6 +46,7 @@ impl<'a> World<'a> {
             stamp,
             actor,
             keeps_history: false,
+            written: (space == Space::SYSTEM).then(Vec::new),
         })
     }
 
@@ -96,27 +100,36 @@ impl<'a> World<'a> {
 
     /// Stores a row.
     pub(crate) fn put<T: Table, R: Serialize>(&mut self, key: &T, row: &R) {
-        self.command.put(key, seal(row));
+        self.put_sealed(key, seal(row).into());
     }
 
     /// Stores bytes that are sealed already.
     pub(crate) fn put_sealed<T: Table>(&mut self, key: &T, bytes: Bytes) {
-        self.command.put(key, bytes);
+        let key = key.key();
+        self.wrote(&key);
+        self.command.put_raw(key, bytes);
     }
 
     /// Stores a key without a value: what it says is in the key.
     pub(crate) fn put_key<T: Table>(&mut self, key: &T) {
-        self.command.put(key, Bytes::new());
+        self.put_sealed(key, Bytes::new());
     }
 
     /// Removes a row.
     pub(crate) fn delete<T: Table>(&mut self, key: &T) {
-        self.command.delete(key);
+        self.delete_raw(key.key());
     }
 
     /// Removes a row by its encoded key.
-    pub(crate) fn delete_raw(&mut self, key: storage::Key) {
+    pub(crate) fn delete_raw(&mut self, key: Key) {
+        self.wrote(&key);
         self.command.delete_raw(key);
+    }
+
+    fn wrote(&mut self, key: &Key) {
+        if let Some(written) = &mut self.written {
+            written.push(key.clone());
+        }
     }
 
     /// Appends an event.
@@ -163,8 +176,12 @@ impl<'a> World<'a> {
             && let Some(mut header) = self.header.take()
         {
             header.stamp = self.stamp;
-            self.command
-                .put(&SpaceHeader { space: self.space }, seal(&HeaderRow::V1(header)));
+            let position = header.position;
+            self.put(&SpaceHeader { space: self.space }, &HeaderRow::V1(header));
+            // A failure to read what is no longer kept is a fault of the store, which the commit meets too.
+            if let Some(written) = self.written.take() {
+                changes::note(&mut self.command, position, written);
+            }
         }
         self.command.accept();
     }

@@ -22,6 +22,6 @@ pub(super) fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListene
 
 /// What is said of a name that no node has.
 pub(super) fn unknown_node(config: &Config, name: &str) -> String {
-    let names: Vec<_> = config.nodes.iter().map(|node| node.name.as_str()).collect();
+    let names: Vec<_> = config.topology.nodes.iter().map(|node| node.name.as_str()).collect();
     format!("the configuration has no node {name:?}; it has: {}", names.join(", "))
 }

@@ -54,6 +54,11 @@ impl Data {
         self.root.join("log")
     }
 
+    /// Where the copy of the directory is, on a node that does not vote in it.
+    pub(crate) fn copy(&self) -> PathBuf {
+        self.root.join("store").join("copy")
+    }
+
     /// Where the store of a group is.
     pub(crate) fn store(&self, group: u64) -> PathBuf {
         self.root.join("store").join(group.to_string())

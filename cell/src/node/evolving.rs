@@ -86,7 +86,7 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 /// Looks through the cells that this node leads since the last look.
 async fn look(platform: &Platform, led: &mut BTreeSet<u64>) {
     let now: BTreeSet<u64> = platform
-        .cells
+        .places()
         .keys()
         .copied()
         .filter(|cell| leads(platform, *cell).is_some())
@@ -113,9 +113,9 @@ fn leads(platform: &Platform, cell: u64) -> Option<Arc<Replica>> {
 async fn find(platform: &Platform, cell: u64) -> Result<(), Error> {
     let Some(replica) = leads(platform, cell) else { return Ok(()) };
     replica.group.read_barrier().await.map_err(barrier)?;
-    let directory = platform.directory()?;
+    let tenants = platform.directory.read()?;
     let search = move || -> Result<Vec<Space>, Fault> {
-        let (tenants, cells) = (directory.store.begin_read(), replica.store.begin_read());
+        let cells = replica.store.begin_read();
         let (mut found, mut after): (Vec<Space>, Option<String>) = (Vec::new(), None);
         loop {
             let (page, more) = query::tenants(&tenants, after.as_deref(), PAGE)?;

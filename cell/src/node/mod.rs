@@ -3,9 +3,12 @@
 mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
+pub(crate) mod directory;
 pub(crate) mod evolving;
+mod lines;
 pub(crate) mod moment;
 pub(crate) mod open;
+mod places;
 pub(crate) mod platform;
 pub(crate) mod reconcile;
 pub(crate) mod relay;
@@ -38,8 +41,6 @@ use crate::config::{Config, NodeEntry};
 use crate::scrub;
 use crate::service::Front;
 
-/// Most nodes of a region: each has a replica of its directory, and votes in it, until regions share one.
-const REGION_NODES: usize = 7;
 /// The first byte of a stream that carries requests of users.
 pub(crate) const REQUESTS: u8 = b'H';
 /// Most streams from other nodes at a time.
@@ -86,13 +87,6 @@ impl Node {
             .node(&settings.name)
             .with_context(|| unknown_node(&config, &settings.name))?
             .clone();
-        let nodes = config.region_nodes(&me.region).len();
-        if nodes > REGION_NODES {
-            bail!(
-                "the region {} has {nodes} nodes; this version takes at most {REGION_NODES} in a region",
-                me.region
-            );
-        }
         let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
         // Before the log is opened: a mistake here should not cost a replay.
         let keeper = api_tls.map(Keeper::start).transpose()?;
@@ -103,19 +97,18 @@ impl Node {
 
         let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
         let host = start_host(&settings, &config, &me, &data, peer_listener, &inbound)?;
-        let open::Places {
-            opener,
-            directory,
-            cells,
-        } = open::open_replicas(&config, &me, &host, data).await?;
+        let places = open::open_replicas(&config, &me, &host, data).await?;
+        let opener = Arc::clone(&places.opener);
+        host.set_peers(places::peers(&places.topology, &config, &me));
+        let others = places.topology.region_nodes(&me.region).len() > 1;
         let operator = settings.operator_secret.as_deref().map(secret::hash);
-        let platform = Arc::new(Platform::new(config, me, host, directory, cells, operator));
+        let platform = Arc::new(Platform::new(config, me, host, places, operator));
         let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
         let server = Server::new(
             Arc::clone(&service),
             ServerConfig {
                 open_cors: settings.dev,
-                drain_notice: if nodes > 1 { DRAIN_NOTICE } else { Duration::ZERO },
+                drain_notice: if others { DRAIN_NOTICE } else { Duration::ZERO },
                 ..ServerConfig::default()
             },
         );
@@ -130,6 +123,8 @@ impl Node {
         let listener = tokio::net::TcpListener::from_std(api_listener).context("listen for the API")?;
         let mut tasks = vec![
             tokio::spawn(serve(server.clone(), listener, keeper.as_ref().map(Keeper::certificates))),
+            tokio::spawn(directory::run(Arc::clone(&platform))),
+            tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
@@ -188,9 +183,13 @@ impl Node {
             task.abort();
         }
         self.platform.host.clone().shutdown().await.context("stop the log")?;
-        for replica in self.platform.replicas() {
-            let store = replica.store.clone();
-            let name = Arc::clone(&replica.name);
+        let copy = self.platform.directory.copy().and_then(|copy| copy.take());
+        let copy = copy.map(|store| (storage::Store::clone(&store), Arc::from("the directory's copy")));
+        let replicas = self
+            .platform
+            .replicas()
+            .map(|replica| (replica.store.clone(), Arc::clone(&replica.name)));
+        for (store, name) in replicas.chain(copy) {
             tokio::task::spawn_blocking(move || store.close())
                 .await?
                 .with_context(|| format!("close the store of {name}"))?;
@@ -232,10 +231,6 @@ fn start_host(
             runtime.spawn(accept(Arc::clone(&inbound), offer));
         }
     };
-    let others = config
-        .region_nodes(&me.region)
-        .into_iter()
-        .filter(|node| node.number != me.number);
     let timing = raft::Timing {
         heartbeat_ms: config.timing.heartbeat_ms,
         election_min_ms: config.timing.election_min_ms,
@@ -246,7 +241,7 @@ fn start_host(
         cluster: config.cluster.clone(),
         dir: data.log(),
         listener,
-        peers: others.map(|node| (NodeId(node.number), node.peer.to_string())).collect(),
+        peers: places::peers(&config.topology, config, me),
         identity: settings.identity.clone(),
         timing,
         on_stream: Some(Arc::new(on_stream)),
@@ -255,7 +250,7 @@ fn start_host(
     Host::start(host).context("start the log")
 }
 
-/// Serves one stream from another node of the region.
+/// Serves one stream from another node. What belongs to tenants stays between the nodes of a region.
 async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer) {
     let Some(inbound) = inbound.get() else { return };
     let Ok(_place) = inbound.places.try_acquire() else {
@@ -263,24 +258,34 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
         return;
     };
     let greeted = tokio::time::timeout(GREETING, async {
-        let (_, mut stream) = offer.accept().await?;
+        let (node, mut stream) = offer.accept().await?;
         let what = stream.read_u8().await?;
-        std::io::Result::Ok((what, stream))
+        std::io::Result::Ok((node, what, stream))
     });
-    match greeted.await {
-        Ok(Ok((REQUESTS, stream))) => inbound.server.serve_forwarded(Box::new(stream)).await,
-        Ok(Ok((relay::MARK, stream))) => {
-            if let Err(error) = inbound.platform.serve_relay(stream).await {
-                tracing::debug!(%error, "an exchange with another node broke off");
-            }
+    let (node, what, stream) = match greeted.await {
+        Ok(Ok(greeted)) => greeted,
+        Ok(Err(error)) => return tracing::debug!(%error, "a stream from another node broke off"),
+        Err(_) => return tracing::debug!("a stream from another node said nothing"),
+    };
+    let platform = &inbound.platform;
+    let near = platform.region_of(node).is_some_and(|region| region == platform.me.region);
+    let ended = match what {
+        REQUESTS if near => {
+            inbound.server.serve_forwarded(Box::new(stream)).await;
+            Ok(())
         }
-        Ok(Ok((transfer::MARK, stream))) => {
-            if let Err(error) = inbound.platform.serve_transfer(stream).await {
-                tracing::info!(%error, "the state of a group did not reach another node");
-            }
+        REQUESTS => {
+            return tracing::warn!(
+                node = node.0,
+                "a node of another region tried to forward requests; it was refused"
+            );
         }
-        Ok(Ok((other, _))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),
-        Ok(Err(error)) => tracing::debug!(%error, "a stream from another node broke off"),
-        Err(_) => tracing::debug!("a stream from another node said nothing"),
+        relay::MARK => platform.serve_relay(stream, near).await,
+        transfer::MARK => platform.serve_transfer(stream, near).await,
+        directory::MARK => platform.serve_feed(stream).await,
+        other => return tracing::warn!(node = node.0, other, "another node opened a stream of an unknown kind"),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, node = node.0, what = %char::from(what), "a stream from another node broke off");
     }
 }

@@ -8,17 +8,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use raft::{GroupId, Host};
+use raft::{GroupId, GroupOptions, Host, Timing};
 use storage::{Options, Store};
 
 use super::data::Data;
+use super::directory::Directory;
 use super::replica::Replica;
 use super::slot::Slot;
-use crate::config::{CellEntry, Config, NodeEntry};
-use crate::directory::GROUP;
+use crate::config::{CellEntry, Config, NodeEntry, Topology};
+use crate::directory::{GROUP, topology};
 
 /// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Heartbeats and elections of a directory whose voters are in several regions.
+const WIDE_TIMING: Timing = Timing {
+    heartbeat_ms: 500,
+    election_min_ms: 2_000,
+    election_max_ms: 4_000,
+};
 
 /// How replicas are opened on this node.
 pub(crate) struct Opener {
@@ -26,6 +34,8 @@ pub(crate) struct Opener {
     data: Data,
     /// The share of each store in the page cache.
     cache_bytes: usize,
+    /// Heartbeats and elections of the directory; none: those of the cells.
+    directory_timing: Option<Timing>,
 }
 
 /// Why a replica is not open.
@@ -71,7 +81,10 @@ impl Opener {
 
     /// Joins the group with a store that is open. Blocking.
     pub(crate) fn join(&self, slot: &Slot, store: &Store) -> Result<Replica, Unopened> {
-        let joined = Replica::join(&self.host, slot.number, &slot.name, store, self.options().delta_limit_bytes);
+        let options = GroupOptions {
+            timing: self.directory_timing.filter(|_| slot.number == GROUP),
+        };
+        let joined = Replica::join(&self.host, slot, store, self.options().delta_limit_bytes, options);
         joined.map_err(|error| match (error, store.damaged()) {
             (_, Some(what)) => Unopened::Damaged(what),
             (raft::Error::Behind { applied, purged, .. }, None) => {
@@ -97,43 +110,66 @@ impl Opener {
 /// The places of one node.
 pub(crate) struct Places {
     pub(crate) opener: Arc<Opener>,
-    pub(crate) directory: Arc<Slot>,
+    pub(crate) directory: Directory,
+    /// What the cluster consists of: what the directory says, or, before there is one here, what the file says.
+    pub(crate) topology: Topology,
     pub(crate) cells: BTreeMap<u64, Arc<Slot>>,
 }
 
 /// Opens the directory and this node's cells. Opening reads disks: it has threads of its own. The place of a damaged replica stays
 /// empty, if another node can help.
 pub(crate) async fn open_replicas(config: &Arc<Config>, me: &NodeEntry, host: &Host, data: Data) -> anyhow::Result<Places> {
-    let cells = config.region_cells(&me.region);
-    let cells: Vec<CellEntry> = cells
-        .into_iter()
-        .filter(|cell| cell.nodes.contains(&me.name))
-        .cloned()
-        .collect();
-    let opener = Arc::new(Opener {
-        host: host.clone(),
-        data,
-        cache_bytes: CACHE_BYTES / (cells.len() + 1),
-    });
-    let alone = config.region_nodes(&me.region).len() < 2;
+    let (config, me, host) = (Arc::clone(config), me.clone(), host.clone());
     let opened = tokio::task::spawn_blocking(move || {
-        let directory = place(&opener, GROUP, "directory", alone)?;
-        let mut places = BTreeMap::new();
-        for cell in cells {
+        let cells = config.region_cells(&me.region).len();
+        let opener = Arc::new(Opener {
+            directory_timing: directory_timing(&config),
+            cache_bytes: CACHE_BYTES / (cells + 1),
+            host,
+            data,
+        });
+        let directory = open_directory(&opener, &config, &me)?;
+        let stored = directory.read().ok().map(|snapshot| topology::read(&snapshot));
+        let stored = stored.transpose().context("read the topology in the directory")?.flatten();
+        let topology = stored.map_or_else(|| config.topology.clone(), |(_, topology)| topology);
+        let mut cells = BTreeMap::new();
+        for cell in own_cells(&topology, &me) {
             let slot = place(&opener, cell.number, &cell.name, cell.nodes.len() < 2)?;
-            places.insert(cell.number, slot);
+            cells.insert(cell.number, slot);
         }
         anyhow::Ok(Places {
             opener,
             directory,
-            cells: places,
+            topology,
+            cells,
         })
     });
     opened.await?
 }
 
+/// The cells of which a node has a replica.
+pub(crate) fn own_cells<'t>(topology: &'t Topology, me: &NodeEntry) -> impl Iterator<Item = &'t CellEntry> {
+    let cells = topology.cells.iter().filter(|cell| cell.region == me.region);
+    cells.filter(|cell| cell.nodes.contains(&me.name))
+}
+
+/// The replica of the directory, where this node votes in it or has done so; elsewhere a copy.
+fn open_directory(opener: &Opener, config: &Config, me: &NodeEntry) -> anyhow::Result<Directory> {
+    let votes = config.topology.directory_voters.contains(&me.name);
+    if votes || opener.host.logged_groups().contains(&GroupId(GROUP)) {
+        let alone = config.topology.directory_voters.len() < 2;
+        return Ok(Directory::voting(place(opener, GROUP, "directory", alone)?));
+    }
+    Directory::copying(&opener.data.copy(), opener.options())
+}
+
+/// Voters that are far from each other hear less often of each other, and are longer patient.
+fn directory_timing(config: &Config) -> Option<Timing> {
+    config.topology.directory_is_wide().then_some(WIDE_TIMING)
+}
+
 /// Opens one replica, or leaves its place empty for its repair.
-fn place(opener: &Opener, number: u64, name: &str, alone: bool) -> anyhow::Result<Arc<Slot>> {
+pub(super) fn place(opener: &Opener, number: u64, name: &str, alone: bool) -> anyhow::Result<Arc<Slot>> {
     let slot = Slot::new(number, name);
     match opener.open(&slot) {
         Ok(replica) => slot.fill(replica),

@@ -7,125 +7,164 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::error::{Elsewhere, Error};
 use api::ids::{NodeNumber, Slug};
 use api::service::{Location, Placement, Reach};
+use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
 
+use super::directory::Directory;
 use super::evolving::Works;
+use super::lines::Lines;
+use super::open::Places;
 use super::replica::Replica;
 use super::slot::{self, Slot};
-use crate::config::{CellEntry, Config, NodeEntry};
+use crate::config::{CellEntry, Config, NodeEntry, Topology};
+use crate::directory::GROUP;
 use crate::directory::rows::{Status, Tenant, cors, tenant};
 use crate::service::error::internal;
 
 /// One node.
 pub(crate) struct Platform {
-    /// The whole configuration.
+    /// The configuration that it was started with.
     pub(crate) config: Arc<Config>,
-    /// This node's entry.
+    /// This node's entry in it.
     pub(crate) me: NodeEntry,
     /// The log and the connections to the other nodes.
     pub(crate) host: raft::Host,
-    /// The place of the directory.
-    pub(crate) directory: Arc<Slot>,
+    /// What it has of the directory.
+    pub(crate) directory: Directory,
+    /// What the cluster consists of, as the directory has it; before there is one, as the file has it.
+    topology: ArcSwap<Topology>,
     /// The places of this node's cells by number.
-    pub(crate) cells: BTreeMap<u64, Arc<Slot>>,
+    cells: ArcSwap<BTreeMap<u64, Arc<Slot>>>,
     /// The hash of the operator's token that this node was started with.
     pub(crate) operator: Option<[u8; 32]>,
     /// Set when the node drains: it is no longer ready, but still serves.
     pub(crate) draining: AtomicBool,
     /// Operations of tenants that this node is to go on with.
     pub(crate) works: Works,
+    /// Streams to other nodes that are open and not in use.
+    pub(crate) lines: Lines,
     /// Who leads the cells that have no replica here, as far as others said.
     hints: Mutex<BTreeMap<u64, u64>>,
 }
 
 impl Platform {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        me: NodeEntry,
-        host: raft::Host,
-        directory: Arc<Slot>,
-        cells: BTreeMap<u64, Arc<Slot>>,
-        operator: Option<[u8; 32]>,
-    ) -> Self {
-        let hints = Mutex::default();
+    pub(crate) fn new(config: Arc<Config>, me: NodeEntry, host: raft::Host, places: Places, operator: Option<[u8; 32]>) -> Self {
         Self {
             config,
             me,
             host,
-            directory,
-            cells,
+            directory: places.directory,
+            topology: ArcSwap::from_pointee(places.topology),
+            cells: ArcSwap::from_pointee(places.cells),
             operator,
             draining: AtomicBool::new(false),
             works: Works::default(),
-            hints,
+            lines: Lines::default(),
+            hints: Mutex::default(),
         }
     }
 
+    /// What the cluster consists of.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.topology.load_full()
+    }
+
+    /// Takes a new topology.
+    pub(crate) fn set_topology(&self, topology: Topology) {
+        self.topology.store(Arc::new(topology));
+    }
+
     /// The cells of this node's region.
-    pub(crate) fn region_cells(&self) -> Vec<&CellEntry> {
-        self.config.region_cells(&self.me.region)
+    pub(crate) fn region_cells(&self) -> Vec<CellEntry> {
+        let topology = self.topology.load();
+        topology.region_cells(&self.me.region).into_iter().cloned().collect()
     }
 
     /// The name of a node.
     pub(crate) fn node_name(&self, number: u64) -> String {
-        let node = self.config.nodes.iter().find(|node| node.number == number);
-        node.map_or_else(|| format!("node {number}"), |node| node.name.clone())
+        let topology = self.topology.load();
+        topology
+            .numbered(number)
+            .map_or_else(|| format!("node {number}"), |node| node.name.clone())
     }
 
-    /// All places of this node, the directory's first.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Arc<Slot>> {
-        std::iter::once(&self.directory).chain(self.cells.values())
+    /// The places of this node's cells.
+    pub(crate) fn places(&self) -> Arc<BTreeMap<u64, Arc<Slot>>> {
+        self.cells.load_full()
+    }
+
+    /// Changes the places of this node's cells. Only one task does.
+    pub(crate) fn set_places(&self, cells: BTreeMap<u64, Arc<Slot>>) {
+        self.cells.store(Arc::new(cells));
+    }
+
+    /// All places of this node, the directory's first, if it votes.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Arc<Slot>> + use<> {
+        let cells: Vec<_> = self.cells.load().values().cloned().collect();
+        self.directory.slot().into_iter().chain(cells)
+    }
+
+    /// The place of a group on this node.
+    pub(crate) fn slot(&self, group: u64) -> Option<Arc<Slot>> {
+        match group {
+            GROUP => self.directory.slot(),
+            cell => self.cells.load().get(&cell).cloned(),
+        }
     }
 
     /// All replicas of this node that are there, the directory's first.
-    pub(crate) fn replicas(&self) -> impl Iterator<Item = Arc<Replica>> {
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = Arc<Replica>> + use<> {
         self.slots().filter_map(|slot| slot.get())
     }
 
     /// This node's replica of a cell, if it has one and it is there.
     pub(crate) fn cell(&self, number: u64) -> Option<Arc<Replica>> {
-        self.cells.get(&number).and_then(|slot| slot.get())
+        self.cells.load().get(&number).and_then(|slot| slot.get())
     }
 
-    /// This node's replica of the directory.
-    pub(crate) fn directory(&self) -> Result<Arc<Replica>, Error> {
-        self.directory.take_part()
-    }
-
-    /// A tenant as this node's copy of the directory has it.
+    /// A tenant as this node has it in its directory.
     pub(crate) fn tenant(&self, slug: &str) -> Result<Option<Tenant>, Error> {
-        tenant(&self.directory()?.store.begin_read(), slug).map_err(|fault| internal(&fault))
+        tenant(&self.directory.read()?, slug).map_err(|fault| internal(&fault))
     }
 
-    /// The origins whose pages may use a tenant's API, as this node's copy of the directory has them.
+    /// The origins whose pages may use a tenant's API, as this node has them in its directory.
     pub(crate) fn cors_origins(&self, uid: u64) -> Result<Vec<String>, Error> {
-        cors(&self.directory()?.store.begin_read(), uid).map_err(|fault| internal(&fault))
+        cors(&self.directory.read()?, uid).map_err(|fault| internal(&fault))
     }
 
-    /// The numbers of the nodes that have a replica of a group of this region.
+    /// The numbers of the nodes that have a replica of a group: its voters, where it has any and this node knows them.
     pub(crate) fn members(&self, group: u64) -> Vec<u64> {
-        match self.config.cells.iter().find(|cell| cell.number == group) {
-            Some(cell) => {
-                let nodes = cell.nodes.iter().filter_map(|name| self.config.node(name));
-                nodes.map(|node| node.number).collect()
-            }
-            None => {
-                let nodes = self.config.region_nodes(&self.me.region);
-                nodes.into_iter().map(|node| node.number).collect()
-            }
+        let voters = self
+            .slot(group)
+            .and_then(|slot| slot.get())
+            .map(|replica| replica.group.status().voters);
+        if let Some(voters) = voters.filter(|voters| !voters.is_empty()) {
+            return voters.into_iter().map(|node| node.0).collect();
         }
+        let topology = self.topology.load();
+        match topology.cell(group) {
+            Some(cell) => topology.numbers(&cell.nodes),
+            None => topology.numbers(&topology.directory_voters),
+        }
+    }
+
+    /// The region of a node; none: this node does not know it.
+    pub(crate) fn region_of(&self, node: NodeId) -> Option<String> {
+        Some(self.topology.load().numbered(node.0)?.region.clone())
     }
 
     /// The replica that a placement names.
     pub(crate) fn replica(&self, placement: &Placement) -> Result<Arc<Replica>, Error> {
-        self.cells.get(&placement.cell).ok_or_else(slot::no_replica)?.take_part()
+        let place = self.slot(placement.cell).filter(|_| placement.cell != GROUP);
+        place.ok_or_else(slot::no_replica)?.take_part()
     }
 
     /// Where another region is served: its first node.
     pub(crate) fn elsewhere(&self, region: &str) -> Option<Elsewhere> {
-        let node = self.config.region_nodes(region).into_iter().next()?;
+        let topology = self.topology.load();
+        let node = topology.region_nodes(region).into_iter().next()?;
         Some(Elsewhere {
             region: region.to_owned(),
             endpoint: node.endpoint.clone(),
@@ -165,24 +204,18 @@ impl Platform {
         (replica.group.stopped().is_none() && replica.store.damaged().is_none()).then_some(replica)
     }
 
-    /// Where the directory is led.
+    /// Where a change of the directory is decided: on every node that has it.
     pub(crate) fn locate_control(&self) -> Location {
-        let slug: Slug = match "control".parse() {
-            Ok(slug) => slug,
-            Err(_) => return Location::Nowhere,
-        };
-        let Some(directory) = self.directory.get() else {
-            return Location::NoLeader;
-        };
-        self.leader(
-            &directory,
-            Placement {
+        let slug = "control".parse::<Slug>();
+        match (self.directory.read(), slug) {
+            (Ok(_), Ok(slug)) => Location::Here(Placement {
                 slug,
                 uid: 0,
                 cell: 0,
                 epoch: 0,
-            },
-        )
+            }),
+            _ => Location::NoLeader,
+        }
     }
 
     fn leader(&self, replica: &Replica, placement: Placement) -> Location {
@@ -201,15 +234,16 @@ impl Platform {
         if let Some(number) = hint.filter(|number| self.host.reachable(NodeId(*number))) {
             return Location::Node(NodeNumber(number));
         }
-        let entry = self.config.cells.iter().find(|entry| entry.number == cell);
+        let topology = self.topology.load();
+        let entry = topology.cell(cell);
         let nodes = entry.map(|entry| entry.nodes.as_slice()).unwrap_or_default();
         let others = nodes
             .iter()
-            .filter_map(|name| self.config.node(name))
+            .filter_map(|name| topology.node(name))
             .filter(|node| node.number != self.me.number);
         match others.clone().find(|node| self.host.reachable(NodeId(node.number))) {
             Some(node) => Location::Node(NodeNumber(node.number)),
-            None if self.cells.contains_key(&cell) => Location::Here(placement),
+            None if self.cells.load().contains_key(&cell) => Location::Here(placement),
             None => others
                 .clone()
                 .next()

@@ -14,11 +14,12 @@ use storage::Space;
 use storage::table::OperatorToken;
 
 use super::platform::Platform;
-use super::replica::{Proposal, Replica, stamped};
+use super::replica::{Proposal, Replica};
 use crate::directory::operation_update::OperationUpdate;
 use crate::directory::operator_put::OperatorPut;
 use crate::directory::rows::{Status, Tenant};
 use crate::directory::tenant_forget::TenantForget;
+use crate::directory::topology::{self, TopologyPut};
 use crate::directory::{GROUP, query};
 use crate::machine::dispatch::answer;
 use crate::machine::reader::Reader;
@@ -73,16 +74,18 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 }
 
 async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
-    let directory = platform.directory()?;
-    if directory.group.is_leader() {
+    if let Some(directory) = platform.directory.slot().and_then(|slot| slot.get())
+        && directory.group.is_leader()
+    {
         admit_operator(platform, &directory).await?;
+        enter_topology(platform, &directory).await?;
     }
     let led: BTreeSet<u64> = platform
         .replicas()
         .filter(|replica| replica.number != GROUP && replica.group.is_leader())
         .map(|replica| replica.number)
         .collect();
-    let snapshot = directory.store.begin_read();
+    let snapshot = platform.directory.read()?;
     let position = snapshot
         .header(Space::SYSTEM)
         .map_err(|fault| internal(&fault))?
@@ -149,6 +152,19 @@ async fn admit_operator(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
+/// Enters the topology of this node's file, where the directory has none.
+async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), Error> {
+    let stored = topology::read(&directory.store.begin_read()).map_err(|fault| internal(&fault))?;
+    if stored.is_some() {
+        return Ok(());
+    }
+    let topology = (&platform.config.topology).into();
+    platform
+        .at_directory(Actor::System, TopologyPut { after: 0, topology })
+        .await?;
+    Ok(())
+}
+
 /// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell.
 async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> Result<bool, Error> {
     if made.contains(&tenant.uid) {
@@ -187,14 +203,8 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
     for _ in 0..STEPS {
         let header = replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?;
         if header.is_some_and(|header| header.status == SpaceStatus::Erased) {
-            at_directory(
-                platform,
-                TenantForget {
-                    uid: tenant.uid,
-                    keys: erasing.keys,
-                },
-            )
-            .await?;
+            let (uid, keys) = (tenant.uid, erasing.keys);
+            platform.at_directory(Actor::System, TenantForget { uid, keys }).await?;
             tracing::info!(tenant = tenant.slug, keys = erasing.keys, "erased a tenant");
             return Ok(true);
         }
@@ -217,70 +227,50 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
         }
     }
     if let Some(id) = tenant.operation {
-        at_directory(
-            platform,
-            OperationUpdate {
-                id,
-                progress: erasing.keys,
-            },
-        )
-        .await?;
+        let progress = erasing.keys;
+        platform.at_directory(Actor::System, OperationUpdate { id, progress }).await?;
     }
     Ok(false)
 }
 
-/// Proposes a command of the platform itself at the directory's leader.
-async fn at_directory<C: crate::machine::dispatch::Command>(platform: &Platform, command: C) -> Result<(), Error> {
-    let proposal = Proposal {
-        command,
-        schema: None,
-        access: None,
-    };
-    platform
-        .propose_at_leader(GROUP, stamped(Space::SYSTEM, Actor::System, None, proposal))
-        .await
-        .map(|_| ())
-}
-
 impl Platform {
-    /// Gives the groups of this region their first members, once. True: it was done now.
+    /// Gives the directory and the groups of this region their first members, once. True: it was done now.
     pub(crate) async fn initialize(&self) -> Result<bool, Error> {
-        let mut done = self.initialize_group(&*self.directory()?).await?;
+        let mut done = self.initialize_directory().await?;
         for cell in self.region_cells() {
-            if let Some(slot) = self.cells.get(&cell.number) {
+            if let Some(slot) = self.slot(cell.number) {
                 done |= self.initialize_group(&*slot.take_part()?).await?;
                 continue;
             }
-            let node = cell.nodes.iter().find_map(|name| self.config.node(name));
+            let node = self.topology().numbers(&cell.nodes).into_iter().next();
             if let Some(node) = node {
-                self.initialize_at(NodeId(node.number), cell.number).await?;
+                self.initialize_at(NodeId(node), cell.number).await?;
             }
         }
         Ok(done)
     }
 
+    /// The directory gets its first members at the first of them.
+    async fn initialize_directory(&self) -> Result<bool, Error> {
+        let voters = self.config.topology.numbers(&self.config.topology.directory_voters);
+        match (voters.first(), self.directory.slot()) {
+            (Some(first), _) if *first != self.me.number => {
+                self.initialize_at(NodeId(*first), GROUP).await?;
+                Ok(false)
+            }
+            (_, Some(slot)) => self.initialize_group(&*slot.take_part()?).await,
+            (_, None) => Ok(false),
+        }
+    }
+
     /// Gives a group with a replica here its first members, once.
     pub(crate) async fn initialize_group(&self, replica: &Replica) -> Result<bool, Error> {
-        let numbers = |names: &[String]| {
-            names
-                .iter()
-                .filter_map(|name| self.config.node(name))
-                .map(|node| NodeId(node.number))
-                .collect::<BTreeSet<_>>()
+        let wanted = &self.config.topology;
+        let names = match replica.number {
+            GROUP => wanted.directory_voters.clone(),
+            cell => self.topology().cell(cell).map(|cell| cell.nodes.clone()).unwrap_or_default(),
         };
-        let members = if replica.number == GROUP {
-            self.config
-                .region_nodes(&self.me.region)
-                .iter()
-                .map(|node| NodeId(node.number))
-                .collect()
-        } else {
-            self.region_cells()
-                .iter()
-                .find(|cell| cell.number == replica.number)
-                .map(|cell| numbers(&cell.nodes))
-                .unwrap_or_default()
-        };
+        let members = self.topology().numbers(&names).into_iter().map(NodeId).collect();
         replica.group.initialize(&members).await.map_err(|error| match error {
             raft::Error::Refused(reason) => {
                 Error::new(Code::Unavailable, format!("{} is not initialised: {reason}", replica.name))

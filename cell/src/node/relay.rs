@@ -1,7 +1,8 @@
 //! Commands of the platform itself for a group that another node leads: a tenant's space after its entry in the directory,
 //! the end of an erasure, the first members of a group.
 //!
-//! One exchange a stream: `'P' | what u8 | group u64 | length u32 | payload`, answered by `status u8 | length u32 | bytes`.
+//! An exchange is `'P' | what u8 | group u64 | length u32 | payload`, answered by `status u8 | length u32 | bytes`; a stream carries one
+//! after the other.
 //! Requests of users never come this way: they are forwarded as they are.
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::platform::Platform;
 use super::replica::Replica;
+use crate::directory::GROUP;
 use crate::machine::limits::COMMAND_BYTES;
 use crate::service::error;
 
@@ -22,6 +24,8 @@ use crate::service::error;
 pub(crate) const MARK: u8 = b'P';
 /// Longest time of one exchange.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stream is kept open for the next exchange.
+const IDLE: Duration = Duration::from_secs(60);
 /// How long to look for a leader.
 const SEARCH: Duration = Duration::from_secs(5);
 
@@ -41,6 +45,8 @@ pub(crate) enum What {
     ScrubFound = 5,
     /// The node's replica is the odd one out.
     ScrubOdd = 6,
+    /// The position of the directory, behind a read barrier, as 8 bytes.
+    Position = 7,
 }
 
 /// What a request of a newer version is told.
@@ -87,7 +93,7 @@ impl Platform {
     }
 
     fn group(&self, number: u64) -> Option<Arc<Replica>> {
-        self.replicas().find(|replica| replica.number == number)
+        self.slot(number)?.get()
     }
 
     /// Who leads a group; for one without a replica here, each node that has one in turn.
@@ -95,12 +101,13 @@ impl Platform {
         if let Some(replica) = self.group(group) {
             return replica.group.leader().map(|node| node.0);
         }
-        let entry = self.config.cells.iter().find(|cell| cell.number == group)?;
-        let nodes = entry.nodes.iter().filter_map(|name| self.config.node(name));
-        let reachable: Vec<u64> = nodes
-            .map(|node| node.number)
-            .filter(|number| self.host.reachable(NodeId(*number)))
-            .collect();
+        if group == GROUP {
+            let voters = self.directory_voters();
+            return voters.get(attempt % voters.len().max(1)).copied();
+        }
+        let topology = self.topology();
+        let nodes = topology.numbers(&topology.cell(group)?.nodes).into_iter();
+        let reachable: Vec<u64> = nodes.filter(|number| self.host.reachable(NodeId(*number))).collect();
         reachable.get(attempt % reachable.len().max(1)).copied()
     }
 
@@ -110,7 +117,7 @@ impl Platform {
             tracing::info!(%error, node = node.0, "a node cannot be reached");
             Error::new(Code::Unavailable, "another node of the region cannot be reached")
         };
-        let mut stream = self.host.dial(node).await.map_err(unreachable)?;
+        let mut stream = self.lines.take(&self.host, node).await.map_err(unreachable)?;
         let exchange = async {
             let mut head = vec![MARK, what as u8];
             head.extend_from_slice(&group.to_be_bytes());
@@ -122,7 +129,11 @@ impl Platform {
             let bytes = read_block(&mut stream).await?;
             std::io::Result::Ok((status, bytes))
         };
-        match tokio::time::timeout(PATIENCE, exchange).await {
+        let exchanged = tokio::time::timeout(PATIENCE, exchange).await;
+        if let Ok(Ok(_)) = &exchanged {
+            self.lines.keep(node, stream);
+        }
+        match exchanged {
             Ok(Ok((status::DONE, bytes))) => Ok(bytes),
             Ok(Ok((status::NOT_APPLIED, bytes))) => {
                 Err(Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned()))
@@ -132,12 +143,44 @@ impl Platform {
         }
     }
 
-    /// Serves one exchange whose mark has been read.
-    pub(crate) async fn serve_relay(self: &Arc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
-        let what = stream.read_u8().await?;
-        let group = stream.read_u64().await?;
-        let payload = read_block(&mut stream).await?;
-        let (status, bytes) = match self.group(group) {
+    /// Serves the exchanges of a stream whose first mark has been read. A node of another region is served what is the directory's.
+    pub(crate) async fn serve_relay(
+        self: &Arc<Self>,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        near: bool,
+    ) -> std::io::Result<()> {
+        loop {
+            let what = stream.read_u8().await?;
+            let group = stream.read_u64().await?;
+            let payload = read_block(&mut stream).await?;
+            let (status, bytes) = match near || group == GROUP {
+                true => self.exchange(what, group, payload).await,
+                false => (
+                    status::NOT_APPLIED,
+                    Bytes::from_static(b"the cells of this region are not yours"),
+                ),
+            };
+            stream.write_u8(status).await?;
+            stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;
+            stream.write_all(&bytes).await?;
+            stream.flush().await?;
+            match tokio::time::timeout(IDLE, stream.read_u8()).await {
+                Ok(Ok(MARK)) => {}
+                // The other side keeps it no longer.
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// What is answered to one exchange.
+    async fn exchange(self: &Arc<Self>, what: u8, group: u64, payload: Bytes) -> (u8, Bytes) {
+        if what == What::Position as u8 {
+            return match self.own_directory_position().await {
+                Ok(position) => (status::DONE, Bytes::copy_from_slice(&position.to_be_bytes())),
+                Err(error) => (status::NOT_APPLIED, error.detail.into()),
+            };
+        }
+        match self.group(group) {
             _ if what >= What::ScrubBegin as u8 => match self.serve_scrub(what, group, &payload).await {
                 Ok(bytes) => (status::DONE, bytes),
                 Err(reason) => (status::NOT_APPLIED, reason.into()),
@@ -156,11 +199,7 @@ impl Platform {
                 Err(error) => (status::NOT_APPLIED, error.detail.into()),
             },
             Some(_) => (status::NOT_APPLIED, Bytes::from_static(UNKNOWN.as_bytes())),
-        };
-        stream.write_u8(status).await?;
-        stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;
-        stream.write_all(&bytes).await?;
-        stream.flush().await
+        }
     }
 }
 

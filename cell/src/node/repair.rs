@@ -24,14 +24,14 @@
 //!
 //! CAVEATS: a sender's own damage is found by its checksums; what it does not hold for another reason, a scrub finds.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use raft::NodeId;
 use storage::{Rebuild, Store};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::open::{Opener, Unopened};
@@ -41,6 +41,8 @@ use super::transfer::Wanted;
 
 /// How often a place is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether places have come or gone.
+const PLACES: Duration = Duration::from_secs(1);
 /// Between two attempts: doubles from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
 /// So many rebuilds within an hour are enough.
@@ -50,17 +52,36 @@ const WINDOW: Duration = Duration::from_secs(3_600);
 
 /// Looks after all places, for as long as the platform is there.
 pub(crate) async fn run(platform: Arc<Platform>, opener: Arc<Opener>) {
-    let mut places = JoinSet::new();
-    for slot in platform.slots() {
-        let repair = Repair {
-            platform: Arc::clone(&platform),
-            opener: Arc::clone(&opener),
-            slot: Arc::clone(slot),
-            rebuilt: VecDeque::new(),
-        };
-        places.spawn(repair.watch());
+    let mut watched: BTreeMap<u64, (Weak<Slot>, AbortOnDrop)> = BTreeMap::new();
+    loop {
+        // Places come and go with the topology.
+        let slots: Vec<_> = platform.slots().collect();
+        watched.retain(|_, (slot, _)| {
+            slot.upgrade()
+                .is_some_and(|slot| slots.iter().any(|other| Arc::ptr_eq(other, &slot)))
+        });
+        for slot in slots {
+            watched.entry(slot.number).or_insert_with(|| {
+                let repair = Repair {
+                    platform: Arc::clone(&platform),
+                    opener: Arc::clone(&opener),
+                    slot: Arc::clone(&slot),
+                    rebuilt: VecDeque::new(),
+                };
+                (Arc::downgrade(&slot), AbortOnDrop(tokio::spawn(repair.watch())))
+            });
+        }
+        sleep(PLACES).await;
     }
-    while places.join_next().await.is_some() {}
+}
+
+/// A task that ends with whoever watches over it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// How far a repair has come.
@@ -84,11 +105,12 @@ struct Repair {
 
 impl Repair {
     async fn watch(mut self) {
-        let others = self.others();
-        if others.is_empty() {
-            return;
-        }
         loop {
+            let others = self.others();
+            if others.is_empty() {
+                sleep(PLACES).await;
+                continue;
+            }
             let stage = match self.slot.get() {
                 None => Some(Stage::Begun),
                 Some(replica) => match replica.store.damaged() {

@@ -6,10 +6,11 @@ use std::time::Instant;
 use api::error::{Code, Error};
 use api::service::{Consistency, Stage, Timing};
 use bytes::Bytes;
-use raft::{Group, GroupId, Host, ProposeError};
+use raft::{Group, GroupId, GroupOptions, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
 
 use super::moment::Moment;
+use super::slot::Slot;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
 use crate::machine::catalog::Catalogs;
@@ -83,20 +84,20 @@ impl Replica {
     /// Joins the group with its store. Blocking.
     pub(crate) fn join(
         host: &Host,
-        number: u64,
-        name: &str,
+        slot: &Slot,
         store: &Store,
         delta_limit_bytes: usize,
+        options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let pins = Arc::new(Pins::default());
         let machine = Machine::new(store.clone(), Arc::clone(&catalogs), Arc::clone(&pins), delta_limit_bytes);
-        let group = host.open_group(GroupId(number), Arc::new(machine))?;
+        let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         pins.open();
         Ok(Self {
-            number,
-            name: Arc::from(name),
+            number: slot.number,
+            name: Arc::clone(&slot.name),
             store,
             group,
             catalogs,

@@ -43,11 +43,10 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 }
 
 async fn look(platform: &Platform) -> Result<(), Error> {
-    let directory = platform.directory()?;
     let mut after: Option<String> = None;
     loop {
         // Nothing is pinned while the log works.
-        let page = query::tenants(&directory.store.begin_read(), after.as_deref(), PAGE);
+        let page = query::tenants(&platform.directory.read()?, after.as_deref(), PAGE);
         let (tenants, more) = page.map_err(|fault| internal(&fault))?;
         for tenant in tenants.iter().filter(|tenant| tenant.status == Status::Active) {
             if let Some(replica) = platform.cell(tenant.cell).filter(|replica| replica.group.is_leader()) {
@@ -105,7 +104,8 @@ async fn trim(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Result
 
 /// How long a plan keeps events and superseded versions; none: there is no plan at all.
 fn kept_days(platform: &Platform, name: &str) -> Option<(u64, u64)> {
-    let plans = &platform.config.plans;
+    let topology = platform.topology();
+    let plans = &topology.plans;
     let plan = plans.iter().find(|plan| plan.name == name).or(plans.first())?;
     Some((plan.events_days, plan.history_days))
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::platform::Platform;
 use super::slot::Slot;
+use crate::directory::GROUP;
 
 /// The first byte of a stream that carries the state of a group.
 pub(crate) const MARK: u8 = b'S';
@@ -65,16 +66,16 @@ impl Platform {
         }
     }
 
-    /// Serves one transfer whose mark has been read.
-    pub(crate) async fn serve_transfer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    /// Serves one transfer whose mark has been read. A node of another region gets the directory and nothing else.
+    pub(crate) async fn serve_transfer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, near: bool) -> io::Result<()> {
         let wanted = Wanted {
             group: stream.read_u64().await?,
             least: stream.read_u64().await?,
             from_leader: stream.read_u8().await? == 1,
         };
-        let slot = self.slots().find(|slot| slot.number == wanted.group);
+        let slot = self.slot(wanted.group).filter(|_| near || wanted.group == GROUP);
         let offered = slot.ok_or_else(|| "the node has no replica of the group".to_owned());
-        let offered = offered.and_then(|slot| offer(slot, wanted).map(|reader| (slot, reader)));
+        let offered = offered.and_then(|slot| offer(&slot, wanted).map(|reader| (slot, reader)));
         let (slot, reader) = match offered {
             Ok(offered) => offered,
             Err(reason) => {

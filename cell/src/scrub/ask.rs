@@ -48,7 +48,7 @@ impl Platform {
 
     /// What came out of it here. A replica that is on its way back from damage, or came back from it meanwhile, says so.
     pub(crate) fn scrub_found_here(&self, group: u64, id: Uuid) -> Found {
-        let slot = self.slots().find(|slot| slot.number == group);
+        let slot = self.slot(group);
         let Some(slot) = slot else { return Found::Nothing };
         match slot.get() {
             Some(replica) => match replica.store.damaged() {
@@ -82,7 +82,7 @@ impl Platform {
 
     /// Serves a question about scrubs from another node.
     pub(crate) async fn serve_scrub(self: &Arc<Self>, what: u8, group: u64, payload: &[u8]) -> Result<Bytes, String> {
-        let slot = self.slots().find(|slot| slot.number == group).cloned();
+        let slot = self.slot(group);
         let slot = slot.ok_or("the node has no replica of the group")?;
         let shown = |scrub: Result<Scrub, Error>| {
             let scrub = scrub.map_err(|error| error.detail)?;

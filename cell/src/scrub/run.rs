@@ -48,7 +48,7 @@ pub(crate) async fn watch(platform: Arc<Platform>) {
     let start = Instant::now();
     loop {
         sleep(LOOK).await;
-        let slots: Vec<_> = platform.slots().cloned().collect();
+        let slots: Vec<_> = platform.slots().collect();
         for slot in slots.iter().filter(|slot| start.elapsed() >= spread(slot.number)) {
             let Some(replica) = slot.get().filter(|replica| replica.group.is_leader()) else {
                 continue;

@@ -1,5 +1,7 @@
 //! Regions, cells and nodes, as this node sees them.
 
+use std::sync::Arc;
+
 use api::body::control::{Cell, CellHash, Node, Region, Replica as ReplicaBody, Scrub};
 use api::error::{Code, Error, Result};
 use api::ids::NodeNumber;
@@ -10,34 +12,39 @@ use storage::KeyRange;
 use super::Front;
 use super::error::internal;
 use crate::config::CellKind;
-use crate::directory::GROUP;
 use crate::directory::tenant_reserve::count;
 use crate::node::relay::What;
 use crate::node::slot::{REPAIRING, Slot};
 
+/// The name and the kind of the control group.
+const DIRECTORY: &str = "directory";
+/// What stands for the region of a directory whose voters are in several.
+const EVERYWHERE: &str = "*";
+
 impl Front {
     pub(super) fn list_regions(&self) -> Vec<Region> {
-        let config = &self.platform.config;
+        let topology = self.platform.topology();
         let region = |region: &crate::config::Region| {
-            let nodes = config.region_nodes(&region.name);
+            let nodes = topology.region_nodes(&region.name);
             Region {
                 name: region.name.clone(),
                 endpoint: nodes.first().map(|node| node.endpoint.clone()).unwrap_or_default(),
                 nodes: nodes.iter().map(|node| node.name.clone()).collect(),
-                cells: config
+                cells: topology
                     .region_cells(&region.name)
                     .iter()
                     .map(|cell| cell.name.clone())
                     .collect(),
             }
         };
-        config.regions.iter().map(region).collect()
+        topology.regions.iter().map(region).collect()
     }
 
     pub(super) fn list_cells(&self) -> Result<Vec<Cell>> {
         // Without the directory there is still something to show, and most wanted just then.
-        let snapshot = self.platform.directory.get().map(|directory| directory.store.begin_read());
-        let mut cells = vec![self.show_cell(&self.platform.directory, "directory", 0)];
+        let snapshot = self.platform.directory.read().ok();
+        let mut cells = vec![self.show_directory()];
+        let places = self.platform.places();
         for entry in self.platform.region_cells() {
             let kind = match entry.kind {
                 CellKind::Shared => "shared",
@@ -47,12 +54,36 @@ impl Front {
                 Some(snapshot) => count(snapshot, entry.number).map_err(|fault| internal(&fault))?.tenants,
                 None => 0,
             };
-            match self.platform.cells.get(&entry.number) {
+            match places.get(&entry.number) {
                 Some(slot) => cells.push(self.show_cell(slot, kind, tenants)),
-                None => cells.push(self.show_far_cell(entry, kind, tenants)),
+                None => cells.push(self.show_far_cell(&entry, kind, tenants)),
             }
         }
         Ok(cells)
+    }
+
+    /// The directory, as a node that votes in it or keeps a copy sees it.
+    fn show_directory(&self) -> Cell {
+        let mut cell = match self.platform.directory.slot() {
+            Some(slot) => self.show_cell(&slot, DIRECTORY, 0),
+            None => {
+                let voters = self.platform.topology().directory_voters.clone();
+                let mut cell = self.show_nodes(DIRECTORY, "", &voters, DIRECTORY, 0);
+                cell.leader = self.platform.directory_leader().map(|leader| self.platform.node_name(leader));
+                for replica in &mut cell.replicas {
+                    if Some(&replica.node) == cell.leader.as_ref() {
+                        "leader".clone_into(&mut replica.role);
+                    }
+                }
+                cell
+            }
+        };
+        if self.platform.topology().directory_is_wide() {
+            EVERYWHERE.clone_into(&mut cell.region);
+        } else {
+            self.platform.me.region.clone_into(&mut cell.region);
+        }
+        cell
     }
 
     fn show_cell(&self, slot: &Slot, kind: &str, tenants: u64) -> Cell {
@@ -84,7 +115,7 @@ impl Front {
         Cell {
             name: replica.name.to_string(),
             region: self.platform.me.region.clone(),
-            kind: if replica.number == GROUP { "directory" } else { kind }.to_owned(),
+            kind: kind.to_owned(),
             replicated: status.voters.len() > 1,
             leader: status.leader.map(|node| self.platform.node_name(node.0)),
             term: status.term,
@@ -106,7 +137,7 @@ impl Front {
     /// Only what the configuration says of a cell.
     fn show_nodes(&self, name: &str, region: &str, nodes: &[String], kind: &str, tenants: u64) -> Cell {
         let replica = |name: &String| {
-            let number = self.platform.config.node(name).map_or(0, |node| node.number);
+            let number = self.platform.topology().node(name).map_or(0, |node| node.number);
             ReplicaBody {
                 node: name.clone(),
                 number: NodeNumber(number),
@@ -133,15 +164,10 @@ impl Front {
 
     /// A place without a replica: it is being repaired.
     fn show_empty_cell(&self, slot: &Slot, kind: &str, tenants: u64) -> Cell {
-        let config = &self.platform.config;
-        let nodes: Vec<String> = match config.cells.iter().find(|cell| cell.number == slot.number) {
-            Some(entry) => entry.nodes.clone(),
-            None => {
-                let nodes = config.region_nodes(&self.platform.me.region);
-                nodes.iter().map(|node| node.name.clone()).collect()
-            }
-        };
-        let mut cell = self.show_nodes(&slot.name, &self.platform.me.region, &nodes, kind, tenants);
+        let topology = self.platform.topology();
+        let entry = topology.cell(slot.number);
+        let nodes = entry.map_or(&topology.directory_voters, |entry| &entry.nodes);
+        let mut cell = self.show_nodes(&slot.name, &self.platform.me.region, nodes, kind, tenants);
         cell.stopped = slot.stopped();
         for replica in cell
             .replicas
@@ -154,11 +180,10 @@ impl Front {
     }
 
     /// The place of a cell on this node.
-    pub(super) fn slot(&self, cell: &str) -> Result<&Slot> {
+    pub(super) fn slot(&self, cell: &str) -> Result<Arc<Slot>> {
         let mut slots = self.platform.slots();
         let slot = slots.find(|slot| slot.name.as_ref() == cell);
-        slot.map(|slot| &**slot)
-            .ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))
+        slot.ok_or_else(|| Error::new(Code::NotFound, format!("this node has no replica of a cell {cell:?}")))
     }
 
     pub(super) async fn hash_cell(&self, cell: &str) -> Result<CellHash> {
@@ -183,15 +208,15 @@ impl Front {
     pub(super) async fn scrub_cell(&self, cell: &str, begin: bool) -> Result<Scrub> {
         let platform = &self.platform;
         let own = platform.slots().find(|slot| slot.name.as_ref() == cell);
-        let number = own.map(|slot| slot.number).or_else(|| {
+        let number = own.as_ref().map(|slot| slot.number).or_else(|| {
             let cells = platform.region_cells();
             cells.into_iter().find(|entry| entry.name == cell).map(|entry| entry.number)
         });
         let number = number.ok_or_else(|| Error::new(Code::NotFound, format!("this region has no cell {cell:?}")))?;
         if let Some(slot) = own.filter(|slot| slot.get().is_some_and(|replica| replica.group.is_leader())) {
             return match begin {
-                true => platform.scrub_begin(slot).await,
-                false => platform.scrub_last(slot),
+                true => platform.scrub_begin(&slot).await,
+                false => platform.scrub_last(&slot),
             };
         }
         let leader = platform.leader_of(number, 0).filter(|leader| *leader != platform.me.number);
@@ -202,7 +227,8 @@ impl Front {
     }
 
     pub(super) fn list_nodes(&self) -> Vec<Node> {
-        let nodes = self.platform.config.region_nodes(&self.platform.me.region);
+        let topology = self.platform.topology();
+        let nodes = topology.region_nodes(&self.platform.me.region);
         let node = |node: &crate::config::NodeEntry| Node {
             name: node.name.clone(),
             number: NodeNumber(node.number),

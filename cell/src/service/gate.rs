@@ -52,11 +52,15 @@ impl Front {
                 name: Arc::from("bootstrap"),
             });
         }
-        let directory = self.platform.directory()?;
-        let look_up = || query::operator(&directory.store.begin_read(), text).map_err(|fault| internal(&fault));
+        let look_up = || query::operator(&self.platform.directory.read()?, text).map_err(|fault| internal(&fault));
         let mut found = look_up()?;
         if found.is_none() {
-            directory.group.read_barrier().await.map_err(super::error::barrier)?;
+            if !self.platform.freshen_directory().await {
+                return Err(Error::new(
+                    Code::Unavailable,
+                    "the directory cannot be asked now whether there is such an operator",
+                ));
+            }
             found = look_up()?;
         }
         let found = found.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not one of an operator"))?;

@@ -1,6 +1,7 @@
 //! Readiness and the platform's metrics.
 
 use std::fmt;
+use std::sync::Arc;
 
 use storage::Space;
 
@@ -22,16 +23,12 @@ impl Front {
                 return Err(format!("{} has no leader yet", slot.name));
             }
         }
-        let header = self
-            .platform
-            .directory
-            .get()
-            .map(|directory| directory.store.begin_read().header(Space::SYSTEM));
-        match header {
-            Some(Ok(Some(_))) => Ok(()),
-            Some(Ok(None)) => Err("the directory is empty: the region is not initialised".to_owned()),
-            Some(Err(error)) => Err(error.to_string()),
-            None => Err("the directory is being repaired".to_owned()),
+        let directory = self.platform.directory.read();
+        match directory.map(|snapshot| snapshot.header(Space::SYSTEM)) {
+            Ok(Ok(Some(_))) => Ok(()),
+            Ok(Ok(None)) => Err("the directory is empty: the cluster is not initialised".to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the directory is being repaired".to_owned()),
         }
     }
 
@@ -55,7 +52,7 @@ impl Front {
                     repairs,
                     scrubs,
                 ];
-                (slot.name.as_ref(), found.into_iter().chain(own).collect::<Vec<_>>())
+                (Arc::clone(&slot.name), found.into_iter().chain(own).collect::<Vec<_>>())
             })
             .collect();
         for (at, (name, kind, help)) in CELL_METRICS.iter().enumerate() {

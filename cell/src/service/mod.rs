@@ -68,7 +68,7 @@ impl Service for Front {
     }
 
     async fn refresh(&self) -> bool {
-        self.freshen_directory().await
+        self.platform.freshen_directory().await
     }
 
     async fn leader_change(&self) {

@@ -4,36 +4,21 @@ use api::body::control::{Operation, Tenant as Body, TenantPatch, TenantStatus};
 use api::body::record::Page;
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Slug};
-use api::service::{Operator, Timing};
+use api::service::Operator;
 use storage::Space;
 use uuid::Uuid;
 
 use super::Front;
-use super::error::{internal, refused};
+use super::error::internal;
 use crate::directory::query::{self, no_tenant};
 use crate::directory::rows::{self, Status, Tenant};
 use crate::directory::tenant_change::TenantChange;
 use crate::directory::tenant_delete::{self, TenantDelete};
 use crate::directory::tenant_plan::TenantPlan;
-use crate::machine::dispatch::Command;
 use crate::machine::rows::Actor;
-use crate::node::replica::Proposal;
 use crate::records::time::format_stamp;
 
 impl Front {
-    /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node's
-    /// copy has: placement is readable for as long as the directory is gone. Answers whether there was one.
-    pub(super) async fn freshen_directory(&self) -> bool {
-        let Some(directory) = self.platform.directory.get() else {
-            return false;
-        };
-        let passed = directory.group.read_barrier().await;
-        if let Err(error) = &passed {
-            tracing::debug!(%error, "a read of the directory is answered from this node's copy");
-        }
-        passed.is_ok()
-    }
-
     pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
         if let Some(cursor) = &cursor
             && cursor.parse::<Slug>().is_err()
@@ -43,8 +28,8 @@ impl Front {
                 "the cursor is not one that this list gave: start again without it",
             ));
         }
-        let fresh = self.freshen_directory().await;
-        let snapshot = self.platform.directory()?.store.begin_read();
+        let fresh = self.platform.freshen_directory().await;
+        let snapshot = self.platform.directory.read()?;
         let (tenants, more) = query::tenants(&snapshot, cursor.as_deref(), limit).map_err(|fault| internal(&fault))?;
         if tenants.is_empty() && cursor.is_none() && !fresh {
             return Err(unsure());
@@ -62,7 +47,7 @@ impl Front {
     }
 
     pub(super) async fn get_tenant(&self, slug: &Slug) -> Result<Body> {
-        let fresh = self.freshen_directory().await;
+        let fresh = self.platform.freshen_directory().await;
         let absent = || if fresh { no_tenant(slug.as_str()) } else { unsure() };
         let tenant = self.platform.tenant(slug.as_str())?.ok_or_else(absent)?;
         self.show_tenant(&tenant, None)
@@ -80,14 +65,14 @@ impl Front {
         let slug = slug.to_string();
         let tenant = match (plan, patch.cors_origins) {
             // Nodes of an older version know this one.
-            (Some(plan), None) => self.at_directory(actor, TenantPlan { slug, plan }).await?,
+            (Some(plan), None) => self.platform.at_directory(actor, TenantPlan { slug, plan }).await?,
             (plan, cors_origins) => {
                 let change = TenantChange {
                     slug,
                     plan,
                     cors_origins,
                 };
-                self.at_directory(actor, change).await?
+                self.platform.at_directory(actor, change).await?
             }
         };
         self.show_tenant(&tenant, None)
@@ -99,29 +84,12 @@ impl Front {
             slug: slug.to_string(),
             operation: Uuid::now_v7(),
         };
-        Ok(show_operation(&self.at_directory(actor, command).await?))
-    }
-
-    /// A command of the directory, which this node leads.
-    async fn at_directory<C: Command + Clone + Sync>(&self, actor: Actor, command: C) -> Result<C::Reply> {
-        let decide = |_: &storage::Snapshot, _: Option<&crate::machine::rows::Header>| {
-            Ok(Proposal {
-                command: command.clone(),
-                schema: None,
-                access: None,
-            })
-        };
-        let answer = self
-            .platform
-            .directory()?
-            .write(Space::SYSTEM, actor, None, &Timing::default(), decide)
-            .await?;
-        answer.result.map_err(|refusal| refused(&refusal))
+        Ok(show_operation(&self.platform.at_directory(actor, command).await?))
     }
 
     pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
-        let fresh = self.freshen_directory().await;
-        let snapshot = self.platform.directory()?.store.begin_read();
+        let fresh = self.platform.freshen_directory().await;
+        let snapshot = self.platform.directory.read()?;
         let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         operation.as_ref().map(show_operation).ok_or_else(|| match fresh {
             true => Error::new(Code::NotFound, format!("there is no operation {id}")),
@@ -130,13 +98,18 @@ impl Front {
     }
 
     pub(super) fn show_tenant(&self, tenant: &Tenant, admin_token: Option<String>) -> Result<Body> {
-        let cell = self.platform.config.cells.iter().find(|cell| cell.number == tenant.cell);
+        let topology = self.platform.topology();
+        let cell = topology.cell(tenant.cell);
+        let elsewhere = self
+            .platform
+            .elsewhere(&tenant.region)
+            .filter(|_| tenant.region != self.platform.me.region);
         Ok(Body {
             id: Id(tenant.id),
             slug: tenant.slug.parse().map_err(|error| internal(&error))?,
             region: tenant.region.clone(),
             cell: cell.map_or_else(|| format!("cell {}", tenant.cell), |cell| cell.name.clone()),
-            endpoint: self.platform.me.endpoint.clone(),
+            endpoint: elsewhere.map_or_else(|| self.platform.me.endpoint.clone(), |place| place.endpoint),
             plan: tenant.plan.clone(),
             status: match tenant.status {
                 Status::Active if self.is_made(tenant) => TenantStatus::Active,

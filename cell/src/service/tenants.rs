@@ -1,9 +1,9 @@
 //! Tenants: created by two commits (the directory's entry, the cell's space), erased as an operation.
 
-use api::body::control::{NewTenant, Tenant as Body};
+use api::body::control::{NewTenant, Tenant as Body, TenantStatus};
 use api::body::token::Role;
 use api::error::{Code, Error, FieldError, Result};
-use api::service::{Idempotency, Operator, Timing};
+use api::service::{Idempotency, Operator};
 use bytes::Bytes;
 use storage::Space;
 use uuid::Uuid;
@@ -39,38 +39,25 @@ impl Front {
             return Err(wrong("/name", format!("must be 1 to {NAME_CHARS} characters long")));
         }
         let id = Uuid::now_v7();
-        let key = key.map(|key| operators_key(operator, key));
+        let key = key.map(|key| directory_key(operator, &new, key));
         let actor = Actor::Operator(operator.name.to_string());
-        let answer = self
-            .platform
-            .directory()?
-            .write(Space::SYSTEM, actor.clone(), key, &Timing::default(), |snapshot, _| {
-                if rows::tenant(snapshot, new.slug.as_str())
-                    .map_err(|fault| internal(&fault))?
-                    .is_some()
-                {
-                    return Err(Error::new(
-                        Code::AlreadyExists,
-                        format!("there is a tenant {:?} already", new.slug.as_str()),
-                    ));
-                }
-                let command = TenantReserve {
-                    id,
-                    slug: new.slug.to_string(),
-                    region: new.region.clone(),
-                    cell: self.choose_cell(snapshot, new.dedicated)?,
-                    dedicated: new.dedicated,
-                    plan: plan.clone(),
-                    template: new.template.clone(),
-                };
-                Ok(Proposal {
-                    command,
-                    schema: None,
-                    access: None,
-                })
+        let reserve = |snapshot: &storage::Snapshot| {
+            let known = rows::tenant(snapshot, new.slug.as_str()).map_err(|fault| internal(&fault))?;
+            if known.is_some() {
+                let detail = format!("there is a tenant {:?} already", new.slug.as_str());
+                return Err(Error::new(Code::AlreadyExists, detail));
+            }
+            Ok(TenantReserve {
+                id,
+                slug: new.slug.to_string(),
+                region: new.region.clone(),
+                cell: self.choose_cell(snapshot, new.dedicated)?,
+                dedicated: new.dedicated,
+                plan: plan.clone(),
+                template: new.template.clone(),
             })
-            .await?;
-        let tenant = answer.result.map_err(|refusal| refused(&refusal))?;
+        };
+        let tenant = self.platform.directory_write(actor.clone(), key, reserve).await?;
         if tenant.id != id && self.has_space(&tenant).await? {
             // The answer of an earlier attempt: its token was shown once.
             return self.show_tenant(&tenant, None);
@@ -78,7 +65,10 @@ impl Front {
         let text = secret::generate(secret::TENANT).map_err(|error| internal(&error))?;
         // The entry is there: whatever fails now, the tenant exists, and the same key goes on from here.
         self.make_space(&tenant, name, start, &text, actor).await.map_err(begun)?;
-        self.show_tenant(&tenant, Some(text))
+        let body = self.show_tenant(&tenant, Some(text))?;
+        // This node's replica of the cell may not have applied it yet.
+        let status = TenantStatus::Active;
+        Ok(Body { status, ..body })
     }
 
     /// Whether the space of a tenant is made, asked of this node's replica of its cell. A cell without a replica here is taken
@@ -165,13 +155,8 @@ impl Front {
                 }
             }
             None => {
-                let names: Vec<_> = self
-                    .platform
-                    .config
-                    .regions
-                    .iter()
-                    .map(|region| region.name.as_str())
-                    .collect();
+                let topology = self.platform.topology();
+                let names: Vec<_> = topology.regions.iter().map(|region| region.name.as_str()).collect();
                 wrong(
                     "/region",
                     format!("{region:?} is not a region; there are: {}", names.join(", ")),
@@ -181,7 +166,8 @@ impl Front {
     }
 
     pub(super) fn plan(&self, plan: Option<&str>) -> Result<String> {
-        let plans = &self.platform.config.plans;
+        let topology = self.platform.topology();
+        let plans = &topology.plans;
         let found = match plan {
             None => plans.first(),
             Some(name) => plans.iter().find(|plan| plan.name == name),
@@ -207,6 +193,25 @@ fn begun(error: Error) -> Error {
         error.detail
     );
     Error::new(Code::Unavailable, detail).unknown()
+}
+
+/// An operator's key. Nothing of a tenant's content comes into the directory, not even as a digest: the display name is not part of what
+/// tells whether a request is the same.
+fn directory_key(operator: &Operator, new: &NewTenant, key: Idempotency) -> IdempotencyKey {
+    let mut hasher = blake3::Hasher::new();
+    for part in [
+        Some(new.slug.as_str()),
+        Some(new.region.as_str()),
+        new.plan.as_deref(),
+        new.template.as_deref(),
+    ] {
+        hasher.update(&[u8::from(part.is_some())]);
+        hasher.update(part.unwrap_or_default().as_bytes());
+        hasher.update(&[0]);
+    }
+    hasher.update(&[u8::from(new.dedicated)]);
+    let body = *hasher.finalize().as_bytes();
+    operators_key(operator, Idempotency { body, ..key })
 }
 
 /// An idempotency key within its operator.

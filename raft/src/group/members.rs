@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Group, leader_of};
 use crate::limits::{CATCH_UP_MS, CHANGE_MS, GREETED_MS, HAND_OVER_MS};
-use crate::peer::Lane;
+use crate::peer::{Lane, Link};
 use crate::typ::Types;
 use crate::{Error, NodeId};
 
@@ -44,8 +44,12 @@ impl Group {
     /// Waits until all of these nodes and this one have greeted each other.
     async fn greeted(&self, members: &BTreeSet<NodeId>) -> Result<(), Error> {
         let net = &self.replica.net;
-        let is_up =
-            |node: &NodeId| node.0 == net.node || net.peers.get(&node.0).is_some_and(|peer| peer.link(Lane::Control).is_up());
+        let is_up = |node: &NodeId| {
+            node.0 == net.node
+                || net
+                    .peer(node.0)
+                    .is_some_and(|peer| peer.link(Lane::Control).is_some_and(Link::is_up))
+        };
         let deadline = Instant::now() + Duration::from_millis(GREETED_MS);
         loop {
             let missing: Vec<String> = members.iter().filter(|node| !is_up(node)).map(NodeId::to_string).collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::typ::SharedConfig;
 use crate::wal::LogOptions;
-use crate::{Error, Identity, NodeId, StreamOffer, limits};
+use crate::{Error, Identity, NodeId, PeerAddress, StreamOffer, limits};
 
 /// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
 /// `election_min_ms..election_max_ms`.
@@ -43,11 +43,11 @@ pub struct HostConfig {
     pub dir: PathBuf,
     /// Where peers connect to, already bound.
     pub listener: std::net::TcpListener,
-    /// All other nodes, `host:port`. An entry for this node is ignored.
-    pub peers: BTreeMap<NodeId, String>,
+    /// The other nodes that are known at the start. An entry for this node is ignored.
+    pub peers: BTreeMap<NodeId, PeerAddress>,
     /// This node's certificate and the cluster's authority.
     pub identity: Identity,
-    /// Heartbeats and elections.
+    /// Heartbeats and elections of groups that have none of their own.
     pub timing: Timing,
     /// Called on the raft thread for each byte stream that another node opens; must not block.
     pub on_stream: Option<Arc<dyn Fn(StreamOffer) + Send + Sync>>,
@@ -65,19 +65,29 @@ impl std::fmt::Debug for HostConfig {
     }
 }
 
-/// Checks it, and makes openraft's own of it.
-pub(super) fn raft_config(config: &HostConfig) -> Result<SharedConfig, Error> {
-    let timing = config.timing;
-    // An entry that a node's log cannot take would stop its replica, so every node must be able to take the largest.
+/// How one group differs from the others of its host.
+#[derive(Clone, Debug, Default)]
+pub struct GroupOptions {
+    /// Heartbeats and elections, for a group whose members are far from each other; none: those of the host.
+    pub timing: Option<Timing>,
+}
+
+/// An entry that a node's log cannot take would stop its replica, so every node must be able to take the largest.
+pub(super) fn check_log(log: &LogOptions) -> Result<(), Error> {
     let smallest = 4 * (limits::PAYLOAD_BYTES_MAX as u64 + 4_096);
-    if config.log.segment_bytes < smallest {
+    if log.segment_bytes < smallest {
         return Err(Error::Config(format!(
             "log segments of {} bytes are too small, {smallest} are needed",
-            config.log.segment_bytes
+            log.segment_bytes
         )));
     }
+    Ok(())
+}
+
+/// Checks a group's timing, and makes openraft's own configuration of it.
+pub(super) fn raft_config(cluster: &str, timing: Timing) -> Result<SharedConfig, Error> {
     let raft = openraft::Config {
-        cluster_name: config.cluster.clone(),
+        cluster_name: cluster.to_owned(),
         heartbeat_interval: timing.heartbeat_ms,
         election_timeout_min: timing.election_min_ms,
         election_timeout_max: timing.election_max_ms,

@@ -7,6 +7,7 @@ mod close;
 mod config;
 mod thread;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use self::config::raft_config;
-pub use self::config::{HostConfig, Timing};
+pub use self::config::{GroupOptions, HostConfig, Timing};
+use self::config::{check_log, raft_config};
 use self::thread::RaftThread;
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
@@ -28,9 +29,9 @@ use crate::peer::{Book, Net, PeerFactory, commit_identity, log_dir};
 use crate::replica::{Lead, Replica};
 use crate::stage::Stages;
 use crate::tls::Tls;
-use crate::typ::{Raft, SharedConfig};
+use crate::typ::Raft;
 use crate::wal::{LogStats, RealDisk, Wal};
-use crate::{Error, Group, GroupId, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
+use crate::{Error, Group, GroupId, NodeId, PeerAddress, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
 
 /// One node's end of every group. Cheap to clone. When the last clone and the last [`Group`] are gone, it stops without waiting;
 /// [`Host::shutdown`] waits.
@@ -41,7 +42,6 @@ pub(crate) struct HostInner {
     pub(crate) net: Arc<Net>,
     runtime: Handle,
     wal: Wal,
-    config: SharedConfig,
     timing: Timing,
     room: Arc<LogRoom>,
     stop: Mutex<Option<oneshot::Sender<Stop>>>,
@@ -67,7 +67,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Host {
     /// Opens the log, recovers it, and starts the raft thread.
     pub fn start(config: HostConfig) -> Result<Host, Error> {
-        let raft_config = raft_config(&config)?;
+        check_log(&config.log)?;
+        raft_config(&config.cluster, config.timing)?;
         let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
         let (log_options, room) = (config.log.clone().checked(), Arc::new(LogRoom::default()));
@@ -75,8 +76,8 @@ impl Host {
             Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
         tracing::info!(node = config.node.0, ?recovery, "opened the log");
-        let addresses = config.peers.into_iter().map(|(node, address)| (node.0, address)).collect();
-        let (net, links) = Net::new(config.node.0, config.cluster, tls, book, addresses);
+        let net = Net::new(config.node.0, config.cluster, tls, book);
+        let links = net.set_peers(config.peers);
         let (stop, stopped) = oneshot::channel();
         let apply_threads = Arc::new(Mutex::new(Vec::new()));
         let thread = RaftThread {
@@ -96,7 +97,6 @@ impl Host {
             net,
             runtime,
             wal,
-            config: raft_config,
             timing: config.timing,
             room,
             stop: Mutex::new(Some(stop)),
@@ -110,7 +110,7 @@ impl Host {
     ///
     /// The machine may hold the state of another replica, if that is not older than what this log was purged to (else `Behind`). A
     /// tail of the log that contradicts it was never committed, and goes.
-    pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
+    pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>, options: GroupOptions) -> Result<Group, Error> {
         if self.0.net.inbox.find(id.0).is_some() {
             return Err(Error::AlreadyOpen(id));
         }
@@ -119,7 +119,7 @@ impl Host {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let (host, own_queue) = (Arc::clone(&self.0), Arc::clone(&queue));
         self.0.runtime.spawn(async move {
-            let opened = host.open_replica(id, machine, own_queue, stages).await;
+            let opened = host.open_replica(id, machine, options, own_queue, stages).await;
             // The host is let go before the answer, so that the caller is the one to hold it.
             drop(host);
             let _ = send.send(opened);
@@ -138,12 +138,19 @@ impl Host {
         }
     }
 
+    /// Makes exactly these the other nodes. Connections to those that stay as they are go on; what is under way to the others breaks.
+    pub fn set_peers(&self, peers: BTreeMap<NodeId, PeerAddress>) {
+        for task in self.0.net.set_peers(peers) {
+            self.0.runtime.spawn(task.run(Arc::clone(&self.0.net)));
+        }
+    }
+
     /// Opens an authenticated byte stream to another node's `on_stream`, on the runtime of the caller.
     pub async fn dial(&self, node: NodeId) -> io::Result<PeerStream> {
         peer::open_stream(&self.0.net, node).await
     }
 
-    /// Whether the node was heard from within the last 2 s. This node always is.
+    /// Whether the node was heard from within the last 2 s. This node always is; one without links never is.
     pub fn reachable(&self, node: NodeId) -> bool {
         self.0.net.reachable(node.0)
     }
@@ -180,9 +187,12 @@ impl HostInner {
         &self,
         id: GroupId,
         machine: Arc<dyn StateMachine>,
+        options: GroupOptions,
         queue: Arc<ApplyQueue>,
         stages: Arc<Stages>,
     ) -> Result<Arc<Replica>, Error> {
+        let timing = options.timing.unwrap_or(self.timing);
+        let config = raft_config(&self.net.cluster, timing)?;
         let size = LogSize::new();
         let log = LogStore::new(
             self.wal.group(id.0),
@@ -196,7 +206,7 @@ impl HostInner {
             net: Arc::clone(&self.net),
             group: id.0,
         };
-        let raft = Raft::new(self.net.node, Arc::clone(&self.config), factory, log, adapter).await;
+        let raft = Raft::new(self.net.node, config, factory, log, adapter).await;
         let raft = raft.map_err(|fatal| match queue.stopped() {
             Some(why) => Error::Stopped { group: id, why },
             None => Error::Log(fatal.to_string()),
@@ -215,7 +225,7 @@ impl HostInner {
             admission: Admission::new(),
             barrier,
             net: Arc::clone(&self.net),
-            barrier_wait_ms: (4 * self.timing.election_max_ms).clamp(shortest, longest),
+            barrier_wait_ms: (4 * timing.election_max_ms).clamp(shortest, longest),
             lead: Lead::new(),
             room: Arc::clone(&self.room),
         });
@@ -223,7 +233,7 @@ impl HostInner {
             let _ = replica.raft.shutdown().await;
             return Err(Error::AlreadyOpen(id));
         }
-        let lease = Duration::from_millis(self.timing.election_max_ms);
+        let lease = Duration::from_millis(timing.election_max_ms);
         tokio::spawn(keeper::run(Arc::clone(&replica), lease));
         tokio::spawn(barrier::run(Arc::downgrade(&replica), waiting));
         Ok(replica)

@@ -56,9 +56,8 @@ fn hello(net: &Net, lane: Lane) -> bytes::Bytes {
 /// Connects to a peer and greets it.
 pub(super) async fn call(net: &Arc<Net>, node: u64, lane: Lane) -> io::Result<Greeted> {
     let address = net
-        .peers
-        .get(&node)
-        .map(|peer| peer.address.clone())
+        .peer(node)
+        .map(|peer| peer.address().to_owned())
         .ok_or_else(|| refused(format!("node {node} is unknown")))?;
     let mut stream = dial(net, NodeId(node), &address, RAFT).await?;
     within(CONNECT_MS, "greet peer", async {

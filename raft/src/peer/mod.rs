@@ -26,7 +26,7 @@ mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 pub(crate) use book::{Book, commit_identity, log_dir};
@@ -38,9 +38,20 @@ pub(crate) use server::{OnStream, accept_loop};
 pub(crate) use stream::open as open_stream;
 pub use stream::{PeerStream, StreamOffer};
 
+use crate::NodeId;
 use crate::inbox::Inbox;
 use crate::limits::REACHABLE_MS;
 use crate::tls::Tls;
+
+/// How another node is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// `host:port`.
+    pub address: String,
+    /// Whether connections are held to it all the time: needed for every node that shares a group with this one, and for
+    /// [`Host::reachable`](crate::Host::reachable). Byte streams can be opened to the others too.
+    pub linked: bool,
+}
 
 /// The three connections to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +74,19 @@ impl Lane {
 
 /// What this node knows of another one.
 pub(crate) struct Peer {
-    pub(crate) address: String,
-    pub(crate) links: [Link; 3],
+    at: PeerAddress,
+    links: Option<[Link; 3]>,
     heard: AtomicU64,
 }
 
 impl Peer {
-    pub(crate) fn link(&self, lane: Lane) -> &Link {
-        &self.links[lane as usize]
+    /// The lane of a peer that is linked. Its tasks end when the peer is let go.
+    pub(crate) fn link(&self, lane: Lane) -> Option<&Link> {
+        self.links.as_ref().map(|links| &links[lane as usize])
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.at.address
     }
 }
 
@@ -80,7 +96,7 @@ pub(crate) struct Net {
     pub(crate) cluster: String,
     pub(crate) tls: Tls,
     pub(crate) book: Arc<Book>,
-    pub(crate) peers: BTreeMap<u64, Peer>,
+    peers: RwLock<BTreeMap<u64, Arc<Peer>>>,
     pub(crate) inbox: Inbox,
     /// Groups of which a snapshot is being sent.
     sending: Mutex<BTreeSet<u64>>,
@@ -100,42 +116,47 @@ impl Drop for Turn<'_> {
 }
 
 impl Net {
-    /// Prepares the links to all peers; they are dialled once their tasks run.
-    pub(crate) fn new(
-        node: u64,
-        cluster: String,
-        tls: Tls,
-        book: Book,
-        addresses: BTreeMap<u64, String>,
-    ) -> (Arc<Net>, Vec<LinkTask>) {
-        let mut tasks = Vec::new();
-        let mut peers = BTreeMap::new();
-        for (peer, address) in addresses.into_iter().filter(|(peer, _)| *peer != node) {
-            let links = Lane::ALL.map(|lane| {
-                let (link, task) = link::make_link(peer, lane);
-                tasks.push(task);
-                link
-            });
-            peers.insert(
-                peer,
-                Peer {
-                    address,
-                    links,
-                    heard: AtomicU64::new(0),
-                },
-            );
-        }
-        let net = Net {
+    /// This node's end, without peers so far.
+    pub(crate) fn new(node: u64, cluster: String, tls: Tls, book: Book) -> Arc<Net> {
+        Arc::new(Net {
             node,
             cluster,
             tls,
             book: Arc::new(book),
-            peers,
+            peers: RwLock::default(),
             inbox: Inbox::default(),
             sending: Mutex::default(),
             epoch: Instant::now(),
-        };
-        (Arc::new(net), tasks)
+        })
+    }
+
+    /// Makes exactly these the peers, and returns the tasks of new links, to be run on raft's runtime. A peer whose address changed is
+    /// a new one. The links of those that are gone end by themselves.
+    pub(crate) fn set_peers(&self, addresses: BTreeMap<NodeId, PeerAddress>) -> Vec<LinkTask> {
+        let mut tasks = Vec::new();
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut old = std::mem::take(&mut *peers);
+        for (NodeId(node), at) in addresses.into_iter().filter(|(node, _)| node.0 != self.node) {
+            let known = old.remove(&node).filter(|peer| peer.at == at);
+            let peer = known.unwrap_or_else(|| {
+                let links = at.linked.then(|| {
+                    Lane::ALL.map(|lane| {
+                        let (link, task) = link::make_link(node, lane);
+                        tasks.push(task);
+                        link
+                    })
+                });
+                let heard = AtomicU64::new(0);
+                Arc::new(Peer { at, links, heard })
+            });
+            peers.insert(node, peer);
+        }
+        tasks
+    }
+
+    /// What is known of another node.
+    pub(crate) fn peer(&self, node: u64) -> Option<Arc<Peer>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
     fn now_ms(&self) -> u64 {
@@ -155,7 +176,7 @@ impl Net {
 
     /// Notes a sign of life.
     pub(crate) fn heard(&self, node: u64) {
-        if let Some(peer) = self.peers.get(&node) {
+        if let Some(peer) = self.peer(node) {
             peer.heard.store(self.now_ms(), Relaxed);
         }
     }
@@ -163,7 +184,7 @@ impl Net {
     /// Whether there was a sign of life within the last two seconds. Oneself is always reachable.
     pub(crate) fn reachable(&self, node: u64) -> bool {
         node == self.node
-            || self.peers.get(&node).is_some_and(|peer| match peer.heard.load(Relaxed) {
+            || self.peer(node).is_some_and(|peer| match peer.heard.load(Relaxed) {
                 0 => false,
                 at => self.now_ms().saturating_sub(at) <= REACHABLE_MS,
             })

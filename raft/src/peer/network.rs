@@ -73,11 +73,10 @@ pub(crate) struct PeerClient {
 }
 
 impl PeerClient {
-    fn link(&self, lane: Lane) -> Rpc<&Link> {
-        match self.net.peers.get(&self.target) {
-            Some(peer) => Ok(peer.link(lane)),
-            None => Err(unreachable(format!("node {} has no address", self.target))),
-        }
+    fn link(&self, lane: Lane) -> Rpc<Link> {
+        let peer = self.net.peer(self.target);
+        let link = peer.as_ref().and_then(|peer| peer.link(lane)).cloned();
+        link.ok_or_else(|| unreachable(format!("node {} has no address, or no links are held to it", self.target)))
     }
 
     /// A request on the control lane.
@@ -172,7 +171,7 @@ impl RaftNetworkV2<Types> for PeerClient {
         let Some(_turn) = self.net.turn(self.group) else {
             return Err(unreachable("another snapshot of the group is on its way").into());
         };
-        snapshot::send(link, self.group, vote, snapshot, cancel).await
+        snapshot::send(&link, self.group, vote, snapshot, cancel).await
     }
 
     async fn transfer_leader(
@@ -191,7 +190,7 @@ impl RaftNetworkV2<Types> for PeerClient {
 /// Append requests on their way: a few at a time, answered in their order.
 struct Pipeline<'s, S> {
     client: &'s PeerClient,
-    link: &'s Link,
+    link: Link,
     input: S,
     waiting: VecDeque<Waiting>,
     /// When the oldest request must have been answered.

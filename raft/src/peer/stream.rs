@@ -57,10 +57,9 @@ impl StreamOffer {
 /// Opens a stream to another node, on the runtime of the caller.
 pub(crate) async fn open(net: &Net, node: NodeId) -> io::Result<PeerStream> {
     let peer = net
-        .peers
-        .get(&node.0)
+        .peer(node.0)
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("node {node} is unknown")))?;
-    let mut stream = greeting::dial(net, node, &peer.address, greeting::STREAM).await?;
+    let mut stream = greeting::dial(net, node, peer.address(), greeting::STREAM).await?;
     stream.write_u64_le(net.node).await?;
     stream.flush().await?;
     Ok(PeerStream(stream))

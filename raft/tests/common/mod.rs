@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft::{
-    Authority, Entry, Group, GroupId, Host, HostConfig, Identity, LogOptions, Mark, NodeId, ProposeError, SnapshotSink,
-    SnapshotSource, StateMachine, StreamOffer, Timing, make_authority,
+    Authority, Entry, Group, GroupId, GroupOptions, Host, HostConfig, Identity, LogOptions, Mark, NodeId, PeerAddress,
+    ProposeError, SnapshotSink, SnapshotSource, StateMachine, StreamOffer, Timing, make_authority,
 };
 use tempfile::TempDir;
 
@@ -381,6 +381,11 @@ impl Cluster {
     }
 }
 
+/// A peer that links are held to.
+pub fn linked((node, address): (NodeId, String)) -> (NodeId, PeerAddress) {
+    (node, PeerAddress { address, linked: true })
+}
+
 impl Node {
     pub fn config(&self, addresses: BTreeMap<NodeId, String>, timing: Timing) -> HostConfig {
         HostConfig {
@@ -388,7 +393,7 @@ impl Node {
             cluster: "test".to_owned(),
             dir: self.dir.clone(),
             listener: self.listener.try_clone().unwrap(),
-            peers: addresses,
+            peers: addresses.into_iter().map(linked).collect(),
             identity: self.identity.clone(),
             timing,
             on_stream: self.on_stream.clone(),
@@ -410,7 +415,7 @@ impl Node {
             .host
             .as_ref()
             .unwrap()
-            .open_group(GroupId(group), machine.clone())
+            .open_group(GroupId(group), machine.clone(), GroupOptions::default())
             .unwrap();
         self.machines.insert(group, machine);
         self.groups.insert(group, opened);

@@ -1,14 +1,21 @@
 //! The ranges of keys that somebody walks over, table by table.
 
 use super::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryTenant, DirectoryTenantUid,
-    Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record,
-    ReferenceEntry, Sequence, Table, Token, UniqueEntry,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryTenant,
+    DirectoryTenantUid, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken,
+    Record, ReferenceEntry, Sequence, Table, Token, UniqueEntry,
 };
 use crate::element::{Element, put_element};
 use crate::key::{Field, head};
 use crate::range::KeyRange;
 use crate::space::Space;
+
+impl DirectoryChange {
+    /// All changes that are kept, by position.
+    pub fn range(space: Space) -> KeyRange {
+        prefix(space, Self::TAG, |_| {})
+    }
+}
 
 impl Record {
     /// All records of a collection, by id.

@@ -2,10 +2,10 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryTenant,
-    DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError,
-    KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table,
-    Token, TokenSecret, UniqueEntry,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
+    DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry,
+    Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader,
+    TABLES, Table, Token, TokenSecret, Topology, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -120,6 +120,8 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(DirectoryCell { space, cell: 12 }),
         shown(LastScrub { space }),
         shown(DirectoryCors { space, uid: 13 }),
+        shown(DirectoryChange { space, position: 14 }),
+        shown(Topology { space }),
         shown(Level { space }),
     ]
 }
@@ -153,6 +155,8 @@ fn golden_bytes() -> Vec<String> {
         "53000000000000000c".to_owned(),
         "54".to_owned(),
         "55000000000000000d".to_owned(),
+        "56000000000000000e".to_owned(),
+        "57".to_owned(),
         "58".to_owned(),
     ]
 }
@@ -188,6 +192,8 @@ fn golden_texts() -> Vec<String> {
         "directory_cell space=258 cell=12".to_owned(),
         "last_scrub space=258".to_owned(),
         "directory_cors space=258 uid=13".to_owned(),
+        "directory_change space=258 position=14".to_owned(),
+        "topology space=258".to_owned(),
         "level space=258".to_owned(),
     ]
 }

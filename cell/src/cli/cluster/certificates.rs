@@ -26,7 +26,7 @@ impl Certificates {
         certificates::issue(&self.out, &config)?;
         output::line(&format!(
             "certificates of {} nodes in {}",
-            config.nodes.len(),
+            config.topology.nodes.len(),
             self.out.display()
         ))
     }

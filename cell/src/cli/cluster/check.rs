@@ -29,11 +29,18 @@ impl Check {
         let config = node::load(&self.config)?;
         output::table(
             &["CELL", "REGION", "KIND", "REPLICAS", ""],
-            config.cells.iter().map(row).collect(),
+            config.topology.cells.iter().map(row).collect(),
         )?;
         output::line("")?;
-        output::line(&format!("the directory's voters: {}", config.directory_voters.join(", ")))?;
-        let (regions, nodes, cells) = (config.regions.len(), config.nodes.len(), config.cells.len());
+        output::line(&format!(
+            "the directory's voters: {}",
+            config.topology.directory_voters.join(", ")
+        ))?;
+        let (regions, nodes, cells) = (
+            config.topology.regions.len(),
+            config.topology.nodes.len(),
+            config.topology.cells.len(),
+        );
         output::line(&format!(
             "{} is sound: regions {regions}, nodes {nodes}, cells {cells}",
             self.config.display()
@@ -43,7 +50,7 @@ impl Check {
     fn as_json(&self) -> Result {
         match Config::load(&self.config) {
             Ok(config) => output::json(&json!({
-                "sound": true, "regions": config.regions.len(), "nodes": config.nodes.len(), "cells": config.cells.len(), "errors": [],
+                "sound": true, "regions": config.topology.regions.len(), "nodes": config.topology.nodes.len(), "cells": config.topology.cells.len(), "errors": [],
             })),
             Err(errors) => {
                 let list: Vec<_> = errors.0.iter().map(error_json).collect();

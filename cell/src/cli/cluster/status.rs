@@ -100,7 +100,7 @@ impl Status {
             let urls = config.region_nodes(name).iter().map(|node| node.endpoint.clone()).collect();
             (name.to_owned(), Remote::new(urls, token.clone()))
         };
-        Ok(config.regions.iter().map(|found| region(&found.name)).collect())
+        Ok(config.topology.regions.iter().map(|found| region(&found.name)).collect())
     }
 
     fn token(&self, config: &Config) -> Result<Option<String>> {

@@ -66,7 +66,7 @@ impl Up {
     }
 
     fn regions(&self, config: &Config) -> Result<Vec<String>> {
-        let all: Vec<String> = config.regions.iter().map(|region| region.name.clone()).collect();
+        let all: Vec<String> = config.topology.regions.iter().map(|region| region.name.clone()).collect();
         match &self.region {
             None => Ok(all),
             Some(region) if all.contains(region) => Ok(vec![region.clone()]),

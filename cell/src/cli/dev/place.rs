@@ -51,7 +51,7 @@ fn is_ours(config: &Config, text: &str) -> bool {
 
 fn edited(config: Config, path: &Path, port: u16) -> Result<Config> {
     let node = super::super::node::find(&config, NODE, path)?;
-    if config.nodes.len() > 1 {
+    if config.topology.nodes.len() > 1 {
         let message = format!("{} has several nodes: it is a cluster now", path.display());
         return Err(Failure::Failed(anyhow!(
             "{message}; start it with `cloudnest cluster up --config {}`",

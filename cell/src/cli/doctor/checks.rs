@@ -36,8 +36,8 @@ pub(super) fn config(path: Option<&Path>) -> (Finding, Option<Config>) {
             let detail = format!(
                 "{} is sound: {} nodes, {} cells",
                 path.display(),
-                config.nodes.len(),
-                config.cells.len()
+                config.topology.nodes.len(),
+                config.topology.cells.len()
             );
             (Finding::ok("config", detail), Some(config))
         }
@@ -56,7 +56,7 @@ pub(super) fn config(path: Option<&Path>) -> (Finding, Option<Config>) {
 pub(super) fn ports(config: Option<&Config>, data: &Path) -> Finding {
     let dev = SocketAddr::from(([127, 0, 0, 1], DEV_PORT));
     let addresses: Vec<SocketAddr> = match config {
-        Some(config) => config.nodes.iter().flat_map(|node| [node.api, node.peer]).collect(),
+        Some(config) => config.topology.nodes.iter().flat_map(|node| [node.api, node.peer]).collect(),
         None => vec![dev],
     };
     let (mut free, mut taken) = (0, Vec::new());

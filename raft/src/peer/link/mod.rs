@@ -44,7 +44,8 @@ struct Outgoing {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Where requests for one lane of a peer go.
+/// Where requests for one lane of a peer go. Its task ends with the last of its clones.
+#[derive(Clone)]
 pub(crate) struct Link {
     queue: mpsc::Sender<Outgoing>,
     state: Arc<LinkState>,
@@ -123,7 +124,7 @@ impl Link {
 }
 
 impl LinkTask {
-    /// Dials, serves, and dials again, for ever.
+    /// Dials, serves, and dials again, until the peer is let go.
     pub(crate) async fn run(mut self, net: Arc<Net>) {
         let (shortest, longest) = REDIAL_MS;
         let mut pause = shortest;
@@ -160,6 +161,9 @@ impl LinkTask {
                 }
             }
             self.fail_all();
+            if self.queue.is_closed() {
+                return;
+            }
             sleep(Duration::from_millis(pause)).await;
             self.fail_all();
             pause = (pause * 2).clamp(shortest, longest);
@@ -180,7 +184,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::peer::{Book, Kind};
+    use crate::peer::{Book, Kind, PeerAddress};
     use crate::tls::Tls;
     use crate::{NodeId, make_authority};
 
@@ -192,7 +196,9 @@ mod tests {
         let book = Book::open(dir.path(), "test", NodeId(1)).unwrap();
         // Nobody listens where somebody has just stopped to.
         let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let (net, _) = Net::new(1, "test".to_owned(), tls, book, BTreeMap::from([(2, away.to_string())]));
+        let net = Net::new(1, "test".to_owned(), tls, book);
+        let address = away.to_string();
+        net.set_peers(BTreeMap::from([(NodeId(2), PeerAddress { address, linked: true })]));
         let (link, task) = make_link(2, Lane::Bulk);
         let running = tokio::spawn(task.run(net));
         let answer = link.ask(FrameWriter::new(Kind::SNAPSHOT_CHUNK, 1, 1 << 10)).await;

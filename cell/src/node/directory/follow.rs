@@ -1,0 +1,111 @@
+//! Keeps a copy of the directory as the directory is: follows a voter, and another one when that is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use raft::NodeId;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use super::copy::Copy;
+use super::feed::{self, Frame};
+use crate::directory::{GROUP, changes};
+use crate::node::platform::Platform;
+use crate::node::transfer::Wanted;
+
+/// Between two attempts, doubling from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How the following of a voter ended.
+enum Ended {
+    /// The copy lacks more than changes: it needs the whole state.
+    Behind,
+}
+
+/// Follows for as long as this node has a copy.
+pub(crate) async fn run(platform: Arc<Platform>) {
+    let mut pause = PAUSE.0;
+    while let Some(copy) = platform.directory.copy() {
+        let before = copy.position();
+        for voter in platform.directory_voters() {
+            if let Err(error) = follow(&platform, &copy, NodeId(voter)).await {
+                tracing::debug!(
+                    voter,
+                    error = format!("{error:#}"),
+                    "a voter of the directory cannot be followed any more"
+                );
+            }
+            copy.led_by(None);
+        }
+        pause = if copy.position() > before {
+            PAUSE.0
+        } else {
+            (pause * 2).min(PAUSE.1)
+        };
+        sleep(pause).await;
+    }
+}
+
+/// Follows one voter until it is gone.
+async fn follow(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<()> {
+    loop {
+        let ended = if copy.store().is_some() {
+            listen(platform, copy, voter).await?
+        } else {
+            Ended::Behind
+        };
+        match ended {
+            Ended::Behind => fetch(platform, copy, voter).await?,
+        }
+    }
+}
+
+/// Takes the changes that a voter tells.
+async fn listen(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<Ended> {
+    let mut stream = platform.host.dial(voter).await.context("dial")?;
+    let mut head = vec![feed::MARK];
+    head.extend_from_slice(&copy.position().to_be_bytes());
+    stream.write_all(&head).await?;
+    stream.flush().await?;
+    loop {
+        match feed::receive(&mut stream).await? {
+            Frame::Alive(leader) => copy.led_by(leader),
+            Frame::Changed(leader, delta) => {
+                copy.led_by(leader);
+                let taking = Arc::clone(copy);
+                tokio::task::spawn_blocking(move || {
+                    let store = taking.store().ok_or_else(|| anyhow!("the copy is not there"))?;
+                    changes::take(&store, delta)?;
+                    taking.tell()
+                })
+                .await??;
+            }
+            Frame::Whole => return Ok(Ended::Behind),
+        }
+        if copy.store().is_none() {
+            return Ok(Ended::Behind);
+        }
+    }
+}
+
+/// Fetches the whole state from a voter.
+async fn fetch(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<()> {
+    let taking = Arc::clone(copy);
+    let (receiving, writer) = tokio::task::spawn_blocking(move || {
+        let receiving = taking.receiving()?;
+        let writer = receiving.writer()?;
+        anyhow::Ok((receiving, writer))
+    })
+    .await??;
+    let wanted = Wanted {
+        group: GROUP,
+        least: 1,
+        from_leader: false,
+    };
+    let received = platform.fetch(voter, wanted, writer).await.context("fetch the directory")?;
+    let taking = Arc::clone(copy);
+    tokio::task::spawn_blocking(move || taking.install(receiving, received)).await??;
+    tracing::info!(voter = voter.0, position = copy.position(), "fetched the directory");
+    Ok(())
+}
