@@ -83,6 +83,8 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type";
     /// The tenant lives in another region.
     WrongRegion "wrong_region" 421 "The tenant lives in another region";
+    /// The change of the cluster would lose data, a quorum, or the meaning of a number.
+    TopologyRefused "topology_refused" 422 "The cluster cannot be changed like this";
     /// The values do not fit the schema.
     InvalidFields "invalid_fields" 422 "The values do not fit";
     /// The idempotency key was used with another request.

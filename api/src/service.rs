@@ -14,6 +14,7 @@ use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, S
 use crate::body::event::Event;
 use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
+use crate::body::topology::{Cluster, NewTopology};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
 pub use crate::lines::{BoxStream, LineSender, LineSource, Stream};
@@ -240,12 +241,19 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn cells(&self, operator: &Operator) -> Result<Vec<Cell>>;
     /// The hash of this node's replica of a cell.
     async fn cell_hash(&self, operator: &Operator, cell: &str) -> Result<CellHash>;
+    /// What the cluster consists of, and the change of it that is under way.
+    async fn cluster(&self, operator: &Operator) -> Result<Cluster>;
+    /// Begins to bring a topology about; none: there is nothing to do.
+    async fn cluster_apply(&self, operator: &Operator, wanted: NewTopology) -> Result<Option<Operation>>;
+    /// Calls the change of the topology that is under way off: what was done stays.
+    async fn cluster_cancel(&self, operator: &Operator) -> Result<Operation>;
     /// The last scrub of a cell, as its leader knows it; with `begin`, a new one, unless one is under way.
     async fn cell_scrub(&self, operator: &Operator, cell: &str, begin: bool) -> Result<Scrub>;
     /// The nodes of this region, as this node sees them.
     async fn nodes(&self, operator: &Operator) -> Result<Vec<Node>>;
-    /// Initialises the groups of this region, once; true: it was done now.
-    async fn initialize(&self, operator: &Operator) -> Result<bool>;
+    /// Initialises the directory and the groups of this region, once; true: it was done now. `alone`: the directory gets the voters of
+    /// this region only, because no other runs yet.
+    async fn initialize(&self, operator: &Operator, alone: bool) -> Result<bool>;
 
     // ---- health ----
 

@@ -13,6 +13,7 @@
 //! | `records`, `access`, `space`, `directory` | the domains: one file a command |
 
 pub mod cli;
+mod cluster;
 pub mod config;
 pub mod node;
 

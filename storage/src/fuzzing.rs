@@ -47,6 +47,7 @@ pub fn key(data: &[u8]) {
         stays::<table::DirectoryCors>(data),
         stays::<table::DirectoryChange>(data),
         stays::<table::Topology>(data),
+        stays::<table::TopologyWanted>(data),
         stays::<table::LastScrub>(data),
         stays::<table::Level>(data),
     ];

@@ -184,6 +184,8 @@ tables! {
     Topology = 0x57 "topology" Local {}
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
+    /// The topology that is being brought about.
+    TopologyWanted = 0x5A "topology_wanted" Local {}
 }
 
 /// Tags stand in ascending order, so none is given twice, and `FF` is left to mark the end of all keys.

@@ -7,3 +7,4 @@ pub mod import;
 pub mod policy;
 pub mod record;
 pub mod token;
+pub mod topology;

@@ -8,6 +8,7 @@ use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
 use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::record::Page;
+use crate::body::topology::{Cluster, NewTopology};
 use crate::ids::Id;
 
 impl Client {
@@ -103,9 +104,31 @@ impl Client {
         self.items("/v1/nodes").await
     }
 
+    /// What the cluster consists of, and the change of it that is under way.
+    pub async fn cluster(&self) -> Result<Cluster, ClientError> {
+        Ok(self.typed(Call::new(Method::GET, "/v1/cluster")).await?.body)
+    }
+
+    /// Begins to bring a topology about; none: there is nothing to do. One change is under way at a time.
+    pub async fn cluster_apply(&self, wanted: &NewTopology) -> Result<Option<Operation>, ClientError> {
+        let answer = self
+            .checked(Call::new(Method::POST, "/v1/cluster/apply").body(JSON, json(wanted)?))
+            .await?;
+        if answer.status == http::StatusCode::OK {
+            return Ok(None);
+        }
+        Ok(Some(answer.parse()?.body))
+    }
+
+    /// Calls the change of the topology that is under way off. What was done stays.
+    pub async fn cluster_cancel(&self) -> Result<Operation, ClientError> {
+        Ok(self.typed(Call::new(Method::DELETE, "/v1/cluster/apply")).await?.body)
+    }
+
     /// Initialises the groups of the asked node's region, once; true: it was done now.
-    pub async fn initialize(&self) -> Result<bool, ClientError> {
-        let answer: Answer<Initialized> = self.typed(Call::new(Method::POST, "/v1/cluster/initialize")).await?;
+    pub async fn initialize(&self, alone: bool) -> Result<bool, ClientError> {
+        let call = Call::new(Method::POST, format!("/v1/cluster/initialize?alone={alone}"));
+        let answer: Answer<Initialized> = self.typed(call).await?;
         Ok(answer.body.initialized)
     }
 

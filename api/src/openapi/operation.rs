@@ -163,7 +163,19 @@ fn control(endpoint: Endpoint) -> Described {
         E::CellScrub => ok("Scrub"),
         E::ScrubBegin => begun("It is under way.", "Scrub"),
         E::Nodes => list("NodePage"),
-        E::Initialize => ok("Initialized"),
+        E::Cluster => ok("Cluster"),
+        E::ClusterApply => {
+            let replies = vec![
+                json_answer(200, "There is nothing to do.", "Cluster"),
+                json_answer(202, "It is under way.", "Operation"),
+            ];
+            (vec![], Some(body(JSON, "NewTopology")), replies, vec!["Location"])
+        }
+        E::ClusterCancel => begun("It is called off.", "Operation"),
+        E::Initialize => {
+            let done = json_answer(200, "Whether it was done now.", "Initialized");
+            (vec![parameters::alone()], None, vec![done], vec![])
+        }
         _ => ok("Tenant"),
     }
 }

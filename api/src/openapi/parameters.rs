@@ -60,6 +60,14 @@ pub(super) fn count() -> Parameter {
     )
 }
 
+pub(super) fn alone() -> Parameter {
+    query(
+        "alone",
+        json!({ "type": "boolean", "default": false }),
+        "Whether the directory gets the voters of this region only, because no other region runs yet.",
+    )
+}
+
 pub(super) fn listing() -> Vec<Parameter> {
     let mut parameters = paging();
     parameters.push(count());

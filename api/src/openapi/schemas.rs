@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{collection, control, event, import, record, token};
+use crate::body::{collection, control, event, import, record, token, topology};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -55,6 +55,15 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         control::Operation,
         control::OperationFailure,
         control::Initialized
+    ];
+    add![
+        topology::Topology,
+        topology::TopologyNode,
+        topology::TopologyCell,
+        topology::TopologyPlan,
+        topology::Cluster,
+        topology::Applying,
+        topology::NewTopology
     ];
     let mut schemas: BTreeMap<String, Value> = all
         .into_iter()

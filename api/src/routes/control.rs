@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::page;
 use super::table::Endpoint;
 use crate::body::control::{Initialized, NewTenant, TenantPatch};
+use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::ids::Slug;
@@ -18,6 +19,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
     asked.receive().await?;
     match asked.found.route.endpoint {
         E::TenantCreate => Box::pin(tenant_create(asked, operator)).await,
+        E::ClusterApply | E::ClusterCancel => Box::pin(topology(asked, operator)).await,
         E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
         _ => Box::pin(cluster(asked, operator)).await,
     }
@@ -59,6 +61,24 @@ async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
             let operation = asked.limited(true, service.tenant_delete(operator, &slug)).await?;
             Ok(reply::json(StatusCode::ACCEPTED, &operation)?.located(format!("/v1/operations/{}", operation.id)))
         }
+    }
+}
+
+async fn topology(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    asked.query.finish()?;
+    let service = &asked.front.service;
+    let operation = if asked.found.route.endpoint == Endpoint::ClusterCancel {
+        Some(asked.limited(true, service.cluster_cancel(operator)).await?)
+    } else {
+        let wanted: NewTopology = asked.json().await?;
+        asked.limited(true, service.cluster_apply(operator, wanted)).await?
+    };
+    match operation {
+        Some(operation) => {
+            let reply = reply::json(StatusCode::ACCEPTED, &operation)?;
+            Ok(reply.located(format!("/v1/operations/{}", operation.id)))
+        }
+        None => reply::json(StatusCode::OK, &asked.limited(false, service.cluster(operator)).await?),
     }
 }
 
@@ -111,9 +131,14 @@ async fn cluster(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
                 .await?;
             Ok(reply::json(StatusCode::ACCEPTED, &scrub)?.located(format!("/v1/cells/{}/scrub", scrub.cell)))
         }
-        Endpoint::Initialize => {
+        Endpoint::Cluster => {
             asked.query.finish()?;
-            let initialized = asked.limited(true, service.initialize(operator)).await?;
+            reply::json(StatusCode::OK, &asked.limited(false, service.cluster(operator)).await?)
+        }
+        Endpoint::Initialize => {
+            let alone = asked.query.flag("alone")?.unwrap_or(false);
+            asked.query.finish()?;
+            let initialized = asked.limited(true, service.initialize(operator, alone)).await?;
             reply::json(StatusCode::OK, &Initialized { initialized })
         }
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a control route"))),

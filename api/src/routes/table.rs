@@ -26,6 +26,9 @@ pub(crate) enum Endpoint {
     CellScrub,
     ScrubBegin,
     Nodes,
+    Cluster,
+    ClusterApply,
+    ClusterCancel,
     Initialize,
     Me,
     Tokens,
@@ -109,7 +112,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 42] = {
+pub(crate) static TABLE: [Route; 45] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -135,6 +138,9 @@ pub(crate) static TABLE: [Route; 42] = {
         route(E::CellScrub, GET, "/v1/cells/{cell}/scrub", Control, "The last scrub of a cell, as its leader knows it"),
         route(E::ScrubBegin, POST, "/v1/cells/{cell}/scrub", Control, "Compare all that the replicas of a cell hold: long work"),
         route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
+        route(E::Cluster, GET, "/v1/cluster", Control, "What the cluster consists of, and the change of it that is under way"),
+        route(E::ClusterApply, POST, "/v1/cluster/apply", ControlLeader, "Bring another topology about: long work"),
+        route(E::ClusterCancel, DELETE, "/v1/cluster/apply", ControlLeader, "Call the change of the topology off; what was done stays"),
         route(E::Initialize, POST, "/v1/cluster/initialize", Control, "Initialise the region's groups, once"),
         route(E::Me, GET, "/v1/tenants/{tenant}/me", READ, "Who this token is"),
         route(E::Tokens, GET, "/v1/tenants/{tenant}/tokens", READ_ADMIN, "API keys, without secrets"),
@@ -244,6 +250,8 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
         ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
+        ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
+        ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
         _ => return None,
     })

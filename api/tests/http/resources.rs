@@ -2,6 +2,7 @@
 
 use api::body::control::{NewTenant, TenantPatch};
 use api::body::record::{Fields, ListQuery, NewRecord};
+use api::body::topology::NewTopology;
 use api::client::Call;
 use api::service::Consistency;
 use http::Method;
@@ -190,7 +191,29 @@ async fn operators_make_change_and_erase_tenants() {
         operator.operation(operation.body.id).await.expect("an operation").body.status,
         "running"
     );
-    assert!(operator.initialize().await.expect("initialised"));
+    assert!(operator.initialize(false).await.expect("initialised"));
+    assert!(!operator.initialize(true).await.expect("initialised already"));
+    let cluster = operator.cluster().await.expect("a cluster");
+    let mut wanted = NewTopology {
+        after: cluster.version,
+        topology: cluster.topology,
+    };
+    assert!(operator.cluster_apply(&wanted).await.expect("nothing to do").is_none());
+    wanted.topology.regions.push("other".into());
+    assert_eq!(
+        operator
+            .cluster_apply(&wanted)
+            .await
+            .expect("begun")
+            .expect("an operation")
+            .status,
+        "running"
+    );
+    wanted.after = 7;
+    let refused = operator.cluster_apply(&wanted).await.expect_err("another version");
+    assert_eq!(refused.problem().map(|problem| problem.code.as_str()), Some("contention"));
+    let none = operator.cluster_cancel().await.expect_err("nothing is under way");
+    assert_eq!(none.problem().map(|problem| problem.status), Some(404));
     assert_eq!(operator.cell_hash("c1").await.expect("a hash").cell, "c1");
     assert_eq!(operator.scrub_begin("c1").await.expect("a scrub").status, "running");
     assert_eq!(operator.cell_scrub("c1").await.expect("a scrub").status, "equal");

@@ -36,6 +36,11 @@ impl Remote {
         Self { url, token, ca: None }
     }
 
+    /// The same servers with a token.
+    pub(super) fn with_token(&self, token: Option<String>) -> Self {
+        Self { token, ..self.clone() }
+    }
+
     /// The base URLs, as given.
     pub(super) fn urls(&self) -> &[String] {
         &self.url

@@ -29,6 +29,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
         cluster: raw.cluster.as_ref().map(|name| checker.name(name)).unwrap_or_default(),
         topology: Topology {
             directory_voters: checker.voters(raw, &regions, &nodes),
+            directory_changing: false,
             regions,
             nodes,
             cells,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checked::Checker;
 use super::error::suggestion;
 use super::raw::{At, RawCell, RawConfig, RawNode};
-use super::{CellEntry, CellKind, NodeEntry, Region};
+use super::{CellEntry, CellKind, CellState, NodeEntry, Region};
 
 /// The number of the directory's group.
 const DIRECTORY_NUMBER: u64 = 1;
@@ -162,6 +162,7 @@ impl Checker<'_, '_> {
             region,
             kind,
             nodes: replicas,
+            state: CellState::Serving,
         })
     }
 

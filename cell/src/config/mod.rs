@@ -29,7 +29,7 @@ mod topology;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use secret::{Secret, SecretError};
-pub use topology::{CellEntry, CellKind, NodeEntry, Plan, Region, Topology};
+pub use topology::{CellEntry, CellKind, CellState, NodeEntry, Plan, Region, Topology};
 
 /// Largest configuration file, in bytes. Raised: a wrong path reads a large file. Lowered: very large clusters are refused.
 const CONFIG_BYTES: u64 = 4 * 1024 * 1024;

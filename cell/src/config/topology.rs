@@ -19,6 +19,8 @@ pub struct Topology {
     pub plans: Vec<Plan>,
     /// The nodes that vote in the directory: 1, 3 or 5.
     pub directory_voters: Vec<String>,
+    /// Whether they are about to be others; in a file they are not.
+    pub directory_changing: bool,
 }
 
 /// A residency boundary.
@@ -66,6 +68,18 @@ impl CellKind {
     }
 }
 
+/// How far a cell has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CellState {
+    /// Its nodes make a place for it; no tenant comes to it yet.
+    Forming,
+    /// It serves tenants, and its replicas are about to be others.
+    Changing,
+    /// It serves tenants.
+    #[default]
+    Serving,
+}
+
 /// A cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellEntry {
@@ -77,8 +91,10 @@ pub struct CellEntry {
     pub region: String,
     /// Whom it serves.
     pub kind: CellKind,
-    /// The nodes that hold its replicas: 1, 3 or 5, all in its region.
+    /// The nodes that hold its replicas: 1, 3 or 5, all in its region. While they are changed: those that leave, too.
     pub nodes: Vec<String>,
+    /// How far it has come; in a file it serves.
+    pub state: CellState,
 }
 
 /// What a tenant may use.

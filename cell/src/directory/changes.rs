@@ -24,7 +24,7 @@ const DELTA_KEYS: usize = 4_096;
 
 /// Versions of the keys that a change wrote or removed.
 #[derive(Serialize, Deserialize)]
-enum ChangeRow {
+pub(crate) enum ChangeRow {
     /// Encoded keys.
     V1(Vec<Vec<u8>>),
 }

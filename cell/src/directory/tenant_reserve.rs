@@ -6,6 +6,8 @@ use storage::table::DirectoryCell;
 use uuid::Uuid;
 
 use super::rows::{self, CellCount, CellRow, Status, Tenant};
+use super::topology;
+use crate::config::{CellState, Topology};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::reader::Reader;
@@ -40,6 +42,14 @@ impl Command for TenantReserve {
                 what: format!("the tenant {}", self.slug),
             }
             .into());
+        }
+        let known = topology::read(world)?;
+        let serves = |(_, topology): &(u64, Topology)| {
+            let cell = topology.cell(self.cell);
+            cell.is_some_and(|cell| cell.region == self.region && cell.state != CellState::Forming)
+        };
+        if known.as_ref().is_some_and(|known| !serves(known)) {
+            return Err(Refusal::Stale.into());
         }
         let count = count(world, self.cell)?;
         if self.dedicated && count.tenants > 0 {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, table};
 
 use super::rows;
-use crate::config::{CellEntry, CellKind, NodeEntry, Plan, Region, Topology};
+use crate::config::{CellEntry, CellKind, CellState, NodeEntry, Plan, Region, Topology};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::reader::Reader;
@@ -21,6 +21,7 @@ pub(crate) struct Stored {
     cells: Vec<StoredCell>,
     plans: Vec<StoredPlan>,
     voters: Vec<String>,
+    changing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,15 @@ struct StoredCell {
     region: String,
     dedicated: bool,
     nodes: Vec<String>,
+    state: StoredState,
+}
+
+/// How far a stored cell has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum StoredState {
+    Forming,
+    Serving,
+    Changing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +66,7 @@ struct StoredPlan {
 
 /// Versions of the topology's row, each with the number of changes so far.
 #[derive(Serialize, Deserialize)]
-enum TopologyRow {
+pub(crate) enum TopologyRow {
     /// The first.
     V1(u64, Stored),
 }
@@ -77,6 +87,11 @@ impl From<&Topology> for Stored {
             region: cell.region.clone(),
             dedicated: cell.kind == CellKind::Dedicated,
             nodes: cell.nodes.clone(),
+            state: match cell.state {
+                CellState::Forming => StoredState::Forming,
+                CellState::Serving => StoredState::Serving,
+                CellState::Changing => StoredState::Changing,
+            },
         };
         let plan = |plan: &Plan| StoredPlan {
             name: plan.name.clone(),
@@ -94,6 +109,7 @@ impl From<&Topology> for Stored {
             cells: topology.cells.iter().map(cell).collect(),
             plans: topology.plans.iter().map(plan).collect(),
             voters: topology.directory_voters.clone(),
+            changing: topology.directory_changing,
         }
     }
 }
@@ -119,6 +135,11 @@ impl From<Stored> for Topology {
                 CellKind::Shared
             },
             nodes: cell.nodes,
+            state: match cell.state {
+                StoredState::Forming => CellState::Forming,
+                StoredState::Serving => CellState::Serving,
+                StoredState::Changing => CellState::Changing,
+            },
         };
         let plan = |plan: StoredPlan| Plan {
             name: plan.name,
@@ -136,6 +157,7 @@ impl From<Stored> for Topology {
             cells: stored.cells.into_iter().map(cell).collect(),
             plans: stored.plans.into_iter().map(plan).collect(),
             directory_voters: stored.voters,
+            directory_changing: stored.changing,
         }
     }
 }
@@ -144,6 +166,11 @@ impl From<Stored> for Topology {
 pub(crate) fn read(reader: &impl Reader) -> Result<Option<(u64, Topology)>, Fault> {
     let row = reader.row(&table::Topology { space: Space::SYSTEM })?;
     Ok(row.map(|TopologyRow::V1(version, stored)| (version, stored.into())))
+}
+
+/// Stores the topology.
+pub(crate) fn write(world: &mut World<'_>, version: u64, topology: Stored) {
+    world.put(&table::Topology { space: Space::SYSTEM }, &TopologyRow::V1(version, topology));
 }
 
 /// Replaces the topology.
@@ -165,10 +192,7 @@ impl Command for TopologyPut {
         }
         let version = now.saturating_add(1);
         rows::touch(world);
-        world.put(
-            &table::Topology { space: Space::SYSTEM },
-            &TopologyRow::V1(version, self.topology),
-        );
+        write(world, version, self.topology);
         Ok(version)
     }
 }
@@ -193,7 +217,7 @@ mod tests {
         };
         assert_eq!(stage.apply(put(0, &wanted)).result, Ok(1));
         assert_eq!(read(&stage.snapshot()).expect("no fault"), Some((1, wanted.clone())));
-        let mut less = wanted.clone();
+        let mut less = wanted;
         less.plans.truncate(1);
         assert_eq!(stage.apply(put(0, &less)).result, Err(Refusal::Stale));
         assert_eq!(stage.apply(put(1, &less)).result, Ok(2));

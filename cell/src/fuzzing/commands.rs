@@ -159,6 +159,10 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::TenantForget(_)
             | Payload::OperatorPut(_)
             | Payload::OperationUpdate(_)
+            | Payload::TenantChange(_)
+            | Payload::TopologyPut(_)
+            | Payload::ApplyBegin(_)
+            | Payload::ApplyTurn(_)
     )
 }
 
@@ -216,7 +220,7 @@ macro_rules! read_as {
 
 /// Reads bytes as every row that there is.
 pub fn rows(data: &[u8]) {
-    use crate::{access, directory, machine, records};
+    use crate::{access, cluster, directory, machine, records};
     read_as!(data:
         machine::rows::HeaderRow,
         machine::rows::EventRow,
@@ -232,6 +236,11 @@ pub fn rows(data: &[u8]) {
         directory::rows::CellRow,
         directory::rows::OperationRow,
         directory::rows::OperatorRow,
+        directory::rows::CorsRow,
+        directory::changes::ChangeRow,
+        directory::changes::Delta,
+        directory::topology::TopologyRow,
+        cluster::begin::WantedRow,
         crate::scrub::begin::LastRow,
         dispatch::Answer<Vec<records::write::Written>>,
         dispatch::Answer<records::import::Imported>,

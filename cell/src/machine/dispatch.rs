@@ -15,6 +15,7 @@ use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
+use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
 use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
@@ -114,6 +115,8 @@ payloads!(
     RecordsRestore,
     TenantChange,
     TopologyPut,
+    ApplyBegin,
+    ApplyTurn,
 );
 
 /// What applying an entry leaves to do.

@@ -1,5 +1,6 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
+pub(crate) mod applying;
 mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
@@ -125,6 +126,7 @@ impl Node {
             tokio::spawn(serve(server.clone(), listener, keeper.as_ref().map(Keeper::certificates))),
             tokio::spawn(directory::run(Arc::clone(&platform))),
             tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
+            tokio::spawn(applying::run(Arc::clone(&platform))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),

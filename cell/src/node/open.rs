@@ -61,6 +61,11 @@ impl Opener {
         }
     }
 
+    /// Where the copy of the directory is.
+    pub(crate) fn copy_directory(&self) -> std::path::PathBuf {
+        self.data.copy()
+    }
+
     /// Where the store of a place is.
     pub(crate) fn directory(&self, slot: &Slot) -> std::path::PathBuf {
         self.data.store(slot.number)
@@ -153,14 +158,16 @@ pub(crate) fn own_cells<'t>(topology: &'t Topology, me: &NodeEntry) -> impl Iter
     cells.filter(|cell| cell.nodes.contains(&me.name))
 }
 
-/// The replica of the directory, where this node votes in it or has done so; elsewhere a copy.
+/// The replica of the directory, where this node has voted; elsewhere a copy, and a replica beside it where it is to vote.
 fn open_directory(opener: &Opener, config: &Config, me: &NodeEntry) -> anyhow::Result<Directory> {
-    let votes = config.topology.directory_voters.contains(&me.name);
-    if votes || opener.host.logged_groups().contains(&GroupId(GROUP)) {
-        let alone = config.topology.directory_voters.len() < 2;
-        return Ok(Directory::voting(place(opener, GROUP, "directory", alone)?));
+    let voters = &config.topology.directory_voters;
+    let (votes, alone) = (voters.contains(&me.name), voters.len() < 2);
+    let has_voted = opener.host.logged_groups().contains(&GroupId(GROUP));
+    if has_voted || (votes && alone) {
+        return Ok(Directory::seated(place(opener, GROUP, "directory", alone)?));
     }
-    Directory::copying(&opener.data.copy(), opener.options())
+    let joining = votes.then(|| place(opener, GROUP, "directory", false)).transpose()?;
+    Directory::copying(&opener.copy_directory(), opener.options(), joining)
 }
 
 /// Voters that are far from each other hear less often of each other, and are longer patient.

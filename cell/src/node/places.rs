@@ -48,6 +48,10 @@ pub(crate) async fn run(platform: Arc<Platform>, opener: Arc<Opener>) {
 /// Takes the topology of the directory, if it is another one than was known; its version.
 async fn look(platform: &Arc<Platform>, opener: &Arc<Opener>, known: u64) -> Result<u64, Error> {
     let stored = topology::read(&platform.directory.read()?).map_err(|fault| internal(&fault))?;
+    let votes = stored
+        .as_ref()
+        .map(|(_, topology)| topology.directory_voters.contains(&platform.me.name));
+    platform.tend_seat(opener, votes).await?;
     let Some((version, topology)) = stored.filter(|(version, _)| *version != known) else {
         return Ok(known);
     };
@@ -61,7 +65,13 @@ async fn look(platform: &Arc<Platform>, opener: &Arc<Opener>, known: u64) -> Res
         tracing::info!(cell = cell.name, "this node has a replica of the cell now");
         places.insert(cell.number, slot);
     }
+    let own: Vec<u64> = own_cells(&topology, &platform.me).map(|cell| cell.number).collect();
+    let gone: Vec<_> = places.extract_if(.., |number, _| !own.contains(number)).collect();
     platform.set_places(places);
     platform.set_topology(topology);
+    for (_, slot) in gone {
+        tracing::info!(cell = %slot.name, "this node has no replica of the cell any more; what it had of it is removed");
+        platform.leave(opener, slot).await?;
+    }
     Ok(version)
 }

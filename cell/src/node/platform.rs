@@ -47,6 +47,8 @@ pub(crate) struct Platform {
     pub(crate) lines: Lines,
     /// Who leads the cells that have no replica here, as far as others said.
     hints: Mutex<BTreeMap<u64, u64>>,
+    /// Why the step towards the wanted topology is not done yet, where this node does it.
+    waiting: Mutex<Option<String>>,
 }
 
 impl Platform {
@@ -63,6 +65,7 @@ impl Platform {
             works: Works::default(),
             lines: Lines::default(),
             hints: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -148,6 +151,16 @@ impl Platform {
             Some(cell) => topology.numbers(&cell.nodes),
             None => topology.numbers(&topology.directory_voters),
         }
+    }
+
+    /// Why the step towards the wanted topology is not done yet.
+    pub(crate) fn waiting(&self) -> Option<String> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says why it is not done, or that it is.
+    pub(crate) fn tell_waiting(&self, why: Option<String>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// The region of a node; none: this node does not know it.

@@ -74,7 +74,7 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 }
 
 async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
-    if let Some(directory) = platform.directory.slot().and_then(|slot| slot.get())
+    if let Some(directory) = platform.directory.seat().and_then(|slot| slot.get())
         && directory.group.is_leader()
     {
         admit_operator(platform, &directory).await?;
@@ -152,13 +152,20 @@ async fn admit_operator(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Enters the topology of this node's file, where the directory has none.
+/// Enters the topology of this node's file, where the directory has none: with the voters that it was made with.
 async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), Error> {
     let stored = topology::read(&directory.store.begin_read()).map_err(|fault| internal(&fault))?;
     if stored.is_some() {
         return Ok(());
     }
-    let topology = (&platform.config.topology).into();
+    let mut topology = platform.config.topology.clone();
+    let voters = directory.group.status().voters;
+    let names = voters
+        .iter()
+        .filter_map(|node| topology.numbered(node.0))
+        .map(|node| node.name.clone());
+    topology.directory_voters = names.collect();
+    let topology = (&topology).into();
     platform
         .at_directory(Actor::System, TopologyPut { after: 0, topology })
         .await?;
@@ -234,43 +241,44 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
 }
 
 impl Platform {
-    /// Gives the directory and the groups of this region their first members, once. True: it was done now.
-    pub(crate) async fn initialize(&self) -> Result<bool, Error> {
-        let mut done = self.initialize_directory().await?;
+    /// Gives the directory and the groups of this region their first members, once. True: it was done now. `alone`: the directory gets
+    /// the voters of this region only, where it has any.
+    pub(crate) async fn initialize(&self, alone: bool) -> Result<bool, Error> {
+        let mut done = self.initialize_directory(alone).await?;
         for cell in self.region_cells() {
             if let Some(slot) = self.slot(cell.number) {
-                done |= self.initialize_group(&*slot.take_part()?).await?;
+                done |= self.initialize_group(&*slot.take_part()?, &cell.nodes).await?;
                 continue;
             }
             let node = self.topology().numbers(&cell.nodes).into_iter().next();
             if let Some(node) = node {
-                self.initialize_at(NodeId(node), cell.number).await?;
+                self.initialize_at(NodeId(node), cell.number, &cell.nodes).await?;
             }
         }
         Ok(done)
     }
 
     /// The directory gets its first members at the first of them.
-    async fn initialize_directory(&self) -> Result<bool, Error> {
-        let voters = self.config.topology.numbers(&self.config.topology.directory_voters);
-        match (voters.first(), self.directory.slot()) {
+    async fn initialize_directory(&self, alone: bool) -> Result<bool, Error> {
+        let topology = &self.config.topology;
+        let near = |name: &&String| topology.node(name).is_some_and(|node| node.region == self.me.region);
+        let mut voters = topology.directory_voters.clone();
+        if alone && voters.iter().any(|name| near(&name)) {
+            voters.retain(|name| near(&name));
+        }
+        match (topology.numbers(&voters).first(), self.directory.slot()) {
             (Some(first), _) if *first != self.me.number => {
-                self.initialize_at(NodeId(*first), GROUP).await?;
+                self.initialize_at(NodeId(*first), GROUP, &voters).await?;
                 Ok(false)
             }
-            (_, Some(slot)) => self.initialize_group(&*slot.take_part()?).await,
+            (_, Some(slot)) => self.initialize_group(&*slot.take_part()?, &voters).await,
             (_, None) => Ok(false),
         }
     }
 
     /// Gives a group with a replica here its first members, once.
-    pub(crate) async fn initialize_group(&self, replica: &Replica) -> Result<bool, Error> {
-        let wanted = &self.config.topology;
-        let names = match replica.number {
-            GROUP => wanted.directory_voters.clone(),
-            cell => self.topology().cell(cell).map(|cell| cell.nodes.clone()).unwrap_or_default(),
-        };
-        let members = self.topology().numbers(&names).into_iter().map(NodeId).collect();
+    pub(crate) async fn initialize_group(&self, replica: &Replica, members: &[String]) -> Result<bool, Error> {
+        let members = self.topology().numbers(members).into_iter().map(NodeId).collect();
         replica.group.initialize(&members).await.map_err(|error| match error {
             raft::Error::Refused(reason) => {
                 Error::new(Code::Unavailable, format!("{} is not initialised: {reason}", replica.name))

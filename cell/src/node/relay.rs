@@ -5,6 +5,7 @@
 //! after the other.
 //! Requests of users never come this way: they are forwarded as they are.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::GROUP;
+use crate::machine::envelope::{open, seal};
 use crate::machine::limits::COMMAND_BYTES;
 use crate::service::error;
 
@@ -26,6 +28,8 @@ pub(crate) const MARK: u8 = b'P';
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stream is kept open for the next exchange.
 const IDLE: Duration = Duration::from_secs(60);
+/// How long one attempt to change the voters of a group may take. A new replica may need longer to catch up: the next attempt goes on.
+const CHANGE: Duration = Duration::from_secs(6);
 /// How long to look for a leader.
 const SEARCH: Duration = Duration::from_secs(5);
 
@@ -35,7 +39,7 @@ const SEARCH: Duration = Duration::from_secs(5);
 pub(crate) enum What {
     /// Propose a command; its encoded answer.
     Propose = 1,
-    /// Give a group its first members.
+    /// Give a group its first members: names of nodes, encoded.
     Initialize = 2,
     /// Begin a scrub; it as JSON.
     ScrubBegin = 3,
@@ -47,6 +51,10 @@ pub(crate) enum What {
     ScrubOdd = 6,
     /// The position of the directory, behind a read barrier, as 8 bytes.
     Position = 7,
+    /// Make these nodes the voters of a group that the node leads: names, encoded.
+    Voters = 8,
+    /// Nothing: the node answers.
+    Alive = 9,
 }
 
 /// What a request of a newer version is told.
@@ -88,8 +96,9 @@ impl Platform {
     }
 
     /// Asks a node to give a group its first members.
-    pub(crate) async fn initialize_at(&self, node: NodeId, group: u64) -> Result<(), Error> {
-        self.ask(node, What::Initialize, group, &Bytes::new()).await.map(|_| ())
+    pub(crate) async fn initialize_at(&self, node: NodeId, group: u64, members: &[String]) -> Result<(), Error> {
+        let members = Bytes::from(seal(&members));
+        self.ask(node, What::Initialize, group, &members).await.map(|_| ())
     }
 
     fn group(&self, number: u64) -> Option<Arc<Replica>> {
@@ -106,8 +115,10 @@ impl Platform {
             return voters.get(attempt % voters.len().max(1)).copied();
         }
         let topology = self.topology();
-        let nodes = topology.numbers(&topology.cell(group)?.nodes).into_iter();
-        let reachable: Vec<u64> = nodes.filter(|number| self.host.reachable(NodeId(*number))).collect();
+        let cell = topology.cell(group)?;
+        let mut reachable = topology.numbers(&cell.nodes);
+        // There are no connections to nodes of other regions to tell from.
+        reachable.retain(|number| cell.region != self.me.region || self.host.reachable(NodeId(*number)));
         reachable.get(attempt % reachable.len().max(1)).copied()
     }
 
@@ -153,7 +164,11 @@ impl Platform {
             let what = stream.read_u8().await?;
             let group = stream.read_u64().await?;
             let payload = read_block(&mut stream).await?;
-            let (status, bytes) = match near || group == GROUP {
+            // Who is in a group is decided by whoever leads the directory, wherever that is.
+            let control = [What::Initialize, What::Voters, What::Alive]
+                .iter()
+                .any(|one| *one as u8 == what);
+            let (status, bytes) = match near || group == GROUP || control {
                 true => self.exchange(what, group, payload).await,
                 false => (
                     status::NOT_APPLIED,
@@ -174,6 +189,9 @@ impl Platform {
 
     /// What is answered to one exchange.
     async fn exchange(self: &Arc<Self>, what: u8, group: u64, payload: Bytes) -> (u8, Bytes) {
+        if what == What::Alive as u8 {
+            return (status::DONE, Bytes::new());
+        }
         if what == What::Position as u8 {
             return match self.own_directory_position().await {
                 Ok(position) => (status::DONE, Bytes::copy_from_slice(&position.to_be_bytes())),
@@ -181,10 +199,12 @@ impl Platform {
             };
         }
         match self.group(group) {
-            _ if what >= What::ScrubBegin as u8 => match self.serve_scrub(what, group, &payload).await {
-                Ok(bytes) => (status::DONE, bytes),
-                Err(reason) => (status::NOT_APPLIED, reason.into()),
-            },
+            _ if (What::ScrubBegin as u8..=What::ScrubOdd as u8).contains(&what) => {
+                match self.serve_scrub(what, group, &payload).await {
+                    Ok(bytes) => (status::DONE, bytes),
+                    Err(reason) => (status::NOT_APPLIED, reason.into()),
+                }
+            }
             None => (
                 status::NOT_APPLIED,
                 Bytes::from_static(b"the node has no replica of the group"),
@@ -194,11 +214,37 @@ impl Platform {
                 Err(ProposeError::Unknown(reason)) => (status::UNKNOWN, reason.into()),
                 Err(other) => (status::NOT_APPLIED, format!("{other}").into()),
             },
-            Some(replica) if what == What::Initialize as u8 => match self.initialize_group(&replica).await {
-                Ok(_) => (status::DONE, Bytes::new()),
-                Err(error) => (status::NOT_APPLIED, error.detail.into()),
-            },
+            Some(replica) if what == What::Initialize as u8 || what == What::Voters as u8 => {
+                match self.membership(&replica, what, &payload).await {
+                    Ok(()) => (status::DONE, Bytes::new()),
+                    Err(reason) => (status::NOT_APPLIED, reason.into()),
+                }
+            }
             Some(_) => (status::NOT_APPLIED, Bytes::from_static(UNKNOWN.as_bytes())),
+        }
+    }
+}
+
+impl Platform {
+    /// Gives a group its first members, or other ones.
+    async fn membership(&self, replica: &Replica, what: u8, payload: &[u8]) -> Result<(), String> {
+        let names: Vec<String> = open(payload).map_err(|error| error.to_string())?;
+        if what == What::Initialize as u8 {
+            let made = self.initialize_group(replica, &names).await;
+            return made.map(|_| ()).map_err(|error| error.detail);
+        }
+        self.change_voters(replica, &names).await
+    }
+
+    /// Makes these nodes the voters of a group that this node leads. It may go on after this has returned; asking again is safe.
+    pub(crate) async fn change_voters(&self, replica: &Replica, names: &[String]) -> Result<(), String> {
+        let voters: BTreeSet<NodeId> = self.topology().numbers(names).into_iter().map(NodeId).collect();
+        if voters.len() != names.len() {
+            return Err("this node does not know all of these nodes yet".to_owned());
+        }
+        match tokio::time::timeout(CHANGE, replica.group.change_voters(&voters)).await {
+            Ok(changed) => changed.map_err(|error| error.to_string()),
+            Err(_) => Err("a new replica is still catching up".to_owned()),
         }
     }
 }

@@ -105,7 +105,7 @@ struct Repair {
 
 impl Repair {
     async fn watch(mut self) {
-        loop {
+        while !self.slot.is_retired() {
             let others = self.others();
             if others.is_empty() {
                 sleep(PLACES).await;

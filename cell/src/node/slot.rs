@@ -3,7 +3,7 @@
 //! A place is empty while its replica is being repaired (`repair`). Who asks for the replica then is told so, and whoever still has it
 //! from before has a group that has stopped and a store that answers nothing. Everything else of the node goes on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::body::control::Scrub;
@@ -31,6 +31,7 @@ pub(crate) struct Slot {
     pub(crate) sending: Semaphore,
     damages: AtomicU64,
     repairs: AtomicU64,
+    retired: AtomicBool,
     /// The last scrub that this node led.
     scrub: Mutex<Option<Scrub>>,
     /// The scrub that the replica had come to when it was last taken out for damage, and the damage.
@@ -48,6 +49,7 @@ impl Slot {
             sending: Semaphore::new(1),
             damages: AtomicU64::new(0),
             repairs: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             scrub: Mutex::default(),
             taken_out: Mutex::default(),
         }
@@ -90,6 +92,16 @@ impl Slot {
     pub(crate) fn clear(&self, why: &str) {
         *self.lock() = Some(format!("{REPAIRING}: {why}"));
         self.replica.store(None);
+    }
+
+    /// The replica leaves its place for good.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Whether the replica has left, or leaves, for good.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Damage was found.

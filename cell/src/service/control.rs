@@ -64,7 +64,7 @@ impl Front {
 
     /// The directory, as a node that votes in it or keeps a copy sees it.
     fn show_directory(&self) -> Cell {
-        let mut cell = match self.platform.directory.slot() {
+        let mut cell = match self.platform.directory.seat() {
             Some(slot) => self.show_cell(&slot, DIRECTORY, 0),
             None => {
                 let voters = self.platform.topology().directory_voters.clone();

@@ -15,7 +15,8 @@ impl Front {
         if self.platform.is_draining() {
             return Err("the node drains".to_owned());
         }
-        for slot in self.platform.slots() {
+        let places = self.platform.places();
+        for slot in self.platform.directory.seat().iter().chain(places.values()) {
             if let Some(reason) = slot.stopped() {
                 return Err(format!("the replica of {} has stopped: {reason}", slot.name));
             }

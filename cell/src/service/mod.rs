@@ -2,6 +2,7 @@
 //!
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
+mod cluster;
 mod collections;
 pub(crate) mod control;
 pub(crate) mod error;
@@ -28,6 +29,7 @@ use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scr
 use api::body::event::Event;
 use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
+use api::body::topology::{Cluster, NewTopology};
 use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
@@ -206,8 +208,20 @@ impl Service for Front {
         Ok(self.list_nodes())
     }
 
-    async fn initialize(&self, _: &Operator) -> Result<bool> {
-        self.platform.initialize().await
+    async fn initialize(&self, _: &Operator, alone: bool) -> Result<bool> {
+        self.platform.initialize(alone).await
+    }
+
+    async fn cluster(&self, _: &Operator) -> Result<Cluster> {
+        self.show_cluster().await
+    }
+
+    async fn cluster_apply(&self, operator: &Operator, wanted: NewTopology) -> Result<Option<Operation>> {
+        self.apply_topology(operator, wanted).await
+    }
+
+    async fn cluster_cancel(&self, operator: &Operator) -> Result<Operation> {
+        self.cancel_apply(operator).await
     }
 
     fn ready(&self) -> Result<(), String> {

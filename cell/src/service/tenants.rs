@@ -13,7 +13,7 @@ use super::error::{internal, refused};
 use crate::access::secret;
 use crate::access::token_create::TokenCreate;
 use crate::access::token_row::TokenRow;
-use crate::config::CellKind;
+use crate::config::{CellKind, CellState};
 use crate::directory::rows::{self, Tenant};
 use crate::directory::tenant_reserve::{TenantReserve, count};
 use crate::machine::dispatch::{Command, answer};
@@ -127,7 +127,12 @@ impl Front {
     fn choose_cell(&self, snapshot: &storage::Snapshot, dedicated: bool) -> Result<u64> {
         let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
         let mut best: Option<(u64, u64)> = None;
-        for cell in self.platform.region_cells().into_iter().filter(|cell| cell.kind == kind) {
+        for cell in self
+            .platform
+            .region_cells()
+            .into_iter()
+            .filter(|cell| cell.kind == kind && cell.state != CellState::Forming)
+        {
             let tenants = count(snapshot, cell.number).map_err(|fault| internal(&fault))?.tenants;
             let free = !dedicated || tenants == 0;
             if free && best.is_none_or(|(least, _)| tenants < least) {

@@ -5,7 +5,7 @@ use crate::{
     CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
     DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry,
     Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader,
-    TABLES, Table, Token, TokenSecret, Topology, UniqueEntry,
+    TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -123,6 +123,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(DirectoryChange { space, position: 14 }),
         shown(Topology { space }),
         shown(Level { space }),
+        shown(TopologyWanted { space }),
     ]
 }
 
@@ -158,6 +159,7 @@ fn golden_bytes() -> Vec<String> {
         "56000000000000000e".to_owned(),
         "57".to_owned(),
         "58".to_owned(),
+        "5a".to_owned(),
     ]
 }
 
@@ -195,6 +197,7 @@ fn golden_texts() -> Vec<String> {
         "directory_change space=258 position=14".to_owned(),
         "topology space=258".to_owned(),
         "level space=258".to_owned(),
+        "topology_wanted space=258".to_owned(),
     ]
 }
 

@@ -9,6 +9,7 @@ use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scr
 use api::body::event::Event;
 use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};
+use api::body::topology::{Cluster, NewTopology, Topology};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
@@ -388,6 +389,26 @@ impl Service for Memory {
         })
     }
 
+    async fn cluster(&self, _operator: &Operator) -> Result<Cluster> {
+        Ok(Cluster {
+            version: 1,
+            topology: Topology::default(),
+            applying: None,
+        })
+    }
+
+    async fn cluster_apply(&self, _operator: &Operator, wanted: NewTopology) -> Result<Option<Operation>> {
+        match (wanted.after, wanted.topology == Topology::default()) {
+            (1, true) => Ok(None),
+            (1, false) => Ok(Some(operation_body(new_id()))),
+            _ => Err(Error::new(Code::Contention, "the topology was changed meanwhile")),
+        }
+    }
+
+    async fn cluster_cancel(&self, _operator: &Operator) -> Result<Operation> {
+        Err(Error::new(Code::NotFound, "no apply is under way"))
+    }
+
     async fn cell_scrub(&self, _operator: &Operator, cell: &str, begin: bool) -> Result<Scrub> {
         Ok(Scrub {
             id: Id(uuid::Uuid::from_u128(7)),
@@ -404,8 +425,8 @@ impl Service for Memory {
         Ok(Vec::new())
     }
 
-    async fn initialize(&self, _operator: &Operator) -> Result<bool> {
-        Ok(true)
+    async fn initialize(&self, _operator: &Operator, alone: bool) -> Result<bool> {
+        Ok(!alone)
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -18,13 +18,28 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// How often it is said what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Resolves when every cell of every region has a leader.
-pub(super) async fn bring_up(config: &Config, regions: &[String], token: &str) -> Result {
-    try_join_all(regions.iter().map(|region| one_region(config, region, token))).await?;
-    Ok(())
+/// A cluster that comes up.
+#[derive(Clone, Copy)]
+pub(super) struct BringUp<'c> {
+    pub(super) config: &'c Config,
+    pub(super) regions: &'c [String],
+    pub(super) token: &'c str,
+    /// Whether the directory is made with the voters of the one region alone.
+    pub(super) alone: bool,
 }
 
-async fn one_region(config: &Config, region: &str, token: &str) -> Result {
+impl BringUp<'_> {
+    /// Resolves when every cell of every region has a leader.
+    pub(super) async fn run(self) -> Result {
+        try_join_all(self.regions.iter().map(|region| one_region(self, region))).await?;
+        Ok(())
+    }
+}
+
+async fn one_region(bring_up: BringUp<'_>, region: &str) -> Result {
+    let BringUp {
+        config, token, alone, ..
+    } = bring_up;
     let nodes = config.region_nodes(region);
     let clients = nodes
         .iter()
@@ -39,7 +54,7 @@ async fn one_region(config: &Config, region: &str, token: &str) -> Result {
     }
     // Any node will do; one that cannot now may be able to later.
     for (node, client) in clients.iter().cycle() {
-        match client.initialize().await {
+        match client.initialize(alone).await {
             Ok(_) => break,
             Err(error) => complain(
                 &mut said,

@@ -1,12 +1,15 @@
 //! `cluster`: many nodes.
 
+mod apply;
 mod bootstrap;
 mod certificates;
 mod check;
 mod child;
+mod plan;
 mod scrub;
 mod status;
 mod supervisor;
+mod target;
 mod up;
 
 use clap::Subcommand;
@@ -19,6 +22,8 @@ pub(super) enum Cluster {
     Status(status::Status),
     Scrub(scrub::Scrub),
     Check(check::Check),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
     Certificates(certificates::Certificates),
 }
 
@@ -27,6 +32,8 @@ impl Cluster {
         match self {
             Self::Up(command) => runtime::client(command.run()),
             Self::Status(command) => runtime::client(command.run()),
+            Self::Plan(command) => runtime::client(command.run()),
+            Self::Apply(command) => runtime::client(command.run()),
             Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),
             Self::Certificates(command) => command.run(),

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::super::output::{self, Tone, plain};
 use super::super::remote::Remote;
-use super::super::{Failure, Result, files, node};
-use crate::config::Config;
+use super::super::{Failure, Result, node};
+use super::target::operator_token;
 
 /// The kind of the control group: it comes first.
 const DIRECTORY: &str = "directory";
@@ -64,7 +64,9 @@ impl Status {
         for (region, remote) in self.regions()? {
             match region_status(&remote).await {
                 Ok((cells, nodes)) => {
-                    report.cells.extend(cells.into_iter().map(cell_report));
+                    for cell in cells {
+                        add(&mut report.cells, cell_report(cell));
+                    }
                     report.nodes.extend(nodes);
                 }
                 Err(Reason::Client(error)) if self.config.is_none() => return Err(remote.failure("ask for the status", error)),
@@ -95,22 +97,23 @@ impl Status {
             return Ok(vec![(String::new(), self.remote.clone())]);
         };
         let config = node::load(path)?;
-        let token = self.token(&config)?;
+        let token = operator_token(&self.remote, &config, &self.data)?;
         let region = |name: &str| {
             let urls = config.region_nodes(name).iter().map(|node| node.endpoint.clone()).collect();
             (name.to_owned(), Remote::new(urls, token.clone()))
         };
         Ok(config.topology.regions.iter().map(|found| region(&found.name)).collect())
     }
+}
 
-    fn token(&self, config: &Config) -> Result<Option<String>> {
-        if let Some(token) = self.remote.token() {
-            return Ok(Some(token.to_owned()));
-        }
-        match config.operator_token.as_ref().and_then(|secret| secret.read().ok()) {
-            Some(token) => Ok(Some(token)),
-            None => files::read(&self.data.join("operator.token")),
-        }
+/// Adds a cell. The directory is seen from every region: who leads it knows most.
+fn add(cells: &mut Vec<CellReport>, new: CellReport) {
+    let knows = |report: &CellReport| report.lag.values().filter(|lag| lag.is_some()).count();
+    let same = |known: &&mut CellReport| known.cell.name == new.cell.name && known.cell.region == new.cell.region;
+    match cells.iter_mut().find(same) {
+        Some(known) if (new.cell.term, knows(&new)) > (known.cell.term, knows(known)) => *known = new,
+        Some(_) => {}
+        None => cells.push(new),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::super::runtime::Stop;
 use super::super::{Failure, Result};
-use super::bootstrap;
+use super::bootstrap::BringUp;
 use super::child::{self, Plan};
 use crate::config::Config;
 
@@ -36,14 +36,8 @@ enum Phase {
 }
 
 /// Runs the nodes until a signal comes. They have all ended when this returns.
-pub(super) async fn run(
-    config: &Config,
-    regions: &[String],
-    plans: Vec<Plan>,
-    token: &str,
-    data: &Path,
-    mut stop: Stop,
-) -> Result {
+pub(super) async fn run(bring_up: BringUp<'_>, plans: Vec<Plan>, data: &Path, mut stop: Stop) -> Result {
+    let (config, regions) = (bring_up.config, bring_up.regions);
     let (phase, phases) = watch::channel(Phase::Run);
     let (give_up, mut given_up) = mpsc::channel(plans.len().max(1));
     let ready = Arc::new(AtomicBool::new(false));
@@ -57,7 +51,7 @@ pub(super) async fn run(
         };
         tasks.spawn(keeper.keep());
     }
-    let mut bring_up = std::pin::pin!(bootstrap::bring_up(config, regions, token));
+    let mut bring_up = std::pin::pin!(bring_up.run());
     let result = loop {
         tokio::select! {
             outcome = &mut bring_up, if !ready.load(Ordering::Relaxed) => match outcome {

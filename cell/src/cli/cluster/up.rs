@@ -8,12 +8,16 @@ use clap::Args;
 use super::super::files::{self, Access, Lock};
 use super::super::runtime::Stop;
 use super::super::{Failure, Result, certificates, node, secret};
+use super::bootstrap::BringUp;
 use super::child::Plan;
 use super::supervisor;
 use crate::config::{Config, NodeEntry, Secret};
 
 /// The variable in which children find the operator's token.
 const TOKEN_VARIABLE: &str = "CLOUDNEST_OPERATOR_TOKEN";
+
+/// The file that says which region made the directory alone.
+const FOUNDER: &str = "directory.founder";
 
 /// Run every node of the configuration on this machine
 #[derive(Args, Debug)]
@@ -60,7 +64,17 @@ impl Up {
                 environment: environment(&config, &token),
             });
         }
-        supervisor::run(&config, &regions, plans, &token, &data, stop).await?;
+        let alone = self
+            .region
+            .as_deref()
+            .map_or(Ok(false), |region| is_alone(&config, region, &data))?;
+        let bring_up = BringUp {
+            config: &config,
+            regions: &regions,
+            token: &token,
+            alone,
+        };
+        supervisor::run(bring_up, plans, &data, stop).await?;
         drop(locks);
         Ok(())
     }
@@ -77,6 +91,25 @@ impl Up {
             ))),
         }
     }
+}
+
+/// Whether the directory of a cluster of which one region is started is made with the voters of that region alone. It is on a machine that
+/// is the whole cluster, where no other region was ever started; which region did it is kept, so that no other one makes a second.
+fn is_alone(config: &Config, region: &str, data: &Path) -> Result<bool> {
+    let founder = data.join(FOUNDER);
+    let _lock = files::lock(&data.join("directory.lock"), None)?;
+    if let Some(known) = files::read(&founder)? {
+        return Ok(known == region);
+    }
+    let local = config.topology.nodes.iter().all(|node| node.peer.ip().is_loopback());
+    let voters = config.topology.directory_voters.iter().filter_map(|name| config.node(name));
+    let (near, far): (Vec<_>, Vec<_>) = voters.partition(|node| node.region == region);
+    let started = |node: &&NodeEntry| node.data.clone().unwrap_or_else(|| data.join(&node.name)).exists();
+    if !local || near.is_empty() || far.is_empty() || far.iter().any(started) {
+        return Ok(false);
+    }
+    files::write(&founder, region, Access::Public)?;
+    Ok(true)
 }
 
 /// One supervisor a region and data directory: two would start every node twice.

@@ -115,7 +115,7 @@ impl Dev {
 /// Initialises the node on its first start, and gives it the demo tenant.
 async fn prepare(node: &Node, service: &dyn Service, tokens: &mut Tokens) -> Result {
     let operator = Operator { name: "dev".into() };
-    let first = service.initialize(&operator).await.context("initialise the node")?;
+    let first = service.initialize(&operator, false).await.context("initialise the node")?;
     node.wait_ready(READY).await.context("wait for the node")?;
     if first || tokens.demo.is_none() {
         tokens.demo = Some(demo::create(service, &operator).await?);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ pub(crate) struct Copy {
     options: Options,
     /// None while it is being fetched anew.
     store: ArcSwapOption<Store>,
+    ended: AtomicBool,
     /// The directory's position that the copy has reached.
     position: watch::Sender<u64>,
     /// Who leads the directory, as the voter that feeds this copy said last; 0: nobody that it knows.
@@ -47,6 +48,7 @@ impl Copy {
             directory: directory.to_owned(),
             options,
             store: ArcSwapOption::new(store),
+            ended: AtomicBool::new(false),
             position: watch::Sender::new(position),
             leader: AtomicU64::new(0),
             rounds: Rounds::default(),
@@ -58,9 +60,15 @@ impl Copy {
         self.store.load_full().filter(|store| store.halted().is_none())
     }
 
-    /// Takes the store out, to close it.
+    /// Takes the store out, to close it: the copy is not needed any more.
     pub(crate) fn take(&self) -> Option<Arc<Store>> {
+        self.ended.store(true, Ordering::Release);
         self.store.swap(None)
+    }
+
+    /// Whether the copy is not needed any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The directory's position that the copy has reached; 0 when it has nothing.

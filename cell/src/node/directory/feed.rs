@@ -41,7 +41,7 @@ impl Platform {
     /// Serves one stream of changes whose mark has been read.
     pub(crate) async fn serve_feed(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let mut at = stream.read_u64().await?;
-        let replica = self.directory.slot().and_then(|slot| slot.get());
+        let replica = self.directory.seat().and_then(|slot| slot.get());
         let replica = replica.ok_or_else(|| io::Error::other("this node has no replica of the directory"))?;
         loop {
             if let Some(why) = replica.group.stopped() {

@@ -17,16 +17,14 @@ use crate::node::transfer::Wanted;
 /// Between two attempts, doubling from the first to the second.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How the following of a voter ended.
-enum Ended {
-    /// The copy lacks more than changes: it needs the whole state.
-    Behind,
-}
-
 /// Follows for as long as this node has a copy.
 pub(crate) async fn run(platform: Arc<Platform>) {
     let mut pause = PAUSE.0;
-    while let Some(copy) = platform.directory.copy() {
+    loop {
+        let Some(copy) = platform.directory.copy() else {
+            sleep(PAUSE.1).await;
+            continue;
+        };
         let before = copy.position();
         for voter in platform.directory_voters() {
             if let Err(error) = follow(&platform, &copy, NodeId(voter)).await {
@@ -49,20 +47,19 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 
 /// Follows one voter until it is gone.
 async fn follow(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<()> {
-    loop {
-        let ended = if copy.store().is_some() {
-            listen(platform, copy, voter).await?
-        } else {
-            Ended::Behind
-        };
-        match ended {
-            Ended::Behind => fetch(platform, copy, voter).await?,
+    while !copy.has_ended() {
+        if copy.store().is_some() {
+            listen(platform, copy, voter).await?;
+        }
+        if !copy.has_ended() {
+            fetch(platform, copy, voter).await?;
         }
     }
+    Ok(())
 }
 
-/// Takes the changes that a voter tells.
-async fn listen(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<Ended> {
+/// Takes the changes that a voter tells, until the copy needs the whole state or is not needed any more.
+async fn listen(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::Result<()> {
     let mut stream = platform.host.dial(voter).await.context("dial")?;
     let mut head = vec![feed::MARK];
     head.extend_from_slice(&copy.position().to_be_bytes());
@@ -81,10 +78,10 @@ async fn listen(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow:
                 })
                 .await??;
             }
-            Frame::Whole => return Ok(Ended::Behind),
+            Frame::Whole => return Ok(()),
         }
         if copy.store().is_none() {
-            return Ok(Ended::Behind);
+            return Ok(());
         }
     }
 }

@@ -5,11 +5,15 @@
 //! goes on for as long as the directory is gone; what must be fresh asks a voter for its position first and waits until the copy has
 //! reached it. Commands go to whoever leads the group, from every node alike (`write`).
 //!
+//! Who votes changes with the topology (`seat`): a node that is to vote keeps its copy until its replica has caught up with it, and one
+//! that is not to vote any more keeps its replica until it has a copy.
+//!
 //! A copy is the same bytes as a replica, without the vote. It may be lost at any time, and is fetched whole then.
 
 mod copy;
 mod feed;
 mod follow;
+mod seat;
 mod write;
 
 use std::path::Path;
@@ -32,34 +36,42 @@ use crate::service::error::{barrier, internal};
 /// How long a request waits for a copy to reach what a voter has.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// What this node has of the directory. At least one of the two is there.
+/// What this node has of the directory: a seat, or a copy, or both while one becomes the other.
+#[derive(Default)]
 pub(crate) struct Directory {
-    /// The place of its replica, where it votes.
-    slot: ArcSwapOption<Slot>,
-    /// Its copy, where it does not, or has not voted before.
+    /// The place of its replica, where it votes: what is read.
+    seat: ArcSwapOption<Slot>,
+    /// The place of a replica that is not a member yet, or has not caught up: it becomes the seat.
+    joining: ArcSwapOption<Slot>,
+    /// Its copy, where it has no seat.
     copy: ArcSwapOption<Copy>,
 }
 
 impl Directory {
-    /// Of a node that votes.
-    pub(crate) fn voting(slot: Arc<Slot>) -> Self {
-        Self {
-            slot: ArcSwapOption::new(Some(slot)),
-            copy: ArcSwapOption::empty(),
-        }
+    /// Of a node that has voted.
+    pub(crate) fn seated(slot: Arc<Slot>) -> Self {
+        let directory = Self::default();
+        directory.seat.store(Some(slot));
+        directory
     }
 
-    /// Of a node that does not: opens its copy, or makes an empty one. Blocking.
-    pub(crate) fn copying(directory: &Path, options: Options) -> anyhow::Result<Self> {
+    /// Of a node that has not: opens its copy, or makes an empty one; `joining`, if it is to have a seat. Blocking.
+    pub(crate) fn copying(directory: &Path, options: Options, joining: Option<Arc<Slot>>) -> anyhow::Result<Self> {
         Ok(Self {
-            slot: ArcSwapOption::empty(),
+            seat: ArcSwapOption::empty(),
+            joining: ArcSwapOption::new(joining),
             copy: ArcSwapOption::new(Some(Arc::new(Copy::open(directory, options)?))),
         })
     }
 
     /// The place of this node's replica, if it votes.
+    pub(crate) fn seat(&self) -> Option<Arc<Slot>> {
+        self.seat.load_full()
+    }
+
+    /// The same, or the place of the replica that is to become one.
     pub(crate) fn slot(&self) -> Option<Arc<Slot>> {
-        self.slot.load_full()
+        self.seat().or_else(|| self.joining.load_full())
     }
 
     /// This node's copy, if it has one.
@@ -69,7 +81,7 @@ impl Directory {
 
     /// What this node has now.
     pub(crate) fn read(&self) -> Result<Snapshot, Error> {
-        if let Some(slot) = &*self.slot.load() {
+        if let Some(slot) = &*self.seat.load() {
             return Ok(slot.take_part()?.store.begin_read());
         }
         let copy = self.copy.load();
@@ -79,7 +91,7 @@ impl Directory {
 
     /// Waits until what this node has is the directory at a position; false when it is not within `most`.
     pub(crate) async fn reached(&self, position: u64, most: Duration) -> bool {
-        let Some(slot) = self.slot() else {
+        let Some(slot) = self.seat() else {
             let Some(copy) = self.copy() else { return false };
             return copy.reached(position, most).await;
         };
@@ -102,7 +114,7 @@ impl Platform {
     /// Lets what follows see every change of the directory that was answered before. Without a leader it sees what this node has:
     /// placement is readable for as long as the directory is gone. Answers whether there was one.
     pub(crate) async fn freshen_directory(&self) -> bool {
-        let fresh = match (self.directory.slot(), self.directory.copy()) {
+        let fresh = match (self.directory.seat(), self.directory.copy()) {
             (Some(slot), _) => match slot.get() {
                 Some(replica) => replica.group.read_barrier().await.map(|_| ()).map_err(barrier),
                 None => Err(away()),
@@ -143,7 +155,7 @@ impl Platform {
 
     /// The position of this node's replica of the directory, behind a read barrier: what a voter answers to another node.
     pub(crate) async fn own_directory_position(&self) -> Result<u64, Error> {
-        let replica = self.directory.slot().and_then(|slot| slot.get()).ok_or_else(away)?;
+        let replica = self.directory.seat().and_then(|slot| slot.get()).ok_or_else(away)?;
         replica.group.read_barrier().await.map_err(barrier)?;
         changes::position(&replica.store.begin_read()).map_err(|fault| internal(&fault))
     }
@@ -164,7 +176,7 @@ impl Platform {
 
     /// Who leads the directory, as far as this node knows.
     pub(crate) fn directory_leader(&self) -> Option<u64> {
-        match self.directory.slot() {
+        match self.directory.seat() {
             Some(slot) => slot.get()?.group.leader().map(|node| node.0),
             None => self.directory.copy()?.leader(),
         }

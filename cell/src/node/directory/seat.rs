@@ -1,0 +1,113 @@
+//! From a copy of the directory to a seat in it, and back.
+
+use std::sync::Arc;
+
+use api::error::Error;
+use storage::Store;
+
+use super::{Copy, Directory};
+use crate::directory::{GROUP, changes};
+use crate::node::open::{Opener, place};
+use crate::node::platform::Platform;
+use crate::node::slot::Slot;
+use crate::service::error::internal;
+
+impl Directory {
+    /// Whether the replica that is joining has what the copy has.
+    fn has_caught_up(&self, joining: &Slot, me: u64) -> bool {
+        let position = |store: &Store| changes::position(&store.begin_read()).unwrap_or_default();
+        let reached = joining.get().map_or(0, |replica| position(&replica.store));
+        let member = joining
+            .get()
+            .is_some_and(|replica| replica.group.status().voters.contains(&raft::NodeId(me)));
+        member && self.copy().is_none_or(|copy| reached >= copy.position())
+    }
+}
+
+impl Platform {
+    /// Gets this node's directory one step nearer to what the topology says of it; `votes`: whether it is a voter, where that is known.
+    pub(crate) async fn tend_seat(&self, opener: &Arc<Opener>, votes: Option<bool>) -> Result<(), Error> {
+        let directory = &self.directory;
+        if let Some(joining) = directory.joining.load_full() {
+            if directory.has_caught_up(&joining, self.me.number) {
+                directory.seat.store(Some(joining));
+                directory.joining.store(None);
+                tracing::info!("this node votes in the directory now");
+            } else if votes == Some(false) && directory.copy().is_some_and(|copy| copy.position() > 0) {
+                directory.joining.store(None);
+                self.leave(opener, joining).await?;
+            }
+            return Ok(());
+        }
+        match (directory.seat(), directory.copy(), votes) {
+            (Some(_), Some(copy), Some(true)) => {
+                directory.copy.store(None);
+                close(opener, copy).await
+            }
+            (None, Some(_), Some(true)) => {
+                let opening = Arc::clone(opener);
+                let opened = tokio::task::spawn_blocking(move || place(&opening, GROUP, "directory", false)).await;
+                let slot = opened.map_err(|error| internal(&error))?;
+                let slot = slot.map_err(|error| internal(&format!("open a replica of the directory: {error:#}")))?;
+                directory.joining.store(Some(slot));
+                Ok(())
+            }
+            (Some(_), None, Some(false)) => {
+                let opening = Arc::clone(opener);
+                let opened = tokio::task::spawn_blocking(move || Copy::open(&opening.copy_directory(), opening.options()));
+                let copy = opened.await.map_err(|error| internal(&error))?;
+                let copy = copy.map_err(|error| internal(&format!("open a copy of the directory: {error:#}")))?;
+                directory.copy.store(Some(Arc::new(copy)));
+                Ok(())
+            }
+            (Some(seat), Some(copy), Some(false)) => {
+                let reached = seat.get().map_or(0, |replica| {
+                    changes::position(&replica.store.begin_read()).unwrap_or_default()
+                });
+                if copy.position() == 0 || copy.position() < reached {
+                    return Ok(());
+                }
+                directory.seat.store(None);
+                tracing::info!("this node does not vote in the directory any more; it keeps a copy");
+                self.leave(opener, seat).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes a replica for good and removes what it had.
+    pub(crate) async fn leave(&self, opener: &Arc<Opener>, slot: Arc<Slot>) -> Result<(), Error> {
+        // From here on nobody repairs it.
+        slot.retire();
+        if let Some(replica) = slot.get() {
+            self.host
+                .close_group(&replica.group)
+                .await
+                .map_err(|error| internal(&error))?;
+            let store = replica.store.clone();
+            let closed = tokio::task::spawn_blocking(move || store.close())
+                .await
+                .map_err(|error| internal(&error))?;
+            closed.map_err(|error| internal(&error))?;
+        }
+        remove(opener.directory(&slot)).await
+    }
+}
+
+async fn close(opener: &Arc<Opener>, copy: Arc<Copy>) -> Result<(), Error> {
+    if let Some(store) = copy.take() {
+        let closed = tokio::task::spawn_blocking(move || Store::clone(&store).close()).await;
+        closed.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
+    }
+    remove(opener.copy_directory()).await
+}
+
+/// Removes a directory that no store is open in.
+async fn remove(directory: std::path::PathBuf) -> Result<(), Error> {
+    match tokio::fs::remove_dir_all(&directory).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(internal(&format!("remove {}: {error}", directory.display())))
+        }
+        _ => Ok(()),
+    }
+}

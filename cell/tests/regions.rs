@@ -1,0 +1,213 @@
+//! Several regions with one directory: what goes on without it, and how a cluster is changed by its file.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use api::body::control::NewTenant;
+use api::body::record::{Fields, NewRecord};
+use api::client::{Client, ClientError};
+use rig::cluster::{Cluster, Options};
+use rig::layout::Layout;
+use rig::{nursery, tenant};
+use serde_json::json;
+
+/// The longest that anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn binary() -> PathBuf {
+    env!("CARGO_BIN_EXE_cloudnest").into()
+}
+
+/// Asks until the answer is what is waited for.
+async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = wanted().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A client of the nodes of a region.
+fn client(layout: &Layout, region: &str, token: &str) -> Client {
+    let nodes = layout.nodes.iter().filter(|node| node.region == region);
+    tenant::client(&nodes.map(|node| node.api).collect::<Vec<_>>(), token).expect("a client")
+}
+
+async fn create(layout: &Layout, region: &str, slug: &str, token: &str) -> Result<String, ClientError> {
+    let new = NewTenant {
+        slug: slug.parse().expect("a slug"),
+        name: Some(format!("The name of {slug}")),
+        region: region.to_owned(),
+        plan: None,
+        dedicated: false,
+        template: Some("workspace".to_owned()),
+    };
+    let made = client(layout, region, token)
+        .with_retries(3)
+        .tenant_create(&new, Some(slug))
+        .await?;
+    Ok(made.body.admin_token.expect("its first token"))
+}
+
+fn task(title: &str) -> NewRecord {
+    let mut fields = Fields::new();
+    fields.insert("title".to_owned(), json!(title));
+    NewRecord { id: None, fields }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_are_served_while_the_directory_is_gone() {
+    let layout = Layout::new(&[("one", 3), ("two", 1), ("three", 1)]).expect("a layout");
+    let mut cluster = Cluster::up(Options::new(layout.clone(), binary())).expect("a cluster");
+    cluster.detach().expect("nodes by themselves");
+    let operator = cluster.operator_token().to_owned();
+    let token = create(&layout, "one", "acme", &operator).await.expect("a tenant");
+    let far = create(&layout, "two", "beta", &operator).await.expect("a tenant elsewhere");
+    // A tenant of another region is named to every node, and found there.
+    let onec = layout.node("onec").expect("a node").api;
+    until("a word of the other region's tenant", async || {
+        let (status, body) = rig::http::status(onec, "/v1/tenants/beta/me", &far, PATIENCE).ok()?;
+        (status == 421).then(|| assert!(String::from_utf8_lossy(&body).contains("\"region\":\"two\"")))
+    })
+    .await;
+    let found = tenant::client_of(onec, &far).expect("a client").me("beta").await;
+    assert_eq!(found.expect("the client goes there by itself").body.tenant.as_str(), "beta");
+    for voter in ["twoa", "threea"] {
+        cluster.kill(voter).expect("a kill");
+        cluster.wait_ended(voter, PATIENCE).expect("its end");
+    }
+    let acme = client(&layout, "one", &token);
+    for number in 0..20 {
+        acme.record_create("acme", "tasks", &task(&format!("without {number}")), None)
+            .await
+            .expect("a write without the directory");
+    }
+    // A node that starts meanwhile serves from its copy.
+    cluster.kill("oneb").expect("a kill");
+    cluster.wait_ended("oneb", PATIENCE).expect("its end");
+    cluster.start_node("oneb").expect("a start");
+    cluster.wait_ready("oneb", PATIENCE).expect("ready without the directory");
+    let oneb = tenant::client_of(layout.node("oneb").expect("a node").api, &token).expect("a client");
+    assert_eq!(oneb.me("acme").await.expect("served from the copy").status.as_u16(), 200);
+    let refused = create(&layout, "one", "late", &operator)
+        .await
+        .expect_err("nobody can enter a tenant");
+    assert_eq!(refused.problem().map(|problem| problem.status), Some(503), "{refused}");
+    for voter in ["twoa", "threea"] {
+        cluster.start_node(voter).expect("a start");
+    }
+    until("a new tenant", async || create(&layout, "one", "late", &operator).await.ok()).await;
+    cluster.stop().expect("an orderly end");
+}
+
+/// A command of the program against this cluster.
+fn run(cluster: &Cluster, config: &Path, arguments: &[&str]) -> Output {
+    let data = cluster.data();
+    let mut command = Command::new(binary());
+    command
+        .arg("cluster")
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .arg("--data")
+        .arg(data);
+    command.env_remove("CLOUDNEST_URL").env_remove("CLOUDNEST_TOKEN");
+    command.output().expect("the program runs")
+}
+
+fn said(output: &Output) -> String {
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Brings a configuration about; what was said.
+fn apply(cluster: &Cluster, config: &Path, text: &str) -> String {
+    std::fs::write(config, text).expect("a configuration");
+    let output = run(cluster, config, &["apply"]);
+    assert!(output.status.success(), "{}", said(&output));
+    said(&output)
+}
+
+/// A process that ends with its owner.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fourth_region_takes_an_edit_and_one_apply_and_what_would_lose_something_is_refused() {
+    let all = Layout::new(&[("one", 3), ("two", 1), ("three", 1), ("four", 1)]).expect("a layout");
+    let mut three = all.clone();
+    three.nodes.retain(|node| node.region != "four");
+    let cluster = Cluster::up(Options::new(three.clone(), binary())).expect("a cluster");
+    let operator = cluster.operator_token().to_owned();
+    let token = create(&all, "one", "acme", &operator).await.expect("a tenant");
+    let config = cluster.data().join("wanted.toml");
+    assert!(apply(&cluster, &config, &three.to_toml()).contains("nothing to do"));
+
+    // Others go on meanwhile.
+    let acme = client(&all, "one", &token);
+    let writing = tokio::spawn(async move {
+        for number in 0..300 {
+            acme.record_create("acme", "tasks", &task(&format!("meanwhile {number}")), None)
+                .await
+                .expect("a write");
+        }
+    });
+    std::fs::write(&config, all.to_toml()).expect("a configuration");
+    let plan = said(&run(&cluster, &config, &["plan"]));
+    for line in ["+ region four", "+ node foura", "+ cell four-shared"] {
+        assert!(plan.contains(line), "{plan}");
+    }
+    let mut up = nursery::command(&binary());
+    up.args(["cluster", "up", "--region", "four", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(cluster.data());
+    up.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let four = Running(nursery::spawn(up).expect("the fourth region starts"));
+    assert!(apply(&cluster, &config, &all.to_toml()).ends_with("done\n"));
+    assert!(apply(&cluster, &config, &all.to_toml()).contains("nothing to do"));
+    let delta = until("a tenant of the fourth region", async || {
+        create(&all, "four", "delta", &operator).await.ok()
+    })
+    .await;
+    let made = client(&all, "four", &delta)
+        .record_create("delta", "tasks", &task("the first"), None)
+        .await;
+    assert_eq!(made.expect("a write in the fourth region").status.as_u16(), 201);
+
+    // A region with tenants, a number that means another node: refused with the reason, before anything is changed.
+    for (text, reason) in [
+        (three.to_toml(), "1 tenants live"),
+        (
+            all.to_toml()
+                .replace("name = \"foura\"\nnumber = 6", "name = \"foura\"\nnumber = 60"),
+            "a node keeps its number",
+        ),
+    ] {
+        std::fs::write(&config, text).expect("a configuration");
+        let refused = run(&cluster, &config, &["apply"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(said(&refused).contains(reason), "{}", said(&refused));
+    }
+
+    // A cell shrinks to one replica and grows back.
+    let cell = "nodes = [\"onea\", \"oneb\", \"onec\"]";
+    assert!(all.to_toml().contains(cell));
+    apply(&cluster, &config, &all.to_toml().replace(cell, "nodes = [\"oneb\"]"));
+    apply(&cluster, &config, &all.to_toml());
+    writing.await.expect("no write failed");
+    let cells = client(&all, "one", &operator).cells().await.expect("cells");
+    let shared = cells.iter().find(|cell| cell.name == "one-shared").expect("the cell");
+    assert_eq!(shared.replicas.len(), 3, "{shared:?}");
+    drop(four);
+}
