@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft::{
-    Entry, Group, GroupId, Host, HostConfig, LogOptions, Mark, NodeId, SnapshotSink, SnapshotSource, StateMachine, Timing,
-    make_authority,
+    Entry, Group, GroupId, GroupOptions, Host, HostConfig, LogOptions, Mark, NodeId, Peer, SnapshotSink, SnapshotSource,
+    StateMachine, Timing, make_authority,
 };
 
 /// Bytes of a payload.
@@ -61,10 +61,11 @@ struct Run {
 fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
     let authority = make_authority("bench").unwrap();
     let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let peers: BTreeMap<NodeId, String> = (1..)
-        .map(NodeId)
-        .zip(listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()))
-        .collect();
+    let peer = |listener: &TcpListener| Peer {
+        address: listener.local_addr().unwrap().to_string(),
+        region: "here".to_owned(),
+    };
+    let peers: BTreeMap<NodeId, Peer> = (1..).map(NodeId).zip(listeners.iter().map(peer)).collect();
     let hosts: Vec<Host> = listeners
         .into_iter()
         .zip(1..)
@@ -72,10 +73,11 @@ fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
             let config = HostConfig {
                 node: NodeId(id),
                 cluster: "bench".to_owned(),
+                region: "here".to_owned(),
                 dir: dir.join(id.to_string()),
                 listener,
                 peers: peers.clone(),
-                identity: authority.issue(NodeId(id)).unwrap(),
+                identity: authority.issue(NodeId(id), "here", 1).unwrap(),
                 timing: Timing::default(),
                 on_stream: None,
                 log: LogOptions::default(),
@@ -85,7 +87,10 @@ fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
         .collect();
     let groups = hosts
         .iter()
-        .map(|host| host.open_group(GroupId(1), Arc::new(Nothing::default())).unwrap())
+        .map(|host| {
+            host.open_group(GroupId(1), Arc::new(Nothing::default()), GroupOptions::default())
+                .unwrap()
+        })
         .collect();
     (hosts, groups)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use common::{Cluster, Counter, DEADLINE, Disk, eventually};
-use raft::{Error, GroupId, NodeId};
+use raft::{Error, GroupId, GroupOptions, NodeId};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_group_goes_on_with_its_own_vote_over_the_state_of_another() {
@@ -37,7 +37,7 @@ async fn a_closed_group_goes_on_with_its_own_vote_over_the_state_of_another() {
     let state = cluster.machine(leader, 1).state.lock().unwrap().clone();
     let machine = Counter::open(&Disk::new(state.into()));
     let (again, opened) = (host.clone(), Arc::clone(&machine));
-    let group = tokio::task::spawn_blocking(move || again.open_group(GroupId(1), opened))
+    let group = tokio::task::spawn_blocking(move || again.open_group(GroupId(1), opened, GroupOptions::default()))
         .await
         .unwrap()
         .unwrap();
@@ -74,7 +74,10 @@ async fn a_group_is_not_opened_over_a_machine_that_its_log_has_left_behind() {
     host.close_group(&group).await.unwrap();
     let purged = host.purged(GroupId(1));
     let again = host.clone();
-    let refused = tokio::task::spawn_blocking(move || again.open_group(GroupId(1), Counter::open(&Disk::default()))).await;
+    let refused = tokio::task::spawn_blocking(move || {
+        again.open_group(GroupId(1), Counter::open(&Disk::default()), GroupOptions::default())
+    })
+    .await;
     match refused.unwrap() {
         Err(Error::Behind {
             applied: 0,

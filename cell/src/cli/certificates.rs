@@ -14,6 +14,10 @@ use super::files::{self, Access};
 use super::{Failure, Result};
 use crate::config::{Config, NodeEntry, TlsFiles};
 
+/// How long a node's certificate is valid, days: thirteen months. Longer: one that was lost is of use for longer. Shorter: more often to be
+/// renewed.
+const NODE_DAYS: u32 = 397;
+
 /// The files of a directory that [`issue`] filled.
 pub(super) fn files_in(dir: &Path) -> TlsFiles {
     TlsFiles {
@@ -34,7 +38,7 @@ pub(super) fn issue(dir: &Path, config: &Config) -> Result {
             continue;
         }
         let identity = authority
-            .issue(NodeId(node.number))
+            .issue(NodeId(node.number), &node.region, NODE_DAYS)
             .with_context(|| format!("issue the certificate of {}", node.name))?;
         files::write(&paths.key, &identity.key_pem, Access::Private)?;
         files::write(&paths.certificate, &identity.certificate_pem, Access::Public)?;

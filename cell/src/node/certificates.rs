@@ -167,7 +167,7 @@ mod tests {
     fn issue(files: &ApiTls) -> (String, String) {
         let identity = make_authority("test")
             .expect("an authority")
-            .issue(NodeId(1))
+            .issue(NodeId(1), "here", 30)
             .expect("issued");
         std::fs::write(&files.certificate, &identity.certificate_pem).expect("written");
         std::fs::write(&files.key, &identity.key_pem).expect("written");

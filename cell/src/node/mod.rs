@@ -236,6 +236,10 @@ fn start_host(
         .region_nodes(&me.region)
         .into_iter()
         .filter(|node| node.number != me.number);
+    let peer = |node: &NodeEntry| raft::Peer {
+        address: node.peer.to_string(),
+        region: node.region.clone(),
+    };
     let timing = raft::Timing {
         heartbeat_ms: config.timing.heartbeat_ms,
         election_min_ms: config.timing.election_min_ms,
@@ -244,9 +248,10 @@ fn start_host(
     let host = HostConfig {
         node: NodeId(me.number),
         cluster: config.cluster.clone(),
+        region: me.region.clone(),
         dir: data.log(),
         listener,
-        peers: others.map(|node| (NodeId(node.number), node.peer.to_string())).collect(),
+        peers: others.map(|node| (NodeId(node.number), peer(node))).collect(),
         identity: settings.identity.clone(),
         timing,
         on_stream: Some(Arc::new(on_stream)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use raft::{GroupId, Host};
+use raft::{GroupId, GroupOptions, Host};
 use storage::{Options, Store};
 
 use super::data::Data;
@@ -24,6 +24,8 @@ const CACHE_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Opener {
     host: Host,
     data: Data,
+    /// The node's region: its cells stay there.
+    region: String,
     /// The share of each store in the page cache.
     cache_bytes: usize,
 }
@@ -71,7 +73,12 @@ impl Opener {
 
     /// Joins the group with a store that is open. Blocking.
     pub(crate) fn join(&self, slot: &Slot, store: &Store) -> Result<Replica, Unopened> {
-        let joined = Replica::join(&self.host, slot.number, &slot.name, store, self.options().delta_limit_bytes);
+        // The directory is the one group whose members may be anywhere: it has nothing of a tenant's content.
+        let bound = GroupOptions {
+            region: (slot.number != GROUP).then(|| self.region.clone()),
+        };
+        let delta_limit_bytes = self.options().delta_limit_bytes;
+        let joined = Replica::join(&self.host, slot.number, &slot.name, store, delta_limit_bytes, bound);
         joined.map_err(|error| match (error, store.damaged()) {
             (_, Some(what)) => Unopened::Damaged(what),
             (raft::Error::Behind { applied, purged, .. }, None) => {
@@ -113,6 +120,7 @@ pub(crate) async fn open_replicas(config: &Arc<Config>, me: &NodeEntry, host: &H
     let opener = Arc::new(Opener {
         host: host.clone(),
         data,
+        region: me.region.clone(),
         cache_bytes: CACHE_BYTES / (cells.len() + 1),
     });
     let alone = config.region_nodes(&me.region).len() < 2;

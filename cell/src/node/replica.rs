@@ -6,7 +6,7 @@ use std::time::Instant;
 use api::error::{Code, Error};
 use api::service::{Consistency, Stage, Timing};
 use bytes::Bytes;
-use raft::{Group, GroupId, Host, ProposeError};
+use raft::{Group, GroupId, GroupOptions, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
 
 use super::moment::Moment;
@@ -80,19 +80,20 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store. Blocking.
+    /// Joins the group with its store, bound to what `options` say. Blocking.
     pub(crate) fn join(
         host: &Host,
         number: u64,
         name: &str,
         store: &Store,
         delta_limit_bytes: usize,
+        options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let pins = Arc::new(Pins::default());
         let machine = Machine::new(store.clone(), Arc::clone(&catalogs), Arc::clone(&pins), delta_limit_bytes);
-        let group = host.open_group(GroupId(number), Arc::new(machine))?;
+        let group = host.open_group(GroupId(number), Arc::new(machine), options)?;
         pins.open();
         Ok(Self {
             number,

@@ -33,18 +33,37 @@ impl Default for Timing {
     }
 }
 
+/// Another node, as this node's configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it listens to peers, `host:port`.
+    pub address: String,
+    /// Its region, which its certificate must name. Compared with others, and otherwise of no meaning here.
+    pub region: String,
+}
+
+/// How a group is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// The only region whose nodes may have a replica: nothing of the group is sent to a node of another one or taken from it. None:
+    /// all regions.
+    pub region: Option<String>,
+}
+
 /// What [`Host::start`](crate::Host::start) needs.
 pub struct HostConfig {
     /// This node.
     pub node: NodeId,
     /// The cluster's name; peers of another cluster are refused.
     pub cluster: String,
+    /// This node's region, which its certificate must name.
+    pub region: String,
     /// The directory of the log and of this node's identity; made if absent.
     pub dir: PathBuf,
     /// Where peers connect to, already bound.
     pub listener: std::net::TcpListener,
-    /// All other nodes, `host:port`. An entry for this node is ignored.
-    pub peers: BTreeMap<NodeId, String>,
+    /// All other nodes; one that is not among them is refused. An entry for this node is ignored.
+    pub peers: BTreeMap<NodeId, Peer>,
     /// This node's certificate and the cluster's authority.
     pub identity: Identity,
     /// Heartbeats and elections.

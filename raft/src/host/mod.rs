@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::config::raft_config;
-pub use self::config::{HostConfig, Timing};
+pub use self::config::{GroupOptions, HostConfig, Peer, Timing};
 use self::thread::RaftThread;
 use crate::admission::Admission;
 use crate::apply::ApplyQueue;
@@ -30,7 +30,7 @@ use crate::stage::Stages;
 use crate::tls::Tls;
 use crate::typ::{Raft, SharedConfig};
 use crate::wal::{LogStats, RealDisk, Wal};
-use crate::{Error, Group, GroupId, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
+use crate::{Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
 
 /// One node's end of every group. Cheap to clone. When the last clone and the last [`Group`] are gone, it stops without waiting;
 /// [`Host::shutdown`] waits.
@@ -68,15 +68,15 @@ impl Host {
     /// Opens the log, recovers it, and starts the raft thread.
     pub fn start(config: HostConfig) -> Result<Host, Error> {
         let raft_config = raft_config(&config)?;
-        let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
+        let tls = Tls::new(&config.cluster, config.node, &config.region, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
         let (log_options, room) = (config.log.clone().checked(), Arc::new(LogRoom::default()));
         let (wal, recovery) =
             Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
         tracing::info!(node = config.node.0, ?recovery, "opened the log");
-        let addresses = config.peers.into_iter().map(|(node, address)| (node.0, address)).collect();
-        let (net, links) = Net::new(config.node.0, config.cluster, tls, book, addresses);
+        let peers = config.peers.into_iter().map(|(node, peer)| (node.0, peer)).collect();
+        let (net, links) = Net::new(config.node.0, config.cluster, tls, book, peers);
         let (stop, stopped) = oneshot::channel();
         let apply_threads = Arc::new(Mutex::new(Vec::new()));
         let thread = RaftThread {
@@ -110,16 +110,19 @@ impl Host {
     ///
     /// The machine may hold the state of another replica, if that is not older than what this log was purged to (else `Behind`). A
     /// tail of the log that contradicts it was never committed, and goes.
-    pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>) -> Result<Group, Error> {
+    pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>, options: GroupOptions) -> Result<Group, Error> {
         if self.0.net.inbox.find(id.0).is_some() {
             return Err(Error::AlreadyOpen(id));
+        }
+        if let Some(why) = self.0.net.stranger(self.0.net.node, options.region.as_deref()) {
+            return Err(Error::Config(why));
         }
         let stages = Arc::new(Stages::new());
         let (queue, thread) = ApplyQueue::open(id, Arc::clone(&machine), Arc::clone(&stages))?;
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let (host, own_queue) = (Arc::clone(&self.0), Arc::clone(&queue));
         self.0.runtime.spawn(async move {
-            let opened = host.open_replica(id, machine, own_queue, stages).await;
+            let opened = host.open_replica(id, machine, options, own_queue, stages).await;
             // The host is let go before the answer, so that the caller is the one to hold it.
             drop(host);
             let _ = send.send(opened);
@@ -146,6 +149,18 @@ impl Host {
     /// Whether the node was heard from within the last 2 s. This node always is.
     pub fn reachable(&self, node: NodeId) -> bool {
         self.0.net.reachable(node.0)
+    }
+
+    /// Another identity for connections that open from now on; those that are open go on. Fails with `Certificate`, and changes nothing,
+    /// unless it is this node's own, valid, and from one of its authorities. May be called from any thread; takes some milliseconds.
+    pub fn replace_identity(&self, identity: &Identity) -> Result<(), Error> {
+        self.0.net.tls.replace(identity)
+    }
+
+    /// The certificate, DER, that this node proves itself with, or that another one proved itself with when it last connected; none: it
+    /// has not, since this node started.
+    pub fn certificate(&self, node: NodeId) -> Option<Vec<u8>> {
+        self.0.net.certificate(node.0)
     }
 
     /// The groups that have anything in this node's log: those that it was a replica of when it was last up.
@@ -180,6 +195,7 @@ impl HostInner {
         &self,
         id: GroupId,
         machine: Arc<dyn StateMachine>,
+        options: GroupOptions,
         queue: Arc<ApplyQueue>,
         stages: Arc<Stages>,
     ) -> Result<Arc<Replica>, Error> {
@@ -192,9 +208,11 @@ impl HostInner {
         );
         log.align(id, &queue.applied_state().0).await?;
         let adapter = adapter::Adapter::new(Arc::clone(&machine), Arc::clone(&queue));
+        let region: Option<Arc<str>> = options.region.map(Into::into);
         let factory = PeerFactory {
             net: Arc::clone(&self.net),
             group: id.0,
+            region: region.clone(),
         };
         let raft = Raft::new(self.net.node, Arc::clone(&self.config), factory, log, adapter).await;
         let raft = raft.map_err(|fatal| match queue.stopped() {
@@ -207,6 +225,7 @@ impl HostInner {
         let replica = Arc::new(Replica {
             id,
             node: self.net.node,
+            region,
             raft,
             machine,
             queue,

@@ -4,7 +4,8 @@
 //! connection. The three *lanes* keep what must never wait apart from what may: `control` carries heartbeats, votes, hand-overs and
 //! read rounds; `append` carries log entries; `bulk` carries snapshots, and is dialled only when there is one. All groups share
 //! them. On the wire is TLS 1.3 (`tls`), in it frames (`frame`), in them versioned messages (`message`); the first two frames are
-//! greetings (`greeting`), in which each side says which data directory it is, and a node that has lost its own is refused (`book`).
+//! greetings (`greeting`), in which each side says which data directory it is, and a node that has lost its own is refused (`book`), as
+//! is one whose certificate is not that of the node and region that the configuration has (`admit`).
 //!
 //! Frames that wait for a connection are bounded in number and bytes, and are written together in one go. A request that finds no
 //! connection, or no room, fails at once: openraft then backs off. Nothing here retries.
@@ -12,6 +13,7 @@
 //! Before TLS, one plain byte says what the connection is for: `R` for raft, `S` for a byte stream that the node's user asked for
 //! (`stream`), which is handed to the user's own runtime before any cryptography is done on raft's thread.
 
+mod admit;
 mod book;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -38,6 +40,7 @@ pub(crate) use server::{OnStream, accept_loop};
 pub(crate) use stream::open as open_stream;
 pub use stream::{PeerStream, StreamOffer};
 
+use crate::host;
 use crate::inbox::Inbox;
 use crate::limits::REACHABLE_MS;
 use crate::tls::Tls;
@@ -64,6 +67,9 @@ impl Lane {
 /// What this node knows of another one.
 pub(crate) struct Peer {
     pub(crate) address: String,
+    pub(crate) region: String,
+    /// What it proved itself with the last time, DER.
+    certificate: Mutex<Option<Vec<u8>>>,
     pub(crate) links: [Link; 3],
     heard: AtomicU64,
 }
@@ -84,6 +90,8 @@ pub(crate) struct Net {
     pub(crate) inbox: Inbox,
     /// Groups of which a snapshot is being sent.
     sending: Mutex<BTreeSet<u64>>,
+    /// The last refusal that was logged, and when.
+    complaint: Mutex<Option<(String, Instant)>>,
     epoch: Instant,
 }
 
@@ -106,11 +114,11 @@ impl Net {
         cluster: String,
         tls: Tls,
         book: Book,
-        addresses: BTreeMap<u64, String>,
+        others: BTreeMap<u64, host::Peer>,
     ) -> (Arc<Net>, Vec<LinkTask>) {
         let mut tasks = Vec::new();
         let mut peers = BTreeMap::new();
-        for (peer, address) in addresses.into_iter().filter(|(peer, _)| *peer != node) {
+        for (peer, known) in others.into_iter().filter(|(peer, _)| *peer != node) {
             let links = Lane::ALL.map(|lane| {
                 let (link, task) = link::make_link(peer, lane);
                 tasks.push(task);
@@ -119,7 +127,9 @@ impl Net {
             peers.insert(
                 peer,
                 Peer {
-                    address,
+                    address: known.address,
+                    region: known.region,
+                    certificate: Mutex::default(),
                     links,
                     heard: AtomicU64::new(0),
                 },
@@ -133,6 +143,7 @@ impl Net {
             peers,
             inbox: Inbox::default(),
             sending: Mutex::default(),
+            complaint: Mutex::default(),
             epoch: Instant::now(),
         };
         (Arc::new(net), tasks)
