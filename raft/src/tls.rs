@@ -43,6 +43,16 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+impl Identity {
+    /// Whether a node of this cluster and region could prove itself with it now. `Certificate` says why not, `Config` that a name is not
+    /// one.
+    pub fn check(&self, cluster: &str, node: NodeId, region: &str) -> Result<(), Error> {
+        check_label("cluster", cluster)?;
+        check_label("region", region)?;
+        ends(cluster, node, region, self, Validity::Now).map(drop)
+    }
+}
+
 /// Whose a certificate is, as its DNS names say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
