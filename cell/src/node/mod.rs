@@ -30,11 +30,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use self::bind::{bind, unknown_node};
-use self::certificates::Keeper;
+use self::certificates::{Clients, Keeper};
 use self::data::Data;
 use self::platform::Platform;
 use crate::access::secret;
-use crate::config::{Config, NodeEntry};
+use crate::config::{Config, NodeEntry, TlsFiles};
 use crate::scrub;
 use crate::service::Front;
 
@@ -61,8 +61,8 @@ pub struct Settings {
     pub name: String,
     /// Its data directory.
     pub data: PathBuf,
-    /// Its certificate among the nodes.
-    pub identity: raft::Identity,
+    /// The files of its certificate among the nodes.
+    pub tls: TlsFiles,
     /// The operator's bootstrap token.
     pub operator_secret: Option<String>,
     /// Whether this is `cloudnest dev`: CORS is open.
@@ -95,14 +95,16 @@ impl Node {
         }
         let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
         // Before the log is opened: a mistake here should not cost a replay.
-        let keeper = api_tls.map(Keeper::start).transpose()?;
+        let clients = api_tls.map(Keeper::<Clients>::start).transpose()?;
+        let identity = certificates::identity(&settings.tls)?;
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
         let peer_listener = bind(me.peer, "the other nodes")?;
         let api = api_listener.local_addr().context("read the API's address")?;
 
         let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
-        let host = start_host(&settings, &config, &me, &data, peer_listener, &inbound)?;
+        let host = start_host(&identity, &config, &me, &data, peer_listener, &inbound)?;
+        let peers = Keeper::follow(settings.tls, host.clone(), NodeId(me.number), &identity);
         let open::Places {
             opener,
             directory,
@@ -110,7 +112,8 @@ impl Node {
         } = open::open_replicas(&config, &me, &host, data).await?;
         let operator = settings.operator_secret.as_deref().map(secret::hash);
         let platform = Arc::new(Platform::new(config, me, host, directory, cells, operator));
-        let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
+        let certificates = clients.as_ref().map(Keeper::certificates);
+        let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform), certificates.clone()));
         let server = Server::new(
             Arc::clone(&service),
             ServerConfig {
@@ -129,14 +132,15 @@ impl Node {
         api_listener.set_nonblocking(true).context("set up the API's port")?;
         let listener = tokio::net::TcpListener::from_std(api_listener).context("listen for the API")?;
         let mut tasks = vec![
-            tokio::spawn(serve(server.clone(), listener, keeper.as_ref().map(Keeper::certificates))),
+            tokio::spawn(serve(server.clone(), listener, certificates)),
+            tokio::spawn(peers.run(!settings.dev)),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];
-        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run())));
+        tasks.extend(clients.map(|clients| tokio::spawn(clients.run(true))));
         tracing::info!(node = platform.me.name, %api, "serving");
         Ok(Node {
             platform,
@@ -217,7 +221,7 @@ struct Inbound {
 }
 
 fn start_host(
-    settings: &Settings,
+    identity: &raft::Identity,
     config: &Config,
     me: &NodeEntry,
     data: &Data,
@@ -252,7 +256,7 @@ fn start_host(
         dir: data.log(),
         listener,
         peers: others.map(|node| (NodeId(node.number), peer(node))).collect(),
-        identity: settings.identity.clone(),
+        identity: identity.clone(),
         timing,
         on_stream: Some(Arc::new(on_stream)),
         log: raft::LogOptions::default(),
@@ -283,6 +287,9 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
             if let Err(error) = inbound.platform.serve_transfer(stream).await {
                 tracing::info!(%error, "the state of a group did not reach another node");
             }
+        }
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(%error, "refused a stream from another node");
         }
         Ok(Ok((other, _))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),
         Ok(Err(error)) => tracing::debug!(%error, "a stream from another node broke off"),
