@@ -1,7 +1,6 @@
 //! `cluster`: many nodes.
 
 mod bootstrap;
-mod certificates;
 mod check;
 mod child;
 mod scrub;
@@ -19,7 +18,6 @@ pub(super) enum Cluster {
     Status(status::Status),
     Scrub(scrub::Scrub),
     Check(check::Check),
-    Certificates(certificates::Certificates),
 }
 
 impl Cluster {
@@ -29,7 +27,6 @@ impl Cluster {
             Self::Status(command) => runtime::client(command.run()),
             Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),
-            Self::Certificates(command) => command.run(),
         }
     }
 }
