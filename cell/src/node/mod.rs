@@ -272,26 +272,26 @@ async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer
         return;
     };
     let greeted = tokio::time::timeout(GREETING, async {
-        let (_, mut stream) = offer.accept().await?;
+        let (from, mut stream) = offer.accept().await?;
         let what = stream.read_u8().await?;
-        std::io::Result::Ok((what, stream))
+        std::io::Result::Ok((what, from, stream))
     });
     match greeted.await {
-        Ok(Ok((REQUESTS, stream))) => inbound.server.serve_forwarded(Box::new(stream)).await,
-        Ok(Ok((relay::MARK, stream))) => {
-            if let Err(error) = inbound.platform.serve_relay(stream).await {
+        Ok(Ok((REQUESTS, _, stream))) => inbound.server.serve_forwarded(Box::new(stream)).await,
+        Ok(Ok((relay::MARK, from, stream))) => {
+            if let Err(error) = inbound.platform.serve_relay(from, stream).await {
                 tracing::debug!(%error, "an exchange with another node broke off");
             }
         }
-        Ok(Ok((transfer::MARK, stream))) => {
-            if let Err(error) = inbound.platform.serve_transfer(stream).await {
+        Ok(Ok((transfer::MARK, from, stream))) => {
+            if let Err(error) = inbound.platform.serve_transfer(from, stream).await {
                 tracing::info!(%error, "the state of a group did not reach another node");
             }
         }
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             tracing::warn!(%error, "refused a stream from another node");
         }
-        Ok(Ok((other, _))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),
+        Ok(Ok((other, ..))) => tracing::warn!(other, "another node opened a stream of an unknown kind"),
         Ok(Err(error)) => tracing::debug!(%error, "a stream from another node broke off"),
         Err(_) => tracing::debug!("a stream from another node said nothing"),
     }

@@ -15,6 +15,7 @@ use super::evolving::Works;
 use super::replica::Replica;
 use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry};
+use crate::directory::GROUP;
 use crate::directory::rows::{Status, Tenant, cors, tenant};
 use crate::service::error::internal;
 
@@ -116,6 +117,13 @@ impl Platform {
                 nodes.into_iter().map(|node| node.number).collect()
             }
         }
+    }
+
+    /// Why a node is told nothing of a group, and cannot ask anything of it; none: it can. What is in a cell stays in its region.
+    pub(crate) fn stranger(&self, node: NodeId, group: u64) -> Option<&'static str> {
+        let known = self.config.nodes.iter().find(|known| known.number == node.0);
+        let near = known.is_some_and(|known| known.region == self.me.region);
+        (group != GROUP && !near).then_some("the node is in another region, and the group stays in its own")
     }
 
     /// The replica that a placement names.

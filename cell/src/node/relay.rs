@@ -133,11 +133,20 @@ impl Platform {
     }
 
     /// Serves one exchange whose mark has been read.
-    pub(crate) async fn serve_relay(self: &Arc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
+    pub(crate) async fn serve_relay(
+        self: &Arc<Self>,
+        from: NodeId,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> std::io::Result<()> {
         let what = stream.read_u8().await?;
         let group = stream.read_u64().await?;
         let payload = read_block(&mut stream).await?;
+        let stranger = self.stranger(from, group);
         let (status, bytes) = match self.group(group) {
+            _ if stranger.is_some() => (
+                status::NOT_APPLIED,
+                Bytes::from_static(stranger.unwrap_or_default().as_bytes()),
+            ),
             _ if what >= What::ScrubBegin as u8 => match self.serve_scrub(what, group, &payload).await {
                 Ok(bytes) => (status::DONE, bytes),
                 Err(reason) => (status::NOT_APPLIED, reason.into()),

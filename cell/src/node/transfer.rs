@@ -66,14 +66,22 @@ impl Platform {
     }
 
     /// Serves one transfer whose mark has been read.
-    pub(crate) async fn serve_transfer(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    pub(crate) async fn serve_transfer(&self, from: NodeId, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let wanted = Wanted {
             group: stream.read_u64().await?,
             least: stream.read_u64().await?,
             from_leader: stream.read_u8().await? == 1,
         };
-        let slot = self.slots().find(|slot| slot.number == wanted.group);
-        let offered = slot.ok_or_else(|| "the node has no replica of the group".to_owned());
+        let slot = match self.stranger(from, wanted.group) {
+            Some(why) => Err(why),
+            None => {
+                let mut slots = self.slots();
+                slots
+                    .find(|slot| slot.number == wanted.group)
+                    .ok_or("the node has no replica of the group")
+            }
+        };
+        let offered = slot.map_err(str::to_owned);
         let offered = offered.and_then(|slot| offer(slot, wanted).map(|reader| (slot, reader)));
         let (slot, reader) = match offered {
             Ok(offered) => offered,
