@@ -13,7 +13,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::tls::{bad, check_label, node_name, region_name};
+use crate::names::{bad, check_label, node_name, region_name};
 use crate::{Error, Identity, NodeId};
 
 /// The prefix of an authority's common name; what follows is the cluster.

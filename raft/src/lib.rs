@@ -51,6 +51,7 @@ mod log_room;
 mod log_size;
 mod log_store;
 mod mutant;
+mod names;
 mod peer;
 mod replica;
 mod stage;
@@ -67,9 +68,10 @@ pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 #[doc(hidden)]
 pub use mutant::MUTANTS;
+pub use names::Bearer;
 pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
-pub use tls::{Bearer, Identity};
+pub use tls::Identity;
 #[doc(hidden)]
 pub use wal::bench as wal_bench;
 pub use wal::{LogOptions, LogStats};

@@ -55,8 +55,11 @@ impl Net {
         let own = match self.peers.get(&node) {
             Some(peer) => peer.region.as_str(),
             None if node == self.node => self.tls.region(),
-            // It cannot be reached, and will be looked at when it can.
-            None => return None,
+            None => {
+                return Some(format!(
+                    "node {node} is not in the configuration, the group stays in {region}"
+                ));
+            }
         };
         (own != region).then(|| format!("node {node} is in the region {own}, the group stays in {region}"))
     }

@@ -176,7 +176,10 @@ async fn check(net: &Arc<Net>, stream: &TlsStream<TcpStream>, frame: Frame, expe
     if expected.is_some_and(|node| node != hello.node) || hello.node == net.node {
         return Err(refused(format!("node {} is not who was expected here", hello.node)));
     }
-    net.admit(stream, hello.node)?;
+    if expected.is_none() {
+        // Who was dialled has been looked at before it was greeted.
+        net.admit(stream, hello.node)?;
+    }
     let lane = Lane::from_wire(hello.lane).ok_or_else(|| refused(format!("lane {} is unknown", hello.lane)))?;
     let book = Arc::clone(&net.book);
     // It writes a file the first time.

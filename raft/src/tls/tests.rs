@@ -91,18 +91,3 @@ fn several_authorities_count_while_they_change() {
         assert_eq!(refused(&identity, "test", 7, "here"), "taken");
     }
 }
-
-#[test]
-fn names_say_whose_a_certificate_is() {
-    let of = |names: &[&str]| Bearer::of(names.iter().copied());
-    let bearer = |region: Option<&str>| {
-        Some(Bearer {
-            cluster: "c".to_owned(),
-            node: NodeId(3),
-            region: region.map(str::to_owned),
-        })
-    };
-    assert_eq!(of(&["eu.region.c.cloudnest", "node-3.c.cloudnest"]), bearer(Some("eu")));
-    assert_eq!(of(&["node-3.c.cloudnest", "eu.region.other.cloudnest"]), bearer(None));
-    assert_eq!(of(&["node-x.c.cloudnest", "example.com", "eu.region.c.cloudnest"]), None);
-}
