@@ -13,6 +13,7 @@
 //! Invariant: this crate touches no disk and imports none of its siblings.
 
 pub mod body;
+pub mod certificate;
 pub mod client;
 mod compress;
 mod cors;

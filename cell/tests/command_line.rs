@@ -4,6 +4,8 @@
 //! it started: [`process::Running`] kills on drop, and the kernel kills when the test process itself is killed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "command_line/certificates.rs"]
+mod certificates;
 #[path = "command_line/cluster.rs"]
 mod cluster;
 #[path = "command_line/dev.rs"]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft::{
-    Entry, Group, GroupId, GroupOptions, Host, HostConfig, LogOptions, Mark, NodeId, PeerAddress, SnapshotSink, SnapshotSource,
+    Entry, Group, GroupId, GroupOptions, Host, HostConfig, LogOptions, Mark, NodeId, Peer, SnapshotSink, SnapshotSource,
     StateMachine, Timing, make_authority,
 };
 
@@ -61,13 +61,12 @@ struct Run {
 fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
     let authority = make_authority("bench").unwrap();
     let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let peers: BTreeMap<NodeId, PeerAddress> = (1..)
-        .map(NodeId)
-        .zip(listeners.iter().map(|listener| PeerAddress {
-            address: listener.local_addr().unwrap().to_string(),
-            linked: true,
-        }))
-        .collect();
+    let peer = |listener: &TcpListener| Peer {
+        address: listener.local_addr().unwrap().to_string(),
+        region: "here".to_owned(),
+        linked: true,
+    };
+    let peers: BTreeMap<NodeId, Peer> = (1..).map(NodeId).zip(listeners.iter().map(peer)).collect();
     let hosts: Vec<Host> = listeners
         .into_iter()
         .zip(1..)
@@ -75,10 +74,11 @@ fn start(dir: &std::path::Path) -> (Vec<Host>, Vec<Group>) {
             let config = HostConfig {
                 node: NodeId(id),
                 cluster: "bench".to_owned(),
+                region: "here".to_owned(),
                 dir: dir.join(id.to_string()),
                 listener,
                 peers: peers.clone(),
-                identity: authority.issue(NodeId(id)).unwrap(),
+                identity: authority.issue(NodeId(id), "here", 1).unwrap(),
                 timing: Timing::default(),
                 on_stream: None,
                 log: LogOptions::default(),

@@ -57,8 +57,7 @@ pub(crate) async fn run(replica: Weak<Replica>, mut queue: BarrierQueue) {
 /// One round: the leader's read index, unless it could not be had.
 async fn ask_leader(replica: &Replica) -> Option<u64> {
     let leader = replica.lead.leader()?;
-    let peer = replica.net.peer(leader.0)?;
-    let link = peer.link(Lane::Control)?;
+    let link = replica.net.link(leader.0, Lane::Control, replica.region.as_deref()).ok()?;
     let frame = FrameWriter::new(Kind::READ_INDEX, replica.id.0, 0);
     let wait = Duration::from_millis(replica.barrier_wait_ms.min(2 * CONTROL_TTL_MS_MIN));
     let answer = timeout(wait, link.ask(frame)).await.ok()?.ok()?;

@@ -20,6 +20,8 @@
 //! - The log keeps what a machine has not made durable ([`StateMachine::durable`]); after a power loss it is applied once more.
 //! - A group whose machine or log fails stops on this node with a reason, and the others go on; it never takes the process down.
 //! - A node that lost its data is refused by all that knew it (`peer::book`); so nobody votes twice.
+//! - A node whose certificate is not that of the region which the configuration gives it is refused (`tls`). A group that is bound to a
+//!   region sends nothing to nodes of another one, and takes nothing from them ([`GroupOptions`]).
 //! - Nothing waits in an unbounded queue (`limits`), and heartbeats wait behind no data: they have their own connection.
 //!
 //! # What it does not do
@@ -32,6 +34,7 @@
 mod adapter;
 mod admission;
 mod apply;
+mod authority;
 mod barrier;
 mod codec;
 mod error;
@@ -48,6 +51,7 @@ mod log_room;
 mod log_size;
 mod log_store;
 mod mutant;
+mod names;
 mod peer;
 mod replica;
 mod stage;
@@ -56,16 +60,18 @@ mod tls;
 mod typ;
 mod wal;
 
+pub use authority::{Authority, make_authority};
 pub use error::{Error, ProposeError, ReadError};
 pub use group::{Group, Proposed, Role, Status, Submitted};
-pub use host::{GroupOptions, Host, HostConfig, Timing};
+pub use host::{GroupOptions, Host, HostConfig, Peer, Timing};
 pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};
 #[doc(hidden)]
 pub use mutant::MUTANTS;
-pub use peer::{PeerAddress, PeerStream, StreamOffer};
+pub use names::Bearer;
+pub use peer::{PeerStream, StreamOffer};
 pub use state_machine::{Entry, Mark, SnapshotSink, SnapshotSource, StateMachine};
-pub use tls::{Authority, Identity, make_authority};
+pub use tls::Identity;
 #[doc(hidden)]
 pub use wal::bench as wal_bench;
 pub use wal::{LogOptions, LogStats};

@@ -94,6 +94,9 @@ pub(crate) const REDIAL_MS: (u64, u64) = (50, 500);
 /// Pause before a connection is tried again that the peer, or this node, refused, ms.
 pub(crate) const REFUSED_MS: u64 = 3_000;
 
+/// How long the same refusal of a peer is not logged again, ms.
+pub(crate) const COMPLAINT_MS: u64 = 60_000;
+
 /// A connection that was idle this long sends a ping, ms.
 pub(crate) const PING_MS: u64 = 500;
 

@@ -23,6 +23,8 @@ pub(crate) const SHUT_DOWN: &str = "the group was shut down";
 pub(crate) struct Replica {
     pub(crate) id: GroupId,
     pub(crate) node: u64,
+    /// The only region that members may be in.
+    pub(crate) region: Option<Arc<str>>,
     pub(crate) raft: Raft,
     pub(crate) machine: Arc<dyn StateMachine>,
     pub(crate) queue: Arc<ApplyQueue>,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Cluster, DEADLINE, eventually, number_payload, pause};
+use common::{Cluster, DEADLINE, REGION, eventually, number_payload, pause};
 use raft::{Error, GroupId, GroupOptions, Host, NodeId, ProposeError, ReadError, Role, make_authority};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -296,8 +296,8 @@ async fn a_log_that_vanished_stops_its_node_from_starting() {
     cluster.propose(1, 1).await;
     cluster.stop(2).await;
     std::fs::remove_dir_all(cluster.node(2).dir.join("log")).unwrap();
-    let (addresses, timing) = (cluster.addresses.clone(), cluster.timing);
-    let config = cluster.node(2).config(addresses, timing);
+    let (peers, timing) = (cluster.peers.clone(), cluster.timing);
+    let config = cluster.node(2).config(peers, timing);
     assert!(matches!(Host::start(config), Err(Error::Identity(_))));
     cluster.shutdown().await;
 }
@@ -306,7 +306,7 @@ async fn a_log_that_vanished_stops_its_node_from_starting() {
 async fn a_certificate_of_another_node_or_authority_is_refused() {
     let mut cluster = Cluster::new(3);
     // Node 3 has a certificate of a foreign authority.
-    cluster.node(3).identity = make_authority("test").unwrap().issue(NodeId(3)).unwrap();
+    cluster.node(3).identity = make_authority("test").unwrap().issue(NodeId(3), REGION, 10).unwrap();
     for id in 1..=3 {
         cluster.start(id, &[1]);
     }
@@ -320,9 +320,9 @@ async fn a_certificate_of_another_node_or_authority_is_refused() {
     assert!(one.dial(NodeId(3)).await.is_err());
     drop((one, three));
     // Its own certificate must be its own.
-    let (addresses, timing, other) = (cluster.addresses.clone(), cluster.timing, cluster.nodes[0].identity.clone());
+    let (peers, timing, other) = (cluster.peers.clone(), cluster.timing, cluster.nodes[0].identity.clone());
     cluster.stop(2).await;
-    let mut config = cluster.node(2).config(addresses, timing);
+    let mut config = cluster.node(2).config(peers, timing);
     config.identity = other;
     assert!(matches!(Host::start(config), Err(Error::Certificate(_))));
     cluster.shutdown().await;

@@ -6,14 +6,14 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common::{Cluster, eventually, linked};
-use raft::{NodeId, PeerAddress, StreamOffer};
+use common::{Cluster, eventually};
+use raft::{NodeId, Peer, StreamOffer};
 
 /// Tells all running nodes of these addresses.
-fn tell(cluster: &Cluster, addresses: &BTreeMap<NodeId, String>) {
+fn tell(cluster: &Cluster, addresses: &BTreeMap<NodeId, Peer>) {
     for node in cluster.nodes.iter() {
         if let Some(host) = &node.host {
-            host.set_peers(addresses.clone().into_iter().map(linked).collect());
+            host.set_peers(addresses.clone());
         }
     }
 }
@@ -21,15 +21,15 @@ fn tell(cluster: &Cluster, addresses: &BTreeMap<NodeId, String>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_nobody_knew_at_the_start_joins_and_another_is_forgotten() {
     let mut cluster = Cluster::new(4);
-    let all = cluster.addresses.clone();
-    cluster.addresses.remove(&NodeId(4));
+    let all = cluster.peers.clone();
+    cluster.peers.remove(&NodeId(4));
     for id in 1..=3 {
         cluster.start(id, &[1]);
     }
     let first: BTreeSet<NodeId> = (1..=3).map(NodeId).collect();
     assert!(cluster.group(1, 1).initialize(&first).await.unwrap());
     cluster.propose(1, 1).await;
-    cluster.addresses = all.clone();
+    cluster.peers = all.clone();
     cluster.start(4, &[1]);
     let leader = cluster.leader(1).await;
 
@@ -44,7 +44,7 @@ async fn a_node_that_nobody_knew_at_the_start_joins_and_another_is_forgotten() {
     let told: Vec<u64> = cluster.running().into_iter().filter(|id| *id != gone.0).collect();
     for id in &told {
         let host = cluster.node(*id).host.clone().unwrap();
-        host.set_peers(rest.clone().into_iter().map(linked).collect());
+        host.set_peers(rest.clone());
         assert!(!host.reachable(gone));
     }
     cluster.stop(gone.0).await;
@@ -69,14 +69,14 @@ async fn an_address_that_changes_is_dialled_anew_and_one_without_links_gets_stre
     let other = NodeId((1..=3).find(|id| *id != leader).unwrap());
     let host = cluster.node(leader).host.clone().unwrap();
     eventually("reachable", || host.reachable(other).then_some(())).await;
-    let mut peers: BTreeMap<NodeId, PeerAddress> = cluster.addresses.clone().into_iter().map(linked).collect();
+    let mut peers = cluster.peers.clone();
     // Nobody listens there.
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     peers.get_mut(&other).unwrap().address = away.to_string();
     host.set_peers(peers.clone());
     assert!(!host.reachable(other));
     assert!(host.dial(other).await.is_err());
-    peers.get_mut(&other).unwrap().address = cluster.addresses[&other].clone();
+    peers.get_mut(&other).unwrap().address = cluster.peers[&other].address.clone();
     host.set_peers(peers.clone());
     eventually("reachable again", || host.reachable(other).then_some(())).await;
     peers.get_mut(&other).unwrap().linked = false;

@@ -151,6 +151,9 @@ pub struct Node {
     pub endpoint: String,
     /// Whether the answering node reaches it.
     pub reachable: bool,
+    /// Until when the certificate is valid that it proves itself to other nodes with, RFC 3339; null: the answering node has not seen it
+    /// since it started.
+    pub certificate_expires_at: Option<String>,
 }
 
 /// The hash of all that a replica of a cell holds, at one log position.

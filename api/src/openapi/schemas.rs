@@ -13,6 +13,30 @@ use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
 pub(super) fn schemas() -> BTreeMap<String, Value> {
+    let mut schemas: BTreeMap<String, Value> = bodies()
+        .into_iter()
+        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
+        .collect();
+    flatten(&mut schemas, "Collection", "CollectionSchema");
+    schemas.insert("ServerSentEvent".to_owned(), server_sent_event());
+    for item in [
+        "Record",
+        "RecordVersion",
+        "Token",
+        "Collection",
+        "Tenant",
+        "Region",
+        "Cell",
+        "Node",
+        "Operation",
+    ] {
+        schemas.insert(format!("{item}Page"), page_schema(item));
+    }
+    schemas
+}
+
+/// Every body that is named, with what it is made of.
+fn bodies() -> Vec<(String, RefOr<Schema>)> {
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     macro_rules! add {
         ($($body:ty),* $(,)?) => {$(
@@ -65,26 +89,7 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         topology::Applying,
         topology::NewTopology
     ];
-    let mut schemas: BTreeMap<String, Value> = all
-        .into_iter()
-        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
-        .collect();
-    flatten(&mut schemas, "Collection", "CollectionSchema");
-    schemas.insert("ServerSentEvent".to_owned(), server_sent_event());
-    for item in [
-        "Record",
-        "RecordVersion",
-        "Token",
-        "Collection",
-        "Tenant",
-        "Region",
-        "Cell",
-        "Node",
-        "Operation",
-    ] {
-        schemas.insert(format!("{item}Page"), page_schema(item));
-    }
-    schemas
+    all
 }
 
 fn page_schema(item: &str) -> Value {

@@ -25,7 +25,6 @@ mod refusal;
 mod sniff;
 mod streams;
 mod tls;
-mod validity;
 
 use std::io;
 use std::sync::Arc;

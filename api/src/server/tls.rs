@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::validity;
+use crate::certificate::Certificate;
 
 /// HTTP/2, as ALPN names it.
 const HTTP_2: &[u8] = b"h2";
@@ -117,7 +117,8 @@ fn read(chain: &[u8], key: &[u8]) -> Result<(Arc<rustls::ServerConfig>, i64), Ce
     let own = certificates
         .first()
         .ok_or_else(|| CertificateError::Certificate("there is no certificate in it".to_owned()))?;
-    let expires = validity::not_after(own)
+    let expires = Certificate::of_der(own)
+        .map(|certificate| certificate.not_after)
         .ok_or_else(|| CertificateError::Certificate("its first entry is not a certificate".to_owned()))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| CertificateError::Key(error.to_string()))?;
     let pair = |error: rustls::Error| CertificateError::Pair(error.to_string());

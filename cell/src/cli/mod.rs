@@ -13,6 +13,7 @@
 
 mod authorities;
 mod certificates;
+mod certs;
 mod cluster;
 mod completions;
 mod dev;
@@ -58,6 +59,9 @@ enum Command {
     /// Many nodes: start them here, look at them, check their configuration
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Certificates of the nodes among each other: make them, see when they end
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// Tenants: the organisations that a cluster serves
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -128,6 +132,7 @@ fn dispatch(command: Command) -> Result {
         Command::Dev(command) => runtime::server(command.run()),
         Command::Node(command) => runtime::server(command.run()),
         Command::Cluster(command) => command.run(),
+        Command::Certs(command) => command.run(),
         Command::Tenant(command) => runtime::client(command.run()),
         Command::Template(command) => runtime::client(command.run()),
         Command::Records(command) => runtime::client(command.run()),

@@ -32,7 +32,7 @@ pub(super) struct NodeCommand {
     /// Its data; ./cloudnest-data/NAME where neither this nor the configuration says so
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Certificates made by `cluster up` or `cluster certificates`, where the configuration has no [tls]
+    /// Certificates made by `cluster up` or `certs create`, where the configuration has no [tls]
     #[arg(long, value_name = "DIR")]
     tls: Option<PathBuf>,
     /// The process whose end is also this one's
@@ -54,13 +54,13 @@ impl NodeCommand {
         };
         let data = files::absolute(&data)?;
         files::directory(&data)?;
-        let identity = certificates::of_node(&config, &entry, &data, self.tls.as_deref())?;
+        let tls = certificates::of_node(&config, &entry, &data, self.tls.as_deref())?;
         let settings = Settings {
             operator_secret: operator_secret(&config, &data)?,
             name: entry.name.clone(),
             config: Arc::new(config),
             data,
-            identity,
+            tls,
             dev: false,
         };
         let node = tokio::select! {

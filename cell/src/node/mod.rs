@@ -6,7 +6,9 @@ pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod directory;
 pub(crate) mod evolving;
+mod inbound;
 mod lines;
+mod locate;
 pub(crate) mod moment;
 pub(crate) mod open;
 mod places;
@@ -29,25 +31,20 @@ use anyhow::{Context, anyhow, bail};
 use api::server::{Certificates, Server, ServerConfig};
 use api::service::Service;
 use raft::{Host, HostConfig, NodeId, StreamOffer};
-use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use self::bind::{bind, unknown_node};
-use self::certificates::Keeper;
+use self::certificates::{Clients, Keeper};
 use self::data::Data;
+use self::inbound::{Inbound, accept};
 use self::platform::Platform;
 use crate::access::secret;
-use crate::config::{Config, NodeEntry};
+use crate::config::{Config, NodeEntry, TlsFiles};
 use crate::scrub;
 use crate::service::Front;
 
 /// The first byte of a stream that carries requests of users.
 pub(crate) const REQUESTS: u8 = b'H';
-/// Most streams from other nodes at a time.
-const STREAMS: usize = 4_096;
-/// How long another node has to say what its stream is for.
-const GREETING: Duration = Duration::from_secs(5);
 /// How long requests in flight have when the node stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a draining node that has others beside it still takes requests, so that whoever balances load can turn away.
@@ -63,8 +60,8 @@ pub struct Settings {
     pub name: String,
     /// Its data directory.
     pub data: PathBuf,
-    /// Its certificate among the nodes.
-    pub identity: raft::Identity,
+    /// The files of its certificate among the nodes.
+    pub tls: TlsFiles,
     /// The operator's bootstrap token.
     pub operator_secret: Option<String>,
     /// Whether this is `cloudnest dev`: CORS is open.
@@ -90,21 +87,24 @@ impl Node {
             .clone();
         let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
         // Before the log is opened: a mistake here should not cost a replay.
-        let keeper = api_tls.map(Keeper::start).transpose()?;
+        let clients = api_tls.map(Keeper::<Clients>::start).transpose()?;
+        let identity = certificates::identity(&settings.tls)?;
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
         let peer_listener = bind(me.peer, "the other nodes")?;
         let api = api_listener.local_addr().context("read the API's address")?;
 
         let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
-        let host = start_host(&settings, &config, &me, &data, peer_listener, &inbound)?;
+        let host = start_host(&identity, &config, &me, &data, peer_listener, &inbound)?;
+        let peers = Keeper::follow(settings.tls, host.clone(), NodeId(me.number), &identity);
         let places = open::open_replicas(&config, &me, &host, data).await?;
         let opener = Arc::clone(&places.opener);
         host.set_peers(places::peers(&places.topology, &config, &me));
         let others = places.topology.region_nodes(&me.region).len() > 1;
         let operator = settings.operator_secret.as_deref().map(secret::hash);
         let platform = Arc::new(Platform::new(config, me, host, places, operator));
-        let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform)));
+        let certificates = clients.as_ref().map(Keeper::certificates);
+        let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform), certificates.clone()));
         let server = Server::new(
             Arc::clone(&service),
             ServerConfig {
@@ -113,17 +113,14 @@ impl Node {
                 ..ServerConfig::default()
             },
         );
-        let open = Inbound {
-            platform: Arc::clone(&platform),
-            server: server.clone(),
-            places: Arc::new(Semaphore::new(STREAMS)),
-        };
+        let open = Inbound::new(Arc::clone(&platform), server.clone());
         inbound.set(open).map_err(|_| anyhow!("the node was started twice"))?;
 
         api_listener.set_nonblocking(true).context("set up the API's port")?;
         let listener = tokio::net::TcpListener::from_std(api_listener).context("listen for the API")?;
         let mut tasks = vec![
-            tokio::spawn(serve(server.clone(), listener, keeper.as_ref().map(Keeper::certificates))),
+            tokio::spawn(serve(server.clone(), listener, certificates)),
+            tokio::spawn(peers.run(!settings.dev)),
             tokio::spawn(directory::run(Arc::clone(&platform))),
             tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
             tokio::spawn(applying::run(Arc::clone(&platform))),
@@ -133,7 +130,7 @@ impl Node {
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];
-        tasks.extend(keeper.map(|keeper| tokio::spawn(keeper.run())));
+        tasks.extend(clients.map(|clients| tokio::spawn(clients.run(true))));
         tracing::info!(node = platform.me.name, %api, "serving");
         Ok(Node {
             platform,
@@ -210,15 +207,8 @@ async fn serve(server: Server, listener: tokio::net::TcpListener, certificates: 
     }
 }
 
-/// What streams from other nodes need.
-struct Inbound {
-    platform: Arc<Platform>,
-    server: Server,
-    places: Arc<Semaphore>,
-}
-
 fn start_host(
-    settings: &Settings,
+    identity: &raft::Identity,
     config: &Config,
     me: &NodeEntry,
     data: &Data,
@@ -241,53 +231,14 @@ fn start_host(
     let host = HostConfig {
         node: NodeId(me.number),
         cluster: config.cluster.clone(),
+        region: me.region.clone(),
         dir: data.log(),
         listener,
         peers: places::peers(&config.topology, config, me),
-        identity: settings.identity.clone(),
+        identity: identity.clone(),
         timing,
         on_stream: Some(Arc::new(on_stream)),
         log: raft::LogOptions::default(),
     };
     Host::start(host).context("start the log")
-}
-
-/// Serves one stream from another node. What belongs to tenants stays between the nodes of a region.
-async fn accept(inbound: Arc<tokio::sync::OnceCell<Inbound>>, offer: StreamOffer) {
-    let Some(inbound) = inbound.get() else { return };
-    let Ok(_place) = inbound.places.try_acquire() else {
-        tracing::warn!(limit = STREAMS, "too many streams from other nodes; one was refused");
-        return;
-    };
-    let greeted = tokio::time::timeout(GREETING, async {
-        let (node, mut stream) = offer.accept().await?;
-        let what = stream.read_u8().await?;
-        std::io::Result::Ok((node, what, stream))
-    });
-    let (node, what, stream) = match greeted.await {
-        Ok(Ok(greeted)) => greeted,
-        Ok(Err(error)) => return tracing::debug!(%error, "a stream from another node broke off"),
-        Err(_) => return tracing::debug!("a stream from another node said nothing"),
-    };
-    let platform = &inbound.platform;
-    let near = platform.region_of(node).is_some_and(|region| region == platform.me.region);
-    let ended = match what {
-        REQUESTS if near => {
-            inbound.server.serve_forwarded(Box::new(stream)).await;
-            Ok(())
-        }
-        REQUESTS => {
-            return tracing::warn!(
-                node = node.0,
-                "a node of another region tried to forward requests; it was refused"
-            );
-        }
-        relay::MARK => platform.serve_relay(stream, near).await,
-        transfer::MARK => platform.serve_transfer(stream, near).await,
-        directory::MARK => platform.serve_feed(stream).await,
-        other => return tracing::warn!(node = node.0, other, "another node opened a stream of an unknown kind"),
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, node = node.0, what = %char::from(what), "a stream from another node broke off");
-    }
 }

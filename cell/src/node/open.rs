@@ -32,6 +32,8 @@ const WIDE_TIMING: Timing = Timing {
 pub(crate) struct Opener {
     host: Host,
     data: Data,
+    /// The node's region: its cells stay there.
+    region: String,
     /// The share of each store in the page cache.
     cache_bytes: usize,
     /// Heartbeats and elections of the directory; none: those of the cells.
@@ -86,8 +88,11 @@ impl Opener {
 
     /// Joins the group with a store that is open. Blocking.
     pub(crate) fn join(&self, slot: &Slot, store: &Store) -> Result<Replica, Unopened> {
+        // The directory is the one group whose members may be anywhere: it has nothing of a tenant's content.
+        let of_directory = slot.number == GROUP;
         let options = GroupOptions {
-            timing: self.directory_timing.filter(|_| slot.number == GROUP),
+            region: (!of_directory).then(|| self.region.clone()),
+            timing: self.directory_timing.filter(|_| of_directory),
         };
         let joined = Replica::join(&self.host, slot, store, self.options().delta_limit_bytes, options);
         joined.map_err(|error| match (error, store.damaged()) {
@@ -129,6 +134,7 @@ pub(crate) async fn open_replicas(config: &Arc<Config>, me: &NodeEntry, host: &H
         let cells = config.region_cells(&me.region).len();
         let opener = Arc::new(Opener {
             directory_timing: directory_timing(&config),
+            region: me.region.clone(),
             cache_bytes: CACHE_BYTES / (cells + 1),
             host,
             data,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::error::Error;
-use raft::{NodeId, PeerAddress};
+use raft::{NodeId, Peer};
 
 use super::open::{Opener, own_cells};
 use super::platform::Platform;
@@ -21,13 +21,15 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How the other nodes are reached. Connections are held to those of this region, and between voters of the directory. What the file of
 /// this node says of an address wins: it may be reached through another one.
-pub(crate) fn peers(topology: &Topology, config: &Config, me: &NodeEntry) -> BTreeMap<NodeId, PeerAddress> {
+pub(crate) fn peers(topology: &Topology, config: &Config, me: &NodeEntry) -> BTreeMap<NodeId, Peer> {
     let votes = |node: &NodeEntry| topology.directory_voters.contains(&node.name);
     let peer = |node: &NodeEntry| {
         let own = config.topology.numbered(node.number).filter(|own| own.name == node.name);
         let address = own.unwrap_or(node).peer.to_string();
         let linked = node.region == me.region || (votes(node) && votes(me));
-        (NodeId(node.number), PeerAddress { address, linked })
+        let region = node.region.clone();
+        let peer = Peer { address, region, linked };
+        (NodeId(node.number), peer)
     };
     let nodes = topology.nodes.iter().filter(|node| node.number != me.number);
     nodes.map(peer).collect()

@@ -81,7 +81,7 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store. Blocking.
+    /// Joins the group with its store, bound to what `options` say. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,

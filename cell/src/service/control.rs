@@ -235,6 +235,10 @@ impl Front {
             region: node.region.clone(),
             endpoint: node.endpoint.clone(),
             reachable: node.number == self.platform.me.number || self.platform.host.reachable(NodeId(node.number)),
+            certificate_expires_at: self
+                .certificate_end(node.number)
+                .and_then(|end| jiff::Timestamp::from_second(end).ok())
+                .map(|end| end.to_string()),
         };
         nodes.into_iter().map(node).collect()
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use api::certificate::Certificate;
 use storage::Space;
 
 use super::Front;
@@ -39,6 +40,7 @@ impl Front {
         counter(out, "cloudnest_log_fsyncs_total", "Fsyncs of the log.", log.fsyncs)?;
         counter(out, "cloudnest_log_bytes_total", "Bytes written to the log.", log.bytes)?;
         counter(out, "cloudnest_log_frames_total", "Frames written to the log.", log.frames)?;
+        self.write_certificates(out)?;
         let rows: Vec<_> = self
             .platform
             .slots()
@@ -63,6 +65,30 @@ impl Front {
             }
         }
         Ok(())
+    }
+
+    /// Until when what this node proves itself with is valid.
+    fn write_certificates(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let peer = self.certificate_end(self.platform.me.number);
+        let clients = self.certificates.as_ref().map(|certificates| certificates.expires_at());
+        let name = "cloudnest_certificate_expiry_seconds";
+        writeln!(
+            out,
+            "# HELP {name} Until when the certificate for other nodes (peer) and the one for clients (api) are valid, in seconds since the epoch.\n\
+             # TYPE {name} gauge"
+        )?;
+        for (kind, end) in [("peer", peer), ("api", clients)] {
+            if let Some(end) = end {
+                writeln!(out, "{name}{{kind=\"{kind}\"}} {end}")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until when the certificate is valid that a node proves itself to others with, in seconds since the epoch; none: it was not seen.
+    pub(super) fn certificate_end(&self, number: u64) -> Option<i64> {
+        let certificate = self.platform.host.certificate(raft::NodeId(number))?;
+        Certificate::of_der(&certificate).map(|certificate| certificate.not_after)
     }
 }
 

@@ -32,6 +32,7 @@ use api::body::token::{Me, NewToken, Token};
 use api::body::topology::{Cluster, NewTopology};
 use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
+use api::server::Certificates;
 use api::service::{
     BoxStream, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
     RequestContext, Service, Timing,
@@ -46,14 +47,17 @@ use crate::node::platform::Platform;
 /// The platform behind the front.
 pub(crate) struct Front {
     platform: Arc<Platform>,
+    /// The certificate for clients; none: they are served without TLS.
+    certificates: Option<Arc<Certificates>>,
     /// Places for exports.
     exports: Arc<Semaphore>,
 }
 
 impl Front {
-    pub(crate) fn new(platform: Arc<Platform>) -> Self {
+    pub(crate) fn new(platform: Arc<Platform>, certificates: Option<Arc<Certificates>>) -> Self {
         Self {
             platform,
+            certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
         }
     }

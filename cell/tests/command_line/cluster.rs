@@ -64,7 +64,7 @@ impl Up {
     }
 
     /// The first process of a node after `skip` lines of output.
-    fn next_pid(&self, node: &str, skip: usize) -> (u32, usize) {
+    pub(crate) fn next_pid(&self, node: &str, skip: usize) -> (u32, usize) {
         let (line, skip) = self.running.line(skip, &format!("node {node} pid "));
         (line.rsplit(' ').next().unwrap().parse().unwrap(), skip)
     }

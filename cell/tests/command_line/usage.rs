@@ -106,9 +106,38 @@ fn certificates_are_made_for_every_node() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("tls");
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../cluster.toml");
-    let said = run(&["cluster", "certificates", "--config", example, "--out", out.to_str().unwrap()]);
+    let create = [
+        "certs",
+        "create",
+        "--config",
+        example,
+        "--out",
+        out.to_str().unwrap(),
+        "--json",
+    ];
+    for done in ["made", "kept"] {
+        let said = run(&create);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let lines: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+        assert!(
+            lines.len() == 9 && lines.iter().all(|line| line["done"] == done),
+            "{}",
+            said.out
+        );
+    }
+    let (one, authority) = (out.join("ap-southeast-1c.pem"), out.join("authority.pem"));
+    let said = run(&["certs", "show", one.to_str().unwrap(), authority.to_str().unwrap()]);
     assert_eq!(said.code, 0, "{}", said.err);
-    assert!(out.join("ap-southeast-1c.pem").is_file() && out.join("authority.key").is_file());
+    for words in ["CN=node 9", "ap-southeast-1 ", "CN=cloudnest cluster cloudnest", "396"] {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let said = run(&["certs", "show", "/nowhere/x.pem", one.to_str().unwrap(), "--json"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("/nowhere/x.pem") && said.out.contains("\"region\": \"ap-southeast-1\""),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

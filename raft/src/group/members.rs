@@ -23,6 +23,7 @@ const CHANGE: &str = "change voters";
 impl Group {
     /// Makes the group, with these voters; on one of them, once in its life. False: it was initialised already.
     ///
+    /// A member of another region than the group is bound to is refused.
     /// All other members must have greeted this node, for which it waits up to 5 s: one that cannot be reached may hold the group
     /// as it was before this node lost its data, and one that has known this node by another data directory refuses it. Else a
     /// second group would be founded beside the first.
@@ -31,6 +32,7 @@ impl Group {
         if raft.is_initialized().await.map_err(|fatal| self.stopped_error(&fatal))? {
             return Ok(false);
         }
+        self.replica.check_members(members)?;
         self.greeted(members).await?;
         let members: BTreeSet<u64> = members.iter().map(|node| node.0).collect();
         match self.replica.raft.initialize(members).await {
@@ -48,7 +50,7 @@ impl Group {
             node.0 == net.node
                 || net
                     .peer(node.0)
-                    .is_some_and(|peer| peer.link(Lane::Control).is_some_and(Link::is_up))
+                    .is_ok_and(|peer| peer.link(Lane::Control).is_some_and(Link::is_up))
         };
         let deadline = Instant::now() + Duration::from_millis(GREETED_MS);
         loop {
@@ -101,11 +103,12 @@ impl Group {
     }
 
     /// Makes exactly these nodes the voters: adds the new ones as learners, waits until they caught up, changes. On the leader.
-    /// After `Timeout` it may yet become so; asking again is safe.
+    /// After `Timeout` it may yet become so; asking again is safe. A voter of another region than the group is bound to is refused.
     pub async fn change_voters(&self, voters: &BTreeSet<NodeId>) -> Result<(), Error> {
         if voters.is_empty() {
             return Err(Error::Refused("a group needs a voter".to_owned()));
         }
+        self.replica.check_members(voters)?;
         let status = self.status();
         for node in voters.iter().filter(|node| !status.voters.contains(node)) {
             if !status.learners.contains(node) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::typ::SharedConfig;
 use crate::wal::LogOptions;
-use crate::{Error, Identity, NodeId, PeerAddress, StreamOffer, limits};
+use crate::{Error, Identity, NodeId, StreamOffer, limits};
 
 /// Heartbeat and election times, milliseconds. Failover after a crash takes `election_max_ms` plus a random part of
 /// `election_min_ms..election_max_ms`.
@@ -33,18 +33,42 @@ impl Default for Timing {
     }
 }
 
+/// Another node, as this node's configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it listens to peers, `host:port`.
+    pub address: String,
+    /// Its region, which its certificate must name. Compared with others, and otherwise of no meaning here.
+    pub region: String,
+    /// Whether connections are held to it all the time: needed for every node that shares a group with this one, and for
+    /// [`Host::reachable`](crate::Host::reachable). Byte streams can be opened to the others too.
+    pub linked: bool,
+}
+
+/// How a group is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// The only region whose nodes may have a replica: nothing of the group is sent to a node of another one or taken from it. None:
+    /// all regions.
+    pub region: Option<String>,
+    /// Heartbeats and elections, for a group whose members are far from each other; none: those of the host.
+    pub timing: Option<Timing>,
+}
+
 /// What [`Host::start`](crate::Host::start) needs.
 pub struct HostConfig {
     /// This node.
     pub node: NodeId,
     /// The cluster's name; peers of another cluster are refused.
     pub cluster: String,
+    /// This node's region, which its certificate must name.
+    pub region: String,
     /// The directory of the log and of this node's identity; made if absent.
     pub dir: PathBuf,
     /// Where peers connect to, already bound.
     pub listener: std::net::TcpListener,
-    /// The other nodes that are known at the start. An entry for this node is ignored.
-    pub peers: BTreeMap<NodeId, PeerAddress>,
+    /// The other nodes that are known at the start; one that is not among them is refused. An entry for this node is ignored.
+    pub peers: BTreeMap<NodeId, Peer>,
     /// This node's certificate and the cluster's authority.
     pub identity: Identity,
     /// Heartbeats and elections of groups that have none of their own.
@@ -63,13 +87,6 @@ impl std::fmt::Debug for HostConfig {
             .field("dir", &self.dir)
             .finish_non_exhaustive()
     }
-}
-
-/// How one group differs from the others of its host.
-#[derive(Clone, Debug, Default)]
-pub struct GroupOptions {
-    /// Heartbeats and elections, for a group whose members are far from each other; none: those of the host.
-    pub timing: Option<Timing>,
 }
 
 /// An entry that a node's log cannot take would stop its replica, so every node must be able to take the largest.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-pub use self::config::{GroupOptions, HostConfig, Timing};
+pub use self::config::{GroupOptions, HostConfig, Peer, Timing};
 use self::config::{check_log, raft_config};
 use self::thread::RaftThread;
 use crate::admission::Admission;
@@ -31,7 +31,7 @@ use crate::stage::Stages;
 use crate::tls::Tls;
 use crate::typ::Raft;
 use crate::wal::{LogStats, RealDisk, Wal};
-use crate::{Error, Group, GroupId, NodeId, PeerAddress, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
+use crate::{Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
 
 /// One node's end of every group. Cheap to clone. When the last clone and the last [`Group`] are gone, it stops without waiting;
 /// [`Host::shutdown`] waits.
@@ -69,7 +69,7 @@ impl Host {
     pub fn start(config: HostConfig) -> Result<Host, Error> {
         check_log(&config.log)?;
         raft_config(&config.cluster, config.timing)?;
-        let tls = Tls::new(&config.cluster, config.node, &config.identity)?;
+        let tls = Tls::new(&config.cluster, config.node, &config.region, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
         let (log_options, room) = (config.log.clone().checked(), Arc::new(LogRoom::default()));
         let (wal, recovery) =
@@ -114,6 +114,9 @@ impl Host {
         if self.0.net.inbox.find(id.0).is_some() {
             return Err(Error::AlreadyOpen(id));
         }
+        if let Some(why) = self.0.net.stranger(self.0.net.node, options.region.as_deref()) {
+            return Err(Error::Config(why));
+        }
         let stages = Arc::new(Stages::new());
         let (queue, thread) = ApplyQueue::open(id, Arc::clone(&machine), Arc::clone(&stages))?;
         let (send, receive) = std::sync::mpsc::sync_channel(1);
@@ -139,7 +142,7 @@ impl Host {
     }
 
     /// Makes exactly these the other nodes. Connections to those that stay as they are go on; what is under way to the others breaks.
-    pub fn set_peers(&self, peers: BTreeMap<NodeId, PeerAddress>) {
+    pub fn set_peers(&self, peers: BTreeMap<NodeId, Peer>) {
         for task in self.0.net.set_peers(peers) {
             self.0.runtime.spawn(task.run(Arc::clone(&self.0.net)));
         }
@@ -153,6 +156,18 @@ impl Host {
     /// Whether the node was heard from within the last 2 s. This node always is; one without links never is.
     pub fn reachable(&self, node: NodeId) -> bool {
         self.0.net.reachable(node.0)
+    }
+
+    /// Another identity for connections that open from now on; those that are open go on. Fails with `Certificate`, and changes nothing,
+    /// unless it is this node's own, valid, and from one of its authorities. May be called from any thread; takes some milliseconds.
+    pub fn replace_identity(&self, identity: &Identity) -> Result<(), Error> {
+        self.0.net.tls.replace(identity)
+    }
+
+    /// The certificate, DER, that this node proves itself with, or that another one proved itself with when it last connected; none: it
+    /// has not, since this node started.
+    pub fn certificate(&self, node: NodeId) -> Option<Vec<u8>> {
+        self.0.net.certificate(node.0)
     }
 
     /// The groups that have anything in this node's log: those that it was a replica of when it was last up.
@@ -202,9 +217,11 @@ impl HostInner {
         );
         log.align(id, &queue.applied_state().0).await?;
         let adapter = adapter::Adapter::new(Arc::clone(&machine), Arc::clone(&queue));
+        let region: Option<Arc<str>> = options.region.map(Into::into);
         let factory = PeerFactory {
             net: Arc::clone(&self.net),
             group: id.0,
+            region: region.clone(),
         };
         let raft = Raft::new(self.net.node, config, factory, log, adapter).await;
         let raft = raft.map_err(|fatal| match queue.stopped() {
@@ -217,6 +234,7 @@ impl HostInner {
         let replica = Arc::new(Replica {
             id,
             node: self.net.node,
+            region,
             raft,
             machine,
             queue,

@@ -55,11 +55,11 @@ fn hello(net: &Net, lane: Lane) -> bytes::Bytes {
 
 /// Connects to a peer and greets it.
 pub(super) async fn call(net: &Arc<Net>, node: u64, lane: Lane) -> io::Result<Greeted> {
-    let address = net
-        .peer(node)
-        .map(|peer| peer.address().to_owned())
-        .ok_or_else(|| refused(format!("node {node} is unknown")))?;
-    let mut stream = dial(net, NodeId(node), &address, RAFT).await?;
+    let mut stream = dial(net, NodeId(node), RAFT).await?;
+    if let Err(error) = net.admit(&stream, node) {
+        refuse(&mut stream, &error).await;
+        return Err(error);
+    }
     within(CONNECT_MS, "greet peer", async {
         stream.write_all(&hello(net, lane)).await?;
         stream.flush().await
@@ -76,14 +76,15 @@ pub(super) async fn call(net: &Arc<Net>, node: u64, lane: Lane) -> io::Result<Gr
     })
 }
 
-/// TCP, the plain byte, TLS.
-pub(super) async fn dial(net: &Net, node: NodeId, address: &str, purpose: u8) -> io::Result<TlsStream<TcpStream>> {
-    let mut socket = within(CONNECT_MS, "connect to peer", TcpStream::connect(address)).await?;
+/// TCP, the plain byte, TLS. The peer's certificate has the node's name then, but its region is still to be looked at.
+pub(super) async fn dial(net: &Net, node: NodeId, purpose: u8) -> io::Result<TlsStream<TcpStream>> {
+    let peer = net.peer(node.0)?;
+    let mut socket = within(CONNECT_MS, "connect to peer", TcpStream::connect(peer.address())).await?;
     socket.set_nodelay(true)?;
     let name = net.tls.server_name(node)?;
     within(CONNECT_MS, "secure connection", async {
         socket.write_all(&[purpose]).await?;
-        let connector = TlsConnector::from(Arc::clone(&net.tls.client));
+        let connector = TlsConnector::from(net.tls.client());
         Ok(TlsStream::from(connector.connect(name, socket).await?))
     })
     .await
@@ -91,19 +92,15 @@ pub(super) async fn dial(net: &Net, node: NodeId, address: &str, purpose: u8) ->
 
 /// The other side of [`call`], after the plain byte.
 pub(super) async fn answer(net: &Arc<Net>, socket: TcpStream) -> io::Result<Greeted> {
-    let acceptor = TlsAcceptor::from(Arc::clone(&net.tls.server));
-    let mut stream = TlsStream::from(within(CONNECT_MS, "secure connection", acceptor.accept(socket)).await?);
+    let acceptor = TlsAcceptor::from(net.tls.server());
+    let accepted = within(CONNECT_MS, "secure connection", acceptor.accept(socket)).await;
+    let mut stream = TlsStream::from(accepted.map_err(explained)?);
     let mut received = BytesMut::with_capacity(16 << 10);
     let greeting = within(CONNECT_MS, "hear greeting", read_one(&mut stream, &mut received)).await?;
     let (node, lane) = match check(net, &stream, greeting, None).await {
         Ok(who) => who,
         Err(error) => {
-            let reason = frame(Kind::REFUSED, 0, 0, error.to_string().as_bytes());
-            within(CONNECT_MS, "refuse peer", async {
-                stream.write_all(&reason).await?;
-                stream.shutdown().await
-            })
-            .await?;
+            refuse(&mut stream, &error).await;
             return Err(error);
         }
     };
@@ -118,6 +115,33 @@ pub(super) async fn answer(net: &Arc<Net>, socket: TcpStream) -> io::Result<Gree
         stream,
         received,
     })
+}
+
+/// Tells the other side why, and waits until it has hung up, so that it hears it. It may have gone already.
+async fn refuse(stream: &mut TlsStream<TcpStream>, why: &io::Error) {
+    let reason = frame(Kind::REFUSED, 0, 0, why.to_string().as_bytes());
+    let told = within(CONNECT_MS, "refuse peer", async {
+        stream.write_all(&reason).await?;
+        stream.shutdown().await?;
+        let mut rest = BytesMut::with_capacity(1 << 10);
+        while stream.read_buf(&mut rest).await? > 0 {
+            rest.clear();
+        }
+        Ok(())
+    });
+    let _ = told.await;
+}
+
+/// A handshake that failed over a certificate is a refusal: somebody has to change something first.
+fn explained(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::AlertReceived(alert)) => refused(format!(
+            "the peer does not take this node's certificate, or expects another node here ({alert:?})"
+        )),
+        Some(rustls::Error::InvalidCertificate(why)) => refused(format!("the certificate of who connects: {why}")),
+        _ => error,
+    }
 }
 
 async fn read_one(stream: &mut TlsStream<TcpStream>, received: &mut BytesMut) -> io::Result<Frame> {
@@ -152,12 +176,10 @@ async fn check(net: &Arc<Net>, stream: &TlsStream<TcpStream>, frame: Frame, expe
     if expected.is_some_and(|node| node != hello.node) || hello.node == net.node {
         return Err(refused(format!("node {} is not who was expected here", hello.node)));
     }
-    let (_, session) = stream.get_ref();
-    let certificate = session
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .ok_or_else(|| refused("the peer has no certificate"))?;
-    net.tls.check_certificate(certificate, NodeId(hello.node))?;
+    if expected.is_none() {
+        // Who was dialled has been looked at before it was greeted.
+        net.admit(stream, hello.node)?;
+    }
     let lane = Lane::from_wire(hello.lane).ok_or_else(|| refused(format!("lane {} is unknown", hello.lane)))?;
     let book = Arc::clone(&net.book);
     // It writes a file the first time.

@@ -4,7 +4,8 @@
 //! connection. The three *lanes* keep what must never wait apart from what may: `control` carries heartbeats, votes, hand-overs and
 //! read rounds; `append` carries log entries; `bulk` carries snapshots, and is dialled only when there is one. All groups share
 //! them. On the wire is TLS 1.3 (`tls`), in it frames (`frame`), in them versioned messages (`message`); the first two frames are
-//! greetings (`greeting`), in which each side says which data directory it is, and a node that has lost its own is refused (`book`).
+//! greetings (`greeting`), in which each side says which data directory it is, and a node that has lost its own is refused (`book`), as
+//! is one whose certificate is not that of the node and region that the configuration has (`admit`).
 //!
 //! Frames that wait for a connection are bounded in number and bytes, and are written together in one go. A request that finds no
 //! connection, or no room, fails at once: openraft then backs off. Nothing here retries.
@@ -12,6 +13,7 @@
 //! Before TLS, one plain byte says what the connection is for: `R` for raft, `S` for a byte stream that the node's user asked for
 //! (`stream`), which is handed to the user's own runtime before any cryptography is done on raft's thread.
 
+mod admit;
 mod book;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -39,19 +41,10 @@ pub(crate) use stream::open as open_stream;
 pub use stream::{PeerStream, StreamOffer};
 
 use crate::NodeId;
+use crate::host;
 use crate::inbox::Inbox;
 use crate::limits::REACHABLE_MS;
 use crate::tls::Tls;
-
-/// How another node is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerAddress {
-    /// `host:port`.
-    pub address: String,
-    /// Whether connections are held to it all the time: needed for every node that shares a group with this one, and for
-    /// [`Host::reachable`](crate::Host::reachable). Byte streams can be opened to the others too.
-    pub linked: bool,
-}
 
 /// The three connections to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +67,9 @@ impl Lane {
 
 /// What this node knows of another one.
 pub(crate) struct Peer {
-    at: PeerAddress,
+    at: host::Peer,
+    /// What it proved itself with the last time, DER.
+    certificate: Mutex<Option<Vec<u8>>>,
     links: Option<[Link; 3]>,
     heard: AtomicU64,
 }
@@ -88,6 +83,10 @@ impl Peer {
     pub(crate) fn address(&self) -> &str {
         &self.at.address
     }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.at.region
+    }
 }
 
 /// This node's end of all connections.
@@ -100,6 +99,8 @@ pub(crate) struct Net {
     pub(crate) inbox: Inbox,
     /// Groups of which a snapshot is being sent.
     sending: Mutex<BTreeSet<u64>>,
+    /// The last refusal that was logged, and when.
+    complaint: Mutex<Option<(String, Instant)>>,
     epoch: Instant,
 }
 
@@ -126,13 +127,14 @@ impl Net {
             peers: RwLock::default(),
             inbox: Inbox::default(),
             sending: Mutex::default(),
+            complaint: Mutex::default(),
             epoch: Instant::now(),
         })
     }
 
     /// Makes exactly these the peers, and returns the tasks of new links, to be run on raft's runtime. A peer whose address changed is
     /// a new one. The links of those that are gone end by themselves.
-    pub(crate) fn set_peers(&self, addresses: BTreeMap<NodeId, PeerAddress>) -> Vec<LinkTask> {
+    pub(crate) fn set_peers(&self, addresses: BTreeMap<NodeId, host::Peer>) -> Vec<LinkTask> {
         let mut tasks = Vec::new();
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let mut old = std::mem::take(&mut *peers);
@@ -147,7 +149,13 @@ impl Net {
                     })
                 });
                 let heard = AtomicU64::new(0);
-                Arc::new(Peer { at, links, heard })
+                let certificate = Mutex::default();
+                Arc::new(Peer {
+                    at,
+                    certificate,
+                    links,
+                    heard,
+                })
             });
             peers.insert(node, peer);
         }
@@ -155,7 +163,7 @@ impl Net {
     }
 
     /// What is known of another node.
-    pub(crate) fn peer(&self, node: u64) -> Option<Arc<Peer>> {
+    fn known(&self, node: u64) -> Option<Arc<Peer>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
@@ -176,7 +184,7 @@ impl Net {
 
     /// Notes a sign of life.
     pub(crate) fn heard(&self, node: u64) {
-        if let Some(peer) = self.peer(node) {
+        if let Some(peer) = self.known(node) {
             peer.heard.store(self.now_ms(), Relaxed);
         }
     }
@@ -184,7 +192,7 @@ impl Net {
     /// Whether there was a sign of life within the last two seconds. Oneself is always reachable.
     pub(crate) fn reachable(&self, node: u64) -> bool {
         node == self.node
-            || self.peer(node).is_some_and(|peer| match peer.heard.load(Relaxed) {
+            || self.known(node).is_some_and(|peer| match peer.heard.load(Relaxed) {
                 0 => false,
                 at => self.now_ms().saturating_sub(at) <= REACHABLE_MS,
             })

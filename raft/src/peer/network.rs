@@ -33,6 +33,8 @@ type Rpc<T> = Result<T, RPCError<Types>>;
 pub(crate) struct PeerFactory {
     pub(crate) net: Arc<Net>,
     pub(crate) group: u64,
+    /// The only region that it sends to.
+    pub(crate) region: Option<Arc<str>>,
 }
 
 impl PeerFactory {
@@ -40,6 +42,7 @@ impl PeerFactory {
         PeerClient {
             net: Arc::clone(&self.net),
             group: self.group,
+            region: self.region.clone(),
             target,
             lane,
         }
@@ -68,15 +71,15 @@ impl RaftNetworkFactory<Types> for PeerFactory {
 pub(crate) struct PeerClient {
     net: Arc<Net>,
     group: u64,
+    region: Option<Arc<str>>,
     target: u64,
     lane: Lane,
 }
 
 impl PeerClient {
     fn link(&self, lane: Lane) -> Rpc<Link> {
-        let peer = self.net.peer(self.target);
-        let link = peer.as_ref().and_then(|peer| peer.link(lane)).cloned();
-        link.ok_or_else(|| unreachable(format!("node {} has no address, or no links are held to it", self.target)))
+        let link = self.net.link(self.target, lane, self.region.as_deref());
+        link.map_err(unreachable)
     }
 
     /// A request on the control lane.

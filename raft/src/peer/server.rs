@@ -27,6 +27,7 @@ use super::snapshot::SnapshotInbox;
 use super::stream::StreamOffer;
 use super::{Net, within};
 use crate::limits::{ABANDONED_MS, CONNECT_MS, CONNECTION_REQUESTS_MAX, GROUP_REQUESTS_MAX, HANDSHAKES_MAX, LINK_WRITE_BYTES};
+use crate::replica::Replica;
 
 /// What is done with byte streams that other nodes open.
 pub(crate) type OnStream = Option<Arc<dyn Fn(StreamOffer) + Send + Sync>>;
@@ -76,7 +77,12 @@ async fn receive(net: Arc<Net>, mut socket: TcpStream, on_stream: OnStream, perm
         }
     };
     match result.await {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => tracing::warn!(%error, "refused a peer"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let error = error.to_string();
+            if net.is_news(&error) {
+                tracing::warn!(error, "refused a peer");
+            }
+        }
         Err(error) => tracing::debug!(%error, "a peer's connection ended"),
         Ok(()) => {}
     }
@@ -159,10 +165,9 @@ impl Connection {
                 .push(Box::pin(async move { (u64::MAX, Some(frame(Kind::REPLY, group, id, &[]))) }));
             return;
         }
-        let refusal = match self.net.inbox.find(group) {
-            None => "the group is not open on this node",
-            Some(_) if self.per_group.get(&group).is_some_and(|count| *count >= GROUP_REQUESTS_MAX) => "the group is busy",
-            Some(replica) => {
+        let refusal = match self.admitted(group) {
+            Err(why) => why,
+            Ok(replica) => {
                 *self.per_group.entry(group).or_default() += 1;
                 if matches!(request.kind, Kind::SNAPSHOT_BEGIN | Kind::SNAPSHOT_CHUNK | Kind::SNAPSHOT_END) {
                     // Its own task answers.
@@ -182,6 +187,21 @@ impl Connection {
         };
         let refusal = frame(Kind::FAILED, group, id, refusal.as_bytes());
         self.answering.push(Box::pin(async move { (u64::MAX, Some(refusal)) }));
+    }
+
+    /// The replica that a request is for, or why it is not answered.
+    fn admitted(&self, group: u64) -> Result<Arc<Replica>, String> {
+        let replica = self.net.inbox.find(group).ok_or("the group is not open on this node")?;
+        if let Some(why) = self.net.stranger(self.node, replica.region.as_deref()) {
+            if self.net.is_news(&why) {
+                tracing::warn!(group, why, "refused what a peer asked of a group");
+            }
+            return Err(why);
+        }
+        if self.per_group.get(&group).is_some_and(|count| *count >= GROUP_REQUESTS_MAX) {
+            return Err("the group is busy".to_owned());
+        }
+        Ok(replica)
     }
 
     fn finished(&mut self, group: u64) {

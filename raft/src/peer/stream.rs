@@ -35,19 +35,15 @@ impl std::fmt::Debug for StreamOffer {
 }
 
 impl StreamOffer {
-    /// Does the handshake on the runtime that calls it, and says who is there.
+    /// Does the handshake on the runtime that calls it, and says who is there. `PermissionDenied`: not a node of the configuration, or
+    /// not with the certificate that such a node has.
     pub async fn accept(self) -> io::Result<(NodeId, PeerStream)> {
         let socket = TcpStream::from_std(self.socket)?;
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.net.tls.server));
+        let acceptor = TlsAcceptor::from(self.net.tls.server());
         within(CONNECT_MS, "accept stream", async {
             let mut stream = TlsStream::from(acceptor.accept(socket).await?);
             let node = NodeId(stream.read_u64_le().await?);
-            let (_, session) = stream.get_ref();
-            let certificate = session
-                .peer_certificates()
-                .and_then(<[_]>::first)
-                .ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, "the peer has no certificate"))?;
-            self.net.tls.check_certificate(certificate, node)?;
+            self.net.admit(&stream, node.0)?;
             Ok((node, PeerStream(stream)))
         })
         .await
@@ -56,10 +52,8 @@ impl StreamOffer {
 
 /// Opens a stream to another node, on the runtime of the caller.
 pub(crate) async fn open(net: &Net, node: NodeId) -> io::Result<PeerStream> {
-    let peer = net
-        .peer(node.0)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("node {node} is unknown")))?;
-    let mut stream = greeting::dial(net, node, peer.address(), greeting::STREAM).await?;
+    let mut stream = greeting::dial(net, node, greeting::STREAM).await?;
+    net.admit(&stream, node.0)?;
     stream.write_u64_le(net.node).await?;
     stream.flush().await?;
     Ok(PeerStream(stream))

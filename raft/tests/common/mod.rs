@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use raft::{
-    Authority, Entry, Group, GroupId, GroupOptions, Host, HostConfig, Identity, LogOptions, Mark, NodeId, PeerAddress,
-    ProposeError, SnapshotSink, SnapshotSource, StateMachine, StreamOffer, Timing, make_authority,
+    Authority, Entry, Group, GroupId, GroupOptions, Host, HostConfig, Identity, LogOptions, Mark, NodeId, Peer, ProposeError,
+    SnapshotSink, SnapshotSource, StateMachine, StreamOffer, Timing, make_authority,
 };
 use tempfile::TempDir;
+
+/// Where all nodes are, unless a test puts them elsewhere.
+pub const REGION: &str = "here";
 
 /// No test waits longer than this for anything; the machine may be busy.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -235,7 +238,10 @@ pub struct Node {
     pub id: NodeId,
     pub dir: PathBuf,
     pub listener: TcpListener,
+    pub region: String,
     pub identity: Identity,
+    /// How its groups are opened.
+    pub options: GroupOptions,
     pub disks: BTreeMap<u64, Disk>,
     pub machines: BTreeMap<u64, Arc<Counter>>,
     pub groups: BTreeMap<u64, Group>,
@@ -248,7 +254,7 @@ pub struct Node {
 
 pub struct Cluster {
     pub nodes: Vec<Node>,
-    pub addresses: BTreeMap<NodeId, String>,
+    pub peers: BTreeMap<NodeId, Peer>,
     pub authority: Authority,
     pub timing: Timing,
     dir: TempDir,
@@ -264,7 +270,9 @@ impl Cluster {
                 id: NodeId(id),
                 dir: dir.path().join(format!("node-{id}")),
                 listener: TcpListener::bind("127.0.0.1:0").unwrap(),
-                identity: authority.issue(NodeId(id)).unwrap(),
+                region: REGION.to_owned(),
+                identity: authority.issue(NodeId(id), REGION, 10).unwrap(),
+                options: GroupOptions::default(),
                 disks: BTreeMap::new(),
                 machines: BTreeMap::new(),
                 groups: BTreeMap::new(),
@@ -278,9 +286,16 @@ impl Cluster {
                 },
             })
             .collect();
-        let addresses = nodes
+        let peers = nodes
             .iter()
-            .map(|node| (node.id, node.listener.local_addr().unwrap().to_string()))
+            .map(|node| {
+                let peer = Peer {
+                    address: node.listener.local_addr().unwrap().to_string(),
+                    region: REGION.to_owned(),
+                    linked: true,
+                };
+                (node.id, peer)
+            })
             .collect();
         // Slower than by default: the tests run in parallel on a busy machine, and most are not about elections.
         let timing = Timing {
@@ -290,7 +305,7 @@ impl Cluster {
         };
         Cluster {
             nodes,
-            addresses,
+            peers,
             authority,
             timing,
             dir,
@@ -298,8 +313,8 @@ impl Cluster {
     }
 
     pub fn start(&mut self, id: u64, groups: &[u64]) {
-        let (addresses, timing) = (self.addresses.clone(), self.timing);
-        self.node(id).start(addresses, timing, groups);
+        let (peers, timing) = (self.peers.clone(), self.timing);
+        self.node(id).start(peers, timing, groups);
     }
 
     /// Starts all nodes with these groups, and initialises each group with all of them.
@@ -381,19 +396,15 @@ impl Cluster {
     }
 }
 
-/// A peer that links are held to.
-pub fn linked((node, address): (NodeId, String)) -> (NodeId, PeerAddress) {
-    (node, PeerAddress { address, linked: true })
-}
-
 impl Node {
-    pub fn config(&self, addresses: BTreeMap<NodeId, String>, timing: Timing) -> HostConfig {
+    pub fn config(&self, peers: BTreeMap<NodeId, Peer>, timing: Timing) -> HostConfig {
         HostConfig {
             node: self.id,
             cluster: "test".to_owned(),
+            region: self.region.clone(),
             dir: self.dir.clone(),
             listener: self.listener.try_clone().unwrap(),
-            peers: addresses.into_iter().map(linked).collect(),
+            peers,
             identity: self.identity.clone(),
             timing,
             on_stream: self.on_stream.clone(),
@@ -401,8 +412,8 @@ impl Node {
         }
     }
 
-    pub fn start(&mut self, addresses: BTreeMap<NodeId, String>, timing: Timing, groups: &[u64]) {
-        self.host = Some(Host::start(self.config(addresses, timing)).unwrap());
+    pub fn start(&mut self, peers: BTreeMap<NodeId, Peer>, timing: Timing, groups: &[u64]) {
+        self.host = Some(Host::start(self.config(peers, timing)).unwrap());
         for group in groups {
             self.open(*group);
         }
@@ -415,7 +426,7 @@ impl Node {
             .host
             .as_ref()
             .unwrap()
-            .open_group(GroupId(group), machine.clone(), GroupOptions::default())
+            .open_group(GroupId(group), machine.clone(), self.options.clone())
             .unwrap();
         self.machines.insert(group, machine);
         self.groups.insert(group, opened);

@@ -2,7 +2,6 @@
 
 mod apply;
 mod bootstrap;
-mod certificates;
 mod check;
 mod child;
 mod plan;
@@ -24,7 +23,6 @@ pub(super) enum Cluster {
     Check(check::Check),
     Plan(plan::Plan),
     Apply(apply::Apply),
-    Certificates(certificates::Certificates),
 }
 
 impl Cluster {
@@ -36,7 +34,6 @@ impl Cluster {
             Self::Apply(command) => runtime::client(command.run()),
             Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),
-            Self::Certificates(command) => command.run(),
         }
     }
 }

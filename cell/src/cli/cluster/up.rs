@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 
+use super::super::certificates::Order;
 use super::super::files::{self, Access, Lock};
 use super::super::runtime::Stop;
 use super::super::{Failure, Result, certificates, node, secret};
@@ -49,7 +50,7 @@ impl Up {
             Some(_) => None,
             None => {
                 let dir = data.join("tls");
-                certificates::issue(&dir, &config)?;
+                certificates::issue(&dir, &config, Order::default())?;
                 Some(dir)
             }
         };

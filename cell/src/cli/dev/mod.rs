@@ -17,6 +17,7 @@ use api::service::{Operator, Service};
 use clap::Args;
 
 use self::tokens::Tokens;
+use super::certificates::Order;
 use super::node::{DATA, until_asked};
 use super::runtime::Stop;
 use super::{Result, certificates, files, output};
@@ -70,10 +71,10 @@ impl Dev {
         let mut attempt = 1;
         loop {
             let config = place::config(data, self.port)?;
-            certificates::issue(&data.join("tls"), &config)?;
+            certificates::issue(&data.join("tls"), &config, Order::default())?;
             let entry = super::node::find(&config, place::NODE, &data.join("cluster.toml"))?.clone();
             let settings = Settings {
-                identity: certificates::of_node(&config, &entry, data, None)?,
+                tls: certificates::of_node(&config, &entry, data, None)?,
                 operator_secret: Some(tokens.operator.clone()),
                 name: entry.name,
                 config: Arc::new(config),

@@ -1,5 +1,6 @@
 //! `doctor`: what is wrong with this installation, and what to do about it.
 
+mod certificates;
 mod checks;
 mod disk;
 
@@ -103,6 +104,7 @@ fn examine(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     findings.push(checks::ports(config.as_ref(), data));
     findings.extend(disk::examine(data));
     findings.push(checks::secrets(data));
+    findings.push(certificates::examine(config.as_ref(), data));
     findings.push(checks::clock(data));
     findings.push(checks::descriptors());
     findings
@@ -143,6 +145,7 @@ mod tests {
                 "disk space",
                 "fsync",
                 "secrets",
+                "certificates",
                 "clock",
                 "file descriptors"
             ]

@@ -184,21 +184,25 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::peer::{Book, Kind, PeerAddress};
+    use crate::peer::{Book, Kind};
     use crate::tls::Tls;
-    use crate::{NodeId, make_authority};
+    use crate::{NodeId, Peer, make_authority};
 
     #[tokio::test]
     async fn a_frame_for_a_peer_that_is_away_gives_its_bytes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let identity = make_authority("test").unwrap().issue(NodeId(1)).unwrap();
-        let tls = Tls::new("test", NodeId(1), &identity).unwrap();
+        let identity = make_authority("test").unwrap().issue(NodeId(1), "here", 1).unwrap();
+        let tls = Tls::new("test", NodeId(1), "here", &identity).unwrap();
         let book = Book::open(dir.path(), "test", NodeId(1)).unwrap();
         // Nobody listens where somebody has just stopped to.
         let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let net = Net::new(1, "test".to_owned(), tls, book);
-        let address = away.to_string();
-        net.set_peers(BTreeMap::from([(NodeId(2), PeerAddress { address, linked: true })]));
+        let peer = Peer {
+            address: away.to_string(),
+            region: "here".to_owned(),
+            linked: true,
+        };
+        net.set_peers(BTreeMap::from([(NodeId(2), peer)]));
         let (link, task) = make_link(2, Lane::Bulk);
         let running = tokio::spawn(task.run(net));
         let answer = link.ask(FrameWriter::new(Kind::SNAPSHOT_CHUNK, 1, 1 << 10)).await;
