@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
+use crate::body::control::{Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch};
 use crate::body::event::Event;
 use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
@@ -251,6 +251,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn cell_scrub(&self, operator: &Operator, cell: &str, begin: bool) -> Result<Scrub>;
     /// The nodes of this region, as this node sees them.
     async fn nodes(&self, operator: &Operator) -> Result<Vec<Node>>;
+    /// Asks a node to drain, to serve again, or to end in order to be started again.
+    async fn node_change(&self, operator: &Operator, node: &str, change: NodeChange) -> Result<()>;
     /// Initialises the directory and the groups of this region, once; true: it was done now. `alone`: the directory gets the voters of
     /// this region only, because no other runs yet.
     async fn initialize(&self, operator: &Operator, alone: bool) -> Result<bool>;

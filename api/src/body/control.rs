@@ -154,6 +154,23 @@ pub struct Node {
     /// Until when the certificate is valid that it proves itself to other nodes with, RFC 3339; null: the answering node has not seen it
     /// since it started.
     pub certificate_expires_at: Option<String>,
+    /// Whether it drains; null: the answering node knows it of itself only.
+    pub draining: Option<bool>,
+    /// The version of its program; null: likewise.
+    pub version: Option<String>,
+    /// When its process started, RFC 3339; null: likewise.
+    pub started_at: Option<String>,
+}
+
+/// What is asked of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeChange {
+    /// To hand its leaderships over and not be ready, until it is asked to serve again or starts again.
+    Drain,
+    /// To serve again.
+    Undrain,
+    /// To drain and end with exit code 0: whoever supervises it starts it again.
+    Restart,
 }
 
 /// The hash of all that a replica of a cell holds, at one log position.

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
-use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
+use crate::body::control::{
+    Cell, CellHash, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch,
+};
 use crate::body::record::Page;
 use crate::body::topology::{Cluster, NewTopology};
 use crate::ids::Id;
@@ -102,6 +104,18 @@ impl Client {
     /// The nodes of the region, as the asked node sees them.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
         self.items("/v1/nodes").await
+    }
+
+    /// Has a node drain, serve again, or end in order to be started again.
+    pub async fn node_change(&self, node: &str, change: NodeChange) -> Result<(), ClientError> {
+        let (method, what) = match change {
+            NodeChange::Drain => (Method::POST, "drain"),
+            NodeChange::Undrain => (Method::DELETE, "drain"),
+            NodeChange::Restart => (Method::POST, "restart"),
+        };
+        self.checked(Call::new(method, format!("/v1/nodes/{node}/{what}")))
+            .await
+            .map(drop)
     }
 
     /// What the cluster consists of, and the change of it that is under way.

@@ -163,6 +163,9 @@ fn control(endpoint: Endpoint) -> Described {
         E::CellScrub => ok("Scrub"),
         E::ScrubBegin => begun("It is under way.", "Scrub"),
         E::Nodes => list("NodePage"),
+        E::NodeDrain | E::NodeUndrain | E::NodeRestart => {
+            (vec![], None, vec![answer(202, "It is asked of the node.", vec![])], vec![])
+        }
         E::Cluster => ok("Cluster"),
         E::ClusterApply => {
             let replies = vec![

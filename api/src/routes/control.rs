@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::page;
 use super::table::Endpoint;
-use crate::body::control::{Initialized, NewTenant, TenantPatch};
+use crate::body::control::{Initialized, NewTenant, NodeChange, TenantPatch};
 use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
@@ -19,6 +19,9 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
     asked.receive().await?;
     match asked.found.route.endpoint {
         E::TenantCreate => Box::pin(tenant_create(asked, operator)).await,
+        E::NodeDrain => node_change(asked, operator, NodeChange::Drain).await,
+        E::NodeUndrain => node_change(asked, operator, NodeChange::Undrain).await,
+        E::NodeRestart => node_change(asked, operator, NodeChange::Restart).await,
         E::ClusterApply | E::ClusterCancel => Box::pin(topology(asked, operator)).await,
         E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
         _ => Box::pin(cluster(asked, operator)).await,
@@ -62,6 +65,13 @@ async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
             Ok(reply::json(StatusCode::ACCEPTED, &operation)?.located(format!("/v1/operations/{}", operation.id)))
         }
     }
+}
+
+async fn node_change(asked: &mut Asked<'_>, operator: &Operator, change: NodeChange) -> Result<Reply> {
+    asked.query.finish()?;
+    let changed = asked.front.service.node_change(operator, asked.found.first, change);
+    asked.limited(true, changed).await?;
+    Ok(reply::empty(StatusCode::ACCEPTED))
 }
 
 async fn topology(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {

@@ -26,6 +26,9 @@ pub(crate) enum Endpoint {
     CellScrub,
     ScrubBegin,
     Nodes,
+    NodeDrain,
+    NodeUndrain,
+    NodeRestart,
     Cluster,
     ClusterApply,
     ClusterCancel,
@@ -112,7 +115,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 45] = {
+pub(crate) static TABLE: [Route; 48] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -138,6 +141,9 @@ pub(crate) static TABLE: [Route; 45] = {
         route(E::CellScrub, GET, "/v1/cells/{cell}/scrub", Control, "The last scrub of a cell, as its leader knows it"),
         route(E::ScrubBegin, POST, "/v1/cells/{cell}/scrub", Control, "Compare all that the replicas of a cell hold: long work"),
         route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
+        route(E::NodeDrain, POST, "/v1/nodes/{node}/drain", Control, "Have a node hand its leaderships over and not be ready"),
+        route(E::NodeUndrain, DELETE, "/v1/nodes/{node}/drain", Control, "Have a node serve again that drains"),
+        route(E::NodeRestart, POST, "/v1/nodes/{node}/restart", Control, "Have a node drain and end: whoever supervises it starts it again"),
         route(E::Cluster, GET, "/v1/cluster", Control, "What the cluster consists of, and the change of it that is under way"),
         route(E::ClusterApply, POST, "/v1/cluster/apply", ControlLeader, "Bring another topology about: long work"),
         route(E::ClusterCancel, DELETE, "/v1/cluster/apply", ControlLeader, "Call the change of the topology off; what was done stays"),
@@ -250,6 +256,8 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
         ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
+        ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
+        ["v1", "nodes", node, "restart"] => (&[E::NodeRestart], "", node, ""),
         ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
         ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),

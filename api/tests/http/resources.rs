@@ -1,6 +1,6 @@
 //! What the routes answer when all is well.
 
-use api::body::control::{NewTenant, TenantPatch};
+use api::body::control::{NewTenant, NodeChange, TenantPatch};
 use api::body::record::{Fields, ListQuery, NewRecord};
 use api::body::topology::NewTopology;
 use api::client::Call;
@@ -193,6 +193,13 @@ async fn operators_make_change_and_erase_tenants() {
     );
     assert!(operator.initialize(false).await.expect("initialised"));
     assert!(!operator.initialize(true).await.expect("initialised already"));
+    operator.node_change("n1", NodeChange::Drain).await.expect("drains");
+    operator.node_change("n1", NodeChange::Undrain).await.expect("serves again");
+    let unknown = operator
+        .node_change("n2", NodeChange::Restart)
+        .await
+        .expect_err("no such node");
+    assert_eq!(unknown.problem().map(|problem| problem.status), Some(404));
     let cluster = operator.cluster().await.expect("a cluster");
     let mut wanted = NewTopology {
         after: cluster.version,

@@ -73,7 +73,10 @@ impl NodeCommand {
 
 /// Waits for a signal and drains a node.
 pub(super) async fn until_asked(node: Node, stop: &mut Stop) -> Result {
-    let signal = stop.asked().await;
+    let signal = tokio::select! {
+        signal = stop.asked() => signal,
+        () = node.asked_to_end() => "an operator",
+    };
     tracing::info!(target: "cloudnest", signal, "draining");
     tokio::select! {
         drained = tokio::time::timeout(DRAIN, node.stop()) => match drained {

@@ -5,6 +5,7 @@ mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod directory;
+pub(crate) mod drain;
 pub(crate) mod evolving;
 mod inbound;
 mod lines;
@@ -49,8 +50,6 @@ pub(crate) const REQUESTS: u8 = b'H';
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a draining node that has others beside it still takes requests, so that whoever balances load can turn away.
 const DRAIN_NOTICE: Duration = Duration::from_millis(1_000);
-/// How long a leader has to hand over when the node stops.
-const HAND_OVER: Duration = Duration::from_secs(3);
 
 /// What a node is started with.
 pub struct Settings {
@@ -123,6 +122,7 @@ impl Node {
             tokio::spawn(peers.run(!settings.dev)),
             tokio::spawn(directory::run(Arc::clone(&platform))),
             tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
+            tokio::spawn(drain::run(Arc::clone(&platform))),
             tokio::spawn(applying::run(Arc::clone(&platform))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
@@ -164,19 +164,15 @@ impl Node {
         }
     }
 
+    /// Resolves when an operator asks the node to end.
+    pub async fn asked_to_end(&self) {
+        self.platform.ending.notified().await;
+    }
+
     /// Hands leadership over, finishes what is in flight and makes everything durable.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.platform.draining.store(true, Ordering::Release);
-        for replica in self.platform.replicas().filter(|replica| replica.group.is_leader()) {
-            if replica.group.status().voters.len() < 2 {
-                continue;
-            }
-            match tokio::time::timeout(HAND_OVER, replica.group.hand_over(None)).await {
-                Ok(Ok(to)) => tracing::info!(cell = %replica.name, to = to.0, "handed the leadership over"),
-                Ok(Err(error)) => tracing::warn!(cell = %replica.name, %error, "could not hand the leadership over"),
-                Err(_) => tracing::warn!(cell = %replica.name, "nobody took the leadership over in time"),
-            }
-        }
+        self.platform.hand_over().await;
         self.server.drain(DRAIN).await;
         for task in &self.tasks {
             task.abort();

@@ -1,7 +1,7 @@
 //! What one node knows and holds: its configuration, the log, and a replica of the directory and of each of its cells.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::error::Error;
@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
+use tokio::sync::Notify;
 
 use super::directory::Directory;
 use super::evolving::Works;
@@ -21,6 +22,7 @@ use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::GROUP;
 use crate::directory::rows::{Tenant, cors, tenant};
+use crate::records::time::now_micros;
 use crate::service::error::internal;
 
 /// One node.
@@ -41,6 +43,12 @@ pub(crate) struct Platform {
     pub(crate) operator: Option<[u8; 32]>,
     /// Set when the node drains: it is no longer ready, but still serves.
     pub(crate) draining: AtomicBool,
+    /// Told when that changes.
+    pub(super) drains: Notify,
+    /// Told when an operator asks the node to end.
+    pub(super) ending: Notify,
+    /// When the process started, in microseconds since the epoch.
+    pub(crate) started: u64,
     /// Operations of tenants that this node is to go on with.
     pub(crate) works: Works,
     /// Streams to other nodes that are open and not in use.
@@ -62,6 +70,9 @@ impl Platform {
             cells: ArcSwap::from_pointee(places.cells),
             operator,
             draining: AtomicBool::new(false),
+            drains: Notify::new(),
+            ending: Notify::new(),
+            started: now_micros(),
             works: Works::default(),
             lines: Lines::default(),
             hints: Mutex::default(),
@@ -186,10 +197,5 @@ impl Platform {
             }
         };
         let _ = tokio::time::timeout(std::time::Duration::from_millis(20), any).await;
-    }
-
-    /// Whether the node drains.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
     }
 }

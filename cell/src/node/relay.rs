@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::body::control::NodeChange;
 use api::error::{Code, Error};
 use api::service::Timing;
 use bytes::Bytes;
@@ -55,6 +56,12 @@ pub(crate) enum What {
     Voters = 8,
     /// Nothing: the node answers.
     Alive = 9,
+    /// Hand the node's leaderships over, and do not be ready.
+    Drain = 10,
+    /// Serve again.
+    Undrain = 11,
+    /// Drain, and end.
+    Restart = 12,
 }
 
 /// What a request of a newer version is told.
@@ -189,6 +196,15 @@ impl Platform {
 
     /// What is answered to one exchange.
     async fn exchange(self: &Arc<Self>, what: u8, group: u64, payload: Bytes) -> (u8, Bytes) {
+        let change = [
+            (What::Drain, NodeChange::Drain),
+            (What::Undrain, NodeChange::Undrain),
+            (What::Restart, NodeChange::Restart),
+        ];
+        if let Some((_, change)) = change.into_iter().find(|(one, _)| *one as u8 == what) {
+            self.change(change);
+            return (status::DONE, Bytes::new());
+        }
         if what == What::Alive as u8 {
             return (status::DONE, Bytes::new());
         }

@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch};
+use api::body::control::{Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch};
 use api::body::event::Event;
 use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
@@ -214,6 +214,10 @@ impl Service for Front {
 
     async fn initialize(&self, _: &Operator, alone: bool) -> Result<bool> {
         self.platform.initialize(alone).await
+    }
+
+    async fn node_change(&self, _: &Operator, node: &str, change: NodeChange) -> Result<()> {
+        self.change_node(node, change).await
     }
 
     async fn cluster(&self, _: &Operator) -> Result<Cluster> {

@@ -5,7 +5,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantPatch, TenantStatus};
+use api::body::control::{
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch, TenantStatus,
+};
 use api::body::event::Event;
 use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};
@@ -387,6 +389,13 @@ impl Service for Memory {
             hash: "00".into(),
             keys: 0,
         })
+    }
+
+    async fn node_change(&self, _operator: &Operator, node: &str, change: NodeChange) -> Result<()> {
+        match (node, change) {
+            ("n1", NodeChange::Drain | NodeChange::Undrain) => Ok(()),
+            _ => Err(Error::new(Code::NotFound, "there is no such node")),
+        }
     }
 
     async fn cluster(&self, _operator: &Operator) -> Result<Cluster> {

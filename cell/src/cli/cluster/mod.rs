@@ -4,7 +4,9 @@ mod apply;
 mod bootstrap;
 mod check;
 mod child;
+mod drain;
 mod plan;
+mod restart;
 mod scrub;
 mod status;
 mod supervisor;
@@ -23,6 +25,8 @@ pub(super) enum Cluster {
     Check(check::Check),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Drain(drain::Drain),
+    Restart(restart::Restart),
 }
 
 impl Cluster {
@@ -32,6 +36,8 @@ impl Cluster {
             Self::Status(command) => runtime::client(command.run()),
             Self::Plan(command) => runtime::client(command.run()),
             Self::Apply(command) => runtime::client(command.run()),
+            Self::Drain(command) => runtime::client(command.run()),
+            Self::Restart(command) => runtime::client(command.run()),
             Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),
         }

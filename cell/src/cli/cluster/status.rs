@@ -336,6 +336,9 @@ mod tests {
             endpoint: String::new(),
             reachable: true,
             certificate_expires_at: left.map(|left| super::super::super::certs::moment(now + left)),
+            draining: None,
+            version: None,
+            started_at: None,
         };
         let report = |left| Report {
             nodes: vec![node(left)],
