@@ -49,6 +49,7 @@ mod log_size;
 mod log_store;
 mod mutant;
 mod peer;
+mod proof;
 mod replica;
 mod stage;
 mod state_machine;

@@ -159,6 +159,7 @@ impl Connection {
                 .push(Box::pin(async move { (u64::MAX, Some(frame(Kind::REPLY, group, id, &[]))) }));
             return;
         }
+        let from = self.node;
         let refusal = match self.net.inbox.find(group) {
             None => "the group is not open on this node",
             Some(_) if self.per_group.get(&group).is_some_and(|count| *count >= GROUP_REQUESTS_MAX) => "the group is busy",
@@ -170,7 +171,7 @@ impl Connection {
                     self.answering.push(Box::pin(async move { (group, refused) }));
                 } else {
                     self.answering.push(Box::pin(unconstrained(async move {
-                        let answer = match crate::inbox::answer(&replica, request.kind, request.payload).await {
+                        let answer = match crate::inbox::answer(&replica, from, request.kind, request.payload).await {
                             Ok(payload) => frame(Kind::REPLY, group, id, &payload),
                             Err(why) => frame(Kind::FAILED, group, id, why.as_bytes()),
                         };
