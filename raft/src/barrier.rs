@@ -1,9 +1,10 @@
 //! Linearizable reads on any replica.
 //!
-//! A read may be served from a replica once that has applied all that was committed when the read began. On the leader openraft's
-//! ReadIndex gives that index, after a round to a quorum that proves that it still leads; all reads that wait share the round. A
-//! follower asks the leader for it, and does the same sharing here: reads that arrive while a round is under way join the next one,
-//! never the one under way, which may have been answered before they began.
+//! A read may be served from a replica once that has applied all that was committed when the read began. Its leader knows that index,
+//! and must prove that it still leads. A follower asks it, with the vote that it holds; a leader asks one follower for its vote; where
+//! that is no proof ([`crate::proof`]), openraft's ReadIndex makes a round to a quorum. All reads of a replica that wait share one
+//! question: those that arrive while one is under way join the next, never the one under way, which may have been answered before they
+//! began.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -12,15 +13,18 @@ use openraft::ReadPolicy;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::ReadError;
-use crate::codec::decode;
+use crate::codec::{VoteV1, decode, encode};
 use crate::limits::{BARRIER_WAITERS_MAX, CONTROL_TTL_MS_MIN};
 use crate::mutant::Mutant;
-use crate::peer::{FrameWriter, Kind, Lane, ReadReplyV1};
+use crate::peer::{CallError, FrameWriter, Kind, Lane, ReadReplyV1};
 use crate::replica::Replica;
+use crate::{ReadError, proof};
 
 /// Between two attempts while nobody leads.
 const RETRY: Duration = Duration::from_millis(10);
+/// How long a leader waits for the vote of one follower before it asks all. Raised: a follower that hangs holds up reads for longer.
+/// Lowered: a busy one costs a round to all.
+const VOTE_HELD: Duration = Duration::from_millis(20);
 
 type Waiter = oneshot::Sender<Option<u64>>;
 
@@ -43,8 +47,11 @@ impl Barrier {
 /// its machine.
 pub(crate) async fn run(replica: Weak<Replica>, mut queue: BarrierQueue) {
     let mut round = Vec::with_capacity(64);
+    // Which of the witnesses a leader asks: the same one as long as it answers.
+    let mut peer = 0;
     while queue.0.recv_many(&mut round, BARRIER_WAITERS_MAX).await > 0 {
         let index = match replica.upgrade() {
+            Some(replica) if replica.lead.leads() => prove(&replica, &mut peer).await,
             Some(replica) => ask_leader(&replica).await,
             None => None,
         };
@@ -54,13 +61,49 @@ pub(crate) async fn run(replica: Weak<Replica>, mut queue: BarrierQueue) {
     }
 }
 
+/// One round of a leader: its own read index, unless it cannot be proven.
+async fn prove(replica: &Replica, peer: &mut usize) -> Option<u64> {
+    let witnesses = proof::witnesses(replica);
+    if let Some(node) = witnesses.get(*peer % witnesses.len().max(1)) {
+        if let Some(index) = ask_for_vote(replica, *node).await {
+            return Some(index);
+        }
+        *peer = peer.wrapping_add(1);
+    }
+    read_index(replica).await
+}
+
+/// What is committed, if the vote that a peer holds proves that this replica leads.
+async fn ask_for_vote(replica: &Replica, node: u64) -> Option<u64> {
+    let link = replica.net.link(node, Lane::Control, replica.region.as_deref()).ok()?;
+    let frame = FrameWriter::new(Kind::VOTE_HELD, replica.id.0, 0);
+    let answer = timeout(VOTE_HELD, link.ask(frame)).await.ok()?.ok()?;
+    let held: VoteV1 = decode("vote held", &answer).ok()?;
+    proof::committed(replica, node, held).await
+}
+
+/// The read index of a replica that leads, after a round to a quorum.
+pub(crate) async fn read_index(replica: &Replica) -> Option<u64> {
+    let linearizer = replica.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+    Some(linearizer.read_log_id().index())
+}
+
 /// One round: the leader's read index, unless it could not be had.
 async fn ask_leader(replica: &Replica) -> Option<u64> {
     let leader = replica.lead.leader()?;
     let link = replica.net.link(leader.0, Lane::Control, replica.region.as_deref()).ok()?;
-    let frame = FrameWriter::new(Kind::READ_INDEX, replica.id.0, 0);
     let wait = Duration::from_millis(replica.barrier_wait_ms.min(2 * CONTROL_TTL_MS_MIN));
-    let answer = timeout(wait, link.ask(frame)).await.ok()?.ok()?;
+    let vote = encode(&proof::vote_held(replica).await?);
+    let mut frame = FrameWriter::new(Kind::READ_INDEX_VOTED, replica.id.0, vote.len());
+    frame.payload().extend_from_slice(&vote);
+    let answer = match timeout(wait, link.ask(frame)).await.ok()? {
+        // A leader of an earlier build does not know the question.
+        Err(CallError::Failed(_)) => {
+            let frame = FrameWriter::new(Kind::READ_INDEX, replica.id.0, 0);
+            timeout(wait, link.ask(frame)).await.ok()?.ok()?
+        }
+        answer => answer.ok()?,
+    };
     match decode("read index", &answer).ok()? {
         ReadReplyV1::Index(index) => Some(index),
         ReadReplyV1::NotLeader => None,
@@ -78,7 +121,7 @@ pub(crate) async fn pass(replica: &Replica) -> Result<u64, ReadError> {
         if Mutant::ReadWithoutBarrier.active() {
             return Ok(*replica.queue.applied().borrow());
         }
-        if let Ok(Some(index)) = timeout_at(deadline, read_index(replica)).await {
+        if let Ok(Some(index)) = timeout_at(deadline, next_round(replica)).await {
             return wait_applied(replica, index, deadline).await;
         }
         if Instant::now() + RETRY >= deadline {
@@ -92,11 +135,8 @@ pub(crate) async fn pass(replica: &Replica) -> Result<u64, ReadError> {
     }
 }
 
-async fn read_index(replica: &Replica) -> Option<u64> {
-    if replica.lead.leads() {
-        let linearizer = replica.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        return Some(linearizer.read_log_id().index());
-    }
+/// The index that the next round gives.
+async fn next_round(replica: &Replica) -> Option<u64> {
     let (answer, index) = oneshot::channel();
     replica.barrier.waiters.send(answer).await.ok()?;
     index.await.ok()?

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use openraft::ReadPolicy;
 use serde::de::DeserializeOwned;
 
-use crate::codec::{decode, encode};
+use crate::codec::{VoteV1, decode, encode};
 use crate::peer::{AppendReplyV1, Kind, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append};
 use crate::replica::Replica;
+use crate::{barrier, proof};
 
 /// The groups that are open on this node.
 #[derive(Default)]
@@ -62,8 +62,12 @@ fn read<T: DeserializeOwned>(what: &str, payload: &Bytes) -> Result<T, String> {
     decode(what, payload).map_err(|error| error.to_string())
 }
 
-/// Answers one request, or says in words why it cannot be answered.
-pub(crate) async fn answer(replica: &Replica, kind: Kind, payload: Bytes) -> Result<Bytes, String> {
+fn read_reply(index: Option<u64>) -> ReadReplyV1 {
+    index.map_or(ReadReplyV1::NotLeader, ReadReplyV1::Index)
+}
+
+/// Answers one request of a node, or says in words why it cannot be answered.
+pub(crate) async fn answer(replica: &Replica, from: u64, kind: Kind, payload: Bytes) -> Result<Bytes, String> {
     let raft = &replica.raft;
     let fatal = |error: &dyn std::fmt::Display| error.to_string();
     match kind {
@@ -94,12 +98,18 @@ pub(crate) async fn answer(replica: &Replica, kind: Kind, payload: Bytes) -> Res
                 .map_err(|error| fatal(&error))?;
             Ok(encode(&TransferReplyV1::from(response)))
         }
-        Kind::READ_INDEX => {
-            let reply = match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-                Ok(linearizer) => ReadReplyV1::Index(linearizer.read_log_id().index()),
-                Err(_) => ReadReplyV1::NotLeader,
+        Kind::READ_INDEX => Ok(encode(&read_reply(barrier::read_index(replica).await))),
+        Kind::READ_INDEX_VOTED => {
+            let held: VoteV1 = read("vote held", &payload)?;
+            let index = match proof::committed(replica, from, held).await {
+                Some(index) => Some(index),
+                None => barrier::read_index(replica).await,
             };
-            Ok(encode(&reply))
+            Ok(encode(&read_reply(index)))
+        }
+        Kind::VOTE_HELD => {
+            let held = proof::vote_held(replica).await.ok_or("the group has stopped")?;
+            Ok(encode(&held))
         }
         other => Err(format!("request {other:?} is not known to this build")),
     }

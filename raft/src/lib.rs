@@ -53,6 +53,7 @@ mod log_store;
 mod mutant;
 mod names;
 mod peer;
+mod proof;
 mod replica;
 mod stage;
 mod state_machine;

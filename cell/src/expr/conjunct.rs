@@ -99,7 +99,8 @@ fn slot(node: &IdedExpr) -> Option<Slot> {
     }
 }
 
-fn literal(node: &IdedExpr) -> Option<Literal> {
+/// A value that is written out; none: the node is something else.
+pub(super) fn literal(node: &IdedExpr) -> Option<Literal> {
     let Expr::Literal(literal) = &node.expr else { return None };
     Some(match literal {
         LiteralValue::Null => Literal::Null,

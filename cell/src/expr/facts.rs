@@ -1,5 +1,6 @@
 //! What an expression is evaluated on: slots to values.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -76,56 +77,115 @@ impl<'f> Looked<'f> {
         left.map(drop)
     }
 
-    /// A field.
-    fn field(&self, value: Option<&'f Value>, short: bool) -> Option<CowVal<'f, 'f>> {
-        self.pay(value, short)?;
-        field(value, short)
+    /// What a slot stands for, where that is a plain value.
+    pub(super) fn scalar(&self, slot: Slot, short: bool) -> Result<Scalar<'f>, Missing> {
+        let facts = self.facts;
+        let record = || facts.record.ok_or(Missing::Value);
+        let integer = |value: u64| Scalar::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+        let id = |id: Uuid| Scalar::Text(id.hyphenated().to_string().into());
+        let auth = || facts.auth.ok_or(Missing::Value);
+        Ok(match slot {
+            Slot::Field(..) => return self.field(slot, short),
+            Slot::Id(Of::Record) => id(record()?.0),
+            Slot::Id(Of::New) => id(facts.new.ok_or(Missing::Value)?.0),
+            Slot::Version => integer(record()?.1.version),
+            Slot::CreatedAt => integer(record()?.1.created),
+            Slot::UpdatedAt => integer(record()?.1.updated),
+            Slot::CreatedBy => Scalar::Text(record()?.1.by.to_string().into()),
+            Slot::AuthId => Scalar::Text(auth()?.id.into()),
+            Slot::AuthName => Scalar::Text(auth()?.name.into()),
+            Slot::AuthRole => Scalar::Text(auth()?.role.name().into()),
+            Slot::Now => integer(facts.now),
+            Slot::Today => integer(facts.now / DAY_US),
+        })
+    }
+
+    /// What is stored in a field.
+    fn stored(&self, slot: Slot) -> Option<Option<&'f Value>> {
+        match slot {
+            Slot::Field(Of::Record, number) => Some(self.facts.record?.1.doc.get(number)),
+            Slot::Field(Of::New, number) => Some(self.facts.new?.1.get(number)),
+            _ => None,
+        }
+    }
+
+    fn field(&self, slot: Slot, short: bool) -> Result<Scalar<'f>, Missing> {
+        let value = match self.stored(slot).ok_or(Missing::Value)? {
+            Some(Value::List(_) | Value::Json(_)) => return Err(Missing::Plain),
+            value => value,
+        };
+        self.pay(value, short).ok_or(Missing::Value)?;
+        Ok(match value {
+            Some(Value::Bool(value)) => Scalar::Bool(*value),
+            Some(Value::Integer(value) | Value::Timestamp(value)) => Scalar::Integer(*value),
+            Some(Value::Number(value)) => Scalar::Number(*value),
+            Some(Value::Text(text)) if short && text.len() > SHORT_BYTES => return Err(Missing::Value),
+            Some(Value::Text(text)) => Scalar::Text(text.as_str().into()),
+            Some(Value::Date(days)) => Scalar::Integer(i64::from(*days)),
+            Some(Value::Reference(id)) => Scalar::Text(id.hyphenated().to_string().into()),
+            None | Some(Value::List(_) | Value::Json(_)) => Scalar::Null,
+        })
     }
 }
 
 impl VariableResolver for Looked<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let (slot, short) = Slot::parse(variable)?;
-        let facts = self.facts;
-        let integer = |value: u64| CowVal::owned(CelInt::from(i64::try_from(value).unwrap_or(i64::MAX)));
-        let id = |id: Uuid| CowVal::owned(CelString::from(id.hyphenated().to_string()));
-        Some(match slot {
-            Slot::Field(Of::Record, number) => return self.field(facts.record?.1.doc.get(number), short),
-            Slot::Field(Of::New, number) => return self.field(facts.new?.1.get(number), short),
-            Slot::Id(Of::Record) => id(facts.record?.0),
-            Slot::Id(Of::New) => id(facts.new?.0),
-            Slot::Version => integer(facts.record?.1.version),
-            Slot::CreatedAt => integer(facts.record?.1.created),
-            Slot::UpdatedAt => integer(facts.record?.1.updated),
-            Slot::CreatedBy => CowVal::owned(CelString::from(facts.record?.1.by.to_string())),
-            Slot::AuthId => CowVal::owned(CelString::from(facts.auth?.id)),
-            Slot::AuthName => CowVal::owned(CelString::from(facts.auth?.name)),
-            Slot::AuthRole => CowVal::owned(CelString::from(facts.auth?.role.name())),
-            Slot::Now => integer(facts.now),
-            Slot::Today => integer(facts.now / DAY_US),
-        })
+        match self.scalar(slot, short) {
+            Ok(scalar) => Some(scalar.into_val()),
+            Err(Missing::Value) => None,
+            Err(Missing::Plain) => {
+                let value = self.stored(slot)?;
+                self.pay(value, short)?;
+                compound(value?, short)
+            }
+        }
     }
 }
 
-/// A value. None, which makes the expression false: it is too large to be looked at.
-fn field(value: Option<&Value>, short: bool) -> Option<CowVal<'_, '_>> {
+/// Why there is no plain value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There is none at all: the expression is false, unless it does not matter.
+    Value,
+    /// It is a list or what a `json` field holds.
+    Plain,
+}
+
+/// A plain value, or null.
+#[derive(Debug)]
+pub(super) enum Scalar<'v> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Number(f64),
+    Text(Cow<'v, str>),
+}
+
+impl<'v> Scalar<'v> {
+    fn into_val(self) -> CowVal<'v, 'v> {
+        match self {
+            Scalar::Null => CowVal::owned(CelNull),
+            Scalar::Bool(value) => CowVal::owned(CelBool::from(value)),
+            Scalar::Integer(value) => CowVal::owned(CelInt::from(value)),
+            Scalar::Number(value) => CowVal::owned(CelDouble::from(value)),
+            Scalar::Text(Cow::Borrowed(text)) => CowVal::owned(CelString::from(text)),
+            Scalar::Text(Cow::Owned(text)) => CowVal::owned(CelString::from(text)),
+        }
+    }
+}
+
+/// A list or what a `json` field holds. None, which makes the expression false: it is too large to be looked at.
+fn compound(value: &Value, short: bool) -> Option<CowVal<'_, '_>> {
     Some(match value {
-        None => CowVal::owned(CelNull),
-        Some(Value::Bool(value)) => CowVal::owned(CelBool::from(*value)),
-        Some(Value::Integer(value) | Value::Timestamp(value)) => CowVal::owned(CelInt::from(*value)),
-        Some(Value::Number(value)) => CowVal::owned(CelDouble::from(*value)),
-        Some(Value::Text(text)) if short && text.len() > SHORT_BYTES => return None,
-        Some(Value::Text(text)) => CowVal::owned(CelString::from(text.as_str())),
-        Some(Value::Date(days)) => CowVal::owned(CelInt::from(i64::from(*days))),
-        Some(Value::List(items)) if items.len() > ARRAY_ITEMS => return None,
-        Some(Value::List(items)) => {
+        Value::List(items) if items.len() <= ARRAY_ITEMS => {
             let texts = items
                 .iter()
                 .map(|item| Box::new(CelString::from(item.as_str())) as Box<dyn Val>);
             CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
         }
-        Some(Value::Reference(id)) => CowVal::owned(CelString::from(id.hyphenated().to_string())),
-        Some(Value::Json(text)) => CowVal::Owned(document(&serde_json::from_str(text).ok()?, short)?),
+        Value::Json(text) => CowVal::Owned(document(&serde_json::from_str(text).ok()?, short)?),
+        _ => return None,
     })
 }
 

@@ -27,6 +27,7 @@ mod call;
 mod check;
 pub(crate) mod conjunct;
 mod facts;
+mod quick;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,8 @@ pub(crate) use facts::{Auth, Facts};
 pub(crate) use slot::{Of, Slot};
 
 use check::Checker;
-use facts::Looked;
+use facts::{Looked, Missing};
+use quick::Quick;
 use types::Type;
 
 /// Longest expression, in characters.
@@ -57,6 +59,8 @@ const DEPTH: u16 = 50;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Expression {
     tree: IdedExpr,
+    /// The same for those that need no interpreter.
+    quick: Option<Quick>,
 }
 
 impl Expression {
@@ -72,13 +76,25 @@ impl Expression {
             .error_reporting_limit(1);
         let mut tree = parser.parse(text).map_err(|errors| unparsed(&errors))?;
         match Checker::new(scope).check(&mut tree)? {
-            Type::Bool | Type::Any => Ok(Self { tree }),
+            Type::Bool | Type::Any => {
+                let quick = Quick::of(&tree);
+                Ok(Self { tree, quick })
+            }
             other => Err(format!("the expression is {other}, and must be true or false")),
         }
     }
 
     /// Whether it is true of these facts.
     pub(crate) fn holds(&self, facts: &Facts<'_>) -> bool {
+        let quick = self.quick.as_ref().map(|quick| quick.holds(&Looked::new(facts)));
+        match quick {
+            Some(Ok(holds)) => holds,
+            Some(Err(Missing::Value)) => false,
+            Some(Err(Missing::Plain)) | None => self.interpreted(facts),
+        }
+    }
+
+    fn interpreted(&self, facts: &Facts<'_>) -> bool {
         let looked = Looked::new(facts);
         let mut context = Context::with_env(Arc::clone(environment()));
         context.set_variable_resolver(&looked);

@@ -326,3 +326,90 @@ fn conjuncts_are_what_must_hold_of_single_fields() {
         [(Slot::CreatedAt, Ask::Above(Literal::Integer(1_000_000), false))]
     );
 }
+
+/// All plain comparisons, each alone, negated, and put together with each other, on records that have values, lack them, or hold too much.
+#[test]
+fn what_needs_no_interpreter_says_what_the_interpreter_says() {
+    let mut parts = vec![
+        "done".to_owned(),
+        "true".to_owned(),
+        "meta".to_owned(),
+        "labels == []".to_owned(),
+    ];
+    for operator in ["==", "!=", "<", "<=", ">", ">="] {
+        for (left, right) in [
+            ("points", "5"),
+            ("points", "4.5"),
+            ("weight", "1"),
+            ("points", "weight"),
+            ("done", "false"),
+            ("due_on", "today"),
+            ("title", r#""Fix""#),
+            ("status", r#""todo""#),
+            ("status", "title"),
+            ("created_at", "now"),
+            ("meta", "3"),
+            ("version", "3"),
+            ("created_by", r#""system""#),
+            ("project", r#""00000000-0000-4000-8000-00000000000a""#),
+            ("1", "points"),
+            ("id", r#""00000000-0000-0000-0000-000000000007""#),
+        ] {
+            parts.push(format!("{left} {operator} {right}"));
+        }
+    }
+    parts.extend(
+        [
+            "points == null",
+            "null != title",
+            "meta == null",
+            "labels == null",
+            "closed_at != null",
+        ]
+        .map(str::to_owned),
+    );
+    parts.extend(
+        [
+            r#"status in ["todo", "done"]"#,
+            "points in [1, 5.0, null]",
+            r#"meta in [3]"#,
+            "title in []",
+        ]
+        .map(str::to_owned),
+    );
+    let huge = Record {
+        doc: doc(json!({"title": "x".repeat(30_000), "points": 5, "meta": true, "labels": []})),
+        ..record()
+    };
+    let bare = Record {
+        doc: Doc::default(),
+        ..record()
+    };
+    let (mut quick, mut held) = (0, 0);
+    let mut compare = |text: &str| {
+        let expression = filter(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        quick += u32::from(expression.quick.is_some());
+        for record in [&record(), &huge, &bare] {
+            let facts = Facts {
+                record: Some((Uuid::from_u128(7), record)),
+                now: NOON,
+                ..Facts::default()
+            };
+            let holds = expression.holds(&facts);
+            assert_eq!(holds, expression.interpreted(&facts), "{text} of {record:?}");
+            held += u32::from(holds);
+        }
+    };
+    for one in &parts {
+        compare(one);
+        compare(&format!("!({one})"));
+        for other in &parts {
+            compare(&format!("({one}) && ({other})"));
+            compare(&format!("!(({one}) || !({other}))"));
+        }
+    }
+    // Too much to be looked at, in one and the same place for both.
+    compare(&vec!["title != \"y\""; 40].join(" && "));
+    compare(&vec!["title == \"y\""; 40].join(" || "));
+    assert!(quick > 20_000 && held > 10_000, "{quick} of them were quick, {held} held");
+}

@@ -29,6 +29,10 @@ impl Kind {
     pub(crate) const PRE_VOTE: Kind = Kind(12);
     pub(crate) const TRANSFER: Kind = Kind(13);
     pub(crate) const READ_INDEX: Kind = Kind(14);
+    /// The same with the vote of who asks.
+    pub(crate) const READ_INDEX_VOTED: Kind = Kind(15);
+    /// Which vote the other one holds.
+    pub(crate) const VOTE_HELD: Kind = Kind(16);
     pub(crate) const SNAPSHOT_BEGIN: Kind = Kind(20);
     pub(crate) const SNAPSHOT_CHUNK: Kind = Kind(21);
     pub(crate) const SNAPSHOT_END: Kind = Kind(22);

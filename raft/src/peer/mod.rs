@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use book::{Book, commit_identity, log_dir};
 pub(crate) use frame::{FrameWriter, Kind};
-pub(crate) use link::{Link, LinkTask};
+pub(crate) use link::{CallError, Link, LinkTask};
 pub(crate) use message::{AppendReplyV1, ReadReplyV1, TransferReplyV1, TransferV1, VoteReplyV1, VoteRequestV1, read_append};
 pub(crate) use network::PeerFactory;
 pub(crate) use server::{OnStream, accept_loop};

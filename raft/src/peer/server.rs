@@ -165,6 +165,7 @@ impl Connection {
                 .push(Box::pin(async move { (u64::MAX, Some(frame(Kind::REPLY, group, id, &[]))) }));
             return;
         }
+        let from = self.node;
         let refusal = match self.admitted(group) {
             Err(why) => why,
             Ok(replica) => {
@@ -175,7 +176,7 @@ impl Connection {
                     self.answering.push(Box::pin(async move { (group, refused) }));
                 } else {
                     self.answering.push(Box::pin(unconstrained(async move {
-                        let answer = match crate::inbox::answer(&replica, request.kind, request.payload).await {
+                        let answer = match crate::inbox::answer(&replica, from, request.kind, request.payload).await {
                             Ok(payload) => frame(Kind::REPLY, group, id, &payload),
                             Err(why) => frame(Kind::FAILED, group, id, why.as_bytes()),
                         };
