@@ -211,3 +211,77 @@ async fn a_fourth_region_takes_an_edit_and_one_apply_and_what_would_lose_somethi
     assert_eq!(shared.replicas.len(), 3, "{shared:?}");
     drop(four);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_and_a_drain_cost_no_request() {
+    let layout = Layout::one_region(3).expect("a layout");
+    let cluster = Cluster::up(Options::new(layout.clone(), binary())).expect("a cluster");
+    let operator = cluster.operator_token().to_owned();
+    let region = layout.regions()[0].to_owned();
+    let token = create(&layout, &region, "acme", &operator).await.expect("a tenant");
+    let before = cluster.pids().expect("processes");
+    // A connection that is refused, or closed before anything was sent, is tried at the next node; nothing else is tried again.
+    let acme = client(&layout, &region, &token).with_retries(2);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (acme, stopped) = (acme.clone(), stopped.clone());
+            tokio::spawn(async move {
+                let mut written = 0;
+                while !*stopped.borrow() {
+                    let task = task(&format!("{writer} {written}"));
+                    acme.record_create("acme", "tasks", &task, None)
+                        .await
+                        .expect("no request fails");
+                    written += 1;
+                }
+                written
+            })
+        })
+        .collect();
+    let config = cluster.config();
+    let restarted = tokio::task::block_in_place(|| run(&cluster, &config, &["restart", "--rolling"]));
+    assert!(restarted.status.success(), "{}", said(&restarted));
+    assert_eq!(said(&restarted).matches("is back after").count(), 3, "{}", said(&restarted));
+    let after = cluster.pids().expect("processes");
+    assert!(
+        before.iter().zip(&after).all(|(old, new)| old != new),
+        "every node is a new process: {before:?} {after:?}"
+    );
+
+    // A node that drains leads nothing and is not ready, until it is asked back.
+    let name = layout.nodes[0].name.clone();
+    let drained = tokio::task::block_in_place(|| run(&cluster, &config, &["drain", &name]));
+    assert!(drained.status.success(), "{}", said(&drained));
+    let its_own = tenant::client_of(layout.nodes[0].api, &operator).expect("a client");
+    until("it leads nothing", async || {
+        let cells = its_own.cells().await.ok()?;
+        cells
+            .iter()
+            .all(|cell| cell.leader.as_ref().is_some_and(|leader| *leader != name))
+            .then_some(())
+    })
+    .await;
+    assert!(its_own.clone().with_retries(0).readyz().await.is_err());
+    let back = tokio::task::block_in_place(|| run(&cluster, &config, &["drain", &name, "--undo"]));
+    assert!(back.status.success(), "{}", said(&back));
+    cluster.wait_ready(&name, PATIENCE).expect("ready again");
+    stop.send_replace(true);
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await.expect("a writer");
+    }
+    assert_eq!(
+        rig::verify::count(
+            &rig::tenant::Tenant {
+                slug: "acme".to_owned(),
+                token,
+                client: acme
+            },
+            "tasks"
+        )
+        .await
+        .expect("a count"),
+        written
+    );
+}
