@@ -45,6 +45,7 @@ pub fn key(data: &[u8]) {
         stays::<table::OperatorToken>(data),
         stays::<table::DirectoryCell>(data),
         stays::<table::DirectoryCors>(data),
+        stays::<table::DirectoryMove>(data),
         stays::<table::LastScrub>(data),
         stays::<table::Level>(data),
     ];

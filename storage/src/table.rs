@@ -178,6 +178,8 @@ tables! {
     LastScrub = 0x54 "last_scrub" Local {}
     /// Whose pages may use a tenant's API.
     DirectoryCors = 0x55 "directory_cors" Local { uid: u64 = "The tenant's number." }
+    /// A tenant that moves to another cell.
+    DirectoryMove = 0x56 "directory_move" Local { uid: u64 = "The tenant's number." }
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
 }

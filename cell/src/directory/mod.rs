@@ -4,6 +4,9 @@
 //! It is a group of its own (number 1) whose rows live in the system space. Every node of the region has a replica, so that
 //! placement is a local read and goes on while the directory has no leader.
 
+pub(crate) mod move_begin;
+pub(crate) mod move_turn;
+pub(crate) mod moves;
 pub(crate) mod operation_update;
 pub(crate) mod operator_put;
 pub(crate) mod query;

@@ -4,7 +4,9 @@ mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod evolving;
+pub(crate) mod holding;
 pub(crate) mod moment;
+pub(crate) mod moving;
 pub(crate) mod open;
 pub(crate) mod platform;
 pub(crate) mod reconcile;
@@ -133,6 +135,7 @@ impl Node {
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
+            tokio::spawn(moving::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
 
 use super::evolving::Works;
+use super::moving::Moves;
 use super::replica::Replica;
 use super::slot::{self, Slot};
 use crate::config::{CellEntry, Config, NodeEntry};
@@ -36,6 +37,8 @@ pub(crate) struct Platform {
     pub(crate) draining: AtomicBool,
     /// Operations of tenants that this node is to go on with.
     pub(crate) works: Works,
+    /// Tenants whose moves this node drives.
+    pub(crate) moves: Moves,
     /// Who leads the cells that have no replica here, as far as others said.
     hints: Mutex<BTreeMap<u64, u64>>,
 }
@@ -59,6 +62,7 @@ impl Platform {
             operator,
             draining: AtomicBool::new(false),
             works: Works::default(),
+            moves: Moves::default(),
             hints,
         }
     }

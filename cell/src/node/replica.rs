@@ -8,7 +8,9 @@ use api::service::{Consistency, Stage, Timing};
 use bytes::Bytes;
 use raft::{Group, GroupId, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
+use tokio::sync::Semaphore;
 
+use super::holding::HELD;
 use super::moment::Moment;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
@@ -19,6 +21,7 @@ use crate::machine::idempotency::{self, IdempotencyKey};
 use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
+use crate::machine::tap::Taps;
 use crate::machine::rows::{Actor, Header, SpaceStatus};
 use crate::mutant::Mutant;
 use crate::records::time::now_micros;
@@ -42,6 +45,10 @@ pub(crate) struct Replica {
     catalogs: Arc<Catalogs>,
     /// Its scrubs.
     pub(crate) pins: Arc<Pins>,
+    /// What is applied to spaces that leave, and which have come.
+    pub(crate) taps: Arc<Taps>,
+    /// Places for writes that wait while a tenant moves.
+    pub(crate) held: Arc<Semaphore>,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -91,7 +98,9 @@ impl Replica {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let pins = Arc::new(Pins::default());
-        let machine = Machine::new(store.clone(), Arc::clone(&catalogs), Arc::clone(&pins), delta_limit_bytes);
+        let taps = Arc::new(Taps::default());
+        let (shared, pinned, tapped) = (Arc::clone(&catalogs), Arc::clone(&pins), Arc::clone(&taps));
+        let machine = Machine::new(store.clone(), shared, pinned, tapped, delta_limit_bytes);
         let group = host.open_group(GroupId(number), Arc::new(machine))?;
         pins.open();
         Ok(Self {
@@ -101,6 +110,8 @@ impl Replica {
             group,
             catalogs,
             pins,
+            taps,
+            held: Arc::new(Semaphore::new(HELD)),
             principals: Arc::default(),
         })
     }
@@ -113,10 +124,25 @@ impl Replica {
     /// A tenant at this moment, as this replica has it.
     pub(crate) fn moment(&self, space: Space) -> Result<Moment, Error> {
         let snapshot = self.store.begin_read();
+        let placed = snapshot.placed(space).map_err(|fault| internal(&fault))?;
+        let (header, place) = placed.ok_or_else(error::no_space)?;
+        if !place.is_read() {
+            return Err(error::moved());
+        }
+        self.moment_of(snapshot, space, header)
+    }
+
+    /// A tenant as it was after a write that has been answered, though it may have left meanwhile.
+    pub(crate) fn moment_after(&self, space: Space) -> Result<Moment, Error> {
+        let snapshot = self.store.begin_read();
         let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-        let header = header
-            .filter(|header| header.status == SpaceStatus::Live)
-            .ok_or_else(error::no_space)?;
+        self.moment_of(snapshot, space, header.ok_or_else(error::no_space)?)
+    }
+
+    fn moment_of(&self, snapshot: Snapshot, space: Space, header: Header) -> Result<Moment, Error> {
+        if header.status != SpaceStatus::Live {
+            return Err(error::no_space());
+        }
         let catalog = self
             .catalogs
             .get(&snapshot, space, header.schema)
@@ -182,7 +208,11 @@ impl Replica {
             let proposal = match decided {
                 Ok(Decision::Propose(proposal)) => proposal,
                 Ok(Decision::Answered(bytes)) => return self.answered(&bytes),
-                Err(error) if confirmed || error.code == Code::Internal => return Err(error.into()),
+                Ok(Decision::Wait) => {
+                    self.settled(space).await?;
+                    continue;
+                }
+                Err(error) if confirmed || matches!(error.code, Code::Internal | Code::NotLeader) => return Err(error.into()),
                 Err(_) => {
                     self.group.read_barrier().await.map_err(error::barrier)?;
                     confirmed = true;
@@ -193,6 +223,8 @@ impl Replica {
             let answer = answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?;
             match answer.result {
                 Err(Refusal::Stale) if stale + 1 < DECISIONS => stale += 1,
+                // A hold came before it in the log.
+                Err(Refusal::Moving) => self.settled(space).await?,
                 Err(refusal) => return Err(Unwritten::Refused(refusal)),
                 Ok(_) => return Ok(answer),
             }
@@ -207,6 +239,11 @@ impl Replica {
         decide: impl Fn(&Snapshot, Option<&Header>) -> Result<Proposal<C>, Error>,
     ) -> Result<Decision<C>, Error> {
         let snapshot = self.store.begin_read();
+        let (header, place) = snapshot.placed(space).map_err(|fault| internal(&fault))?.unzip();
+        let place = place.unwrap_or_default();
+        if !place.is_read() {
+            return Err(error::moved());
+        }
         if let Some(key) = key {
             match idempotency::stored(&snapshot, space, key) {
                 Ok(Some(bytes)) => return Ok(Decision::Answered(bytes)),
@@ -215,7 +252,9 @@ impl Replica {
                 Err(Stop::Fault(fault)) => return Err(internal(&fault)),
             }
         }
-        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+        if place.waits() {
+            return Ok(Decision::Wait);
+        }
         decide(&snapshot, header.as_ref()).map(Decision::Propose)
     }
 
@@ -271,6 +310,8 @@ enum Decision<C> {
     Propose(Proposal<C>),
     /// The request was answered before.
     Answered(Bytes),
+    /// The tenant moves.
+    Wait,
 }
 
 /// A command as it goes into the log, stamped with this node's clock.

@@ -2,7 +2,7 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryTenant,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryMove, DirectoryTenant,
     DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError,
     KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table,
     Token, TokenSecret, UniqueEntry,
@@ -120,6 +120,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(DirectoryCell { space, cell: 12 }),
         shown(LastScrub { space }),
         shown(DirectoryCors { space, uid: 13 }),
+        shown(DirectoryMove { space, uid: 14 }),
         shown(Level { space }),
     ]
 }
@@ -153,6 +154,7 @@ fn golden_bytes() -> Vec<String> {
         "53000000000000000c".to_owned(),
         "54".to_owned(),
         "55000000000000000d".to_owned(),
+        "56000000000000000e".to_owned(),
         "58".to_owned(),
     ]
 }
@@ -188,6 +190,7 @@ fn golden_texts() -> Vec<String> {
         "directory_cell space=258 cell=12".to_owned(),
         "last_scrub space=258".to_owned(),
         "directory_cors space=258 uid=13".to_owned(),
+        "directory_move space=258 uid=14".to_owned(),
         "level space=258".to_owned(),
     ]
 }
