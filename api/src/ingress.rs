@@ -24,6 +24,8 @@ use crate::service::{Location, Placement, Reach, Stage};
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// How long the directory has to say whether a tenant has moved.
+const REFRESH: Duration = Duration::from_millis(50);
 /// How long a forwarded request is under way before ingress looks whether its place has changed: most are answered by then.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -132,6 +134,7 @@ async fn again(asked: &Asked<'_>, waiting: &mut Waiting<'_>) -> Result<Option<Re
         return Err(unavailable("the leader changed; send the request again"));
     }
     waiting.pause().await?;
+    waiting.look_again().await;
     Ok(None)
 }
 
@@ -247,6 +250,8 @@ struct Waiting<'a> {
     front: &'a Front,
     place: Option<(SemaphorePermit<'a>, Instant)>,
     pause: Duration,
+    /// How often it came to a node that does not serve it.
+    strayed: u32,
     /// Whether an attempt may have had an effect. A later attempt that had none does not take that back.
     doubt: bool,
 }
@@ -257,7 +262,18 @@ impl<'a> Waiting<'a> {
             front,
             place: None,
             pause: PAUSE,
+            strayed: 0,
             doubt: false,
+        }
+    }
+
+    /// It came to a node that does not serve it. A leader that has changed is found by a second look; where that fails too, its tenant
+    /// may have moved to another cell, of which this node's copy of the directory does not know yet.
+    async fn look_again(&mut self) {
+        self.strayed += 1;
+        if self.strayed > 1 {
+            // Without an answer the next look is as good as the last one.
+            let _ = tokio::time::timeout(REFRESH, self.front.service.refresh()).await;
         }
     }
 

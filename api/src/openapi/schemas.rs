@@ -43,6 +43,7 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         import::ExportLine,
         control::NewTenant,
         control::TenantPatch,
+        control::TenantMove,
         control::Tenant
     ];
     add![

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::page;
 use super::table::Endpoint;
-use crate::body::control::{Initialized, NewTenant, TenantPatch};
+use crate::body::control::{Initialized, NewTenant, Operation, TenantMove, TenantPatch};
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::ids::Slug;
@@ -19,6 +19,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
     match asked.found.route.endpoint {
         E::TenantCreate => Box::pin(tenant_create(asked, operator)).await,
         E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
+        E::TenantMove | E::OperationCallOff => Box::pin(moves(asked, operator)).await,
         _ => Box::pin(cluster(asked, operator)).await,
     }
 }
@@ -57,9 +58,28 @@ async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
         }
         _ => {
             let operation = asked.limited(true, service.tenant_delete(operator, &slug)).await?;
-            Ok(reply::json(StatusCode::ACCEPTED, &operation)?.located(format!("/v1/operations/{}", operation.id)))
+            begun(&operation)
         }
     }
+}
+
+async fn moves(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    asked.query.finish()?;
+    if asked.found.route.endpoint == Endpoint::OperationCallOff {
+        let id = asked.id(asked.found.first)?;
+        let called_off = asked.front.service.operation_call_off(operator, id);
+        return begun(&asked.limited(true, called_off).await?);
+    }
+    let slug: Slug = asked.found.tenant.parse().map_err(|_| no_tenant(asked))?;
+    let to: TenantMove = asked.json().await?;
+    let key = gate::idempotency(asked).await?;
+    let moving = asked.front.service.tenant_move(operator, &slug, to, key);
+    begun(&asked.limited(true, moving).await?)
+}
+
+/// Long work that has begun.
+fn begun(operation: &Operation) -> Result<Reply> {
+    Ok(reply::json(StatusCode::ACCEPTED, operation)?.located(format!("/v1/operations/{}", operation.id)))
 }
 
 fn no_tenant(asked: &Asked<'_>) -> Error {

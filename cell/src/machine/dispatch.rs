@@ -12,7 +12,7 @@ use super::catalog::Catalogs;
 use super::envelope::{open, seal};
 use super::idempotency::{self, IdempotencyKey};
 use super::refusal::{Fault, Refusal, Stop};
-use super::rows::{Actor, Place};
+use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};

@@ -193,6 +193,8 @@ async fn steps(replica: &Replica, space: Space) -> Result<bool, Error> {
         tokio::time::sleep((began.elapsed() * 5 / 4).min(REST)).await;
         let step = answer::<Stepped>(&bytes).map_err(|fault| internal(&fault))?.result;
         if step == Err(Refusal::Moving) {
+            // It is held for a moment, and goes on here or in another cell.
+            tokio::time::sleep(REST).await;
             return Ok(false);
         }
         if step.map_err(|refusal| refused(&refusal))?.ended {

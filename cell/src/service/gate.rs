@@ -69,7 +69,10 @@ impl Front {
 fn look_up(replica: &Replica, space: Space, text: &str) -> Result<Identity> {
     let (hash, now) = (secret::hash(text), now_micros());
     let snapshot = replica.store.begin_read();
-    let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+    let (header, place) = snapshot.placed(space).map_err(|fault| internal(&fault))?.unzip();
+    if place.is_some_and(|place| !place.is_read()) {
+        return Err(super::error::moved());
+    }
     // A space that is not applied here yet is looked for behind the barrier.
     let Some(header) = header.filter(|header| header.status == SpaceStatus::Live) else {
         return Ok(Identity::Foreign);

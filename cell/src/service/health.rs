@@ -41,6 +41,7 @@ impl Front {
         counter(out, "cloudnest_log_fsyncs_total", "Fsyncs of the log.", log.fsyncs)?;
         counter(out, "cloudnest_log_bytes_total", "Bytes written to the log.", log.bytes)?;
         counter(out, "cloudnest_log_frames_total", "Frames written to the log.", log.frames)?;
+        self.platform.moves.counts.write(out)?;
         let rows: Vec<_> = self
             .platform
             .slots()
