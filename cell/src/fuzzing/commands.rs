@@ -162,6 +162,7 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::TenantForget(_)
             | Payload::OperatorPut(_)
             | Payload::OperationUpdate(_)
+            | Payload::TenantChange(_)
             | Payload::MoveBegin(_)
             | Payload::MoveTurn(_)
     )

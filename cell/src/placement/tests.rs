@@ -189,7 +189,7 @@ fn a_hold_keeps_every_write_out_and_lets_them_in_again() {
 #[test]
 fn a_space_leaves_is_erased_and_comes_back() {
     let (mut here, mut there) = (Stage::with_template("workspace"), Stage::empty());
-    import(&mut here, 1, 3_000, 3);
+    (1..=3).for_each(|number| import(&mut here, number, 900, 3));
     let sizes = |stage: &Stage| rows(stage).1;
     clear(&mut there, 5, true).expect("cleared");
     let index = copy(&here, &mut there, 5);
