@@ -144,7 +144,7 @@ impl Scene {
                 continue;
             };
             self.written.fetch_add(1, Ordering::Relaxed);
-            wrote.tasks.push((number, key, id.to_owned()));
+            wrote.tasks.push((number, key.clone(), id.to_owned()));
             let path = format!("{}/{id}", self.tasks());
             let (status, read) = ask(there, Method::GET, &path, None, None).await;
             if status != 200 {
