@@ -225,13 +225,7 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     /// Erases a tenant: long work.
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
     /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
-    async fn tenant_move(
-        &self,
-        operator: &Operator,
-        slug: &Slug,
-        to: TenantMove,
-        key: Option<Idempotency>,
-    ) -> Result<Operation>;
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
     async fn tenant_token(
         &self,

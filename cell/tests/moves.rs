@@ -106,7 +106,14 @@ impl Scene {
         let tenant = tenant::create(cluster, "acme", Some("workspace")).await.expect("a tenant");
         let records = format!("/v1/tenants/{}/records", tenant.slug);
         let project = json!({"fields": {"key": "P", "name": "One"}});
-        let (status, project) = ask(&tenant.client, Method::POST, &format!("{records}/projects"), None, Some(&project)).await;
+        let (status, project) = ask(
+            &tenant.client,
+            Method::POST,
+            &format!("{records}/projects"),
+            None,
+            Some(&project),
+        )
+        .await;
         assert_eq!(status, 201, "{project}");
         let project = project["id"].as_str().expect("an id").to_owned();
         let lines: String = (0..RECORDS)
@@ -185,16 +192,33 @@ impl Scene {
         let numbers: BTreeSet<u64> = all.iter().map(|(number, ..)| *number).collect();
         assert_eq!(numbers.len(), all.len(), "a number was given twice");
         let client = &self.tenant.client;
-        let (_, page) = ask(client, Method::GET, &format!("{}?count=true&limit=1", self.tasks()), None, None).await;
+        let (_, page) = ask(
+            client,
+            Method::GET,
+            &format!("{}?count=true&limit=1", self.tasks()),
+            None,
+            None,
+        )
+        .await;
         let count = page["count"].as_u64().expect("a count");
         let known = (RECORDS + all.len()) as u64;
-        assert!(count == known || (!exact && count > known), "{count} records, {known} were answered");
+        assert!(
+            count == known || (!exact && count > known),
+            "{count} records, {known} were answered"
+        );
         let last = *numbers.last().expect("a number");
-        assert!(last == known || (!exact && last >= known), "{last} is the last of {known} numbers");
+        assert!(
+            last == known || (!exact && last >= known),
+            "{last} is the last of {known} numbers"
+        );
         for (_, key, id) in all.iter().step_by(1 + all.len() / 20) {
             let task = json!({"fields": {"title": key, "project": self.project}});
             let (status, again) = ask(client, Method::POST, &self.tasks(), Some(key), Some(&task)).await;
-            assert_eq!((status, again["id"].as_str()), (201, Some(id.as_str())), "the key is answered as it was");
+            assert_eq!(
+                (status, again["id"].as_str()),
+                (201, Some(id.as_str())),
+                "the key is answered as it was"
+            );
         }
         verify::replicas_agree(cluster, PATIENCE).await.expect("equal replicas");
     }
@@ -220,10 +244,16 @@ async fn follow(tenant: Tenant, until: Arc<AtomicU64>) -> u64 {
 async fn holds(cluster: &Cluster) -> (String, u64) {
     let (mut longest, mut count) = (0.0_f64, 0);
     for address in cluster.addresses() {
-        let metrics = tenant::client_of(address, "").expect("a client").metrics().await.expect("metrics");
+        let metrics = tenant::client_of(address, "")
+            .expect("a client")
+            .metrics()
+            .await
+            .expect("metrics");
         let mut before = 0;
         for line in metrics.lines() {
-            let Some(rest) = line.strip_prefix("cloudnest_move_hold_seconds_bucket{le=\"") else { continue };
+            let Some(rest) = line.strip_prefix("cloudnest_move_hold_seconds_bucket{le=\"") else {
+                continue;
+            };
             let (bound, value) = rest.split_once("\"} ").expect("a bucket");
             let value: u64 = value.parse().expect("a number");
             if value > before {
@@ -260,7 +290,10 @@ async fn a_tenant_moves_there_and_back_and_nobody_notices() {
         wrote.push(writer.await.expect("a writer"));
     }
     let (longest, count) = holds(&cluster).await;
-    println!("{count} holds, each shorter than {longest}; {} records written", scene.written.load(Ordering::Relaxed));
+    println!(
+        "{count} holds, each shorter than {longest}; {} records written",
+        scene.written.load(Ordering::Relaxed)
+    );
     assert_eq!(count, 3);
     scene.judge(&cluster, &wrote, true).await;
     // The import, the records, and the change of each.
@@ -270,9 +303,19 @@ async fn a_tenant_moves_there_and_back_and_nobody_notices() {
     assert_eq!(status, 200);
     last.store((RECORDS + events) as u64, Ordering::Relaxed);
     // One more event, for the follower to look up.
-    let (status, _) = ask(&scene.tenant.client, Method::POST, &scene.tasks(), None, Some(&json!({"fields": {"title": "end"}}))).await;
+    let (status, _) = ask(
+        &scene.tenant.client,
+        Method::POST,
+        &scene.tasks(),
+        None,
+        Some(&json!({"fields": {"title": "end"}})),
+    )
+    .await;
     assert_eq!(status, 201);
-    let seen = tokio::time::timeout(PATIENCE, follower).await.expect("all events").expect("a follower");
+    let seen = tokio::time::timeout(PATIENCE, follower)
+        .await
+        .expect("all events")
+        .expect("a follower");
     assert!(seen >= (RECORDS + events) as u64);
     refusals(&operator).await;
 }
@@ -285,8 +328,15 @@ async fn refusals(operator: &Client) {
         (json!({"cell": DEDICATED}), "is where the tenant is"),
     ] {
         let (status, problem) = ask(operator, Method::POST, "/v1/tenants/acme/move", None, Some(&body)).await;
-        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/cell")), "{problem}");
-        assert!(problem["errors"][0]["message"].as_str().expect("a message").contains(message), "{problem}");
+        assert_eq!(
+            (status, &problem["errors"][0]["pointer"]),
+            (422, &json!("/cell")),
+            "{problem}"
+        );
+        assert!(
+            problem["errors"][0]["message"].as_str().expect("a message").contains(message),
+            "{problem}"
+        );
     }
     let to = json!({"cell": SHARED});
     let (status, problem) = ask(operator, Method::POST, "/v1/tenants/nobody/move", None, Some(&to)).await;

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
-use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
+use crate::body::control::{
+    Cell, CellHash, Initialized, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
+};
 use crate::body::record::Page;
 use crate::ids::Id;
 
@@ -71,7 +73,8 @@ impl Client {
 
     /// Calls a move off, while it still can be.
     pub async fn operation_call_off(&self, id: Id) -> Result<Answer<Operation>, ClientError> {
-        self.typed(Call::new(Method::POST, format!("/v1/operations/{id}/cancel"))).await
+        self.typed(Call::new(Method::POST, format!("/v1/operations/{id}/cancel")))
+            .await
     }
 
     /// How far an operation is.

@@ -157,7 +157,11 @@ fn control(endpoint: Endpoint) -> Described {
         }
         E::TenantDelete => begun("It is being erased.", "Operation"),
         E::TenantMove => {
-            let moving = json_answer(202, "It is being moved; the move that is under way, where there is one.", "Operation");
+            let moving = json_answer(
+                202,
+                "It is being moved; the move that is under way, where there is one.",
+                "Operation",
+            );
             (vec![], Some(body(JSON, "TenantMove")), vec![moving], vec!["Location"])
         }
         E::Operation => ok("Operation"),

@@ -13,51 +13,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+mod wanted;
+
+use self::wanted::{Form, Wanted, wanted};
 use super::streams::LINES;
 use crate::body::event::Event;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::problem::Problem;
-use crate::query::{digits, invalid};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::server::Phase;
 use crate::service::{self, Location, Principal, Reach, RequestContext, Service};
 
 /// Events that are read at a time.
 const PAGE: usize = 256;
-/// Longest `wait`, in seconds.
-const WAIT_SECONDS: u64 = 60;
 /// How long the directory has to say where a tenant has gone.
 const REFRESH: Duration = Duration::from_millis(100);
 /// Between two looks for it.
 const PAUSE: Duration = Duration::from_millis(5);
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Ndjson,
-    Sse,
-}
-
-/// What a request asks for.
-#[derive(Clone, Copy, Debug)]
-struct Wanted {
-    form: Form,
-    after: u64,
-    /// Events that are still wanted.
-    left: u64,
-    wait: Duration,
-    follow: bool,
-    /// The position at the start: what does not follow ends there.
-    until: u64,
-}
 
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let mut wanted = wanted(asked)?;
@@ -107,40 +87,6 @@ async fn first(asked: &Asked<'_>, ctx: &RequestContext, wanted: &mut Wanted) -> 
         }
         wanted.after = wanted.after.max(last.position);
     }
-}
-
-fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
-    let form = form(&asked.head.headers);
-    let query = &mut asked.query;
-    query.consistency()?;
-    let mut after = query.number("after")?.unwrap_or(0);
-    if let Some(last) = asked.head.headers.get(LAST_EVENT_ID) {
-        let last = last.to_str().ok().and_then(digits);
-        after = last.ok_or_else(|| Error::new(Code::InvalidParameter, "Last-Event-ID is not a position"))?;
-    }
-    let left = query.number("limit")?.unwrap_or(u64::MAX);
-    if left == 0 {
-        return Err(invalid("limit", "must be at least 1"));
-    }
-    let wait = query.number("wait")?.unwrap_or(0);
-    if wait > WAIT_SECONDS {
-        return Err(invalid("wait", &format!("must be at most {WAIT_SECONDS} seconds")));
-    }
-    let follow = query.flag("follow")?.unwrap_or(form == Form::Sse);
-    query.finish()?;
-    Ok(Wanted {
-        form,
-        after,
-        left,
-        wait: Duration::from_secs(wait),
-        follow,
-        until: 0,
-    })
-}
-
-fn form(headers: &HeaderMap) -> Form {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.contains("ndjson") { Form::Ndjson } else { Form::Sse }
 }
 
 fn page(wanted: &Wanted, principal: &Principal) -> usize {
@@ -239,10 +185,7 @@ impl Follower {
     async fn read(&self, ctx: &mut RequestContext, wanted: &Wanted, wait: Duration) -> Result<Vec<Event>> {
         let size = page(wanted, &ctx.principal);
         let next = self.service.events(ctx, wanted.after, size, wait).await?;
-        ctx.principal = self
-            .service
-            .authenticate(&ctx.placement, &self.secret, &ctx.timing)
-            .await?;
+        ctx.principal = self.service.authenticate(&ctx.placement, &self.secret, &ctx.timing).await?;
         Ok(next.body)
     }
 

@@ -66,7 +66,14 @@ impl Command for MoveTurn {
                 moves::put(world, moving.clone());
             }
             (Turn::Attempt | Turn::CallOff, _) => {}
-            (Turn::Tell { attempt, phase, progress }, _) => {
+            (
+                Turn::Tell {
+                    attempt,
+                    phase,
+                    progress,
+                },
+                _,
+            ) => {
                 if attempt == moving.attempt {
                     tell(world, &moving, phase, progress)?;
                 }
@@ -177,23 +184,46 @@ mod tests {
     #[test]
     fn a_move_begins_once_switches_once_and_ends() {
         let mut scene = scene();
-        assert!(matches!(scene.apply(begin(2, false)).result, Err(Refusal::Invalid { .. })), "it is there");
-        assert!(matches!(scene.apply(begin(3, true)).result, Err(Refusal::Invalid { .. })), "it has a tenant");
+        assert!(
+            matches!(scene.apply(begin(2, false)).result, Err(Refusal::Invalid { .. })),
+            "it is there"
+        );
+        assert!(
+            matches!(scene.apply(begin(3, true)).result, Err(Refusal::Invalid { .. })),
+            "it has a tenant"
+        );
         let begun = scene.apply(begin(4, true)).result.expect("begun");
-        let again = scene.apply(MoveBegin { operation: Uuid::from_u128(10), ..begin(3, false) }).result;
+        let again = scene
+            .apply(MoveBegin {
+                operation: Uuid::from_u128(10),
+                ..begin(3, false)
+            })
+            .result;
         assert_eq!(again, Ok(begun), "the one that is under way");
         assert_eq!(counts(&scene), [1, 1, 1], "nobody else gets the dedicated cell");
-        let delete = TenantDelete { slug: "acme".to_owned(), operation: Uuid::from_u128(11) };
-        assert_eq!(scene.apply(delete).result, Err(Refusal::MoveUnderWay { operation: OPERATION }));
+        let delete = TenantDelete {
+            slug: "acme".to_owned(),
+            operation: Uuid::from_u128(11),
+        };
+        assert_eq!(
+            scene.apply(delete).result,
+            Err(Refusal::MoveUnderWay { operation: OPERATION })
+        );
 
         let first = turn(&mut scene, Turn::Attempt).expect("no refusal").expect("a move").attempt;
         let second = turn(&mut scene, Turn::Attempt).expect("no refusal").expect("a move").attempt;
         assert!(second > first);
-        assert_eq!(turn(&mut scene, Turn::Switch { attempt: first }), Err(Refusal::Stale), "it was overtaken");
+        assert_eq!(
+            turn(&mut scene, Turn::Switch { attempt: first }),
+            Err(Refusal::Stale),
+            "it was overtaken"
+        );
         assert_eq!(turn(&mut scene, Turn::End), Err(Refusal::Stale));
         let before = tenant(&scene);
         for _ in 0..2 {
-            let switched = turn(&mut scene, Turn::Switch { attempt: second }).expect("switched").expect("a move");
+            let switched = turn(&mut scene, Turn::Switch { attempt: second })
+                .expect("switched")
+                .expect("a move");
             assert_eq!(switched.stage, Stage::Departing);
         }
         let (cell, epoch) = (4, before.epoch + 1);
@@ -205,7 +235,9 @@ mod tests {
         assert_eq!(turn(&mut scene, Turn::End), Ok(None));
         assert_eq!(turn(&mut scene, Turn::End), Ok(None), "it has ended");
         assert_eq!(counts(&scene), [0, 1, 1]);
-        let told = moves::told(&scene.snapshot(), OPERATION).expect("no fault").expect("an operation");
+        let told = moves::told(&scene.snapshot(), OPERATION)
+            .expect("no fault")
+            .expect("an operation");
         assert_eq!((told.operation.done, told.phase, told.is_called_off), (true, None, false));
     }
 
@@ -215,18 +247,45 @@ mod tests {
         scene.apply(begin(4, false)).result.expect("begun");
         let attempt = turn(&mut scene, Turn::Attempt).expect("no refusal").expect("a move").attempt;
         let phase = Phase::Copying;
-        turn(&mut scene, Turn::Tell { attempt, phase, progress: 7 }).expect("told");
-        turn(&mut scene, Turn::Tell { attempt: 0, phase, progress: 9 }).expect("passed over");
+        turn(
+            &mut scene,
+            Turn::Tell {
+                attempt,
+                phase,
+                progress: 7,
+            },
+        )
+        .expect("told");
+        turn(
+            &mut scene,
+            Turn::Tell {
+                attempt: 0,
+                phase,
+                progress: 9,
+            },
+        )
+        .expect("passed over");
         let off = turn(&mut scene, Turn::CallOff).expect("no refusal").expect("a move");
         assert!(off.attempt > attempt && off.stage == Stage::CalledOff);
         for attempt in [attempt, off.attempt] {
             assert_eq!(turn(&mut scene, Turn::Switch { attempt }), Err(Refusal::Stale));
         }
         assert_eq!(turn(&mut scene, Turn::End), Ok(None));
-        let told = moves::told(&scene.snapshot(), OPERATION).expect("no fault").expect("an operation");
-        assert_eq!((told.operation.done, told.is_called_off, told.operation.progress), (true, true, 7));
+        let told = moves::told(&scene.snapshot(), OPERATION)
+            .expect("no fault")
+            .expect("an operation");
+        assert_eq!(
+            (told.operation.done, told.is_called_off, told.operation.progress),
+            (true, true, 7)
+        );
         assert_eq!((tenant(&scene).cell, counts(&scene)), (2, [1, 1, 0]));
-        scene.apply(MoveBegin { operation: Uuid::from_u128(12), ..begin(4, false) }).result.expect("another one");
+        scene
+            .apply(MoveBegin {
+                operation: Uuid::from_u128(12),
+                ..begin(4, false)
+            })
+            .result
+            .expect("another one");
         assert_eq!(turn(&mut scene, Turn::Attempt), Ok(None), "that is not this one");
     }
 }

@@ -210,10 +210,7 @@ fn decide_and_apply(world: World<'_>, stamped: Stamped, catalogs: &Catalogs) -> 
             Err(Stop::Fault(fault)) => return Err(fault),
         }
     }
-    stamped
-        .payload
-        .apply(world, stamped.idempotency, catalogs)
-        .map(Bytes::from)
+    stamped.payload.apply(world, stamped.idempotency, catalogs).map(Bytes::from)
 }
 
 /// Whether what decide had read still holds.

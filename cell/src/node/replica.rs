@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::error::{Code, Error};
-use api::service::{Consistency, Stage, Timing};
+use api::service::{Stage, Timing};
 use bytes::Bytes;
 use raft::{Group, GroupId, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
 use tokio::sync::Semaphore;
 
 use super::holding::HELD;
-use super::moment::Moment;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
 use crate::machine::catalog::Catalogs;
@@ -21,15 +20,11 @@ use crate::machine::idempotency::{self, IdempotencyKey};
 use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
+use crate::machine::rows::{Actor, Header};
 use crate::machine::tap::Taps;
-use crate::machine::rows::{Actor, Header, SpaceStatus};
-use crate::mutant::Mutant;
 use crate::records::time::now_micros;
 use crate::scrub::pins::Pins;
 use crate::service::error::{self, internal};
-
-/// How long a read at a position waits for it.
-const POSITION_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A replica.
 #[derive(Clone)]
@@ -119,71 +114,6 @@ impl Replica {
     /// The decoded catalogs of this group.
     pub(crate) fn catalogs(&self) -> &Catalogs {
         &self.catalogs
-    }
-
-    /// A tenant at this moment, as this replica has it.
-    pub(crate) fn moment(&self, space: Space) -> Result<Moment, Error> {
-        let snapshot = self.store.begin_read();
-        let placed = snapshot.placed(space).map_err(|fault| internal(&fault))?;
-        let (header, place) = placed.ok_or_else(error::no_space)?;
-        if !place.is_read() {
-            return Err(error::moved());
-        }
-        self.moment_of(snapshot, space, header)
-    }
-
-    /// A tenant as it was after a write that has been answered, though it may have left meanwhile.
-    pub(crate) fn moment_after(&self, space: Space) -> Result<Moment, Error> {
-        let snapshot = self.store.begin_read();
-        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-        self.moment_of(snapshot, space, header.ok_or_else(error::no_space)?)
-    }
-
-    fn moment_of(&self, snapshot: Snapshot, space: Space, header: Header) -> Result<Moment, Error> {
-        if header.status != SpaceStatus::Live {
-            return Err(error::no_space());
-        }
-        let catalog = self
-            .catalogs
-            .get(&snapshot, space, header.schema)
-            .map_err(|fault| internal(&fault))?;
-        Ok(Moment {
-            snapshot,
-            header,
-            catalog,
-        })
-    }
-
-    /// Makes what follows see what was answered before it began, or what else is asked for.
-    pub(crate) async fn barrier(&self, space: Space, consistency: Consistency) -> Result<(), Error> {
-        match consistency {
-            Consistency::Local => {}
-            Consistency::Strong => {
-                self.group.read_barrier().await.map_err(error::barrier)?;
-            }
-            // Mutant, B5.
-            Consistency::AtLeast(_) if Mutant::PositionNotAwaited.active() => {}
-            Consistency::AtLeast(position) => self.wait_position(space, position).await?,
-        }
-        Ok(())
-    }
-
-    async fn wait_position(&self, space: Space, position: u64) -> Result<(), Error> {
-        let deadline = Instant::now() + POSITION_WAIT;
-        loop {
-            let snapshot = self.store.begin_read();
-            let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-            if header.is_some_and(|header| header.position >= position) {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.group.wait_applied(snapshot.mark().index + 1, left).await {
-                return Err(Error::new(
-                    Code::Timeout,
-                    format!("this replica has not reached position {position} yet"),
-                ));
-            }
-        }
     }
 
     /// Decides and proposes until it is applied or refused. `decide` is called on what this replica has; where it refuses, it

@@ -175,13 +175,22 @@ fn a_hold_keeps_every_write_out_and_lets_them_in_again() {
     turn(&mut stage, 5, Turn::Hold).expect("held");
     assert_eq!(stage.apply(token(1)).result, Err(Refusal::Moving));
     assert_eq!(
-        stage.apply(SpaceErase { tenant: TENANT, after: None }).result,
+        stage
+            .apply(SpaceErase {
+                tenant: TENANT,
+                after: None
+            })
+            .result,
         Err(Refusal::Moving),
         "nor is anything erased"
     );
     assert_eq!((rows(&stage), stage.header()), before, "a hold changes nothing else");
     assert!(place(&stage).is_read());
-    assert_eq!(turn(&mut stage, 4, Turn::Release), Err(Refusal::Stale), "by who knows of this attempt");
+    assert_eq!(
+        turn(&mut stage, 4, Turn::Release),
+        Err(Refusal::Stale),
+        "by who knows of this attempt"
+    );
     turn(&mut stage, 6, Turn::Release).expect("released");
     stage.apply(token(1)).result.expect("stored");
 }
@@ -198,11 +207,18 @@ fn a_space_leaves_is_erased_and_comes_back() {
     assert_eq!(there.apply(token(1)).result, Err(Refusal::Moving), "writes wait");
     turn(&mut here, 5, Turn::Depart).expect("departed");
     assert!(!place(&here).is_read());
-    assert_eq!(clear(&mut here, 5, true), Err(Refusal::Stale), "these are the tenant's rows until it lives elsewhere");
+    assert_eq!(
+        clear(&mut here, 5, true),
+        Err(Refusal::Stale),
+        "these are the tenant's rows until it lives elsewhere"
+    );
     turn(&mut there, 5, Turn::Live).expect("live");
     there.apply(token(1)).result.expect("stored");
     // The move back may find some of what was left behind.
-    let erase = SpaceErase { tenant: TENANT, after: None };
+    let erase = SpaceErase {
+        tenant: TENANT,
+        after: None,
+    };
     assert!(!here.apply(erase).result.expect("a step").done);
     assert_eq!(here.apply(token(2)).result, Err(Refusal::Moving));
     assert_eq!(turn(&mut here, 9, Turn::Release), Err(Refusal::NoSpace));
@@ -242,5 +258,9 @@ fn what_an_attempt_sends_that_was_overtaken_is_refused() {
     assert_eq!((rows(&target).1, place(&target)), (0, Place::Departed { attempt: 7 }));
     assert_eq!(clear(&mut target, 6, true), Err(Refusal::Stale));
     let mut served = Stage::with_template("workspace");
-    assert_eq!(clear(&mut served, 8, true), Err(Refusal::Stale), "what is served is never cleared");
+    assert_eq!(
+        clear(&mut served, 8, true),
+        Err(Refusal::Stale),
+        "what is served is never cleared"
+    );
 }

@@ -100,7 +100,9 @@ mod tests {
     fn taken(turn: Turn, attempt: u64) -> Vec<(Place, Place)> {
         let step = SpaceTurn { attempt: ATTEMPT, turn };
         let taken = places(attempt).into_iter();
-        taken.filter_map(|place| step.next(place).ok().map(|next| (place, next))).collect()
+        taken
+            .filter_map(|place| step.next(place).ok().map(|next| (place, next)))
+            .collect()
     }
 
     #[test]
@@ -109,8 +111,15 @@ mod tests {
         let [here, held, departed, _, _, following, arrived] = places(attempt);
         assert_eq!(taken(Turn::Hold, attempt), [(here, held), (held, held)]);
         assert_eq!(taken(Turn::Release, attempt), [(here, here), (held, here)]);
-        assert_eq!(taken(Turn::Arrive { index: 9 }, attempt), [(following, arrived), (arrived, arrived)]);
-        assert_eq!(taken(Turn::Arrive { index: 8 }, attempt), [(arrived, arrived)], "something is missing");
+        assert_eq!(
+            taken(Turn::Arrive { index: 9 }, attempt),
+            [(following, arrived), (arrived, arrived)]
+        );
+        assert_eq!(
+            taken(Turn::Arrive { index: 8 }, attempt),
+            [(arrived, arrived)],
+            "something is missing"
+        );
         assert_eq!(taken(Turn::Depart, attempt), [(held, departed), (departed, departed)]);
         assert_eq!(taken(Turn::Live, attempt), [(here, here), (arrived, here)]);
     }
@@ -125,7 +134,11 @@ mod tests {
         let held = Place::Held { attempt: older };
         assert_eq!(taken(Turn::Hold, older)[1], (held, Place::Held { attempt: ATTEMPT }));
         assert_eq!(taken(Turn::Release, older)[1], (held, here));
-        assert_eq!(taken(Turn::Depart, older), [], "the hold of another attempt is no promise of this one");
+        assert_eq!(
+            taken(Turn::Depart, older),
+            [],
+            "the hold of another attempt is no promise of this one"
+        );
         assert_eq!(taken(Turn::Live, older).len(), 1);
     }
 }

@@ -159,7 +159,11 @@ pub(crate) fn moved() -> Error {
 
 /// Writes that have waited for a move for as long as they may, or too many of them.
 pub(crate) fn held() -> Error {
-    Error::new(Code::Unavailable, "the tenant's writes are held for a moment; send the request again").retry_after(BUSY)
+    Error::new(
+        Code::Unavailable,
+        "the tenant's writes are held for a moment; send the request again",
+    )
+    .retry_after(BUSY)
 }
 
 /// A disk without room.

@@ -173,13 +173,7 @@ impl Service for Front {
         self.delete_tenant(operator, slug).await
     }
 
-    async fn tenant_move(
-        &self,
-        operator: &Operator,
-        slug: &Slug,
-        to: TenantMove,
-        key: Option<Idempotency>,
-    ) -> Result<Operation> {
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {
         self.move_tenant(operator, slug, to, key).await
     }
 

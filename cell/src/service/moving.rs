@@ -128,7 +128,9 @@ impl Front {
             let now = self.platform.at_directory(actor, None, command).await?;
             let now = now.map_err(|refusal| refused(&refusal))?;
             if now.is_some_and(|moving| moving.stage == Stage::Departing) {
-                return Err(too_late("the tenant is served by the other cell already: move it back instead"));
+                return Err(too_late(
+                    "the tenant is served by the other cell already: move it back instead",
+                ));
             }
             self.platform.moves.look();
         }

@@ -2,10 +2,10 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryMove, DirectoryTenant,
-    DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError,
-    KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader, TABLES, Table,
-    Token, TokenSecret, UniqueEntry,
+    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryCors, DirectoryMove,
+    DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry,
+    Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader,
+    TABLES, Table, Token, TokenSecret, UniqueEntry,
 };
 
 use super::sim::Random;

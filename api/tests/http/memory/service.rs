@@ -5,7 +5,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::body::control::{Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus};
+use api::body::control::{
+    Cell, CellHash, NewTenant, Node, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus,
+};
 use api::body::event::Event;
 use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};

@@ -21,7 +21,12 @@ pub(crate) struct Move {
     #[arg(value_parser = super::slug)]
     slug: Slug,
     /// The cell that it goes to
-    #[arg(long, value_name = "NAME", required_unless_present = "dedicated", conflicts_with = "dedicated")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "dedicated",
+        conflicts_with = "dedicated"
+    )]
     cell: Option<String>,
     /// To a dedicated cell that is free
     #[arg(long)]

@@ -69,7 +69,13 @@ impl Mover<'_> {
     /// Says what the move is at.
     pub(super) async fn tell(&self, phase: Phase, progress: u64) -> Result<(), Error> {
         let attempt = self.moving.attempt;
-        self.ask(Turn::Tell { attempt, phase, progress }).await.map(drop)
+        self.ask(Turn::Tell {
+            attempt,
+            phase,
+            progress,
+        })
+        .await
+        .map(drop)
     }
 
     /// A command in the cell that the tenant leaves: here, or nowhere.
@@ -122,7 +128,10 @@ impl Mover<'_> {
     pub(super) fn check_lead(&self) -> Result<(), Error> {
         match self.source.group.is_leader() {
             true => Ok(()),
-            false => Err(Error::new(Code::NotLeader, "another node leads the cell that the tenant leaves")),
+            false => Err(Error::new(
+                Code::NotLeader,
+                "another node leads the cell that the tenant leaves",
+            )),
         }
     }
 }

@@ -26,7 +26,11 @@ impl Mover<'_> {
             self.platform.moves.counts.held(since.elapsed());
             tracing::info!(tenant, cell, held = ?since.elapsed(), "a tenant is served by another cell");
         } else {
-            tracing::info!(tenant, cell, "a tenant is served by another cell; somebody else had begun its move");
+            tracing::info!(
+                tenant,
+                cell,
+                "a tenant is served by another cell; somebody else had begun its move"
+            );
         }
         let keys = self.erase().await?;
         self.ask(Turn::End).await?;

@@ -52,8 +52,16 @@ impl Counts {
     pub(crate) fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let counters = [
             ("begun", &self.begun, "Moves of tenants that were asked for at this node."),
-            ("done", &self.done, "Moves of tenants that this node has brought to their end."),
-            ("restarted", &self.restarted, "Attempts of moves that followed one that failed."),
+            (
+                "done",
+                &self.done,
+                "Moves of tenants that this node has brought to their end.",
+            ),
+            (
+                "restarted",
+                &self.restarted,
+                "Attempts of moves that followed one that failed.",
+            ),
             ("called_off", &self.called_off, "Moves of tenants that were called off."),
         ];
         for (name, count, help) in counters {
@@ -62,15 +70,25 @@ impl Counts {
             writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {count}")?;
         }
         let name = "cloudnest_move_hold_seconds";
-        writeln!(out, "# HELP {name} How long writes of a tenant were held by its move.\n# TYPE {name} histogram")?;
+        writeln!(
+            out,
+            "# HELP {name} How long writes of a tenant were held by its move.\n# TYPE {name} histogram"
+        )?;
         let mut sum = 0;
         for (holds, bound) in self.holds.iter().zip(BUCKETS_MS) {
             sum += holds.load(Ordering::Relaxed);
-            writeln!(out, "{name}_bucket{{le=\"{}\"}} {sum}", Duration::from_millis(bound).as_secs_f64())?;
+            writeln!(
+                out,
+                "{name}_bucket{{le=\"{}\"}} {sum}",
+                Duration::from_millis(bound).as_secs_f64()
+            )?;
         }
         sum += self.holds[BUCKETS_MS.len()].load(Ordering::Relaxed);
         let seconds = Duration::from_micros(self.held_micros.load(Ordering::Relaxed)).as_secs_f64();
-        writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {sum}\n{name}_sum {seconds}\n{name}_count {sum}")
+        writeln!(
+            out,
+            "{name}_bucket{{le=\"+Inf\"}} {sum}\n{name}_sum {seconds}\n{name}_count {sum}"
+        )
     }
 }
 
@@ -88,7 +106,9 @@ mod tests {
         let mut text = String::new();
         counts.write(&mut text).expect("a text");
         let value = |name: &str| {
-            let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+            let line = text
+                .lines()
+                .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
             line.and_then(|line| line.rsplit(' ').next()).unwrap_or_default().to_owned()
         };
         assert_eq!(value("cloudnest_moves_begun_total"), "1");

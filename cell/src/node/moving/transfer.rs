@@ -62,7 +62,12 @@ impl Mover<'_> {
             while self.follow(tap, start, &mut last).await? {}
             self.target_turn(SpaceStep::Arrive { index: last }).await
         };
-        let late = |_| Error::new(Code::Timeout, "the cell that the tenant goes to took too long; its writes go on where it is");
+        let late = |_| {
+            Error::new(
+                Code::Timeout,
+                "the cell that the tenant goes to took too long; its writes go on where it is",
+            )
+        };
         tokio::time::timeout(HOLD, rest).await.map_err(late)??;
         let attempt = self.moving.attempt;
         let ended = || Error::new(Code::NotFound, "the move has ended meanwhile");
