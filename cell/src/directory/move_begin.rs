@@ -73,6 +73,7 @@ impl Command for MoveBegin {
             slug: tenant.slug,
             from: tenant.cell,
             to: self.to,
+            epoch: tenant.epoch.saturating_add(1),
             attempt,
             stage: Stage::Copying,
         };

@@ -81,7 +81,7 @@ impl Command for MoveTurn {
             (Turn::Switch { attempt }, Stage::Copying) if attempt == moving.attempt => {
                 let mut tenant = rows::tenant_by_uid(world, moving.uid)?.ok_or(Refusal::Stale)?;
                 tenant.cell = moving.to;
-                tenant.epoch = tenant.epoch.saturating_add(1);
+                tenant.epoch = moving.epoch;
                 rows::touch(world);
                 rows::put_tenant(world, &tenant);
                 moving.stage = Stage::Departing;

@@ -36,6 +36,8 @@ pub(crate) struct Move {
     pub(crate) from: u64,
     /// The cell that it goes to.
     pub(crate) to: u64,
+    /// The epoch that it has there.
+    pub(crate) epoch: u64,
     /// The attempt that may switch; higher than all before, of this move and of others.
     pub(crate) attempt: u64,
     /// How far it has come.

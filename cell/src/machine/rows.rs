@@ -79,6 +79,8 @@ pub(crate) enum Place {
     Arrived {
         /// The attempt.
         attempt: u64,
+        /// The epoch that the tenant has here: who was led here by an older one knows nothing of this move.
+        epoch: u64,
     },
 }
 
@@ -86,6 +88,15 @@ impl Place {
     /// Whether reads are served.
     pub(crate) const fn is_read(self) -> bool {
         matches!(self, Place::Here | Place::Held { .. } | Place::Arrived { .. })
+    }
+
+    /// Whether reads are served to who was led here by a placement of this epoch. Where a space has arrived before the directory says so,
+    /// and perhaps never will, an older placement is from an earlier stay.
+    pub(crate) const fn is_read_in(self, led_by: u64) -> bool {
+        match self {
+            Place::Arrived { epoch, .. } => led_by >= epoch,
+            place => place.is_read(),
+        }
     }
 
     /// Whether writes wait: soon they are served here, or elsewhere.
@@ -102,7 +113,7 @@ impl Place {
             | Place::Clearing { attempt }
             | Place::Copying { attempt, .. }
             | Place::Following { attempt, .. }
-            | Place::Arrived { attempt } => Some(attempt),
+            | Place::Arrived { attempt, .. } => Some(attempt),
         }
     }
 }

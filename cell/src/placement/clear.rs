@@ -47,7 +47,7 @@ impl Command for SpaceClear {
         let (space, attempt, place) = (world.space, self.attempt, world.place());
         // A repeated step does not take back what has come since.
         match place {
-            Place::Copying { attempt: now, .. } | Place::Following { attempt: now, .. } | Place::Arrived { attempt: now }
+            Place::Copying { attempt: now, .. } | Place::Following { attempt: now, .. } | Place::Arrived { attempt: now, .. }
                 if now == attempt && self.comes =>
             {
                 return Ok(true);

@@ -147,8 +147,18 @@ fn wherever_it_is_copied_a_space_is_the_same_byte_for_byte() {
         let last = rest.last().map_or(index, |(at, _)| *at);
         assert_eq!(rows(&source), rows(&target), "copied after {copied_after} steps");
         assert_eq!(source.header(), target.header());
-        assert_eq!(turn(&mut target, 5, Turn::Arrive { index: last + 1 }), Err(Refusal::Stale));
-        turn(&mut target, 5, Turn::Arrive { index: last }).expect("arrived");
+        assert_eq!(
+            turn(
+                &mut target,
+                5,
+                Turn::Arrive {
+                    index: last + 1,
+                    epoch: 2
+                }
+            ),
+            Err(Refusal::Stale)
+        );
+        turn(&mut target, 5, Turn::Arrive { index: last, epoch: 2 }).expect("arrived");
         turn(&mut target, 5, Turn::Live).expect("live");
         let header = |stage: &Stage| stage.snapshot().get(&SpaceHeader { space: SPACE }).expect("no fault");
         assert_eq!(header(&source), header(&target), "a move leaves no trace in it");
@@ -203,7 +213,7 @@ fn a_space_leaves_is_erased_and_comes_back() {
     clear(&mut there, 5, true).expect("cleared");
     let index = copy(&here, &mut there, 5);
     turn(&mut here, 5, Turn::Hold).expect("held");
-    turn(&mut there, 5, Turn::Arrive { index }).expect("arrived");
+    turn(&mut there, 5, Turn::Arrive { index, epoch: 2 }).expect("arrived");
     assert_eq!(there.apply(token(1)).result, Err(Refusal::Moving), "writes wait");
     turn(&mut here, 5, Turn::Depart).expect("departed");
     assert!(!place(&here).is_read());
@@ -228,7 +238,7 @@ fn a_space_leaves_is_erased_and_comes_back() {
     assert_eq!(sizes(&here), 0);
     let index = copy(&there, &mut here, 9);
     turn(&mut there, 9, Turn::Hold).expect("held");
-    turn(&mut here, 9, Turn::Arrive { index }).expect("arrived");
+    turn(&mut here, 9, Turn::Arrive { index, epoch: 2 }).expect("arrived");
     turn(&mut there, 9, Turn::Depart).expect("departed");
     turn(&mut here, 9, Turn::Live).expect("live");
     assert_eq!(rows(&here), rows(&there));

@@ -28,6 +28,8 @@ pub(crate) enum Turn {
     Arrive {
         /// The last position of the other cell's log that must be here.
         index: u64,
+        /// The epoch that the tenant has here.
+        epoch: u64,
     },
     /// Where it leaves: nothing is served any more.
     Depart,
@@ -50,13 +52,13 @@ impl SpaceTurn {
             (Turn::Hold, Place::Held { attempt: held }) if is_not_newer(held) => Ok(Place::Held { attempt }),
             (Turn::Release, Place::Here) => Ok(Place::Here),
             (Turn::Release, Place::Held { attempt: held }) if is_not_newer(held) => Ok(Place::Here),
-            (Turn::Arrive { index }, Place::Following { attempt: now, index: at }) if now == attempt && at == index => {
-                Ok(Place::Arrived { attempt })
+            (Turn::Arrive { index, epoch }, Place::Following { attempt: now, index: at }) if now == attempt && at == index => {
+                Ok(Place::Arrived { attempt, epoch })
             }
-            (Turn::Arrive { .. }, Place::Arrived { attempt: now }) if now == attempt => Ok(place),
+            (Turn::Arrive { .. }, Place::Arrived { attempt: now, .. }) if now == attempt => Ok(place),
             (Turn::Depart, Place::Held { attempt: held }) if held == attempt => Ok(Place::Departed { attempt }),
             (Turn::Depart, Place::Departed { attempt: gone }) if gone == attempt => Ok(place),
-            (Turn::Live, Place::Arrived { attempt: now }) if now == attempt => Ok(Place::Here),
+            (Turn::Live, Place::Arrived { attempt: now, .. }) if now == attempt => Ok(Place::Here),
             (Turn::Live, Place::Here) => Ok(Place::Here),
             _ => Err(Refusal::Stale),
         }
@@ -92,7 +94,7 @@ mod tests {
             Place::Clearing { attempt },
             Place::Copying { attempt, chunks: 3 },
             Place::Following { attempt, index: 9 },
-            Place::Arrived { attempt },
+            Place::Arrived { attempt, epoch: 2 },
         ]
     }
 
@@ -112,11 +114,11 @@ mod tests {
         assert_eq!(taken(Turn::Hold, attempt), [(here, held), (held, held)]);
         assert_eq!(taken(Turn::Release, attempt), [(here, here), (held, here)]);
         assert_eq!(
-            taken(Turn::Arrive { index: 9 }, attempt),
+            taken(Turn::Arrive { index: 9, epoch: 2 }, attempt),
             [(following, arrived), (arrived, arrived)]
         );
         assert_eq!(
-            taken(Turn::Arrive { index: 8 }, attempt),
+            taken(Turn::Arrive { index: 8, epoch: 2 }, attempt),
             [(arrived, arrived)],
             "something is missing"
         );
@@ -128,7 +130,13 @@ mod tests {
     fn an_attempt_that_was_overtaken_is_refused_and_an_older_hold_gives_way() {
         let (older, newer) = (ATTEMPT - 1, ATTEMPT + 1);
         let here = Place::Here;
-        for turn in [Turn::Hold, Turn::Release, Turn::Arrive { index: 9 }, Turn::Depart, Turn::Live] {
+        for turn in [
+            Turn::Hold,
+            Turn::Release,
+            Turn::Arrive { index: 9, epoch: 2 },
+            Turn::Depart,
+            Turn::Live,
+        ] {
             assert!(taken(turn, newer).iter().all(|(place, _)| *place == here), "{turn:?}");
         }
         let held = Place::Held { attempt: older };

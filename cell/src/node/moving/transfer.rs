@@ -55,12 +55,13 @@ impl Mover<'_> {
         while !is_short(tap.backlog()) {
             self.follow(tap, start, &mut last).await?;
         }
+        let epoch = self.moving.epoch;
         let since = Instant::now();
         self.source_turn(SpaceStep::Hold).await?;
         let rest = async {
             // Everything before the hold is in the tap; the space takes nothing after it.
             while self.follow(tap, start, &mut last).await? {}
-            self.target_turn(SpaceStep::Arrive { index: last }).await
+            self.target_turn(SpaceStep::Arrive { index: last, epoch }).await
         };
         let late = |_| {
             Error::new(
