@@ -137,9 +137,11 @@ mod tests {
     use crate::directory::rows::Tenant;
     use crate::directory::tenant_delete::TenantDelete;
     use crate::directory::tenant_reserve::TenantReserve;
+    use crate::machine::envelope::seal;
     use crate::machine::stage::Stage as Scene;
 
     const OPERATION: Uuid = Uuid::from_u128(9);
+    const TENANT: Uuid = Uuid::from_u128(1);
 
     fn scene() -> Scene {
         let mut scene = Scene::of(Space::SYSTEM);
@@ -287,5 +289,30 @@ mod tests {
             .result
             .expect("another one");
         assert_eq!(turn(&mut scene, Turn::Attempt), Ok(None), "that is not this one");
+    }
+
+    #[test]
+    fn the_bytes_of_a_move_never_change() {
+        let moving = Move {
+            operation: OPERATION,
+            uid: 7,
+            tenant: TENANT,
+            slug: "a".to_owned(),
+            from: 2,
+            to: 3,
+            epoch: 4,
+            attempt: 5,
+            stage: Stage::Departing,
+        };
+        let golden = [
+            &[1, 0, 0, 16][..],
+            OPERATION.as_bytes(),
+            &[7, 16],
+            TENANT.as_bytes(),
+            &[1, b'a', 2, 3, 4, 5, 2],
+        ];
+        assert_eq!(seal(&moves::MoveRow::V1(moving)), golden.concat());
+        let turn = Turn::Switch { attempt: 5 };
+        assert_eq!(seal(&turn), [1, 0, 3, 5]);
     }
 }

@@ -2,13 +2,15 @@ use storage::table::SpaceHeader;
 use storage::{KeyRange, Table};
 use uuid::Uuid;
 
-use super::arrive::{Cursor, SpaceArrive, read};
+use super::arrive::{Cursor, Row, SpaceArrive, read};
 use super::clear::SpaceClear;
 use super::follow::SpaceFollow;
 use super::turn::{SpaceTurn, Turn};
 use crate::access::token_create::TokenCreate;
 use crate::access::token_delete::TokenDelete;
 use crate::access::token_row::{StoredRole, TokenRow};
+use crate::machine::dispatch::Payload;
+use crate::machine::envelope::seal;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::Refusal;
@@ -273,4 +275,63 @@ fn what_an_attempt_sends_that_was_overtaken_is_refused() {
         Err(Refusal::Stale),
         "what is served is never cleared"
     );
+}
+
+#[test]
+fn the_bytes_of_places_and_commands_never_change() {
+    let attempt = 5;
+    let places = [
+        Place::Here,
+        Place::Held { attempt },
+        Place::Departed { attempt },
+        Place::Clearing { attempt },
+        Place::Copying { attempt, chunks: 3 },
+        Place::Following { attempt, index: 9 },
+        Place::Arrived { attempt, epoch: 2 },
+    ];
+    let golden: [&[u8]; 7] = [&[0], &[1, 5], &[2, 5], &[3, 5], &[4, 5, 3], &[5, 5, 9], &[6, 5, 2]];
+    assert_eq!(places.map(|place| seal(&place)[2..].to_vec()), golden.map(<[u8]>::to_vec));
+    let turns = [
+        Turn::Hold,
+        Turn::Release,
+        Turn::Arrive { index: 9, epoch: 2 },
+        Turn::Depart,
+        Turn::Live,
+    ];
+    let golden: [&[u8]; 5] = [&[0], &[1], &[2, 9, 2], &[3], &[4]];
+    assert_eq!(turns.map(|turn| seal(&turn)[2..].to_vec()), golden.map(<[u8]>::to_vec));
+    let bytes = |payload: Payload| seal(&payload)[2..].to_vec();
+    let row = Row {
+        key: vec![1],
+        offset: 0,
+        value: vec![2, 3],
+    };
+    let arrive = SpaceArrive {
+        attempt,
+        chunk: 3,
+        rows: vec![row],
+        end: None,
+    };
+    let follow = SpaceFollow {
+        attempt,
+        commands: vec![(9, vec![7])],
+    };
+    let clear = SpaceClear {
+        attempt,
+        tenant: TENANT,
+        comes: true,
+    };
+    assert_eq!(
+        bytes(
+            SpaceTurn {
+                attempt,
+                turn: Turn::Depart
+            }
+            .into()
+        ),
+        [26, 5, 3]
+    );
+    assert_eq!(bytes(clear.into()), [&[27, 5, 16][..], TENANT.as_bytes(), &[1]].concat());
+    assert_eq!(bytes(arrive.into()), [28, 5, 3, 1, 1, 1, 0, 2, 2, 3, 0]);
+    assert_eq!(bytes(follow.into()), [29, 5, 1, 9, 1, 7]);
 }
