@@ -26,10 +26,10 @@ impl Mover<'_> {
             self.platform.moves.counts.held(since.elapsed());
             tracing::info!(tenant, cell, held = ?since.elapsed(), "a tenant is served by another cell");
         } else {
-            tracing::info!(
+            tracing::debug!(
                 tenant,
                 cell,
-                "a tenant is served by another cell; somebody else had begun its move"
+                "a tenant is served by another cell; its move had switched before"
             );
         }
         let keys = self.erase().await?;
