@@ -67,8 +67,8 @@ codes! {
     ReferenceViolation "reference_violation" 409 "A reference does not hold";
     /// Other writers were faster, three times in a row.
     Contention "contention" 409 "Too many concurrent changes of the same records";
-    /// Another change of the collection's schema is under way.
-    ChangeUnderWay "change_under_way" 409 "The schema is being changed";
+    /// Another change is under way: of the collection's schema, or of the tenant's place.
+    ChangeUnderWay "change_under_way" 409 "Another change is under way";
     /// The position is older than what is kept.
     PositionTrimmed "position_trimmed" 410 "That position is no longer kept";
     /// The workflow does not allow the change of state.

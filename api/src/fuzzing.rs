@@ -31,6 +31,7 @@ pub fn body(data: &[u8]) {
     stays::<token::NewToken>(data);
     stays::<control::NewTenant>(data);
     stays::<control::TenantPatch>(data);
+    stays::<control::TenantMove>(data);
     stays::<serde_json::Value>(data);
 }
 

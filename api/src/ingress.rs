@@ -6,24 +6,21 @@
 //! the new place. That goes for a node that has fallen silent too: what may be repeated is, as soon as another node is named; what
 //! may not waits for its reply as long as a request may take. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
+mod waiting;
 
+use self::waiting::{PAUSE_MAX, Waiting};
 use crate::body::token::Role;
 use crate::error::{Code, Error, Outcome, Result};
 use crate::forward::{self, Attempt};
 use crate::front::{Asked, Front, Origin};
 use crate::gate;
 use crate::ids::{NodeNumber, Slug};
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::routes::{self, control};
 use crate::service::{Location, Placement, Reach, Stage};
 
-/// The first pause between two looks at the directory, if no change of leader comes first; it doubles with each.
-const PAUSE: Duration = Duration::from_millis(2);
-/// The longest such pause.
-const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How long a forwarded request is under way before ingress looks whether its place has changed: most are answered by then.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -132,6 +129,7 @@ async fn again(asked: &Asked<'_>, waiting: &mut Waiting<'_>) -> Result<Option<Re
         return Err(unavailable("the leader changed; send the request again"));
     }
     waiting.pause().await?;
+    waiting.look_again().await;
     Ok(None)
 }
 
@@ -240,55 +238,4 @@ fn is_repeatable(asked: &Asked<'_>) -> bool {
 
 fn unavailable(detail: &str) -> Error {
     Error::new(Code::Unavailable, detail).retry_after(Duration::from_secs(1))
-}
-
-/// A request that waits for a leader.
-struct Waiting<'a> {
-    front: &'a Front,
-    place: Option<(SemaphorePermit<'a>, Instant)>,
-    pause: Duration,
-    /// Whether an attempt may have had an effect. A later attempt that had none does not take that back.
-    doubt: bool,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(front: &'a Front) -> Self {
-        Self {
-            front,
-            place: None,
-            pause: PAUSE,
-            doubt: false,
-        }
-    }
-
-    /// The result of the last attempt in the light of those before it.
-    fn judge(&self, result: Result<Reply>) -> Result<Reply> {
-        match result {
-            Err(error) if self.doubt => Err(error.unknown()),
-            Ok(reply) if self.doubt && reply.status().as_u16() >= 400 => Ok(reply::doubted(reply)),
-            settled => settled,
-        }
-    }
-
-    /// Waits for a change of leader, or a little. An error: it has waited long enough, or too many wait.
-    async fn pause(&mut self) -> Result<()> {
-        let until = match &self.place {
-            Some((_, until)) => *until,
-            None => {
-                let crowded = |_| unavailable("too many requests wait for a leader");
-                let permit = self.front.waiters.try_acquire().map_err(crowded)?;
-                let until = Instant::now() + self.front.config.leader_wait;
-                self.place = Some((permit, until));
-                until
-            }
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(unavailable("no leader is known"));
-        }
-        // The change may have come between the look and the wait, so the wait is short and the look comes again.
-        let _ = tokio::time::timeout(self.pause.min(left), self.front.service.leader_change()).await;
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-        Ok(())
-    }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::body::control::{Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch};
+use crate::body::control::{
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
+};
 use crate::body::event::Event;
 use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
@@ -225,6 +227,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn tenant_patch(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Tenant>;
     /// Erases a tenant: long work.
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
+    /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
     async fn tenant_token(
         &self,
@@ -235,6 +239,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     ) -> Result<Token>;
     /// How far an operation is.
     async fn operation(&self, operator: &Operator, id: Id) -> Result<Operation>;
+    /// Calls an operation off, while it still can be.
+    async fn operation_call_off(&self, operator: &Operator, id: Id) -> Result<Operation>;
     /// All regions.
     async fn regions(&self, operator: &Operator) -> Result<Vec<Region>>;
     /// The cells of this region, as this node sees them.

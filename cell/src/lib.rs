@@ -10,7 +10,7 @@
 //! | `node` | starts and stops a node; replicas; what leaders do by themselves |
 //! | `service` | one method a call of the contract |
 //! | `machine` | the frame of every command: decode, compare versions, apply, answer |
-//! | `records`, `access`, `space`, `directory` | the domains: one file a command |
+//! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
 mod cluster;
@@ -25,6 +25,7 @@ mod expr;
 pub mod fuzzing;
 mod machine;
 mod mutant;
+mod placement;
 mod records;
 mod scrub;
 mod service;

@@ -184,6 +184,8 @@ tables! {
     Topology = 0x57 "topology" Local {}
     /// The level of features that all replicas of the group understand.
     Level = 0x58 "level" Local {}
+    /// A tenant that moves to another cell.
+    DirectoryMove = 0x59 "directory_move" Local { uid: u64 = "The tenant's number." }
     /// The topology that is being brought about.
     TopologyWanted = 0x5A "topology_wanted" Local {}
 }

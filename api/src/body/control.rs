@@ -39,6 +39,18 @@ pub struct TenantPatch {
     pub cors_origins: Option<Vec<String>>,
 }
 
+/// Where a tenant is to be moved: exactly one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantMove {
+    /// A cell of its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// Any dedicated cell of its region that is free.
+    #[serde(default)]
+    pub dedicated: bool,
+}
+
 /// How far a tenant's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

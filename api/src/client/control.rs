@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
 use crate::body::control::{
-    Cell, CellHash, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch,
+    Cell, CellHash, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
 };
 use crate::body::record::Page;
 use crate::body::topology::{Cluster, NewTopology};
@@ -64,6 +64,18 @@ impl Client {
     /// Erases a tenant: long work.
     pub async fn tenant_delete(&self, slug: &str) -> Result<Answer<Operation>, ClientError> {
         self.typed(Call::new(Method::DELETE, format!("/v1/tenants/{slug}"))).await
+    }
+
+    /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
+    pub async fn tenant_move(&self, slug: &str, to: &TenantMove, key: Option<&str>) -> Result<Answer<Operation>, ClientError> {
+        let call = Call::new(Method::POST, format!("/v1/tenants/{slug}/move")).body(JSON, json(to)?);
+        self.typed(call.keyed(key)).await
+    }
+
+    /// Calls a move off, while it still can be.
+    pub async fn operation_call_off(&self, id: Id) -> Result<Answer<Operation>, ClientError> {
+        self.typed(Call::new(Method::POST, format!("/v1/operations/{id}/cancel")))
+            .await
     }
 
     /// How far an operation is.

@@ -156,7 +156,16 @@ fn control(endpoint: Endpoint) -> Described {
             (vec![], Some(body(JSON, "TenantPatch")), vec![changed], vec![])
         }
         E::TenantDelete => begun("It is being erased.", "Operation"),
+        E::TenantMove => {
+            let moving = json_answer(
+                202,
+                "It is being moved; the move that is under way, where there is one.",
+                "Operation",
+            );
+            (vec![], Some(body(JSON, "TenantMove")), vec![moving], vec!["Location"])
+        }
         E::Operation => ok("Operation"),
+        E::OperationCallOff => begun("It is called off: what it has copied is erased.", "Operation"),
         E::Regions => list("RegionPage"),
         E::Cells => list("CellPage"),
         E::CellHash => ok("CellHash"),

@@ -67,6 +67,7 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         import::ExportLine,
         control::NewTenant,
         control::TenantPatch,
+        control::TenantMove,
         control::Tenant
     ];
     add![

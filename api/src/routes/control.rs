@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::page;
 use super::table::Endpoint;
-use crate::body::control::{Initialized, NewTenant, NodeChange, TenantPatch};
+use crate::body::control::{Initialized, NewTenant, NodeChange, Operation, TenantMove, TenantPatch};
 use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
@@ -24,6 +24,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
         E::NodeRestart => node_change(asked, operator, NodeChange::Restart).await,
         E::ClusterApply | E::ClusterCancel => Box::pin(topology(asked, operator)).await,
         E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
+        E::TenantMove | E::OperationCallOff => Box::pin(moves(asked, operator)).await,
         _ => Box::pin(cluster(asked, operator)).await,
     }
 }
@@ -62,7 +63,7 @@ async fn tenants(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
         }
         _ => {
             let operation = asked.limited(true, service.tenant_delete(operator, &slug)).await?;
-            Ok(reply::json(StatusCode::ACCEPTED, &operation)?.located(format!("/v1/operations/{}", operation.id)))
+            begun(&operation)
         }
     }
 }
@@ -84,12 +85,28 @@ async fn topology(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
         asked.limited(true, service.cluster_apply(operator, wanted)).await?
     };
     match operation {
-        Some(operation) => {
-            let reply = reply::json(StatusCode::ACCEPTED, &operation)?;
-            Ok(reply.located(format!("/v1/operations/{}", operation.id)))
-        }
+        Some(operation) => begun(&operation),
         None => reply::json(StatusCode::OK, &asked.limited(false, service.cluster(operator)).await?),
     }
+}
+
+async fn moves(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    asked.query.finish()?;
+    if asked.found.route.endpoint == Endpoint::OperationCallOff {
+        let id = asked.id(asked.found.first)?;
+        let called_off = asked.front.service.operation_call_off(operator, id);
+        return begun(&asked.limited(true, called_off).await?);
+    }
+    let slug: Slug = asked.found.tenant.parse().map_err(|_| no_tenant(asked))?;
+    let to: TenantMove = asked.json().await?;
+    let key = gate::idempotency(asked).await?;
+    let moving = asked.front.service.tenant_move(operator, &slug, to, key);
+    begun(&asked.limited(true, moving).await?)
+}
+
+/// Long work that has begun.
+fn begun(operation: &Operation) -> Result<Reply> {
+    Ok(reply::json(StatusCode::ACCEPTED, operation)?.located(format!("/v1/operations/{}", operation.id)))
 }
 
 fn no_tenant(asked: &Asked<'_>) -> Error {

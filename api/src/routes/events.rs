@@ -13,47 +13,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+mod wanted;
+
+use self::wanted::{Form, Wanted, wanted};
 use super::streams::LINES;
 use crate::body::event::Event;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
 use crate::problem::Problem;
-use crate::query::{digits, invalid};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::server::Phase;
-use crate::service::{self, Principal, RequestContext, Service};
+use crate::service::{self, Location, Principal, Reach, RequestContext, Service};
 
 /// Events that are read at a time.
 const PAGE: usize = 256;
-/// Longest `wait`, in seconds.
-const WAIT_SECONDS: u64 = 60;
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// How long the directory has to say where a tenant has gone.
+const REFRESH: Duration = Duration::from_millis(100);
+/// Between two looks for it.
+const PAUSE: Duration = Duration::from_millis(5);
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Ndjson,
-    Sse,
-}
-
-/// What a request asks for.
-#[derive(Clone, Copy, Debug)]
-struct Wanted {
-    form: Form,
-    after: u64,
-    /// Events that are still wanted.
-    left: u64,
-    wait: Duration,
-    follow: bool,
-    /// The position at the start: what does not follow ends there.
-    until: u64,
-}
 
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let mut wanted = wanted(asked)?;
@@ -64,6 +48,7 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         secret: gate::bearer(&asked.head.headers)?.to_owned(),
         ctx: ctx.clone(),
         sign_of_life: asked.front.config.sign_of_life,
+        patience: asked.front.config.leader_wait,
         sender,
     };
     let ended = first.body.is_empty() && !wanted.follow;
@@ -104,40 +89,6 @@ async fn first(asked: &Asked<'_>, ctx: &RequestContext, wanted: &mut Wanted) -> 
     }
 }
 
-fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
-    let form = form(&asked.head.headers);
-    let query = &mut asked.query;
-    query.consistency()?;
-    let mut after = query.number("after")?.unwrap_or(0);
-    if let Some(last) = asked.head.headers.get(LAST_EVENT_ID) {
-        let last = last.to_str().ok().and_then(digits);
-        after = last.ok_or_else(|| Error::new(Code::InvalidParameter, "Last-Event-ID is not a position"))?;
-    }
-    let left = query.number("limit")?.unwrap_or(u64::MAX);
-    if left == 0 {
-        return Err(invalid("limit", "must be at least 1"));
-    }
-    let wait = query.number("wait")?.unwrap_or(0);
-    if wait > WAIT_SECONDS {
-        return Err(invalid("wait", &format!("must be at most {WAIT_SECONDS} seconds")));
-    }
-    let follow = query.flag("follow")?.unwrap_or(form == Form::Sse);
-    query.finish()?;
-    Ok(Wanted {
-        form,
-        after,
-        left,
-        wait: Duration::from_secs(wait),
-        follow,
-        until: 0,
-    })
-}
-
-fn form(headers: &HeaderMap) -> Form {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accept.contains("ndjson") { Form::Ndjson } else { Form::Sse }
-}
-
 fn page(wanted: &Wanted, principal: &Principal) -> usize {
     if principal.scopes.is_some() {
         // How many of them will be seen is not known.
@@ -164,6 +115,8 @@ struct Follower {
     ctx: RequestContext,
     /// How long the client hears nothing before it gets a sign of life.
     sign_of_life: Duration,
+    /// How long it looks for a tenant that has moved.
+    patience: Duration,
     sender: mpsc::Sender<Result<Bytes>>,
 }
 
@@ -191,16 +144,12 @@ impl Follower {
             } else {
                 Duration::ZERO
             };
-            let size = page(wanted, &ctx.principal);
-            let next = self.service.events(&ctx, wanted.after, size, wait).await;
-            events = match next {
-                Ok(next) => next.body,
-                Err(error) => return self.fail(wanted.form, error).await,
+            events = match self.next(&mut ctx, wanted, wait).await {
+                Ok(next) => next,
+                // Ended, not broken: the client comes back with its position, and is led to where the tenant is.
+                Err(error) if error.code == Code::NotLeader && wanted.follow => return Ok(()),
+                Err(error) => return self.fail(wanted.form, shown(error)).await,
             };
-            match self.service.authenticate(&ctx.placement, &self.secret, &ctx.timing).await {
-                Ok(principal) => ctx.principal = principal,
-                Err(error) => return self.fail(wanted.form, error).await,
-            }
             // Hidden events are no sign of life: the client hears nothing of them.
             if wanted.follow && heard.elapsed() >= self.sign_of_life {
                 heard = Instant::now();
@@ -208,6 +157,36 @@ impl Follower {
                 self.send(Bytes::from_static(sign.as_bytes())).await?;
             }
         }
+    }
+
+    /// What comes next, for whoever the token belongs to now. A tenant that moves to another cell is followed there, where that has a
+    /// replica on this node; [`Code::NotLeader`] where it has none.
+    async fn next(&self, ctx: &mut RequestContext, wanted: &Wanted, wait: Duration) -> Result<Vec<Event>> {
+        let mut lost: Option<Instant> = None;
+        loop {
+            let error = match self.read(ctx, wanted, wait).await {
+                Err(error) if error.code == Code::NotLeader => error,
+                result => return result,
+            };
+            if lost.get_or_insert_with(Instant::now).elapsed() >= self.patience {
+                return Err(error);
+            }
+            // Without an answer this node's copy of the directory is as good as before.
+            let _ = tokio::time::timeout(REFRESH, self.service.refresh()).await;
+            match self.service.locate(&ctx.placement.slug, Reach::Replica) {
+                Location::Here(placement) => ctx.placement = placement,
+                _ => return Err(error),
+            }
+            // Its replica here may lag behind.
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn read(&self, ctx: &mut RequestContext, wanted: &Wanted, wait: Duration) -> Result<Vec<Event>> {
+        let size = page(wanted, &ctx.principal);
+        let next = self.service.events(ctx, wanted.after, size, wait).await?;
+        ctx.principal = self.service.authenticate(&ctx.placement, &self.secret, &ctx.timing).await?;
+        Ok(next.body)
     }
 
     /// Sends those events that the principal may see, and says whether there were any.
@@ -242,6 +221,17 @@ impl Follower {
                 self.send(text.into()).await
             }
         }
+    }
+}
+
+/// An error as clients may hear it: which node serves what is none of their business.
+fn shown(error: Error) -> Error {
+    match error.code {
+        Code::NotLeader => {
+            let detail = "the events go on elsewhere: ask again after the last position that was sent";
+            Error::new(Code::Unavailable, detail).retry_after(Duration::from_secs(1))
+        }
+        _ => error,
     }
 }
 

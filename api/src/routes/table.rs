@@ -19,7 +19,9 @@ pub(crate) enum Endpoint {
     Tenant,
     TenantPatch,
     TenantDelete,
+    TenantMove,
     Operation,
+    OperationCallOff,
     Regions,
     Cells,
     CellHash,
@@ -115,7 +117,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 48] = {
+pub(crate) static TABLE: [Route; 50] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -134,7 +136,9 @@ pub(crate) static TABLE: [Route; 48] = {
         route(E::Tenant, GET, "/v1/tenants/{tenant}", Control, "One tenant"),
         route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
+        keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell of its region: long work")),
         route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
+        route(E::OperationCallOff, POST, "/v1/operations/{id}/cancel", ControlLeader, "Call a move of a tenant off, while it still can be"),
         route(E::Regions, GET, "/v1/regions", Control, "All regions"),
         route(E::Cells, GET, "/v1/cells", Control, "The region's cells, as this node sees them"),
         route(E::CellHash, GET, "/v1/cells/{cell}/hash", Control, "The hash of this node's replica of a cell"),
@@ -251,6 +255,7 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "tenants"] => (&[E::Tenants, E::TenantCreate], "", "", ""),
         ["v1", "tenants", t] => (&[E::Tenant, E::TenantPatch, E::TenantDelete], t, "", ""),
         ["v1", "operations", id] => (&[E::Operation], "", id, ""),
+        ["v1", "operations", id, "cancel"] => (&[E::OperationCallOff], "", id, ""),
         ["v1", "regions"] => (&[E::Regions], "", "", ""),
         ["v1", "cells"] => (&[E::Cells], "", "", ""),
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
@@ -275,6 +280,7 @@ fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["records", c, id, "restore"] => (&[E::Restore], t, c, id),
         ["batch"] => (&[E::Batch], t, "", ""),
         ["me"] => (&[E::Me], t, "", ""),
+        ["move"] => (&[E::TenantMove], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),

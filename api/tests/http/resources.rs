@@ -1,6 +1,6 @@
 //! What the routes answer when all is well.
 
-use api::body::control::{NewTenant, NodeChange, TenantPatch};
+use api::body::control::{NewTenant, NodeChange, TenantMove, TenantPatch};
 use api::body::record::{Fields, ListQuery, NewRecord};
 use api::body::topology::NewTopology;
 use api::client::Call;
@@ -181,6 +181,14 @@ async fn operators_make_change_and_erase_tenants() {
         operator.tenant_patch("acme", &patch).await.expect("changed").body.plan,
         "team"
     );
+    let to = TenantMove {
+        cell: Some("c2".into()),
+        dedicated: false,
+    };
+    let moving = operator.tenant_move("acme", &to, Some("m")).await.expect("accepted");
+    assert_eq!((moving.status.as_u16(), moving.body.tenant.as_str()), (202, "acme to c2"));
+    let off = operator.operation_call_off(moving.body.id).await.expect("accepted");
+    assert_eq!((off.status.as_u16(), off.body.id), (202, moving.body.id));
     let operation = operator.tenant_delete("acme").await.expect("accepted");
     assert_eq!(operation.status.as_u16(), 202);
     assert_eq!(

@@ -5,6 +5,9 @@
 //! placement is a local read and goes on while the directory has no leader.
 
 pub(crate) mod changes;
+pub(crate) mod move_begin;
+pub(crate) mod move_turn;
+pub(crate) mod moves;
 pub(crate) mod operation_update;
 pub(crate) mod operator_put;
 pub(crate) mod query;

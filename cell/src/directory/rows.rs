@@ -91,6 +91,8 @@ pub(crate) struct Operation {
 pub(crate) enum OperationRow {
     /// The first.
     V1(Operation),
+    /// With what a move says of itself.
+    V2(super::moves::Told),
 }
 
 /// An operator's token.

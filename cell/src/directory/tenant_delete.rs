@@ -5,6 +5,7 @@ use storage::Space;
 use storage::table;
 use uuid::Uuid;
 
+use super::moves;
 use super::rows::{self, Operation, OperationRow, Status};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
@@ -34,6 +35,10 @@ impl Command for TenantDelete {
         {
             return Ok(operation);
         }
+        if let Some(moving) = moves::read(world, tenant.uid)? {
+            let operation = moving.operation;
+            return Err(Refusal::MoveUnderWay { operation }.into());
+        }
         let operation = Operation {
             id: self.operation,
             kind: "tenant.delete".to_owned(),
@@ -58,7 +63,10 @@ pub(crate) fn read(reader: &impl Reader, id: Uuid) -> Result<Option<Operation>, 
         space: Space::SYSTEM,
         id: id.into_bytes(),
     })?;
-    Ok(row.map(|OperationRow::V1(operation)| operation))
+    Ok(row.map(|row| match row {
+        OperationRow::V1(operation) => operation,
+        OperationRow::V2(told) => told.operation,
+    }))
 }
 
 /// Stores an operation.

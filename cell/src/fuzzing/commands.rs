@@ -18,21 +18,21 @@ use crate::space::create::SpaceCreate;
 use crate::space::open::SpaceOpen;
 
 /// Most commands of one run.
-const COMMANDS: usize = 48;
+pub(super) const COMMANDS: usize = 48;
 /// The spaces that commands are for: the directory, and two tenants of which one is there from the start.
 const SPACES: [u64; 3] = [0, 7, 8];
 /// The one that is there.
-const OPENED: u64 = 7;
+pub(super) const OPENED: u64 = 7;
 
 /// One replica.
-struct Stage {
-    store: Store,
-    catalogs: Catalogs,
-    index: u64,
+pub(super) struct Stage {
+    pub(super) store: Store,
+    pub(super) catalogs: Catalogs,
+    pub(super) index: u64,
 }
 
 impl Stage {
-    fn open(dir: &Path) -> Self {
+    pub(super) fn open(dir: &Path) -> Self {
         let options = Options {
             pace: false,
             ..Options::default()
@@ -45,7 +45,7 @@ impl Stage {
     }
 
     /// Applies entries as one batch.
-    fn apply(&mut self, entries: &[Vec<u8>]) -> Vec<Option<Bytes>> {
+    pub(super) fn apply(&mut self, entries: &[Vec<u8>]) -> Vec<Option<Bytes>> {
         let mut batch = self
             .store
             .begin_batch()
@@ -119,18 +119,21 @@ pub fn commands(data: &[u8], dir: &Path) {
 }
 
 /// The next entry of the log: a command that was dreamt of, or bytes that happen to be one.
-fn next(dream: &mut Dream<'_>, stage: &Stage) -> Option<Vec<u8>> {
+pub(super) fn next(dream: &mut Dream<'_>, stage: &Stage) -> Option<Vec<u8>> {
     let frame = dream.byte();
     if frame == 255 {
         let most = dream.number();
         let bytes = dream.take(usize::try_from(most).unwrap_or(usize::MAX));
         let stamped: Stamped = open(bytes).ok()?;
         let bound = !is_directorys(&stamped.payload) || stamped.space == SPACES[0];
-        return bound.then(|| bytes.to_vec());
+        return (bound && !is_brought(&stamped.payload)).then(|| bytes.to_vec());
     }
     let space = SPACES[usize::from(frame) % SPACES.len()];
     let stamp = if frame & 64 == 0 { 1_000_000 } else { dream.number() };
     let payload = Payload::deserialize(&mut *dream).ok()?;
+    if is_brought(&payload) {
+        return None;
+    }
     // Commands of the directory name its space themselves, and are bound to it by who makes them.
     let space = if is_directorys(&payload) { SPACES[0] } else { space };
     let mut stamped = stamped(space, stamp, payload);
@@ -163,7 +166,18 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::TopologyPut(_)
             | Payload::ApplyBegin(_)
             | Payload::ApplyTurn(_)
+            | Payload::MoveBegin(_)
+            | Payload::MoveTurn(_)
     )
+}
+
+/// Whether a command brings rows or commands as another cell has them: those are taken as they are, and only come from one.
+fn is_brought(payload: &Payload) -> bool {
+    match payload {
+        Payload::SpaceArrive(arrive) => !arrive.rows.is_empty() || arrive.end.is_some(),
+        Payload::SpaceFollow(follow) => !follow.commands.is_empty(),
+        _ => false,
+    }
 }
 
 fn stamped(space: u64, stamp: u64, payload: Payload) -> Stamped {
@@ -241,6 +255,7 @@ pub fn rows(data: &[u8]) {
         directory::changes::Delta,
         directory::topology::TopologyRow,
         cluster::begin::WantedRow,
+        directory::moves::MoveRow,
         crate::scrub::begin::LastRow,
         dispatch::Answer<Vec<records::write::Written>>,
         dispatch::Answer<records::import::Imported>,

@@ -4,6 +4,7 @@
 //! | function | what holds |
 //! |---|---|
 //! | [`commands`] | whatever commands the log holds, applying them never panics or faults, and two stores that apply the same bytes hold the same bytes, however they were batched |
+//! | [`moving`] | whatever commands a space takes, a copy that is taken at any point and repeats the rest holds the same bytes |
 //! | [`entry`] | bytes that are no command are refused; what decodes encodes to something that decodes to the same |
 //! | [`rows`] | bytes that are no row are refused by every type of row |
 //! | [`expression`] | what compiles is evaluated without a panic, and within its time where somebody measures |
@@ -15,10 +16,12 @@
 mod commands;
 mod dream;
 pub mod expression;
+mod moving;
 mod requests;
 #[cfg(test)]
 mod tests;
 
 pub use commands::{commands, entry, rows};
 pub use expression::expression;
+pub use moving::moving;
 pub use requests::{config, line, list, schema};

@@ -35,6 +35,24 @@ fn every_target_with_a_store_holds_over_its_seeds() {
 }
 
 #[test]
+fn a_space_and_its_copy_hold_the_same_whatever_it_takes() {
+    seeds("commands", |data| {
+        for copied_after in [0, 7, 20] {
+            let dir = tempfile::tempdir().expect("a directory");
+            moving(&[&[copied_after], data].concat(), dir.path());
+        }
+    });
+    // Bytes of a die that is always thrown alike.
+    let mut hasher = blake3::Hasher::new();
+    for number in 0..24u64 {
+        let mut data = vec![0; 3_000];
+        hasher.update(&number.to_le_bytes()).finalize_xof().fill(&mut data);
+        let dir = tempfile::tempdir().expect("a directory");
+        moving(&data, dir.path());
+    }
+}
+
+#[test]
 fn expressions_hold_over_their_seeds() {
     // How long they take is for the bench: here it would depend on who else uses the machine.
     seeds("expression", |data| {

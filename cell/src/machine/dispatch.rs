@@ -16,12 +16,14 @@ use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
-use crate::directory::{operation_update::OperationUpdate, operator_put::OperatorPut, tenant_change::TenantChange};
+use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
+use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
     topology::TopologyPut,
 };
 use crate::mutant::Mutant;
+use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
 use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
 use crate::records::restore_lines::RecordsRestore;
@@ -117,6 +119,12 @@ payloads!(
     TopologyPut,
     ApplyBegin,
     ApplyTurn,
+    SpaceTurn,
+    SpaceClear,
+    SpaceArrive,
+    SpaceFollow,
+    MoveBegin,
+    MoveTurn,
 );
 
 /// What applying an entry leaves to do.
@@ -125,6 +133,21 @@ pub(crate) struct Done {
     pub(crate) answer: Option<Bytes>,
     /// The entry begins a scrub of what the group holds after it.
     pub(crate) scrub: Option<uuid::Uuid>,
+    /// The space of the command.
+    pub(crate) space: Space,
+    /// What becomes of it outside of the store.
+    pub(crate) after: After,
+}
+
+/// What a command means for who moves its space, or works in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The space took it, as it takes any command: a copy of the space takes it too.
+    Taken,
+    /// It is a step of a move, or a hold has kept it out: no copy may take it.
+    Kept,
+    /// The space has come, and is served here from now on.
+    Landed,
 }
 
 /// Applies one entry of the log.
@@ -134,31 +157,65 @@ pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Ca
         Payload::ScrubBegin(begin) => Some(begin.id),
         _ => None,
     };
-    let answer = apply_stamped(batch, index, stamped, catalogs)?;
-    Ok(Done { answer, scrub })
+    let space = Space(stamped.space);
+    if let Payload::SpaceFollow(follow) = &stamped.payload
+        && let Some(refused) = super::follow::repeat(batch, index, &stamped, follow, catalogs)?
+    {
+        return Ok(Done {
+            answer: Some(refused),
+            scrub,
+            space,
+            after: After::Kept,
+        });
+    }
+    let (answer, after) = apply_stamped(batch, index, stamped, false, catalogs)?;
+    Ok(Done {
+        answer,
+        scrub,
+        space,
+        after,
+    })
 }
 
-fn apply_stamped(batch: &mut Batch, index: u64, stamped: Stamped, catalogs: &Catalogs) -> Result<Option<Bytes>, Fault> {
+/// Applies one command to its space; `is_repeated`: as another cell has applied it.
+pub(super) fn apply_stamped(
+    batch: &mut Batch,
+    index: u64,
+    stamped: Stamped,
+    is_repeated: bool,
+    catalogs: &Catalogs,
+) -> Result<(Option<Bytes>, After), Fault> {
     let space = Space(stamped.space);
     let Some(command) = batch.command(index, space) else {
-        return Ok(None);
+        return Ok((None, After::Kept));
     };
-    let world = World::new(command, space, stamped.stamp, stamped.actor)?;
+    let world = World::new(command, space, stamped.stamp, stamped.actor.clone())?;
+    let after = match &stamped.payload {
+        payload if !payload.is_taken_at(world.place(), is_repeated) => {
+            return Ok((Some(refuse(&world, Refusal::Moving).into()), After::Kept));
+        }
+        Payload::SpaceTurn(turn) if turn.lands() => After::Landed,
+        payload if payload.is_of_a_move() => After::Kept,
+        _ => After::Taken,
+    };
+    let answer = decide_and_apply(world, stamped, catalogs)?;
+    Ok((Some(answer), after))
+}
+
+fn decide_and_apply(world: World<'_>, stamped: Stamped, catalogs: &Catalogs) -> Result<Bytes, Fault> {
+    let space = world.space;
     if let Err(refusal) = decided_on(&world, stamped.schema, stamped.access) {
-        return Ok(Some(refuse(&world, refusal).into()));
+        return Ok(refuse(&world, refusal).into());
     }
     if let Some(key) = &stamped.idempotency {
         match idempotency::stored(&world, space, key) {
-            Ok(Some(answer)) => return Ok(Some(answer)),
+            Ok(Some(answer)) => return Ok(answer),
             Ok(None) => {}
-            Err(Stop::Refused(refusal)) => return Ok(Some(refuse(&world, refusal).into())),
+            Err(Stop::Refused(refusal)) => return Ok(refuse(&world, refusal).into()),
             Err(Stop::Fault(fault)) => return Err(fault),
         }
     }
-    stamped
-        .payload
-        .apply(world, stamped.idempotency, catalogs)
-        .map(|answer| Some(answer.into()))
+    stamped.payload.apply(world, stamped.idempotency, catalogs).map(Bytes::from)
 }
 
 /// Whether what decide had read still holds.
@@ -204,7 +261,7 @@ fn run<C: Command>(command: C, mut world: World<'_>, key: Option<IdempotencyKey>
 }
 
 /// The answer of a command without effect.
-fn refuse(world: &World<'_>, refusal: Refusal) -> Vec<u8> {
+pub(super) fn refuse(world: &World<'_>, refusal: Refusal) -> Vec<u8> {
     let position = world.position();
     seal(&Answer::<()> {
         position,

@@ -14,6 +14,7 @@
 pub(crate) mod catalog;
 pub(crate) mod dispatch;
 pub(crate) mod envelope;
+mod follow;
 pub(crate) mod idempotency;
 pub(crate) mod limits;
 pub(crate) mod reader;
@@ -21,6 +22,7 @@ pub(crate) mod refusal;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod stage;
+pub(crate) mod tap;
 pub(crate) mod world;
 
 use std::io;
@@ -30,7 +32,9 @@ use bytes::Bytes;
 use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
 
 use self::catalog::Catalogs;
+use self::dispatch::After;
 use self::refusal::Fault;
+use self::tap::Taps;
 use crate::scrub::pins::Pins;
 
 /// How far beyond the point at which proposals wait a replica may fall behind before its apply slows down. Raised: a slow
@@ -42,18 +46,20 @@ pub(crate) struct Machine {
     store: Store,
     catalogs: Arc<Catalogs>,
     pins: Arc<Pins>,
+    taps: Arc<Taps>,
     /// More than this in front of the store, and a follower's apply slows down.
     overload_bytes: usize,
 }
 
 impl Machine {
     /// A machine over a store at whose `delta_limit_bytes` proposals wait.
-    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, pins: Arc<Pins>, delta_limit_bytes: usize) -> Self {
+    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, pins: Arc<Pins>, taps: Arc<Taps>, delta_limit_bytes: usize) -> Self {
         let overload_bytes = delta_limit_bytes.saturating_mul(OVERLOAD_TIMES);
         Self {
             store,
             catalogs,
             pins,
+            taps,
             overload_bytes,
         }
     }
@@ -61,17 +67,33 @@ impl Machine {
     fn apply_batch(&self, entries: &[raft::Entry], mark: raft::Mark) -> Result<Vec<Bytes>, Fault> {
         let mut batch = self.store.begin_batch()?;
         let mut replies = Vec::with_capacity(entries.len());
+        let mut done_to = Vec::with_capacity(entries.len());
         let mut scrub = None;
         for entry in entries {
             let done = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
+            let is_new = done.answer.is_some();
             replies.push(done.answer.unwrap_or_default());
+            done_to.push((done.space, done.after, is_new));
             scrub = done.scrub.map(|id| (id, entry.index, batch.pin(entry.index))).or(scrub);
         }
         batch.commit(to_store(mark))?;
+        self.tell(entries, &done_to);
         if let Some((id, index, snapshot)) = scrub {
             self.pins.begin(&self.store, id, index, snapshot);
         }
         Ok(replies)
+    }
+
+    /// Tells those who move spaces what was applied to them.
+    fn tell(&self, entries: &[raft::Entry], done: &[(storage::Space, After, bool)]) {
+        let tapped = self.taps.any();
+        for (entry, (space, after, is_new)) in entries.iter().zip(done) {
+            match after {
+                After::Taken if tapped && *is_new => self.taps.applied(*space, entry.index, &entry.payload),
+                After::Landed => self.taps.land(*space),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -116,6 +138,7 @@ impl raft::StateMachine for Machine {
             receiving: Receiving::Chunks(Box::new(writer)),
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
+            taps: Arc::clone(&self.taps),
         }))
     }
 }
@@ -139,6 +162,7 @@ struct Sink {
     receiving: Receiving,
     store: Store,
     catalogs: Arc<Catalogs>,
+    taps: Arc<Taps>,
 }
 
 /// How far a snapshot has come in.
@@ -175,6 +199,7 @@ impl raft::SnapshotSink for Sink {
         };
         self.store.install(received).map_err(io::Error::other)?;
         self.catalogs.clear();
+        self.taps.replaced();
         Ok(to_log(self.store.mark()))
     }
 }

@@ -7,7 +7,7 @@ use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 
 use super::envelope::open;
 use super::refusal::Fault;
-use super::rows::{Header, HeaderRow};
+use super::rows::{Header, HeaderRow, Place};
 
 /// Keys and values in order.
 pub(crate) type Rows<'a> = Box<dyn Iterator<Item = Result<(Key, Bytes), storage::Error>> + 'a>;
@@ -26,7 +26,12 @@ pub(crate) trait Reader {
 
     /// The header of a space.
     fn header(&self, space: Space) -> Result<Option<Header>, Fault> {
-        Ok(self.row(&SpaceHeader { space })?.map(|HeaderRow::V1(header)| header))
+        Ok(self.placed(space)?.map(|(header, _)| header))
+    }
+
+    /// The header of a space, and where the space stands in a move.
+    fn placed(&self, space: Space) -> Result<Option<(Header, Place)>, Fault> {
+        Ok(self.row(&SpaceHeader { space })?.map(HeaderRow::open))
     }
 }
 

@@ -81,6 +81,13 @@ pub(crate) enum Refusal {
         /// What is wrong with its value.
         message: String,
     },
+    /// The tenant moves: the write waits, or is for another cell.
+    Moving,
+    /// A move of the tenant is under way.
+    MoveUnderWay {
+        /// Its operation.
+        operation: Uuid,
+    },
 }
 
 impl Refusal {

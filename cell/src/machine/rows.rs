@@ -39,11 +39,110 @@ pub(crate) struct Header {
     pub(crate) next: u64,
 }
 
+/// Where a space stands while its tenant moves between cells; `placement` has the whole story. Each but the first belongs to one
+/// attempt of a move: what an earlier one sends late is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// Nothing moves: the space is served here, if it is served at all.
+    #[default]
+    Here,
+    /// It is about to leave: reads are served, writes wait.
+    Held {
+        /// The attempt.
+        attempt: u64,
+    },
+    /// It has left, and is served elsewhere.
+    Departed {
+        /// The attempt.
+        attempt: u64,
+    },
+    /// It is to come; what is left of an earlier stay is being erased.
+    Clearing {
+        /// The attempt.
+        attempt: u64,
+    },
+    /// Its rows come.
+    Copying {
+        /// The attempt.
+        attempt: u64,
+        /// Chunks that have come.
+        chunks: u64,
+    },
+    /// Its rows have come; what was changed meanwhile is repeated.
+    Following {
+        /// The attempt.
+        attempt: u64,
+        /// The last position of the other cell's log that is repeated here.
+        index: u64,
+    },
+    /// All of it is here: reads are served, writes wait until the other cell serves none any more.
+    Arrived {
+        /// The attempt.
+        attempt: u64,
+        /// The epoch that the tenant has here: who was led here by an older one knows nothing of this move.
+        epoch: u64,
+    },
+}
+
+impl Place {
+    /// Whether reads are served.
+    pub(crate) const fn is_read(self) -> bool {
+        matches!(self, Place::Here | Place::Held { .. } | Place::Arrived { .. })
+    }
+
+    /// Whether reads are served to who was led here by a placement of this epoch. Where a space has arrived before the directory says so,
+    /// and perhaps never will, an older placement is from an earlier stay.
+    pub(crate) const fn is_read_in(self, led_by: u64) -> bool {
+        match self {
+            Place::Arrived { epoch, .. } => led_by >= epoch,
+            place => place.is_read(),
+        }
+    }
+
+    /// Whether writes wait: soon they are served here, or elsewhere.
+    pub(crate) const fn waits(self) -> bool {
+        matches!(self, Place::Held { .. } | Place::Arrived { .. })
+    }
+
+    /// The attempt that it belongs to.
+    pub(crate) const fn attempt(self) -> Option<u64> {
+        match self {
+            Place::Here => None,
+            Place::Held { attempt }
+            | Place::Departed { attempt }
+            | Place::Clearing { attempt }
+            | Place::Copying { attempt, .. }
+            | Place::Following { attempt, .. }
+            | Place::Arrived { attempt, .. } => Some(attempt),
+        }
+    }
+}
+
 /// Versions of [`Header`].
 #[derive(Serialize, Deserialize)]
 pub(crate) enum HeaderRow {
-    /// The first.
+    /// The first: the space is not part of a move.
     V1(Header),
+    /// It is part of a move.
+    V2(Header, Place),
+}
+
+impl HeaderRow {
+    /// The row of a header: the first version wherever that says all, so that a move leaves no trace in it.
+    pub(crate) fn new(header: Header, place: Place) -> Self {
+        match place {
+            Place::Here => Self::V1(header),
+            place => Self::V2(header, place),
+        }
+    }
+
+    /// The header, and where the space stands.
+    pub(crate) fn open(self) -> (Header, Place) {
+        match self {
+            Self::V1(header) => (header, Place::Here),
+            Self::V2(header, place) => (header, place),
+        }
+    }
 }
 
 /// Who caused a change.

@@ -22,6 +22,8 @@ pub(crate) struct Stage {
     space: Space,
     index: u64,
     stamp: u64,
+    /// What has been applied: positions and entries.
+    pub(crate) log: Vec<(u64, Vec<u8>)>,
     _dir: tempfile::TempDir,
 }
 
@@ -41,6 +43,7 @@ impl Stage {
             space,
             index: 0,
             stamp: 1_000_000,
+            log: Vec::new(),
             _dir: dir,
         }
     }
@@ -84,7 +87,9 @@ impl Stage {
             idempotency,
             payload: command.into(),
         };
-        self.apply_bytes(&seal(&stamped)).expect("the space has not seen it")
+        let entry = seal(&stamped);
+        self.log.push((self.index, entry.clone()));
+        self.apply_bytes(&entry).expect("the space has not seen it")
     }
 
     /// Applies an encoded entry at the next index.

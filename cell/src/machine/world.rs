@@ -9,7 +9,7 @@ use super::envelope::seal;
 use super::limits::APPLY_KEYS;
 use super::reader::{Reader, Rows};
 use super::refusal::{Fault, Refusal};
-use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, SpaceStatus, Subject};
+use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, Place, SpaceStatus, Subject};
 use crate::directory::changes;
 use crate::mutant::{self, Mutant};
 
@@ -21,6 +21,9 @@ pub(crate) struct World<'a> {
     /// The header, where the space exists.
     header: Option<Header>,
     header_changed: bool,
+    /// Where the space stands in a move.
+    place: Place,
+    place_changed: bool,
     /// The command's time, in microseconds since the epoch: larger than that of every command before it in this space.
     pub(crate) stamp: u64,
     /// Who caused it.
@@ -33,7 +36,7 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     pub(crate) fn new(command: storage::Command<'a>, space: Space, stamp: u64, actor: Actor) -> Result<Self, Fault> {
-        let header = command.header(space)?;
+        let (header, place) = command.placed(space)?.unzip();
         let stamp = mutant::stamp(stamp); // Mutant, B16.
         let stamp = header
             .as_ref()
@@ -43,6 +46,8 @@ impl<'a> World<'a> {
             space,
             header,
             header_changed: false,
+            place: place.unwrap_or_default(),
+            place_changed: false,
             stamp,
             actor,
             keeps_history: false,
@@ -93,6 +98,24 @@ impl<'a> World<'a> {
         self.header = Some(header);
     }
 
+    /// Where the space stands in a move.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Says where the space stands in a move. Nothing else of its header changes: the other cell's stays the same.
+    pub(crate) fn set_place(&mut self, place: Place) {
+        self.place_changed |= self.place != place;
+        self.place = place;
+    }
+
+    /// Takes over the header that the space has in another cell, as it is.
+    pub(crate) fn adopt(&mut self, header: Header, place: Place) {
+        self.header = Some(header);
+        self.place = place;
+        self.place_changed = true;
+    }
+
     /// The number of the last event.
     pub(crate) fn position(&self) -> u64 {
         self.header.as_ref().map_or(0, |header| header.position)
@@ -108,6 +131,16 @@ impl<'a> World<'a> {
         let key = key.key();
         self.wrote(&key);
         self.command.put_raw(key, bytes);
+    }
+
+    /// Stores a row by its encoded key and value.
+    pub(crate) fn put_raw(&mut self, key: storage::Key, value: Bytes) {
+        self.command.put_raw(key, value);
+    }
+
+    /// Reads a row by its encoded key.
+    pub(crate) fn get_raw(&self, key: &storage::Key) -> Result<Option<Bytes>, storage::Error> {
+        self.command.get_raw(key.as_bytes())
     }
 
     /// Stores a key without a value: what it says is in the key.
@@ -172,13 +205,15 @@ impl<'a> World<'a> {
 
     /// Writes the header and makes everything visible with the batch.
     pub(crate) fn accept(mut self) {
-        if self.header_changed
+        if (self.header_changed || self.place_changed)
             && let Some(mut header) = self.header.take()
         {
-            header.stamp = self.stamp;
+            if self.header_changed {
+                header.stamp = self.stamp;
+            }
             let position = header.position;
-            self.put(&SpaceHeader { space: self.space }, &HeaderRow::V1(header));
-            // A failure to read what is no longer kept is a fault of the store, which the commit meets too.
+            let row = HeaderRow::new(header, self.place);
+            self.put(&SpaceHeader { space: self.space }, &row);
             if let Some(written) = self.written.take() {
                 changes::note(&mut self.command, position, written);
             }

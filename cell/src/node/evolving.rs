@@ -21,7 +21,8 @@ use crate::directory::rows::Status;
 use crate::machine::dispatch::answer;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::Fault;
-use crate::machine::rows::{Actor, SpaceStatus};
+use crate::machine::refusal::Refusal;
+use crate::machine::rows::{Actor, Place, SpaceStatus};
 use crate::records::evolve::step::{OperationStep, Stepped};
 use crate::records::evolve::work::{self, Phase};
 use crate::service::error::{barrier, internal, refused};
@@ -92,6 +93,11 @@ async fn look(platform: &Platform, led: &mut BTreeSet<u64>) {
         .filter(|cell| leads(platform, *cell).is_some())
         .collect();
     led.retain(|cell| now.contains(cell));
+    for replica in platform.replicas() {
+        for space in replica.taps.take_landed() {
+            platform.works.add(replica.number, space);
+        }
+    }
     for cell in now {
         if led.contains(&cell) {
             continue;
@@ -141,13 +147,12 @@ async fn find(platform: &Platform, cell: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// An operation of a space that has not ended. None is left in one that is being erased.
+/// An operation of a space that has not ended. None is left in one that is being erased, or has left for another cell, whose leader goes
+/// on with it; one that is held goes on here or there.
 fn next(snapshot: &Snapshot, space: Space) -> Result<Option<uuid::Uuid>, Fault> {
-    if snapshot
-        .header(space)?
-        .is_none_or(|header| header.status != SpaceStatus::Live)
-    {
-        return Ok(None);
+    match snapshot.placed(space)? {
+        Some((header, place)) if header.status == SpaceStatus::Live && (place == Place::Here || place.waits()) => {}
+        _ => return Ok(None),
     }
     let works = work::list(snapshot, space)?;
     Ok(works.iter().find(|work| work.phase != Phase::Ended).map(|work| work.id))
@@ -187,6 +192,11 @@ async fn steps(replica: &Replica, space: Space) -> Result<bool, Error> {
         // More than half of the time is for others: the busier the cell, the longer a step takes, and so does the rest.
         tokio::time::sleep((began.elapsed() * 5 / 4).min(REST)).await;
         let step = answer::<Stepped>(&bytes).map_err(|fault| internal(&fault))?.result;
+        if step == Err(Refusal::Moving) {
+            // It is held for a moment, and goes on here or in another cell.
+            tokio::time::sleep(REST).await;
+            return Ok(false);
+        }
         if step.map_err(|refusal| refused(&refusal))?.ended {
             tracing::info!(operation = %id, "an operation has ended");
         }

@@ -7,10 +7,12 @@ pub(crate) mod data;
 pub(crate) mod directory;
 pub(crate) mod drain;
 pub(crate) mod evolving;
+pub(crate) mod holding;
 mod inbound;
 mod lines;
 mod locate;
 pub(crate) mod moment;
+pub(crate) mod moving;
 pub(crate) mod open;
 mod places;
 pub(crate) mod platform;
@@ -127,6 +129,7 @@ impl Node {
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
+            tokio::spawn(moving::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::directory::Directory;
 use super::evolving::Works;
 use super::lines::Lines;
+use super::moving::Moves;
 use super::open::Places;
 use super::replica::Replica;
 use super::slot::{self, Slot};
@@ -53,6 +54,8 @@ pub(crate) struct Platform {
     pub(crate) works: Works,
     /// Streams to other nodes that are open and not in use.
     pub(crate) lines: Lines,
+    /// Tenants whose moves this node drives.
+    pub(crate) moves: Moves,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Why the step towards the wanted topology is not done yet, where this node does it.
@@ -75,6 +78,7 @@ impl Platform {
             started: now_micros(),
             works: Works::default(),
             lines: Lines::default(),
+            moves: Moves::default(),
             hints: Mutex::default(),
             waiting: Mutex::default(),
         }

@@ -20,7 +20,7 @@ use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::GROUP;
 use crate::machine::envelope::{open, seal};
-use crate::machine::limits::COMMAND_BYTES;
+use crate::machine::limits::MOVE_BYTES;
 use crate::service::error;
 
 /// The first byte of a stream that carries an exchange.
@@ -267,7 +267,7 @@ impl Platform {
 
 async fn read_block(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
     let length = stream.read_u32().await? as usize;
-    if length > COMMAND_BYTES {
+    if length > MOVE_BYTES {
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the block is too long"));
     }
     let mut bytes = vec![0; length];

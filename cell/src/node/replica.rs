@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api::error::{Code, Error};
-use api::service::{Consistency, Stage, Timing};
+use api::service::{Stage, Timing};
 use bytes::Bytes;
 use raft::{Group, GroupId, GroupOptions, Host, ProposeError};
 use storage::{Snapshot, Space, Store};
+use tokio::sync::Semaphore;
 
-use super::moment::Moment;
+use super::holding::HELD;
 use super::slot::Slot;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
@@ -20,14 +21,11 @@ use crate::machine::idempotency::{self, IdempotencyKey};
 use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
-use crate::machine::rows::{Actor, Header, SpaceStatus};
-use crate::mutant::Mutant;
+use crate::machine::rows::{Actor, Header};
+use crate::machine::tap::Taps;
 use crate::records::time::now_micros;
 use crate::scrub::pins::Pins;
 use crate::service::error::{self, internal};
-
-/// How long a read at a position waits for it.
-const POSITION_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A replica.
 #[derive(Clone)]
@@ -43,6 +41,10 @@ pub(crate) struct Replica {
     catalogs: Arc<Catalogs>,
     /// Its scrubs.
     pub(crate) pins: Arc<Pins>,
+    /// What is applied to spaces that leave, and which have come.
+    pub(crate) taps: Arc<Taps>,
+    /// Places for writes that wait while a tenant moves.
+    pub(crate) held: Arc<Semaphore>,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -92,7 +94,9 @@ impl Replica {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let pins = Arc::new(Pins::default());
-        let machine = Machine::new(store.clone(), Arc::clone(&catalogs), Arc::clone(&pins), delta_limit_bytes);
+        let taps = Arc::new(Taps::default());
+        let (shared, pinned, tapped) = (Arc::clone(&catalogs), Arc::clone(&pins), Arc::clone(&taps));
+        let machine = Machine::new(store.clone(), shared, pinned, tapped, delta_limit_bytes);
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         pins.open();
         Ok(Self {
@@ -102,6 +106,8 @@ impl Replica {
             group,
             catalogs,
             pins,
+            taps,
+            held: Arc::new(Semaphore::new(HELD)),
             principals: Arc::default(),
         })
     }
@@ -109,56 +115,6 @@ impl Replica {
     /// The decoded catalogs of this group.
     pub(crate) fn catalogs(&self) -> &Catalogs {
         &self.catalogs
-    }
-
-    /// A tenant at this moment, as this replica has it.
-    pub(crate) fn moment(&self, space: Space) -> Result<Moment, Error> {
-        let snapshot = self.store.begin_read();
-        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-        let header = header
-            .filter(|header| header.status == SpaceStatus::Live)
-            .ok_or_else(error::no_space)?;
-        let catalog = self
-            .catalogs
-            .get(&snapshot, space, header.schema)
-            .map_err(|fault| internal(&fault))?;
-        Ok(Moment {
-            snapshot,
-            header,
-            catalog,
-        })
-    }
-
-    /// Makes what follows see what was answered before it began, or what else is asked for.
-    pub(crate) async fn barrier(&self, space: Space, consistency: Consistency) -> Result<(), Error> {
-        match consistency {
-            Consistency::Local => {}
-            Consistency::Strong => {
-                self.group.read_barrier().await.map_err(error::barrier)?;
-            }
-            // Mutant, B5.
-            Consistency::AtLeast(_) if Mutant::PositionNotAwaited.active() => {}
-            Consistency::AtLeast(position) => self.wait_position(space, position).await?,
-        }
-        Ok(())
-    }
-
-    async fn wait_position(&self, space: Space, position: u64) -> Result<(), Error> {
-        let deadline = Instant::now() + POSITION_WAIT;
-        loop {
-            let snapshot = self.store.begin_read();
-            let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
-            if header.is_some_and(|header| header.position >= position) {
-                return Ok(());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.group.wait_applied(snapshot.mark().index + 1, left).await {
-                return Err(Error::new(
-                    Code::Timeout,
-                    format!("this replica has not reached position {position} yet"),
-                ));
-            }
-        }
     }
 
     /// Decides and proposes until it is applied or refused. `decide` is called on what this replica has; where it refuses, it
@@ -183,7 +139,11 @@ impl Replica {
             let proposal = match decided {
                 Ok(Decision::Propose(proposal)) => proposal,
                 Ok(Decision::Answered(bytes)) => return self.answered(&bytes),
-                Err(error) if confirmed || error.code == Code::Internal => return Err(error.into()),
+                Ok(Decision::Wait) => {
+                    self.settled(space).await?;
+                    continue;
+                }
+                Err(error) if confirmed || matches!(error.code, Code::Internal | Code::NotLeader) => return Err(error.into()),
                 Err(_) => {
                     self.group.read_barrier().await.map_err(error::barrier)?;
                     confirmed = true;
@@ -194,6 +154,8 @@ impl Replica {
             let answer = answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?;
             match answer.result {
                 Err(Refusal::Stale) if stale + 1 < DECISIONS => stale += 1,
+                // A hold came before it in the log.
+                Err(Refusal::Moving) => self.settled(space).await?,
                 Err(refusal) => return Err(Unwritten::Refused(refusal)),
                 Ok(_) => return Ok(answer),
             }
@@ -208,6 +170,11 @@ impl Replica {
         decide: impl Fn(&Snapshot, Option<&Header>) -> Result<Proposal<C>, Error>,
     ) -> Result<Decision<C>, Error> {
         let snapshot = self.store.begin_read();
+        let (header, place) = snapshot.placed(space).map_err(|fault| internal(&fault))?.unzip();
+        let place = place.unwrap_or_default();
+        if !place.is_read() {
+            return Err(error::moved());
+        }
         if let Some(key) = key {
             match idempotency::stored(&snapshot, space, key) {
                 Ok(Some(bytes)) => return Ok(Decision::Answered(bytes)),
@@ -216,7 +183,9 @@ impl Replica {
                 Err(Stop::Fault(fault)) => return Err(internal(&fault)),
             }
         }
-        let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+        if place.waits() {
+            return Ok(Decision::Wait);
+        }
         decide(&snapshot, header.as_ref()).map(Decision::Propose)
     }
 
@@ -272,6 +241,8 @@ enum Decision<C> {
     Propose(Proposal<C>),
     /// The request was answered before.
     Answered(Bytes),
+    /// The tenant moves.
+    Wait,
 }
 
 /// A command as it goes into the log, stamped with this node's clock.

@@ -14,7 +14,9 @@ use super::replica::{Proposal, Replica};
 use crate::directory::query;
 use crate::directory::rows::{Status, Tenant};
 use crate::machine::dispatch::answer;
-use crate::machine::rows::Actor;
+use crate::machine::reader::Reader;
+use crate::machine::refusal::Refusal;
+use crate::machine::rows::{Actor, Place};
 use crate::records::time::now_micros;
 use crate::records::trim::{SpaceTrim, Trimmed, is_due};
 use crate::service::error::{internal, refused};
@@ -73,6 +75,11 @@ async fn trim(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Result
         events_before: now.saturating_sub(events.saturating_add(events / SLACK)),
         history_before: now.saturating_sub(history.saturating_add(history / SLACK)),
     };
+    let placed = replica.store.begin_read().placed(space).map_err(|fault| internal(&fault))?;
+    // One that moves is trimmed where it goes.
+    if placed.is_some_and(|(_, place)| place != Place::Here) {
+        return Ok(());
+    }
     if !is_due(&replica.store.begin_read(), space, &due).map_err(|fault| internal(&fault))? {
         return Ok(());
     }
@@ -91,6 +98,9 @@ async fn trim(platform: &Platform, replica: &Replica, tenant: &Tenant) -> Result
             .propose(space, Actor::System, None, proposal, &Timing::default())
             .await?;
         let step = answer::<Trimmed>(&bytes).map_err(|fault| internal(&fault))?.result;
+        if step == Err(Refusal::Moving) {
+            break;
+        }
         let step = step.map_err(|refusal| refused(&refusal))?;
         events += step.events;
         versions += step.versions;

@@ -83,6 +83,11 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             Error::fields(vec![FieldError { pointer, message }])
         }
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
+        Refusal::Moving => moved(),
+        Refusal::MoveUnderWay { operation } => Error::new(
+            Code::ChangeUnderWay,
+            format!("operation {operation} moves the tenant to another cell: wait for it, or cancel it"),
+        ),
     }
 }
 
@@ -145,6 +150,20 @@ pub(crate) fn not_leader(leader: Option<u64>) -> Error {
         leader: leader.map(NodeNumber),
         ..error
     }
+}
+
+/// A space that is served by another cell, as the directory says by now.
+pub(crate) fn moved() -> Error {
+    Error::new(Code::NotLeader, "this cell does not serve the tenant any more, or not yet")
+}
+
+/// Writes that have waited for a move for as long as they may, or too many of them.
+pub(crate) fn held() -> Error {
+    Error::new(
+        Code::Unavailable,
+        "the tenant's writes are held for a moment; send the request again",
+    )
+    .retry_after(BUSY)
 }
 
 /// A disk without room.

@@ -28,11 +28,10 @@ impl Front {
             ));
         }
         let replica = self.platform.replica(placement)?;
-        let space = Space(placement.uid);
-        let mut found = look_up(&replica, space, text)?;
+        let mut found = look_up(&replica, placement, text)?;
         if !matches!(found, Identity::Known(_)) {
             replica.group.read_barrier().await.map_err(super::error::barrier)?;
-            found = look_up(&replica, space, text)?;
+            found = look_up(&replica, placement, text)?;
         }
         match found {
             Identity::Known(principal) => Ok(principal),
@@ -70,10 +69,14 @@ impl Front {
     }
 }
 
-fn look_up(replica: &Replica, space: Space, text: &str) -> Result<Identity> {
+fn look_up(replica: &Replica, placement: &Placement, text: &str) -> Result<Identity> {
+    let space = Space(placement.uid);
     let (hash, now) = (secret::hash(text), now_micros());
     let snapshot = replica.store.begin_read();
-    let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
+    let (header, place) = snapshot.placed(space).map_err(|fault| internal(&fault))?.unzip();
+    if place.is_some_and(|place| !place.is_read_in(placement.epoch)) {
+        return Err(super::error::moved());
+    }
     // A space that is not applied here yet is looked for behind the barrier.
     let Some(header) = header.filter(|header| header.status == SpaceStatus::Live) else {
         return Ok(Identity::Foreign);

@@ -41,6 +41,7 @@ impl Front {
         counter(out, "cloudnest_log_bytes_total", "Bytes written to the log.", log.bytes)?;
         counter(out, "cloudnest_log_frames_total", "Frames written to the log.", log.frames)?;
         self.write_certificates(out)?;
+        self.platform.moves.counts.write(out)?;
         let rows: Vec<_> = self
             .platform
             .slots()

@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;
+mod moving;
 mod pipeline;
 mod records;
 mod restoring;
@@ -25,7 +26,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::control::{Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch};
+use api::body::control::{
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
+};
 use api::body::event::Event;
 use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
@@ -178,6 +181,10 @@ impl Service for Front {
         self.delete_tenant(operator, slug).await
     }
 
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {
+        self.move_tenant(operator, slug, to, key).await
+    }
+
     async fn tenant_token(
         &self,
         operator: &Operator,
@@ -190,6 +197,10 @@ impl Service for Front {
 
     async fn operation(&self, _: &Operator, id: Id) -> Result<Operation> {
         self.get_operation(id).await
+    }
+
+    async fn operation_call_off(&self, operator: &Operator, id: Id) -> Result<Operation> {
+        self.call_off(operator, id).await
     }
 
     async fn regions(&self, _: &Operator) -> Result<Vec<Region>> {

@@ -117,6 +117,10 @@ impl<'a> Pipeline<'a> {
                 Code::Unavailable,
                 "the schema or the tokens changed during the import: send it again with the same Import-Id",
             ),
+            Refusal::Moving => Error::new(
+                Code::Unavailable,
+                "the import was interrupted for a moment: send it again with the same Import-Id",
+            ),
             other => refused(&other),
         })?;
         failures.extend(

@@ -10,10 +10,13 @@ use uuid::Uuid;
 
 use super::Front;
 use super::error::internal;
+use super::moving::show_told;
+use super::tenants::is_made;
+use crate::directory::moves;
 use crate::directory::query::{self, no_tenant};
 use crate::directory::rows::{self, Status, Tenant};
 use crate::directory::tenant_change::TenantChange;
-use crate::directory::tenant_delete::{self, TenantDelete};
+use crate::directory::tenant_delete::TenantDelete;
 use crate::directory::tenant_plan::TenantPlan;
 use crate::machine::rows::Actor;
 use crate::records::time::format_stamp;
@@ -90,8 +93,8 @@ impl Front {
     pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
         let fresh = self.platform.freshen_directory().await;
         let snapshot = self.platform.directory.read()?;
-        let operation = tenant_delete::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
-        operation.as_ref().map(show_operation).ok_or_else(|| match fresh {
+        let told = moves::told(&snapshot, id.0).map_err(|fault| internal(&fault))?;
+        told.as_ref().map(show_told).ok_or_else(|| match fresh {
             true => Error::new(Code::NotFound, format!("there is no operation {id}")),
             false => unsure(),
         })
@@ -126,11 +129,11 @@ impl Front {
     fn is_made(&self, tenant: &Tenant) -> bool {
         self.platform
             .cell(tenant.cell)
-            .is_none_or(|replica| replica.moment(Space(tenant.uid)).is_ok())
+            .is_none_or(|replica| is_made(replica.moment(Space(tenant.uid)).err()))
     }
 }
 
-fn show_operation(operation: &rows::Operation) -> Operation {
+pub(super) fn show_operation(operation: &rows::Operation) -> Operation {
     Operation {
         id: Id(operation.id),
         kind: operation.kind.clone(),
@@ -149,7 +152,7 @@ fn show_operation(operation: &rows::Operation) -> Operation {
 
 /// What is not in this node's copy of the directory may be there all the same, where nobody can be asked: a node that lost its data
 /// knows of nothing at all.
-fn unsure() -> Error {
+pub(super) fn unsure() -> Error {
     Error::new(
         Code::Unavailable,
         "this node's copy of the directory does not have it, and the directory cannot be asked now",

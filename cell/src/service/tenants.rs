@@ -78,7 +78,7 @@ impl Front {
             return Ok(true);
         };
         replica.group.read_barrier().await.map_err(super::error::barrier)?;
-        Ok(replica.moment(Space(tenant.uid)).is_ok())
+        Ok(is_made(replica.moment(Space(tenant.uid)).err()))
     }
 
     /// The second commit: the space in the cell, wherever that is led.
@@ -124,7 +124,7 @@ impl Front {
     }
 
     /// The cell of a new tenant: the shared one with the fewest tenants, or a dedicated one that is free.
-    fn choose_cell(&self, snapshot: &storage::Snapshot, dedicated: bool) -> Result<u64> {
+    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, dedicated: bool) -> Result<u64> {
         let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
         let mut best: Option<(u64, u64)> = None;
         for cell in self
@@ -184,11 +184,16 @@ impl Front {
     }
 }
 
-fn wrong(pointer: &str, message: String) -> Error {
+pub(super) fn wrong(pointer: &str, message: String) -> Error {
     Error::fields(vec![FieldError {
         pointer: pointer.to_owned(),
         message,
     }])
+}
+
+/// Whether a tenant has a space, after a look at it in its cell. One that is not served there is on its way to another.
+pub(super) fn is_made(failed: Option<Error>) -> bool {
+    failed.is_none_or(|error| error.code == Code::NotLeader)
 }
 
 /// The failure of a creation that has begun.

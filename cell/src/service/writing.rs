@@ -149,7 +149,9 @@ impl Front {
 
     /// The collection that a reply shows records of. The write has happened: what fails from here on says so.
     fn shown_in(&self, ctx: &RequestContext, name: &str) -> Result<Arc<Collection>> {
-        let moment = self.moment(ctx).map_err(Error::unknown)?;
+        // The tenant may have left for another cell right after it.
+        let replica = self.platform.replica(&ctx.placement).map_err(Error::unknown)?;
+        let moment = replica.moment_after(Space(ctx.placement.uid)).map_err(Error::unknown)?;
         moment
             .catalog
             .named(name)

@@ -35,6 +35,8 @@ pub struct Layout {
     pub plan: String,
     /// `[timing]`: heartbeat, shortest and longest election time, in milliseconds; `None`: the program's own.
     pub timing: Option<[u64; 3]>,
+    /// Dedicated cells of each region, over all its nodes.
+    pub dedicated: usize,
 }
 
 impl Layout {
@@ -61,6 +63,7 @@ impl Layout {
             nodes,
             plan: "unlimited".to_owned(),
             timing: None,
+            dedicated: 0,
         })
     }
 
@@ -149,6 +152,14 @@ impl Layout {
                 "\n[[cell]]\nname = {cell:?}\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
                 list(&names)
             );
+            for place in 0..self.dedicated {
+                let number = self.regions().len() + 2 + at * self.dedicated + place;
+                let _ = write!(
+                    out,
+                    "\n[[cell]]\nname = \"{region}-dedicated-{place}\"\nkind = \"dedicated\"\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
+                    list(&names)
+                );
+            }
         }
         let _ = write!(
             out,

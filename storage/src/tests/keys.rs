@@ -3,9 +3,9 @@
 use crate::key::{Field, push_hex};
 use crate::{
     CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
-    DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry,
-    Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Space, SpaceHeader,
-    TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
+    DirectoryMove, DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry,
+    Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence,
+    Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -123,6 +123,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(DirectoryChange { space, position: 14 }),
         shown(Topology { space }),
         shown(Level { space }),
+        shown(DirectoryMove { space, uid: 15 }),
         shown(TopologyWanted { space }),
     ]
 }
@@ -159,6 +160,7 @@ fn golden_bytes() -> Vec<String> {
         "56000000000000000e".to_owned(),
         "57".to_owned(),
         "58".to_owned(),
+        "59000000000000000f".to_owned(),
         "5a".to_owned(),
     ]
 }
@@ -197,6 +199,7 @@ fn golden_texts() -> Vec<String> {
         "directory_change space=258 position=14".to_owned(),
         "topology space=258".to_owned(),
         "level space=258".to_owned(),
+        "directory_move space=258 uid=15".to_owned(),
         "topology_wanted space=258".to_owned(),
     ]
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::control::{
-    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantPatch, TenantStatus,
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus,
 };
 use api::body::event::Event;
 use api::body::record::{Fields, Page, Record};
@@ -344,6 +344,17 @@ impl Service for Memory {
 
     async fn tenant_delete(&self, _operator: &Operator, _slug: &Slug) -> Result<Operation> {
         Ok(operation_body(new_id()))
+    }
+
+    async fn tenant_move(&self, _: &Operator, slug: &Slug, to: TenantMove, _: Option<Idempotency>) -> Result<Operation> {
+        Ok(Operation {
+            tenant: format!("{slug} to {}", to.cell.unwrap_or_default()),
+            ..operation_body(new_id())
+        })
+    }
+
+    async fn operation_call_off(&self, _operator: &Operator, id: Id) -> Result<Operation> {
+        Ok(operation_body(id))
     }
 
     async fn tenant_token(

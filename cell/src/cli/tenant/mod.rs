@@ -5,6 +5,7 @@ mod delete;
 mod export;
 mod import;
 mod list;
+mod moving;
 mod show;
 
 use api::body::control::Tenant as Body;
@@ -18,6 +19,7 @@ pub(super) enum Tenant {
     Create(create::Create),
     List(list::List),
     Show(show::Show),
+    Move(moving::Move),
     Delete(delete::Delete),
     Export(export::Export),
     Import(import::Import),
@@ -29,6 +31,7 @@ impl Tenant {
             Self::Create(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Show(command) => command.run().await,
+            Self::Move(command) => command.run().await,
             Self::Delete(command) => command.run().await,
             Self::Export(command) => command.run().await,
             Self::Import(command) => command.run().await,

@@ -62,6 +62,21 @@ impl Platform {
         self.directory_write(actor, None, |_| Ok(command.clone())).await
     }
 
+    /// Proposes a command that was decided on nothing; what applying it answered.
+    pub(crate) async fn directory_command<C: Command>(
+        &self,
+        actor: Actor,
+        key: Option<IdempotencyKey>,
+        command: C,
+    ) -> Result<Result<C::Reply, Refusal>, Error> {
+        let (schema, access) = (None, None);
+        let proposal = Proposal { command, schema, access };
+        let reply = self
+            .propose_at_leader(GROUP, stamped(Space::SYSTEM, actor, key, proposal))
+            .await?;
+        self.directory_reply::<C>(&reply).await
+    }
+
     fn decide_here<C>(
         &self,
         key: Option<&IdempotencyKey>,
