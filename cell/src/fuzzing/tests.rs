@@ -36,6 +36,10 @@ fn every_target_with_a_store_holds_over_its_seeds() {
 
 #[test]
 fn a_space_and_its_copy_hold_the_same_whatever_it_takes() {
+    seeds("moving", |data| {
+        let dir = tempfile::tempdir().expect("a directory");
+        moving(data, dir.path());
+    });
     seeds("commands", |data| {
         for copied_after in [0, 7, 20] {
             let dir = tempfile::tempdir().expect("a directory");

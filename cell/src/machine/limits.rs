@@ -11,8 +11,9 @@ pub(crate) const MOVE_BYTES: usize = COMMAND_BYTES + 64 * 1024;
 pub(crate) const MOVE_KEYS: usize = 2_000;
 /// Keys and values that one command of a move brings, in bytes, unless one command of the other cell alone is larger.
 pub(crate) const MOVE_CHUNK_BYTES: usize = 1024 * 1024;
-/// Commands that one command of a move repeats.
-pub(crate) const MOVE_COMMANDS: usize = 256;
+/// Commands that one command of a move repeats: each may touch as much as it did in the other cell. Raised: one command holds up all
+/// others of the cell for longer. Lowered: a busy tenant is followed for longer.
+pub(crate) const MOVE_COMMANDS: usize = 64;
 /// Most that waits to be repeated in the other cell, in bytes. Raised: more memory. Lowered: a move of a busy tenant begins again.
 pub(crate) const TAP_BYTES: usize = 64 * 1024 * 1024;
 /// How often the leader decides again when what it had read has changed.
