@@ -96,7 +96,9 @@ async fn tenants_are_served_while_the_directory_is_gone() {
     let refused = create(&layout, "one", "late", &operator)
         .await
         .expect_err("nobody can enter a tenant");
-    assert_eq!(refused.problem().map(|problem| problem.status), Some(503), "{refused}");
+    // A leader that has just lost its quorum may have taken it, and cannot say what became of it.
+    let status = refused.problem().map(|problem| problem.status);
+    assert!(matches!(status, Some(503 | 504)), "{refused}");
     for voter in ["twoa", "threea"] {
         cluster.start_node(voter).expect("a start");
     }

@@ -80,7 +80,7 @@ pub struct TopologyPlan {
 /// The cluster as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Cluster {
-    /// How often the topology was changed; 0: the directory does not hold it yet.
+    /// How often the topology was changed, from 1.
     pub version: u64,
     /// What it consists of.
     pub topology: Topology,

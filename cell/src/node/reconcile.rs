@@ -77,8 +77,9 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
     if let Some(directory) = platform.directory.seat().and_then(|slot| slot.get())
         && directory.group.is_leader()
     {
-        admit_operator(platform, &directory).await?;
+        // What is there at all has a topology.
         enter_topology(platform, &directory).await?;
+        admit_operator(platform, &directory).await?;
     }
     let led: BTreeSet<u64> = platform
         .replicas()

@@ -22,6 +22,13 @@ use crate::directory::topology;
 use crate::machine::rows::Actor;
 use crate::node::applying::answering;
 
+fn uninitialised() -> Error {
+    Error::new(
+        Code::Unavailable,
+        "the cluster is not initialised yet: `cluster up` does that",
+    )
+}
+
 /// A change that is not brought about, and all reasons.
 fn refused(reasons: Vec<String>) -> Error {
     let detail = reasons.join("; ");
@@ -40,7 +47,7 @@ impl Front {
         self.platform.freshen_directory().await;
         let snapshot = self.platform.directory.read()?;
         let stored = topology::read(&snapshot).map_err(|fault| internal(&fault))?;
-        let (version, current) = stored.unwrap_or_else(|| (0, Topology::clone(&self.platform.topology())));
+        let (version, current) = stored.ok_or_else(uninitialised)?;
         let wanted = wanted(&snapshot).map_err(|fault| internal(&fault))?;
         let applying = wanted.map(|wanted| {
             let target: Topology = wanted.topology.into();
@@ -69,12 +76,7 @@ impl Front {
         }
         let snapshot = self.platform.directory.read()?;
         let stored = topology::read(&snapshot).map_err(|fault| internal(&fault))?;
-        let Some((version, current)) = stored else {
-            return Err(Error::new(
-                Code::Unavailable,
-                "the cluster is not initialised: `cluster up` does that",
-            ));
-        };
+        let (version, current) = stored.ok_or_else(uninitialised)?;
         if let Some(running) = wanted(&snapshot).map_err(|fault| internal(&fault))? {
             let detail = format!(
                 "another apply is under way, operation {}; wait for it, or call it off",
