@@ -116,15 +116,15 @@ payloads!(
     OperationCancel,
     RecordsRestore,
     TenantChange,
-    TopologyPut,
-    ApplyBegin,
-    ApplyTurn,
     SpaceTurn,
     SpaceClear,
     SpaceArrive,
     SpaceFollow,
     MoveBegin,
     MoveTurn,
+    TopologyPut,
+    ApplyBegin,
+    ApplyTurn,
 );
 
 /// What applying an entry leaves to do.

@@ -72,6 +72,14 @@ async fn one_region(bring_up: BringUp<'_>, region: &str) -> Result {
         }
         tokio::time::sleep(POLL).await;
     }
+    // Its leader enters what the cluster consists of first of all.
+    for (_, client) in clients.iter().cycle() {
+        match client.cluster().await {
+            Ok(_) => break,
+            Err(error) => complain(&mut said, &format!("waiting for the directory: {error}")),
+        }
+        tokio::time::sleep(POLL).await;
+    }
     Ok(())
 }
 
