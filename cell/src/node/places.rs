@@ -35,6 +35,16 @@ pub(crate) fn peers(topology: &Topology, config: &Config, me: &NodeEntry) -> BTr
     nodes.map(peer).collect()
 }
 
+impl Platform {
+    /// Knows the nodes of both topologies, until the next change of the one that counts.
+    pub(crate) fn know(&self, current: &Topology, wanted: &Topology) {
+        let mut both = current.clone();
+        let new = wanted.nodes.iter().filter(|node| current.node(&node.name).is_none());
+        both.nodes.extend(new.cloned());
+        self.host.set_peers(peers(&both, &self.config, &self.me));
+    }
+}
+
 /// Looks for as long as the platform is there.
 pub(crate) async fn run(platform: Arc<Platform>, opener: Arc<Opener>) {
     let mut known = 0;

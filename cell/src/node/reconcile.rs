@@ -153,19 +153,26 @@ async fn admit_operator(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Enters the topology of this node's file, where the directory has none: with the voters that it was made with.
+/// Enters the topology of this node's file, where the directory has none: with the members that its groups have, as far as they are
+/// known here. What the file wants beyond that, an apply brings about.
 async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), Error> {
     let stored = topology::read(&directory.store.begin_read()).map_err(|fault| internal(&fault))?;
     if stored.is_some() {
         return Ok(());
     }
     let mut topology = platform.config.topology.clone();
-    let voters = directory.group.status().voters;
-    let names = voters
-        .iter()
-        .filter_map(|node| topology.numbered(node.0))
-        .map(|node| node.name.clone());
-    topology.directory_voters = names.collect();
+    let names = |replica: &Replica| -> Vec<String> {
+        let voters = replica.group.status().voters;
+        let nodes = voters.iter().filter_map(|node| platform.config.topology.numbered(node.0));
+        nodes.map(|node| node.name.clone()).collect()
+    };
+    topology.directory_voters = names(directory);
+    for cell in &mut topology.cells {
+        let known = platform.cell(cell.number).map(|replica| names(&replica));
+        if let Some(known) = known.filter(|known| !known.is_empty()) {
+            cell.nodes = known;
+        }
+    }
     let topology = (&topology).into();
     platform
         .at_directory(Actor::System, TopologyPut { after: 0, topology })

@@ -98,6 +98,8 @@ impl Front {
         }
         drop(snapshot);
         let mut reasons = refusals(&current, &target, &tenants);
+        // Nodes that are new have to be reached before the directory knows them.
+        self.platform.know(&current, &target);
         for (name, nodes) in changed_groups(&current, &target) {
             let alive = answering(&self.platform, &target, &nodes).await;
             reasons.extend(no_quorum(&name, &nodes, &alive));

@@ -1,0 +1,145 @@
+//! From one replica to three, and a dead node replaced by a new one: by the file and one apply each.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use api::body::record::{Fields, NewRecord};
+use api::client::Client;
+use rig::cluster::{Cluster, Options};
+use rig::layout::Layout;
+use rig::{nursery, tenant};
+use serde_json::json;
+
+/// The longest that anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn binary() -> PathBuf {
+    env!("CARGO_BIN_EXE_cloudnest").into()
+}
+
+/// A node that ends with its owner.
+struct Node(Child);
+
+impl Node {
+    fn start(name: &str, config: &Path, data: &Path) -> Self {
+        let mut command = nursery::command(&binary());
+        command.arg("node").arg("--config").arg(config).args(["--node", name]);
+        command
+            .arg("--data")
+            .arg(data.join(name))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Self(nursery::spawn(command).expect("a node starts"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The text of a layout in which the cell and the directory are on these nodes.
+fn on(layout: &Layout, names: &[&str]) -> String {
+    let list = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let all: Vec<&str> = layout.nodes.iter().map(|node| node.name.as_str()).collect();
+    let text = layout.to_toml();
+    let text = text.replace(&format!("nodes = [{}]", list(&all)), &format!("nodes = [{}]", list(names)));
+    let voters = text
+        .lines()
+        .find(|line| line.starts_with("voters = "))
+        .expect("voters")
+        .to_owned();
+    text.replace(&voters, &format!("voters = [{}]", list(names)))
+}
+
+/// Brings a configuration about. It may have to wait for nodes that come up.
+fn apply(cluster: &Cluster, config: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut command = Command::new(binary());
+        command
+            .args(["cluster", "apply", "--config"])
+            .arg(config)
+            .arg("--data")
+            .arg(cluster.data());
+        command.env_remove("CLOUDNEST_URL").env_remove("CLOUDNEST_TOKEN");
+        let output = command.output().expect("the program runs");
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        if output.status.success() {
+            return;
+        }
+        assert!(said.contains("do not answer") && Instant::now() < deadline, "{said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+async fn write(client: &Client, title: &str) {
+    let mut fields = Fields::new();
+    fields.insert("title".to_owned(), json!(title));
+    client
+        .record_create("acme", "tasks", &NewRecord { id: None, fields }, Some(title))
+        .await
+        .expect("a write");
+}
+
+/// The nodes that have a replica of a cell and of the directory, each list in order.
+async fn members(operator: &Client) -> Vec<Vec<String>> {
+    let cells = operator.cells().await.expect("cells");
+    let names = |cell: api::body::control::Cell| {
+        let mut names: Vec<String> = cell.replicas.into_iter().map(|replica| replica.node).collect();
+        names.sort();
+        names
+    };
+    cells.into_iter().map(names).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_grows_to_three_and_a_dead_node_is_replaced() {
+    let four = Layout::new(&[("one", 4)]).expect("a layout");
+    let mut first = four.clone();
+    first.nodes.truncate(1);
+    let mut cluster = Cluster::up(Options::new(first, binary())).expect("a cluster");
+    let data = cluster.data();
+    let made = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    write(&made.client, "alone").await;
+
+    let (config, mut three) = (data.join("wanted.toml"), four.clone());
+    three.nodes.truncate(3);
+    std::fs::write(&config, on(&three, &["onea", "oneb", "onec"])).expect("a configuration");
+    let (second, third) = (Node::start("oneb", &config, &data), Node::start("onec", &config, &data));
+    tokio::task::block_in_place(|| apply(&cluster, &config));
+    let addresses: Vec<_> = four.nodes.iter().map(|node| node.api).collect();
+    let everywhere = tenant::client(&addresses, &made.token).expect("a client");
+    write(&everywhere, "three").await;
+
+    // The one that was there from the start goes for good; nothing of what was answered is lost.
+    cluster.detach().expect("by itself");
+    cluster.kill("onea").expect("a kill");
+    cluster.wait_ended("onea", PATIENCE).expect("its end");
+    write(&everywhere, "two of three").await;
+    let operator = tenant::client(&addresses, cluster.operator_token()).expect("a client");
+    std::fs::write(&config, on(&four, &["oneb", "onec", "oned"])).expect("a configuration");
+    let fourth = Node::start("oned", &config, &data);
+    tokio::task::block_in_place(|| apply(&cluster, &config));
+    let expected = vec![vec!["oneb".to_owned(), "onec".to_owned(), "oned".to_owned()]; 2];
+    let deadline = Instant::now() + PATIENCE;
+    while members(&operator).await != expected {
+        assert!(Instant::now() < deadline, "{:?}", members(&operator).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    write(&everywhere, "replaced").await;
+    let records = rig::verify::records(
+        &tenant::Tenant {
+            client: everywhere,
+            ..made
+        },
+        "tasks",
+    )
+    .await
+    .expect("records");
+    assert_eq!(records.len(), 4);
+    drop((second, third, fourth));
+}
