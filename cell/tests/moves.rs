@@ -29,9 +29,11 @@ const SEED: &str = "CLOUDNEST_MOVES_SEED";
 const SHARED: &str = "eu-west-1-shared";
 const DEDICATED: &str = "eu-west-1-dedicated-0";
 
-fn up() -> Cluster {
+/// Three nodes, of which so many vote in the directory; the others keep a copy of it.
+fn up(voters: usize) -> Cluster {
     let mut layout = Layout::one_region(3).expect("a layout");
     layout.dedicated = 1;
+    layout.voters = Some(voters);
     Cluster::up(Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into())).expect("a cluster")
 }
 
@@ -303,7 +305,7 @@ async fn holds(cluster: &Cluster) -> (String, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_moves_there_and_back_and_nobody_notices() {
-    let cluster = up();
+    let cluster = up(1);
     let operator = operator(&cluster);
     let scene = Scene::new(&cluster).await;
     let before = terms(&operator).await;
@@ -396,7 +398,7 @@ async fn refusals(operator: &Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_survives_the_loss_of_leaders_and_can_be_called_off() {
-    let cluster = up();
+    let cluster = up(3);
     let operator = operator(&cluster);
     let scene = Scene::new(&cluster).await;
     let writers: Vec<_> = (0..WRITERS)

@@ -37,6 +37,8 @@ pub struct Layout {
     pub timing: Option<[u64; 3]>,
     /// Dedicated cells of each region, over all its nodes.
     pub dedicated: usize,
+    /// Most voters of the directory, an odd number; the other nodes keep copies of it. `None`: up to five.
+    pub voters: Option<usize>,
 }
 
 impl Layout {
@@ -64,6 +66,7 @@ impl Layout {
             plan: "unlimited".to_owned(),
             timing: None,
             dedicated: 0,
+            voters: None,
         })
     }
 
@@ -105,11 +108,8 @@ impl Layout {
             };
             regions.iter().filter_map(first).collect()
         };
-        voters.truncate(if voters.len() >= 5 {
-            5
-        } else {
-            voters.len() - (voters.len() + 1) % 2
-        });
+        let odd = voters.len() - (voters.len() + 1) % 2;
+        voters.truncate(odd.min(self.voters.unwrap_or(5)));
         voters
     }
 
