@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use api::body::control::NewTenant;
 use api::body::record::{Fields, NewRecord};
 use api::client::Client;
 use rig::cluster::{Cluster, Options};
@@ -142,4 +143,61 @@ async fn one_replica_grows_to_three_and_a_dead_node_is_replaced() {
     .expect("records");
     assert_eq!(records.len(), 4);
     drop((second, third, fourth));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_wants_a_cell_of_its_own_gets_one_and_an_apply_keeps_it() {
+    let layout = Layout::new(&[("one", 3)]).expect("a layout");
+    let cluster = Cluster::up(Options::new(layout.clone(), binary())).expect("a cluster");
+    let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
+    let new = |slug: &str| NewTenant {
+        slug: slug.parse().expect("a slug"),
+        name: None,
+        region: "one".to_owned(),
+        plan: None,
+        dedicated: true,
+        template: Some("workspace".to_owned()),
+    };
+    let mut cells = Vec::new();
+    for slug in ["acme", "beta"] {
+        let made = operator.tenant_create(&new(slug), Some(slug)).await.expect("a tenant").body;
+        let again = operator
+            .tenant_create(&new(slug), Some(slug))
+            .await
+            .expect("the same answer")
+            .body;
+        assert_eq!(
+            (made.id, &made.cell),
+            (again.id, &again.cell),
+            "a second attempt makes no second cell"
+        );
+        let own = operator
+            .clone()
+            .with_token(&made.admin_token.expect("a token"))
+            .expect("a client");
+        let mut fields = Fields::new();
+        fields.insert("title".to_owned(), json!("the first"));
+        own.record_create(slug, "tasks", &NewRecord { id: None, fields }, None)
+            .await
+            .expect("a write");
+        cells.push(made.cell);
+    }
+    assert_ne!(cells[0], cells[1]);
+    let shown = operator.cells().await.expect("cells");
+    for name in &cells {
+        let cell = shown.iter().find(|cell| cell.name == *name).expect("the cell");
+        assert_eq!(
+            (cell.kind.as_str(), cell.replicas.len(), cell.tenants),
+            ("dedicated", 3, 1),
+            "{cell:?}"
+        );
+    }
+    let config = cluster.data().join("wanted.toml");
+    std::fs::write(&config, layout.to_toml()).expect("a configuration");
+    tokio::task::block_in_place(|| apply(&cluster, &config));
+    assert_eq!(
+        operator.cells().await.expect("cells").len(),
+        shown.len(),
+        "an apply of the file keeps them"
+    );
 }

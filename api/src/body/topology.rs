@@ -53,6 +53,9 @@ pub struct TopologyCell {
     pub kind: String,
     /// The names of the nodes that hold its replicas: 1, 3 or 5.
     pub nodes: Vec<String>,
+    /// Whether the cluster has made it by itself, for a tenant that wanted a cell of its own. No file names it, and an apply keeps it.
+    #[serde(default)]
+    pub made: bool,
 }
 
 /// A plan.

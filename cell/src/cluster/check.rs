@@ -10,6 +10,7 @@ pub(crate) fn refusals(current: &Topology, wanted: &Topology, tenants: &BTreeMap
     let mut out = Vec::new();
     nodes(current, wanted, &mut out);
     cells(current, wanted, tenants, &mut out);
+    made(wanted, &mut out);
     for region in &current.regions {
         if wanted.regions.iter().any(|other| other.name == region.name) {
             continue;
@@ -35,6 +36,19 @@ pub(crate) fn refusals(current: &Topology, wanted: &Topology, tenants: &BTreeMap
         }
     }
     out
+}
+
+/// Cells that the cluster has made by itself, and that would lose a node.
+fn made(wanted: &Topology, out: &mut Vec<String>) {
+    for cell in wanted.cells.iter().filter(|cell| cell.made) {
+        let gone = |name: &&String| wanted.node(name).is_none();
+        if let Some(node) = cell.nodes.iter().find(gone) {
+            out.push(format!(
+                "node {node}: it has a replica of {}, which was made for a tenant; name that cell (number {}) in the file, on other nodes",
+                cell.name, cell.number
+            ));
+        }
+    }
 }
 
 /// A number means one node for ever, and a node stays in its region.

@@ -21,6 +21,7 @@ pub(crate) fn show(topology: &Topology) -> body::Topology {
         region: cell.region.clone(),
         kind: cell.kind.name().to_owned(),
         nodes: cell.nodes.clone(),
+        made: cell.made,
     };
     let plan = |plan: &Plan| body::TopologyPlan {
         name: plan.name.clone(),
@@ -74,6 +75,7 @@ pub(crate) fn read(sent: body::Topology) -> Result<Topology> {
         region: cell.region,
         nodes: cell.nodes,
         state: CellState::Serving,
+        made: cell.made,
     };
     let plan = |plan: body::TopologyPlan| Plan {
         name: plan.name,

@@ -163,6 +163,7 @@ impl Checker<'_, '_> {
             kind,
             nodes: replicas,
             state: CellState::Serving,
+            made: false,
         })
     }
 

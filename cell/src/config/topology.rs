@@ -95,6 +95,8 @@ pub struct CellEntry {
     pub nodes: Vec<String>,
     /// How far it has come; in a file it serves.
     pub state: CellState,
+    /// Whether the cluster has made it by itself, for a tenant that wanted one; no file names it.
+    pub made: bool,
 }
 
 /// What a tenant may use.
@@ -142,6 +144,19 @@ impl Topology {
     /// The cells of a region, in the order of the file.
     pub fn region_cells(&self, region: &str) -> Vec<&CellEntry> {
         self.cells.iter().filter(|cell| cell.region == region).collect()
+    }
+
+    /// This topology as a file wants it, with the cells that `current` has made by itself: no file names them.
+    pub fn keeping_made(mut self, current: &Topology) -> Self {
+        let named = |cell: &&CellEntry| {
+            self.cells
+                .iter()
+                .any(|own| own.number == cell.number || own.name == cell.name)
+        };
+        let kept = current.cells.iter().filter(|cell| cell.made && !named(cell));
+        let kept: Vec<CellEntry> = kept.cloned().collect();
+        self.cells.extend(kept);
+        self
     }
 
     /// The numbers of nodes by name. Names that are none are left out.

@@ -42,6 +42,7 @@ struct StoredCell {
     dedicated: bool,
     nodes: Vec<String>,
     state: StoredState,
+    made: bool,
 }
 
 /// How far a stored cell has come.
@@ -87,6 +88,7 @@ impl From<&Topology> for Stored {
             region: cell.region.clone(),
             dedicated: cell.kind == CellKind::Dedicated,
             nodes: cell.nodes.clone(),
+            made: cell.made,
             state: match cell.state {
                 CellState::Forming => StoredState::Forming,
                 CellState::Serving => StoredState::Serving,
@@ -135,6 +137,7 @@ impl From<Stored> for Topology {
                 CellKind::Shared
             },
             nodes: cell.nodes,
+            made: cell.made,
             state: match cell.state {
                 StoredState::Forming => CellState::Forming,
                 StoredState::Serving => CellState::Serving,

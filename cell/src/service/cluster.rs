@@ -88,6 +88,7 @@ impl Front {
             let detail = format!("the topology was changed meanwhile: it is at {version}, not {after}; plan again");
             return Err(Error::new(Code::Contention, detail));
         }
+        let target = target.keeping_made(&current);
         if next(&current, &target).is_none() {
             return Ok(None);
         }

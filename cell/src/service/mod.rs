@@ -5,6 +5,7 @@
 mod cluster;
 mod collections;
 pub(crate) mod control;
+mod dedicated;
 pub(crate) mod error;
 pub(crate) mod gate;
 pub(crate) mod health;

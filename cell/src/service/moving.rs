@@ -39,7 +39,7 @@ impl Front {
             // Whoever asks again while it runs is told of it, though its dedicated cell is not free any more.
             let cell = match &running {
                 Some(running) => running.to,
-                None => self.move_target(&tenant.region, &to)?.number,
+                None => self.free_target(operator, &tenant.region, &to).await?.number,
             };
             let command = MoveBegin {
                 slug: slug.to_string(),
@@ -64,6 +64,17 @@ impl Front {
             }
         }
         Err(internal(&"a choice of cells has no end"))
+    }
+
+    /// The cell that a request names; a dedicated one is made where none is free.
+    async fn free_target(&self, operator: &Operator, region: &str, to: &TenantMove) -> Result<CellEntry> {
+        match self.move_target(region, to) {
+            Err(error) if to.dedicated && to.cell.is_none() && error.code == Code::Unavailable => {
+                self.make_dedicated(&Actor::Operator(operator.name.to_string())).await?;
+                self.move_target(region, to)
+            }
+            target => target,
+        }
     }
 
     /// The cell that a request names.

@@ -57,7 +57,12 @@ impl Front {
                 template: new.template.clone(),
             })
         };
-        let tenant = self.platform.directory_write(actor.clone(), key, reserve).await?;
+        let mut entered = self.platform.directory_write(actor.clone(), key, &reserve).await;
+        if new.dedicated && entered.as_ref().is_err_and(|error| error.code == Code::Unavailable) {
+            self.make_dedicated(&actor).await?;
+            entered = self.platform.directory_write(actor.clone(), key, &reserve).await;
+        }
+        let tenant = entered?;
         if tenant.id != id && self.has_space(&tenant).await? {
             // The answer of an earlier attempt: its token was shown once.
             return self.show_tenant(&tenant, None);

@@ -8,9 +8,8 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::super::{Failure, Result, output};
-use super::plan::{differences, print};
+use super::plan::{differences, print, wanted};
 use super::target::{Target, cluster};
-use crate::cluster::wire;
 
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -42,7 +41,7 @@ impl Apply {
             return output::line(&format!("called off: operation {}; what was done stays", ended.id));
         }
         let now = cluster(&client, &remote).await?;
-        let wanted = wire::show(&config.topology);
+        let wanted = wanted(&now, &config.topology)?;
         let resumed = now.applying.as_ref().filter(|applying| applying.wanted == wanted);
         let operation = match resumed {
             Some(applying) => {

@@ -1,6 +1,6 @@
 //! `cluster plan`: what lies between the configuration and the cluster.
 
-use api::body::topology::Cluster;
+use api::body::topology::{self as body, Cluster};
 use clap::Args;
 use serde::Serialize;
 
@@ -63,7 +63,13 @@ impl Plan {
 /// What lies between the cluster and what is wanted.
 pub(super) fn differences(now: &Cluster, wanted: &Topology) -> Result<Vec<Change>> {
     let current = wire::read(now.topology.clone()).map_err(|error| anyhow::anyhow!("the server's topology: {}", error.detail))?;
-    Ok(changes(&current, wanted))
+    Ok(changes(&current, &wanted.clone().keeping_made(&current)))
+}
+
+/// What is wanted, with what the cluster has made by itself.
+pub(super) fn wanted(now: &Cluster, file: &Topology) -> Result<body::Topology> {
+    let current = wire::read(now.topology.clone()).map_err(|error| anyhow::anyhow!("the server's topology: {}", error.detail))?;
+    Ok(wire::show(&file.clone().keeping_made(&current)))
 }
 
 /// Prints them, a line each.
