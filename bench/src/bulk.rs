@@ -10,7 +10,7 @@ use rig::tenant::Tenant;
 
 use crate::report::{Measured, Row};
 use crate::setup;
-use crate::tasks::{COLLECTION, write_line};
+use crate::tasks::{BODY_BYTES, COLLECTION, write_line};
 
 /// Records of one import request. Each is an import of its own, so that a broken one costs no more than this.
 const REQUEST_RECORDS: u64 = 25_000;
@@ -95,7 +95,7 @@ fn share(
         while from < end {
             let to = end.min(from + REQUEST_RECORDS);
             let mut lines = Vec::new();
-            (from..to).for_each(|number| write_line(&mut lines, &format!("bulk-{run}-{number}"), number, false));
+            (from..to).for_each(|number| write_line(&mut lines, &format!("bulk-{run}-{number}"), number, BODY_BYTES, false));
             let id = format!("bulk-{run}-{from}");
             let done = import::import(&client, &slug, COLLECTION, &id, &lines, REQUEST_WITHIN).await?;
             ensure!(

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use bench::backfill;
 use bench::setup::ClusterArgs;
+use bench::{backfill, moving};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -71,6 +71,16 @@ pub(crate) enum Action {
         /// The collection has rules and a workflow, and a member writes
         #[arg(long)]
         rules: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A tenant that moves to a dedicated cell and back under load: failed requests, latency, holds; then compare all replicas
+    #[command(
+        after_help = "Example:\n  cloudnest-bench move --megabytes 1000 --rate 500\n\nExit code 1: a request failed, or replicas differ."
+    )]
+    Move {
+        #[command(flatten)]
+        size: moving::Size,
         #[command(flatten)]
         common: Common,
     },

@@ -15,10 +15,11 @@ use anyhow::{Context, Result, ensure};
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, compare, data, idle, kill_import, run};
+use bench::{backfill, bulk, compare, data, idle, kill_import, moving, run};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
+use rig::layout::Layout;
 
 /// Where this program was built: the commit that a report names is the one that is checked out there.
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -68,6 +69,10 @@ fn main() -> Result<()> {
             )
         }),
         Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
+        Action::Move { size, common } => {
+            let layout = moving::layout(common.cluster.nodes)?;
+            measure_as(layout, &common, |cluster| moving::run(cluster, &size))?.without_failures()
+        }
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -92,6 +97,7 @@ fn is_scheduled(action: &Action) -> bool {
         Action::Run { common, .. }
         | Action::Stall { common, .. }
         | Action::Backfill { common, .. }
+        | Action::Move { common, .. }
         | Action::Idle { common, .. }
         | Action::Data { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,
@@ -197,9 +203,14 @@ fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, arg
     Ok(())
 }
 
-/// Starts a cluster, measures, stops it, and writes the report.
+/// Starts a cluster of one region, measures, stops it, and writes the report.
 fn measure(common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> Result<()> {
-    let mut cluster = setup::start(&common.cluster)?;
+    measure_as(Layout::one_region(common.cluster.nodes)?, common, work).map(drop)
+}
+
+/// The same with another layout; returns the report.
+fn measure_as(layout: Layout, common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> Result<Report> {
+    let mut cluster = setup::start_as(layout, &common.cluster)?;
     let machine = rig::probe::machine(&cluster.data());
     let rows = work(&cluster).with_context(|| cluster.tails())?;
     cluster.stop()?;
@@ -222,7 +233,7 @@ fn measure(common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> 
     };
     report.save(&common.out)?;
     println!("\n{}\nThe report is in {}", report.to_markdown(), common.out.display());
-    Ok(())
+    Ok(report)
 }
 
 /// The command as it was given, without the directory of this program.

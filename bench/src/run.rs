@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rig::cluster::Cluster;
-use rig::load::{self, Pacing, Plan, Script, summarize};
+use rig::load::{self, Pacing, Plan, Refused, Script, summarize};
 
 use crate::board::Filtered;
 use crate::report::{Measured, Row};
 use crate::setup;
-use crate::tasks::{Create, List, Mix, Place, Read};
+use crate::tasks::{Create, List, Mix, PRELOADED, Place, Read};
 
 /// Load before the window.
 const WARMUP: Duration = Duration::from_secs(1);
@@ -61,14 +61,20 @@ impl Workload {
         matches!(self, Self::Create | Self::Mix)
     }
 
-    fn script(self, place: &Place, run: &str, connection: usize) -> Box<dyn Script> {
+    pub(crate) fn script(self, place: &Place, run: &str, connection: usize) -> Box<dyn Script> {
         let seed = connection as u64 + 1;
         let create = || Create::new(place.clone(), format!("{run}-{connection}"), 0);
         match self {
             Self::Create => Box::new(create()),
-            Self::ReadStrong => Box::new(Read::new(place.clone(), "", seed)),
-            Self::ReadLocal => Box::new(Read::new(place.clone(), "?consistency=local", seed)),
-            Self::Mix => Box::new(Mix::new(Read::new(place.clone(), "", seed), create(), seed)),
+            Self::ReadStrong => Box::new(Read::new(place.clone(), "", PRELOADED, seed)),
+            Self::ReadLocal => Box::new(Read::new(place.clone(), "?consistency=local", PRELOADED, seed)),
+            Self::Mix => Box::new(Mix::new(
+                vec![
+                    (9, Box::new(Read::new(place.clone(), "", PRELOADED, seed))),
+                    (1, Box::new(create())),
+                ],
+                seed,
+            )),
             Self::List => Box::new(List::new(place.clone(), seed)),
             Self::Filtered => Box::new(Filtered::new(place.clone(), seed)),
         }
@@ -109,6 +115,7 @@ pub fn measure(cluster: &Cluster, place: &Place, workloads: &[Workload], size: &
 fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
     let plan = Plan {
         targets: cluster.addresses(),
+        refused: Refused::Fails,
         connections: clients,
         pacing: Pacing::Closed,
         warmup: WARMUP,
@@ -146,6 +153,7 @@ fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, se
 pub fn fixed_rate(cluster: &Cluster, place: &Place, rate: f64, connections: usize, seconds: u64, title: &str) -> Result<Row> {
     let plan = Plan {
         targets: cluster.addresses(),
+        refused: Refused::Fails,
         connections,
         pacing: Pacing::Open { rate },
         warmup: WARMUP,

@@ -14,7 +14,7 @@ use rig::{binary, import};
 
 use crate::board::BOARD;
 use crate::schema;
-use crate::tasks::{COLLECTION, PRELOADED, Place, write_line};
+use crate::tasks::{BODY_BYTES, COLLECTION, PRELOADED, Place, write_line};
 
 /// How long an import may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(300);
@@ -24,7 +24,7 @@ const IMPORT_RECORDS: u64 = 25_000;
 /// What to start.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ClusterArgs {
-    /// Nodes of the one region: 1, 3 or 5
+    /// Nodes of a region: 1, 3 or 5
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
     /// Where the nodes keep their data (each in a directory of its name); a temporary directory where it is left out
@@ -35,9 +35,14 @@ pub struct ClusterArgs {
     pub sched_rr: bool,
 }
 
-/// Starts the cluster and waits for its leaders.
+/// Starts a cluster of one region and waits for its leaders.
 pub fn start(args: &ClusterArgs) -> Result<Cluster> {
-    let mut options = Options::new(Layout::one_region(args.nodes)?, binary::find()?);
+    start_as(Layout::one_region(args.nodes)?, args)
+}
+
+/// Starts a cluster of this layout and waits for its leaders.
+pub fn start_as(layout: Layout, args: &ClusterArgs) -> Result<Cluster> {
+    let mut options = Options::new(layout, binary::find()?);
     options.data = args.data.clone();
     Cluster::up(options)
 }
@@ -52,7 +57,12 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// A tenant with the collection that is written to, and nothing in it. `rules`: the collection has rules and a workflow.
 pub async fn tenant(cluster: &Cluster, slug: &str, rules: bool) -> Result<Tenant> {
-    let tenant = tenant::create(cluster, slug, None).await?;
+    tenant_in(cluster, cluster.layout().regions()[0], slug, rules).await
+}
+
+/// The same in another region than the first.
+pub async fn tenant_in(cluster: &Cluster, region: &str, slug: &str, rules: bool) -> Result<Tenant> {
+    let tenant = tenant::create_in(cluster, region, slug, None).await?;
     collection(&tenant, COLLECTION, &schema::tasks(rules)?).await?;
     Ok(tenant)
 }
@@ -65,16 +75,16 @@ async fn collection(tenant: &Tenant, name: &str, schema: &CollectionSchema) -> R
 /// Makes the board and imports the records that reads and lists ask for.
 pub async fn preload(tenant: &Tenant, rules: bool) -> Result<()> {
     collection(tenant, BOARD, &schema::board(rules)?).await?;
-    import(tenant, COLLECTION, PRELOADED).await?;
-    import(tenant, BOARD, PRELOADED).await
+    import(tenant, COLLECTION, PRELOADED, BODY_BYTES).await?;
+    import(tenant, BOARD, PRELOADED, BODY_BYTES).await
 }
 
-/// Imports records with the ids that follow from their numbers.
-pub async fn import(tenant: &Tenant, collection: &str, records: u64) -> Result<()> {
+/// Imports records of so many bytes with the ids that follow from their numbers.
+pub async fn import(tenant: &Tenant, collection: &str, records: u64, bytes: usize) -> Result<()> {
     for from in (0..records).step_by(usize::try_from(IMPORT_RECORDS)?) {
         let to = records.min(from + IMPORT_RECORDS);
         let mut lines = Vec::new();
-        (from..to).for_each(|number| write_line(&mut lines, &format!("pre-{number}"), number, true));
+        (from..to).for_each(|number| write_line(&mut lines, &format!("pre-{number}"), number, bytes, true));
         let id = format!("preload-{from}");
         let done = import::import(&tenant.client, &tenant.slug, collection, &id, &lines, IMPORT_WITHIN).await?;
         ensure!(

@@ -73,19 +73,20 @@ fn write_fields(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize) {
         number % 13
     );
     out.extend_from_slice(head.as_bytes());
-    let missing = bytes.saturating_sub(out.len() - start + 1).min(FILLER.len());
-    out.extend_from_slice(&FILLER.as_bytes()[..missing]);
+    let missing = bytes.saturating_sub(out.len() - start + 1);
+    out.extend(FILLER.bytes().cycle().take(missing));
     out.push(b'"');
 }
 
-/// Appends a line of an import: record `number`; with an id and a time of creation of its own, a second apart, where `with_id`.
-pub fn write_line(out: &mut Vec<u8>, key: &str, number: u64, with_id: bool) {
+/// Appends a line of an import: record `number` with so many bytes of fields; with an id and a time of creation of its own, a second
+/// apart, where `with_id`.
+pub fn write_line(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize, with_id: bool) {
     out.push(b'{');
     if with_id {
         let created = FIRST_ID_MILLIS / 1_000 + number;
         out.extend_from_slice(format!("\"id\":\"{}\",\"created_at\":{created},", id_of(number)).as_bytes());
     }
-    write_fields(out, key, number, BODY_BYTES - 2);
+    write_fields(out, key, number, bytes - 2);
     out.extend_from_slice(b"}\n");
 }
 
@@ -161,18 +162,20 @@ pub struct Read {
     place: Place,
     path: String,
     query: &'static str,
+    records: u64,
     random: Random,
     id: String,
 }
 
 impl Read {
-    /// `query` is empty (strong) or `?consistency=local`.
-    pub fn new(place: Place, query: &'static str, seed: u64) -> Self {
+    /// `query` is empty (strong) or `?consistency=local`; `records` are there.
+    pub fn new(place: Place, query: &'static str, records: u64, seed: u64) -> Self {
         let path = place.path(COLLECTION);
         Self {
             place,
             path,
             query,
+            records,
             random: Random::new(seed),
             id: String::new(),
         }
@@ -181,7 +184,7 @@ impl Read {
 
 impl Script for Read {
     fn request(&mut self, out: &mut Vec<u8>) -> usize {
-        self.id = id_of(self.random.below(PRELOADED));
+        self.id = id_of(self.random.below(self.records));
         let path = format!("{}/{}{}", self.path, self.id, self.query);
         Request {
             method: "GET",
@@ -204,42 +207,39 @@ impl Script for Read {
     }
 }
 
-/// Nine strong reads to one create, in random order (W3). Classes: 0 read, 1 write.
+/// Requests of several scripts in random order, each as often as its share. The class is the place of the script.
 pub struct Mix {
-    read: Read,
-    create: Create,
+    parts: Vec<(u64, Box<dyn Script>)>,
     random: Random,
-    writing: bool,
+    /// The place of the script that has asked last.
+    asked: usize,
 }
 
 impl Mix {
-    /// See [`Read::new`] and [`Create::new`].
-    pub fn new(read: Read, create: Create, seed: u64) -> Self {
+    /// Each script with its share; one of them is above zero.
+    pub fn new(parts: Vec<(u64, Box<dyn Script>)>, seed: u64) -> Self {
         Self {
-            read,
-            create,
+            parts,
             random: Random::new(seed),
-            writing: false,
+            asked: 0,
         }
     }
 }
 
 impl Script for Mix {
     fn request(&mut self, out: &mut Vec<u8>) -> usize {
-        self.writing = self.random.below(10) == 0;
-        if self.writing {
-            self.create.request(out);
-            return 1;
+        let mut drawn = self.random.below(self.parts.iter().map(|(share, _)| share).sum());
+        self.asked = 0;
+        while drawn >= self.parts[self.asked].0 {
+            drawn -= self.parts[self.asked].0;
+            self.asked += 1;
         }
-        self.read.request(out)
+        self.parts[self.asked].1.request(out);
+        self.asked
     }
 
     fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
-        if self.writing {
-            self.create.check(status, body)
-        } else {
-            self.read.check(status, body)
-        }
+        self.parts[self.asked].1.check(status, body)
     }
 }
 
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn import_lines_are_objects_with_the_ids_that_reads_ask_for() {
         let mut out = Vec::new();
-        (0..100).for_each(|number| write_line(&mut out, "k", number, true));
+        (0..100).for_each(|number| write_line(&mut out, "k", number, BODY_BYTES, true));
         for (number, line) in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
             let value: serde_json::Value = serde_json::from_slice(line).unwrap();
             assert_eq!(value["id"], id_of(number as u64).as_str());
@@ -364,8 +364,10 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_is_nine_to_one() {
-        let mut mix = Mix::new(Read::new(place(), "", 1), Create::new(place(), "m".to_owned(), 0), 2);
+    fn a_mix_has_its_shares() {
+        let read = Read::new(place(), "", PRELOADED, 1);
+        let create = Create::new(place(), "m".to_owned(), 0);
+        let mut mix = Mix::new(vec![(9, Box::new(read)), (1, Box::new(create))], 2);
         let writes: usize = (0..10_000).map(|_| mix.request(&mut Vec::new())).sum();
         assert!((800..1_200).contains(&writes), "{writes}");
     }

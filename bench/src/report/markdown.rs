@@ -65,10 +65,12 @@ pub(super) fn remarks(report: &Report) -> Vec<String> {
         }
         for (class, latency) in &run.by_class {
             lines.push(format!(
-                "{name}: {class} p50 {} p99 {} p99.9 {} ms",
+                "{name}: {class} p50 {} p95 {} p99 {} p99.9 {} max {} ms",
                 figure(Some(latency.p50)),
+                figure(Some(latency.p95)),
                 figure(Some(latency.p99)),
-                figure(Some(latency.p999))
+                figure(Some(latency.p999)),
+                figure(Some(latency.max))
             ));
         }
         for (number, run) in row.runs.iter().enumerate().filter(|(_, run)| !run.errors.is_empty()) {

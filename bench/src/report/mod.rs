@@ -200,6 +200,15 @@ impl Report {
         Ok(())
     }
 
+    /// Refuses a report of which a run had failures.
+    pub fn without_failures(&self) -> Result<()> {
+        let mut failures = self.rows.iter().flat_map(|row| &row.runs).flat_map(|run| &run.errors);
+        match failures.next() {
+            Some((kind, count)) => anyhow::bail!("a run had failures, such as {kind} ({count} times)"),
+            None => Ok(()),
+        }
+    }
+
     /// Reads a `report.json`.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;

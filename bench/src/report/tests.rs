@@ -53,6 +53,15 @@ fn markdown_shows_medians_spread_and_failures() {
 }
 
 #[test]
+fn failures_of_any_run_are_refused() {
+    let mut report = report();
+    let refused = report.without_failures().unwrap_err().to_string();
+    assert!(refused.contains("503 unavailable (3 times)"), "{refused}");
+    report.rows.pop();
+    report.without_failures().unwrap();
+}
+
+#[test]
 fn html_is_one_file_without_scripts_and_well_formed() {
     let html = report().to_html();
     assert_eq!(html.matches("<svg").count(), 2, "bars and curves of one workload");

@@ -41,7 +41,11 @@ pub fn client_of(address: SocketAddr, token: &str) -> Result<Client> {
 
 /// A new tenant in the first region of a cluster; with a template, or with no collections.
 pub async fn create(cluster: &Cluster, slug: &str, template: Option<&str>) -> Result<Tenant> {
-    let region = cluster.layout().regions()[0].to_owned();
+    create_in(cluster, cluster.layout().regions()[0], slug, template).await
+}
+
+/// A new tenant in a region of a cluster.
+pub async fn create_in(cluster: &Cluster, region: &str, slug: &str, template: Option<&str>) -> Result<Tenant> {
     let addresses: Vec<_> = cluster
         .nodes()
         .iter()
@@ -52,7 +56,7 @@ pub async fn create(cluster: &Cluster, slug: &str, template: Option<&str>) -> Re
     let new = NewTenant {
         slug: slug.parse()?,
         name: None,
-        region,
+        region: region.to_owned(),
         plan: Some(cluster.layout().plan.clone()),
         dedicated: false,
         template: template.map(str::to_owned),

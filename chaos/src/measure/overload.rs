@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rig::cluster::Cluster;
 use rig::http::Request;
 use rig::layout::Layout;
-use rig::load::{self, Outcome, Pacing, Plan, Script};
+use rig::load::{self, Outcome, Pacing, Plan, Refused, Script};
 use rig::tenant;
 use serde::Serialize;
 
@@ -94,6 +94,7 @@ fn p99_ms(outcome: &Outcome) -> f64 {
 fn drive(cluster: &Cluster, token: &str, connections: usize, pacing: Pacing, seconds: u64, run: &str) -> Result<Outcome> {
     let plan = Plan {
         targets: cluster.addresses(),
+        refused: Refused::Fails,
         connections,
         pacing,
         warmup: Duration::ZERO,

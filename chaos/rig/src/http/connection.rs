@@ -91,6 +91,12 @@ impl Connection {
         })
     }
 
+    /// Whether the other side has closed it, or said something that nobody asked for, as far as is known by now.
+    pub fn is_closed(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Sends `request`, which holds one whole request, and reads its reply. After an error, or a future dropped half-way, the
     /// connection is spent.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Reply<'_>, ExchangeError> {
@@ -231,6 +237,20 @@ mod tests {
             assert_eq!((empty.status, empty.body.len(), empty.keep_alive), (204, 0, true));
             let last = connection.exchange(&get()).await.unwrap();
             assert_eq!((last.status, last.body, last.keep_alive), (503, &b"until the end"[..], false));
+        });
+    }
+
+    #[test]
+    fn a_connection_that_the_other_side_closes_is_seen_to_be_closed() {
+        let address = serve(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]);
+        run(async {
+            let mut connection = Connection::open(address).await.unwrap();
+            assert!(!connection.is_closed(), "nothing was asked yet");
+            assert!(connection.exchange(&get()).await.unwrap().keep_alive);
+            // The server ends after its reply.
+            while !connection.is_closed() {
+                tokio::task::yield_now().await;
+            }
         });
     }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::Notify;
 
-pub use recorder::{Outcome, summarize};
+pub use recorder::{Outcome, histogram, summarize};
 
 use crate::probe::Probe;
 
@@ -53,11 +53,35 @@ pub enum Pacing {
     },
 }
 
+/// What becomes of a request whose target cannot be connected to, or has closed the connection before the request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It fails: as `connect`, or as `io`.
+    Fails,
+    /// It is sent to the next target of its group, and fails when none of them takes it. Once it was sent it is not sent again.
+    Elsewhere {
+        /// Target `n` and connection `n` belong to the group `n` modulo this; the number of targets is a multiple of it.
+        groups: usize,
+    },
+}
+
+impl Refused {
+    /// Groups of targets.
+    fn groups(self) -> usize {
+        match self {
+            Self::Fails => 1,
+            Self::Elsewhere { groups } => groups,
+        }
+    }
+}
+
 /// One run of load.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// API addresses; connection `n` begins with number `n` modulo their count.
     pub targets: Vec<SocketAddr>,
+    /// What becomes of a request whose target cannot be connected to.
+    pub refused: Refused,
     /// Keep-alive connections.
     pub connections: usize,
     /// Closed or open.
@@ -85,6 +109,12 @@ pub fn drive_until(plan: &Plan, script: impl FnMut(usize) -> Box<dyn Script>, st
     anyhow::ensure!(
         !plan.targets.is_empty() && plan.connections > 0,
         "a plan needs a target and a connection"
+    );
+    let groups = plan.refused.groups();
+    anyhow::ensure!(
+        groups > 0 && plan.targets.len().is_multiple_of(groups),
+        "{} targets are not dealt to {groups} groups evenly",
+        plan.targets.len()
     );
     let scripts: Vec<_> = (0..plan.connections).map(script).collect();
     std::thread::scope(|scope| {

@@ -13,7 +13,7 @@ const LATENCY_MAX_MICROS: u64 = 60_000_000;
 const ERROR_KINDS: usize = 64;
 
 /// An empty histogram of latencies in microseconds: one minute, three digits.
-pub(crate) fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Histogram<u64> {
     // The bounds are constants that hdrhistogram accepts: 1 <= low, 2 * low <= high, digits <= 5.
     Histogram::new_with_bounds(1, LATENCY_MAX_MICROS, 3).unwrap_or_else(|error| unreachable!("histogram bounds: {error}"))
 }

@@ -82,6 +82,7 @@ impl Script for Paths {
 fn plan(target: SocketAddr, pacing: Pacing) -> Plan {
     Plan {
         targets: vec![target],
+        refused: Refused::Fails,
         connections: 4,
         pacing,
         warmup: Duration::from_millis(50),
@@ -175,4 +176,23 @@ fn a_run_that_is_told_to_stop_ends_there_and_accounts_for_what_fell_due() {
     let due = (outcome.window + plan.warmup).as_secs_f64() * 500.0;
     let seen = (served.load(Ordering::SeqCst) + unsent) as f64;
     assert!((seen - due).abs() <= 2.0, "{seen} of {due}: {:?}", outcome.errors);
+}
+
+#[test]
+fn what_one_target_refuses_the_next_of_its_group_takes() {
+    let dead = SocketAddr::from(([127, 0, 0, 1], crate::ports::free_ports(1).unwrap()[0]));
+    let (alive, served) = echo(0);
+    let mut plan = plan(alive, Pacing::Closed);
+    plan.targets = vec![dead, dead, alive, dead];
+    plan.refused = Refused::Elsewhere { groups: 2 };
+    plan.connections = 1;
+    let outcome = drive(&plan, paths).unwrap();
+    assert!(!outcome.errors.contains_key("connect"), "{:?}", outcome.errors);
+    assert!(served.load(Ordering::SeqCst) > 0);
+    // The other group has nobody who takes anything.
+    plan.connections = 2;
+    let outcome = drive(&plan, paths).unwrap();
+    assert!(outcome.errors.contains_key("connect"), "{:?}", outcome.errors);
+    plan.refused = Refused::Elsewhere { groups: 3 };
+    assert!(drive(&plan, paths).is_err(), "four targets are not three groups");
 }

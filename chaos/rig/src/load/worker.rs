@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Notify, Semaphore};
 
 use super::recorder::{Outcome, Recorder};
-use super::{Pacing, Plan, RECONNECT_PAUSE, Script};
+use super::{Pacing, Plan, RECONNECT_PAUSE, Refused, Script};
 use crate::http::{Connection, ExchangeError};
 use crate::probe::{Probe, Sample};
 
@@ -229,10 +229,7 @@ impl Worker {
     async fn attempt(&mut self, due: Instant) -> Result<usize, String> {
         // The time in the queue is part of the latency, but a request that is sent gets its full timeout.
         let deadline = due.max(Instant::now()) + self.run.plan.timeout;
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect(deadline).await?,
-        };
+        let mut connection = self.open(deadline).await?;
         self.request.clear();
         let class = self.script.request(&mut self.request);
         match tokio::time::timeout_at(deadline.into(), connection.exchange(&self.request)).await {
@@ -240,6 +237,9 @@ impl Worker {
                 let judged = self.script.check(reply.status, reply.body);
                 if reply.keep_alive {
                     self.connection = Some(connection);
+                } else if self.goes_elsewhere() {
+                    // Who says that it closes may be about to end.
+                    self.attempts += 1;
                 }
                 judged.map(|()| class)
             }
@@ -254,9 +254,32 @@ impl Worker {
         }
     }
 
+    fn goes_elsewhere(&self) -> bool {
+        matches!(self.run.plan.refused, Refused::Elsewhere { .. })
+    }
+
+    /// The connection that there is, or one to the first target that takes it.
+    async fn open(&mut self, deadline: Instant) -> Result<Connection, String> {
+        if let Some(connection) = self.connection.take() {
+            if !self.goes_elsewhere() || !connection.is_closed() {
+                return Ok(connection);
+            }
+            self.attempts += 1;
+        }
+        let mut opened = self.connect(deadline).await;
+        if self.goes_elsewhere() {
+            for _ in 1..self.run.plan.targets.len() / self.run.plan.refused.groups() {
+                if opened.is_err() {
+                    opened = self.connect(deadline).await;
+                }
+            }
+        }
+        opened
+    }
+
     async fn connect(&mut self, deadline: Instant) -> Result<Connection, String> {
         let targets: &[SocketAddr] = &self.run.plan.targets;
-        let target = targets[(self.number + self.attempts) % targets.len()];
+        let target = targets[(self.number + self.attempts * self.run.plan.refused.groups()) % targets.len()];
         match tokio::time::timeout_at(deadline.into(), Connection::open(target)).await {
             Ok(Ok(connection)) => Ok(connection),
             _ => {
