@@ -257,7 +257,12 @@ impl Asked<'_> {
             &["application/json"]
         };
         crate::read::check_media_type(&self.head.headers, media_types)?;
-        crate::json::read(&self.bytes().await?)
+        let body = self.bytes().await?;
+        // Every body is an object. The decoder would take an array for one, its values for the members in their order.
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            return Err(Error::new(Code::MalformedBody, "the body is an array; it must be an object"));
+        }
+        crate::json::read(&body)
     }
 
     /// The body, which [`Asked::receive`] has read.
