@@ -68,7 +68,7 @@ pub(crate) enum Plane {
     Open,
     /// On any node, by operators.
     Control,
-    /// Where the directory is led, by operators.
+    /// Where a change of the directory is decided, by operators.
     ControlLeader,
     /// Where the tenant is, by its principals with this role or a higher one.
     Tenant(Reach, Role),

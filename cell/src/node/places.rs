@@ -57,14 +57,14 @@ pub(crate) async fn run(platform: Arc<Platform>, opener: Arc<Opener>) {
     }
 }
 
-/// Takes the topology of the directory, if it is another one than was known; its version.
+/// Takes the topology of the directory, if it is a later one than was known; its version.
 async fn look(platform: &Arc<Platform>, opener: &Arc<Opener>, known: u64) -> Result<u64, Error> {
     let stored = topology::read(&platform.directory.read()?).map_err(|fault| internal(&fault))?;
     let votes = stored
         .as_ref()
         .map(|(_, topology)| topology.directory_voters.contains(&platform.me.name));
     platform.tend_seat(opener, votes).await?;
-    let Some((version, topology)) = stored.filter(|(version, _)| *version != known) else {
+    let Some((version, topology)) = stored.filter(|(version, _)| *version > known) else {
         return Ok(known);
     };
     platform.host.set_peers(peers(&topology, &platform.config, &platform.me));

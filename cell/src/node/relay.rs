@@ -133,7 +133,7 @@ impl Platform {
     pub(crate) async fn ask(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<Bytes, Error> {
         let unreachable = |error: std::io::Error| {
             tracing::info!(%error, node = node.0, "a node cannot be reached");
-            Error::new(Code::Unavailable, "another node of the region cannot be reached")
+            Error::new(Code::Unavailable, "another node cannot be reached")
         };
         let mut stream = self.lines.take(&self.host, node).await.map_err(unreachable)?;
         let exchange = async {
@@ -157,7 +157,7 @@ impl Platform {
                 Err(Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned()))
             }
             Ok(Ok((_, bytes))) => Err(Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned()).unknown()),
-            Ok(Err(_)) | Err(_) => Err(Error::new(Code::Unavailable, "another node of the region did not answer").unknown()),
+            Ok(Err(_)) | Err(_) => Err(Error::new(Code::Unavailable, "another node did not answer").unknown()),
         }
     }
 

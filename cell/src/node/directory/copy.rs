@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use api::error::Error;
 use arc_swap::ArcSwapOption;
 use storage::{Options, Rebuild, Store};
@@ -20,6 +20,9 @@ pub(crate) struct Copy {
     /// None while it is being fetched anew.
     store: ArcSwapOption<Store>,
     ended: AtomicBool,
+    /// The log position that the copy has reached. It never goes back, whoever is asked for the whole state: a topology that was is not
+    /// taken for the one that is, and nothing is removed because of it.
+    applied: AtomicU64,
     /// The directory's position that the copy has reached.
     position: watch::Sender<u64>,
     /// Who leads the directory, as the voter that feeds this copy said last; 0: nobody that it knows.
@@ -31,14 +34,15 @@ pub(crate) struct Copy {
 impl Copy {
     /// Opens a copy, or makes an empty one. One that is damaged is fetched anew. Blocking.
     pub(super) fn open(directory: &Path, options: Options) -> anyhow::Result<Self> {
-        let (store, position) = match Store::open(directory, options.clone()) {
+        let (store, applied, position) = match Store::open(directory, options.clone()) {
             Ok(store) => {
                 let position = changes::position(&store.begin_read()).context("read this node's copy of the directory")?;
-                (Some(Arc::new(store)), position)
+                let applied = store.mark().index;
+                (Some(Arc::new(store)), applied, position)
             }
             Err(storage::Error::Damaged { what }) => {
                 tracing::error!(what, "this node's copy of the directory is damaged: it is fetched anew");
-                (None, 0)
+                (None, 0, 0)
             }
             Err(error) => {
                 return Err(error).with_context(|| format!("open the copy of the directory in {}", directory.display()));
@@ -49,6 +53,7 @@ impl Copy {
             options,
             store: ArcSwapOption::new(store),
             ended: AtomicBool::new(false),
+            applied: AtomicU64::new(applied),
             position: watch::Sender::new(position),
             leader: AtomicU64::new(0),
             rounds: Rounds::default(),
@@ -79,9 +84,15 @@ impl Copy {
     /// Says again how far the copy is. Blocking.
     pub(super) fn tell(&self) -> anyhow::Result<()> {
         let store = self.store().context("the copy of the directory is not there")?;
-        let position = changes::position(&store.begin_read())?;
-        self.position.send_replace(position);
+        let snapshot = store.begin_read();
+        self.applied.fetch_max(snapshot.mark().index, Ordering::AcqRel);
+        self.position.send_replace(changes::position(&snapshot)?);
         Ok(())
+    }
+
+    /// The log position that the copy has reached, also while it is being fetched anew.
+    pub(super) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
     }
 
     /// Waits until the copy has reached a position; false when it has not within `most`.
@@ -113,8 +124,12 @@ impl Copy {
         Ok(Receiving::Rebuild(rebuild.context("take the directory of the damaged copy")?))
     }
 
-    /// Puts what was received in its place. Blocking.
+    /// Puts what was received in its place, unless it is older than what was there. Blocking.
     pub(super) fn install(&self, receiving: Receiving, received: storage::ReceivedSnapshot) -> anyhow::Result<()> {
+        let (sent, applied) = (received.mark().index, self.applied());
+        if sent < applied {
+            bail!("the directory was sent as of log position {sent}, this copy was at {applied}");
+        }
         match receiving {
             Receiving::Store(store) => store.install(received)?,
             Receiving::Rebuild(rebuild) => self.store.store(Some(Arc::new(rebuild.install(received)?))),
@@ -168,7 +183,46 @@ impl Rounds {
 
 #[cfg(test)]
 mod tests {
+    use storage::{Mark, Space, table};
+
     use super::*;
+
+    /// A store as of a log position.
+    fn at(dir: &Path, index: u64) -> Store {
+        let store = Store::open(dir, Options::default()).expect("a store");
+        let mut batch = store.begin_batch().expect("a batch");
+        let mut command = batch.command(index, Space::SYSTEM).expect("a command");
+        command.put(&table::Level { space: Space::SYSTEM }, vec![1]);
+        command.accept();
+        let state = Vec::new();
+        batch.commit(Mark { index, state }).expect("a commit");
+        store
+    }
+
+    fn sent(copy: &Copy, sender: &Store) -> anyhow::Result<()> {
+        let receiving = copy.receiving()?;
+        let (mut reader, mut writer) = (sender.send_snapshot(), receiving.writer()?);
+        while let Some(chunk) = reader.next_chunk()? {
+            writer.write(&chunk)?;
+        }
+        copy.install(receiving, writer.finish()?)
+    }
+
+    #[test]
+    fn a_copy_never_goes_back_not_even_after_damage() {
+        let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a directory")).collect();
+        let (behind, ahead) = (at(dirs[1].path(), 5), at(dirs[2].path(), 20));
+        let copy = Copy::open(dirs[0].path(), Options::default()).expect("a copy");
+        sent(&copy, &behind).expect("the first");
+        sent(&copy, &ahead).expect("a later one");
+        assert_eq!(copy.applied(), 20);
+        assert!(sent(&copy, &behind).is_err(), "a voter that lags");
+        copy.store().expect("a store").mark_damaged("for the test").expect("marked");
+        assert!(copy.store().is_none());
+        assert!(sent(&copy, &behind).is_err(), "nor after damage");
+        sent(&copy, &ahead).expect("what it had");
+        assert_eq!(copy.store().expect("a store").mark().index, 20);
+    }
 
     #[tokio::test]
     async fn those_who_wait_share_one_question_that_began_after_they_came() {

@@ -97,7 +97,7 @@ async fn fetch(platform: &Platform, copy: &Arc<Copy>, voter: NodeId) -> anyhow::
     .await??;
     let wanted = Wanted {
         group: GROUP,
-        least: 1,
+        least: copy.applied().max(1),
         from_leader: false,
     };
     let received = platform.fetch(voter, wanted, writer).await.context("fetch the directory")?;
