@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, FieldError, Result};
 use crate::forward::Pool;
 use crate::ids::Id;
 use crate::metrics::Metrics;
@@ -260,7 +260,9 @@ impl Asked<'_> {
         let body = self.bytes().await?;
         // Every body is an object. The decoder would take an array for one, its values for the members in their order.
         if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-            return Err(Error::new(Code::MalformedBody, "the body is an array; it must be an object"));
+            let message = "must be an object, not an array".to_owned();
+            let pointer = String::new();
+            return Err(Error::fields(vec![FieldError { pointer, message }]));
         }
         crate::json::read(&body)
     }

@@ -202,7 +202,7 @@ async fn operators_make_change_and_erase_tenants() {
     assert!(operator.initialize(false).await.expect("initialised"));
     assert!(!operator.initialize(true).await.expect("initialised already"));
     let array = Call::new(Method::PATCH, "/v1/tenants/acme").body("application/json", "[null, null]");
-    assert_eq!(operator.call(array).await.expect("an answer").status.as_u16(), 400);
+    assert_eq!(operator.call(array).await.expect("an answer").status.as_u16(), 422);
     operator.node_change("n1", NodeChange::Drain).await.expect("drains");
     operator.node_change("n1", NodeChange::Undrain).await.expect("serves again");
     let unknown = operator
