@@ -169,6 +169,17 @@ async fn a_fourth_region_takes_an_edit_and_one_apply_and_what_would_lose_somethi
     for line in ["+ region four", "+ node foura", "+ cell four-shared"] {
         assert!(plan.contains(line), "{plan}");
     }
+    // Its node does not run yet: the apply waits, keeps others out, and is called off; what it had begun is not forgotten.
+    let begun = run(&cluster, &config, &["apply", "--no-wait"]);
+    assert!(said(&begun).contains("under way: operation"), "{}", said(&begun));
+    let other = cluster.data().join("other.toml");
+    std::fs::write(&other, all.to_toml().replace("weight = 1", "weight = 2")).expect("a configuration");
+    let refused = said(&run(&cluster, &other, &["apply"]));
+    assert!(refused.contains("another apply is under way"), "{refused}");
+    let called_off = said(&run(&cluster, &config, &["apply", "--cancel"]));
+    assert!(called_off.contains("called off"), "{called_off}");
+    let plan = said(&run(&cluster, &config, &["plan"]));
+    assert!(plan.contains("cell four-shared"), "{plan}");
     let mut up = nursery::command(&binary());
     up.args(["cluster", "up", "--region", "four", "--config"])
         .arg(&config)

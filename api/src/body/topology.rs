@@ -18,6 +18,9 @@ pub struct Topology {
     pub plans: Vec<TopologyPlan>,
     /// The names of the nodes that vote in the directory: 1, 3 or 5.
     pub directory_voters: Vec<String>,
+    /// Whether they are about to be others.
+    #[serde(default)]
+    pub directory_changing: bool,
 }
 
 /// A node.
@@ -53,9 +56,18 @@ pub struct TopologyCell {
     pub kind: String,
     /// The names of the nodes that hold its replicas: 1, 3 or 5.
     pub nodes: Vec<String>,
+    /// `serving`; `forming` before it has its first members; `changing` while its replicas are about to be others.
+    #[serde(default = "serving")]
+    #[schema(pattern = "^(serving|forming|changing)$")]
+    pub state: String,
     /// Whether the cluster has made it by itself, for a tenant that wanted a cell of its own. No file names it, and an apply keeps it.
     #[serde(default)]
     pub made: bool,
+}
+
+/// The state of a cell that is as it was wanted.
+fn serving() -> String {
+    "serving".to_owned()
 }
 
 /// A plan.

@@ -55,7 +55,8 @@ pub(crate) fn changes(current: &Topology, wanted: &Topology) -> Vec<Change> {
     );
     compare(&mut out, "node", &current.nodes, &wanted.nodes, show_node, node_change);
     compare(&mut out, "cell", &current.cells, &wanted.cells, show_cell, cell_change);
-    if set(&current.directory_voters) != set(&wanted.directory_voters) {
+    let voters_change = set(&current.directory_voters) != set(&wanted.directory_voters);
+    if voters_change || current.directory_changing != wanted.directory_changing {
         out.push(Change {
             sign: Sign::Change,
             what: "directory".to_owned(),
@@ -168,6 +169,8 @@ fn cell_change(current: &CellEntry, wanted: &CellEntry) -> String {
     if set(&current.nodes) != set(&wanted.nodes) {
         part("nodes", list(&current.nodes), list(&wanted.nodes));
     }
+    // What an apply that was called off has begun.
+    part("state", current.state.name().to_owned(), wanted.state.name().to_owned());
     parts.join(", ")
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn show(topology: &Topology) -> body::Topology {
         region: cell.region.clone(),
         kind: cell.kind.name().to_owned(),
         nodes: cell.nodes.clone(),
+        state: cell.state.name().to_owned(),
         made: cell.made,
     };
     let plan = |plan: &Plan| body::TopologyPlan {
@@ -39,6 +40,7 @@ pub(crate) fn show(topology: &Topology) -> body::Topology {
         cells: topology.cells.iter().map(cell).collect(),
         plans: topology.plans.iter().map(plan).collect(),
         directory_voters: topology.directory_voters.clone(),
+        directory_changing: topology.directory_changing,
     }
 }
 
@@ -74,7 +76,11 @@ pub(crate) fn read(sent: body::Topology) -> Result<Topology> {
         number: cell.number,
         region: cell.region,
         nodes: cell.nodes,
-        state: CellState::Serving,
+        state: match cell.state.as_str() {
+            state if state == CellState::Forming.name() => CellState::Forming,
+            state if state == CellState::Changing.name() => CellState::Changing,
+            _ => CellState::Serving,
+        },
         made: cell.made,
     };
     let plan = |plan: body::TopologyPlan| Plan {
@@ -93,7 +99,7 @@ pub(crate) fn read(sent: body::Topology) -> Result<Topology> {
         cells: sent.cells.into_iter().map(cell).collect(),
         plans: sent.plans.into_iter().map(plan).collect(),
         directory_voters: sent.directory_voters,
-        directory_changing: false,
+        directory_changing: sent.directory_changing,
     };
     errors.extend(unsound(&topology).into_iter().map(|message| FieldError {
         pointer: "/topology".to_owned(),

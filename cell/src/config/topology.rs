@@ -80,6 +80,17 @@ pub enum CellState {
     Serving,
 }
 
+impl CellState {
+    /// The word for it in replies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forming => "forming",
+            Self::Changing => "changing",
+            Self::Serving => "serving",
+        }
+    }
+}
+
 /// A cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellEntry {
@@ -156,6 +167,13 @@ impl Topology {
         let kept = current.cells.iter().filter(|cell| cell.made && !named(cell));
         let kept: Vec<CellEntry> = kept.cloned().collect();
         self.cells.extend(kept);
+        self
+    }
+
+    /// This topology with nothing about to change.
+    pub fn settled(mut self) -> Self {
+        self.directory_changing = false;
+        self.cells.iter_mut().for_each(|cell| cell.state = CellState::Serving);
         self
     }
 

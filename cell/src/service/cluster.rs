@@ -88,7 +88,8 @@ impl Front {
             let detail = format!("the topology was changed meanwhile: it is at {version}, not {after}; plan again");
             return Err(Error::new(Code::Contention, detail));
         }
-        let target = target.keeping_made(&current);
+        // What is wanted is always a cluster that is done.
+        let target = target.keeping_made(&current).settled();
         if next(&current, &target).is_none() {
             return Ok(None);
         }

@@ -63,13 +63,13 @@ impl Plan {
 /// What lies between the cluster and what is wanted.
 pub(super) fn differences(now: &Cluster, wanted: &Topology) -> Result<Vec<Change>> {
     let current = wire::read(now.topology.clone()).map_err(|error| anyhow::anyhow!("the server's topology: {}", error.detail))?;
-    Ok(changes(&current, &wanted.clone().keeping_made(&current)))
+    Ok(changes(&current, &wanted.clone().keeping_made(&current).settled()))
 }
 
 /// What is wanted, with what the cluster has made by itself.
 pub(super) fn wanted(now: &Cluster, file: &Topology) -> Result<body::Topology> {
     let current = wire::read(now.topology.clone()).map_err(|error| anyhow::anyhow!("the server's topology: {}", error.detail))?;
-    Ok(wire::show(&file.clone().keeping_made(&current)))
+    Ok(wire::show(&file.clone().keeping_made(&current).settled()))
 }
 
 /// Prints them, a line each.
