@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::body::control::{
-    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
-};
+use crate::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use crate::body::event::Event;
+use crate::body::node::{Node, NodeChange};
 use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
 use crate::body::topology::{Cluster, NewTopology};

@@ -14,6 +14,8 @@ mod dev;
 mod hostile;
 #[path = "command_line/import.rs"]
 mod import;
+#[path = "command_line/kept.rs"]
+mod kept;
 #[path = "command_line/page.rs"]
 mod page;
 #[path = "command_line/process.rs"]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use api::body::control::{Operation, TenantMove};
 use api::client::{Call, Client, Method};
@@ -12,10 +11,9 @@ use rig::layout::Layout;
 use rig::random::Random;
 use rig::tenant::{self, Tenant};
 use rig::verify;
+use rig::wait::{PATIENCE, until};
 use serde_json::{Value as Json, json};
 
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// Clients that write at the same time.
 const WRITERS: usize = 4;
 /// Records of the tenant before it moves.
@@ -53,18 +51,6 @@ async fn ask(client: &Client, method: Method, path: &str, key: Option<&str>, bod
             (status, serde_json::from_str(&text).unwrap_or(Json::String(text)))
         }
         Err(error) => (0, Json::String(error.to_string())),
-    }
-}
-
-/// Asks until the answer is what is waited for.
-async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = wanted().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -2,33 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 use api::body::control::NewTenant;
 use api::body::record::{Fields, NewRecord};
 use api::client::{Client, ClientError};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
+use rig::wait::{PATIENCE, until};
 use rig::{nursery, tenant};
 use serde_json::json;
 
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_cloudnest").into()
-}
-
-/// Asks until the answer is what is waited for.
-async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = wanted().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// A client of the nodes of a region.

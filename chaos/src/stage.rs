@@ -86,6 +86,7 @@ impl Stage {
             let own = Own {
                 config: Some(layout.to_toml_for(&node.name, &seen)),
                 environment,
+                ..Own::default()
             };
             self.cluster.give(&node.name, own);
         }

@@ -143,46 +143,13 @@ pub struct Cell {
     pub log_bytes: u64,
     /// Tenants pinned to it.
     pub tenants: u64,
+    /// The level that all of its replicas have reached: what came with a later one waits for nodes of an older version; null: the
+    /// answering node has no replica.
+    pub level: Option<u32>,
     /// Its replicas.
     pub replicas: Vec<Replica>,
     /// Why the answering node's replica stopped, where it did; `repairing: …` while it is rebuilt from another one.
     pub stopped: Option<String>,
-}
-
-/// A node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its number.
-    #[schema(value_type = u64)]
-    pub number: NodeNumber,
-    /// Its region.
-    pub region: String,
-    /// The base URL of its API.
-    pub endpoint: String,
-    /// Whether the answering node reaches it.
-    pub reachable: bool,
-    /// Until when the certificate is valid that it proves itself to other nodes with, RFC 3339; null: the answering node has not seen it
-    /// since it started.
-    pub certificate_expires_at: Option<String>,
-    /// Whether it drains; null: the answering node knows it of itself only.
-    pub draining: Option<bool>,
-    /// The version of its program; null: likewise.
-    pub version: Option<String>,
-    /// When its process started, RFC 3339; null: likewise.
-    pub started_at: Option<String>,
-}
-
-/// What is asked of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeChange {
-    /// To hand its leaderships over and not be ready, until it is asked to serve again or starts again.
-    Drain,
-    /// To serve again.
-    Undrain,
-    /// To drain and end with exit code 0: whoever supervises it starts it again.
-    Restart,
 }
 
 /// The hash of all that a replica of a cell holds, at one log position.

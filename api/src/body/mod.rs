@@ -4,6 +4,7 @@ pub mod collection;
 pub mod control;
 pub mod event;
 pub mod import;
+pub mod node;
 pub mod policy;
 pub mod record;
 pub mod token;

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
-use crate::body::control::{
-    Cell, CellHash, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
-};
+use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
+use crate::body::node::{Node, NodeChange};
 use crate::body::record::Page;
 use crate::body::topology::{Cluster, NewTopology};
 use crate::ids::Id;

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{collection, control, event, import, record, token, topology};
+use crate::body::{collection, control, event, import, node, record, token, topology};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -76,7 +76,7 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::CellHash,
         control::Scrub,
         control::ScrubbedReplica,
-        control::Node,
+        node::Node,
         control::Operation,
         control::OperationFailure,
         control::Initialized

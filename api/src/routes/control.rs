@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use super::page;
 use super::table::Endpoint;
-use crate::body::control::{Initialized, NewTenant, NodeChange, Operation, TenantMove, TenantPatch};
+use crate::body::control::{Initialized, NewTenant, Operation, TenantMove, TenantPatch};
+use crate::body::node::NodeChange;
 use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;

@@ -1,6 +1,7 @@
 //! What the routes answer when all is well.
 
-use api::body::control::{NewTenant, NodeChange, TenantMove, TenantPatch};
+use api::body::control::{NewTenant, TenantMove, TenantPatch};
+use api::body::node::NodeChange;
 use api::body::record::{Fields, ListQuery, NewRecord};
 use api::body::topology::NewTopology;
 use api::client::Call;

@@ -15,6 +15,7 @@ mod authorities;
 mod certificates;
 mod certs;
 mod cluster;
+mod compat;
 mod completions;
 mod dev;
 mod doctor;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 
+use super::compat::Compat;
 use super::runtime::Stop;
 use super::{Failure, Result, certificates, files};
 use crate::config::{Config, NodeEntry, Secret};
@@ -35,6 +36,8 @@ pub(super) struct NodeCommand {
     /// Certificates made by `cluster up` or `certs create`, where the configuration has no [tls]
     #[arg(long, value_name = "DIR")]
     tls: Option<PathBuf>,
+    #[command(flatten)]
+    compat: Compat,
     /// The process whose end is also this one's
     #[arg(long, hide = true, value_name = "PID")]
     supervised: Option<u32>,
@@ -61,6 +64,7 @@ impl NodeCommand {
             config: Arc::new(config),
             data,
             tls,
+            level: self.compat.level(),
             dev: false,
         };
         let node = tokio::select! {

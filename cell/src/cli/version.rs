@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{Result, output};
+use crate::machine::level::{NEWEST, OLDEST};
 use crate::mutant;
 
 /// Print the version of this build and of its formats
@@ -36,6 +37,8 @@ struct Formats {
     export: u32,
     /// `cluster.toml`.
     config: u32,
+    /// Levels that nodes of this version can run at (docs/upgrades.md).
+    levels: [u32; 2],
 }
 
 impl Version {
@@ -49,6 +52,7 @@ impl Version {
                 api: "v1",
                 export: 1,
                 config: 1,
+                levels: [OLDEST, NEWEST],
             },
         };
         if self.json {
@@ -60,7 +64,7 @@ impl Version {
         }
         let formats = &build.formats;
         output::line(&format!(
-            "formats: api {}, export {}, config {}",
+            "formats: api {}, export {}, config {}; levels {OLDEST} to {NEWEST}",
             formats.api, formats.export, formats.config
         ))
     }

@@ -168,6 +168,8 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::ApplyTurn(_)
             | Payload::MoveBegin(_)
             | Payload::MoveTurn(_)
+            // Bound to the group's own space, as the directory's are.
+            | Payload::LevelRaise(_)
     )
 }
 
@@ -238,6 +240,8 @@ pub fn rows(data: &[u8]) {
     read_as!(data:
         machine::rows::HeaderRow,
         machine::rows::EventRow,
+        machine::level::LevelRow,
+        crate::node::about::AboutForm,
         records::schema::CollectionRow,
         records::policy::PolicyRow,
         records::value::RecordRow,

@@ -11,6 +11,7 @@ use storage::{Batch, Space};
 use super::catalog::Catalogs;
 use super::envelope::{open, seal};
 use super::idempotency::{self, IdempotencyKey};
+use super::level::LevelRaise;
 use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
@@ -72,59 +73,68 @@ pub(crate) struct Answer<R> {
 }
 
 macro_rules! payloads {
-    ($($command:ident),* $(,)?) => {
+    ($($level:literal: [$($command:ident),* $(,)?])*) => {
         /// Every command. Append only.
         #[derive(Clone, Debug, Serialize, Deserialize)]
-        pub(crate) enum Payload { $(#[allow(missing_docs)] $command($command),)* }
+        pub(crate) enum Payload { $($(#[allow(missing_docs)] $command($command),)*)* }
 
-        $(impl From<$command> for Payload {
+        $($(impl From<$command> for Payload {
             fn from(command: $command) -> Self { Self::$command(command) }
-        })*
+        })*)*
 
         impl Payload {
             fn apply(self, world: World<'_>, key: Option<IdempotencyKey>, catalogs: &Catalogs) -> Result<Vec<u8>, Fault> {
-                match self { $(Self::$command(command) => run(command, world, key, catalogs),)* }
+                match self { $($(Self::$command(command) => run(command, world, key, catalogs),)*)* }
+            }
+
+            /// The level that a group must have for the command to be proposed in it.
+            pub(crate) fn level(&self) -> u32 {
+                match self { $($(Self::$command(_) => $level,)*)* }
             }
         }
     };
 }
 
 payloads!(
-    SpaceCreate,
-    SpaceErase,
-    CollectionPut,
-    CollectionDelete,
-    TokenCreate,
-    TokenDelete,
-    RecordsWrite,
-    ImportChunk,
-    TenantReserve,
-    TenantPlan,
-    TenantDelete,
-    TenantForget,
-    OperatorPut,
-    OperationUpdate,
-    ScrubBegin,
-    CollectionDefine,
-    SpaceOpen,
-    RecordsChange,
-    ImportLines,
-    SpaceTrim,
-    CollectionChange,
-    CollectionDrop,
-    OperationStep,
-    OperationCancel,
-    RecordsRestore,
-    TenantChange,
-    SpaceTurn,
-    SpaceClear,
-    SpaceArrive,
-    SpaceFollow,
-    MoveBegin,
-    MoveTurn,
-    TopologyPut,
-    ApplyBegin,
-    ApplyTurn,
+    1: [
+        SpaceCreate,
+        SpaceErase,
+        CollectionPut,
+        CollectionDelete,
+        TokenCreate,
+        TokenDelete,
+        RecordsWrite,
+        ImportChunk,
+        TenantReserve,
+        TenantPlan,
+        TenantDelete,
+        TenantForget,
+        OperatorPut,
+        OperationUpdate,
+        ScrubBegin,
+        CollectionDefine,
+        SpaceOpen,
+        RecordsChange,
+        ImportLines,
+        SpaceTrim,
+        CollectionChange,
+        CollectionDrop,
+        OperationStep,
+        OperationCancel,
+        RecordsRestore,
+        TenantChange,
+        SpaceTurn,
+        SpaceClear,
+        SpaceArrive,
+        SpaceFollow,
+        MoveBegin,
+        MoveTurn,
+        TopologyPut,
+        ApplyBegin,
+        ApplyTurn,
+    ]
+    // Proposed at any level: it needs the one that it raises to.
+    0: [LevelRaise]
 );
 
 /// What applying an entry leaves to do.
@@ -133,6 +143,10 @@ pub(crate) struct Done {
     pub(crate) answer: Option<Bytes>,
     /// The entry begins a scrub of what the group holds after it.
     pub(crate) scrub: Option<uuid::Uuid>,
+    /// The level that the entry needs.
+    pub(crate) needs: u32,
+    /// The level to which it raises the group.
+    pub(crate) raised: Option<u32>,
     /// The space of the command.
     pub(crate) space: Space,
     /// What becomes of it outside of the store.
@@ -157,6 +171,11 @@ pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Ca
         Payload::ScrubBegin(begin) => Some(begin.id),
         _ => None,
     };
+    let raised = match &stamped.payload {
+        Payload::LevelRaise(raise) => Some(raise.level),
+        _ => None,
+    };
+    let needs = stamped.payload.level().max(raised.unwrap_or_default());
     let space = Space(stamped.space);
     if let Payload::SpaceFollow(follow) = &stamped.payload
         && let Some(refused) = super::follow::repeat(batch, index, &stamped, follow, catalogs)?
@@ -164,6 +183,8 @@ pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Ca
         return Ok(Done {
             answer: Some(refused),
             scrub,
+            needs,
+            raised,
             space,
             after: After::Kept,
         });
@@ -172,6 +193,8 @@ pub(crate) fn apply(batch: &mut Batch, index: u64, payload: &[u8], catalogs: &Ca
     Ok(Done {
         answer,
         scrub,
+        needs,
+        raised,
         space,
         after,
     })

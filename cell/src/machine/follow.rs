@@ -36,7 +36,7 @@ impl Payload {
 
     /// Whether it may be repeated where its space goes.
     fn may_be_repeated(&self) -> bool {
-        !self.is_of_a_move() && !matches!(self, Payload::SpaceErase(_) | Payload::ScrubBegin(_))
+        !self.is_of_a_move() && !matches!(self, Payload::SpaceErase(_) | Payload::ScrubBegin(_) | Payload::LevelRaise(_))
     }
 }
 

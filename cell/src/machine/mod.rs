@@ -16,6 +16,7 @@ pub(crate) mod dispatch;
 pub(crate) mod envelope;
 mod follow;
 pub(crate) mod idempotency;
+pub(crate) mod level;
 pub(crate) mod limits;
 pub(crate) mod reader;
 pub(crate) mod refusal;
@@ -33,6 +34,7 @@ use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
 
 use self::catalog::Catalogs;
 use self::dispatch::After;
+use self::level::Level;
 use self::refusal::Fault;
 use self::tap::Taps;
 use crate::scrub::pins::Pins;
@@ -47,19 +49,28 @@ pub(crate) struct Machine {
     catalogs: Arc<Catalogs>,
     pins: Arc<Pins>,
     taps: Arc<Taps>,
+    level: Arc<Level>,
     /// More than this in front of the store, and a follower's apply slows down.
     overload_bytes: usize,
 }
 
 impl Machine {
     /// A machine over a store at whose `delta_limit_bytes` proposals wait.
-    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, pins: Arc<Pins>, taps: Arc<Taps>, delta_limit_bytes: usize) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        catalogs: Arc<Catalogs>,
+        pins: Arc<Pins>,
+        taps: Arc<Taps>,
+        level: Arc<Level>,
+        delta_limit_bytes: usize,
+    ) -> Self {
         let overload_bytes = delta_limit_bytes.saturating_mul(OVERLOAD_TIMES);
         Self {
             store,
             catalogs,
             pins,
             taps,
+            level,
             overload_bytes,
         }
     }
@@ -68,15 +79,20 @@ impl Machine {
         let mut batch = self.store.begin_batch()?;
         let mut replies = Vec::with_capacity(entries.len());
         let mut done_to = Vec::with_capacity(entries.len());
-        let mut scrub = None;
+        let (mut scrub, mut raised) = (None, None);
         for entry in entries {
             let done = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
+            self.level.check(&format_args!("log entry {}", entry.index), done.needs)?;
+            raised = done.raised.or(raised);
             let is_new = done.answer.is_some();
             replies.push(done.answer.unwrap_or_default());
             done_to.push((done.space, done.after, is_new));
             scrub = done.scrub.map(|id| (id, entry.index, batch.pin(entry.index))).or(scrub);
         }
         batch.commit(to_store(mark))?;
+        if let Some(level) = raised {
+            self.level.raised(level);
+        }
         self.tell(entries, &done_to);
         if let Some((id, index, snapshot)) = scrub {
             self.pins.begin(&self.store, id, index, snapshot);
@@ -139,6 +155,7 @@ impl raft::StateMachine for Machine {
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
             taps: Arc::clone(&self.taps),
+            level: Arc::clone(&self.level),
         }))
     }
 }
@@ -163,6 +180,7 @@ struct Sink {
     store: Store,
     catalogs: Arc<Catalogs>,
     taps: Arc<Taps>,
+    level: Arc<Level>,
 }
 
 /// How far a snapshot has come in.
@@ -200,6 +218,7 @@ impl raft::SnapshotSink for Sink {
         self.store.install(received).map_err(io::Error::other)?;
         self.catalogs.clear();
         self.taps.replaced();
+        self.level.read(&self.store.begin_read()).map_err(io::Error::other)?;
         Ok(to_log(self.store.mark()))
     }
 }

@@ -132,6 +132,16 @@ pub(crate) enum Fault {
     /// A row or command is not what it should be.
     #[error("{0}: {1}")]
     Row(String, super::envelope::EnvelopeError),
+    /// Something needs a newer version, or one that does not run as an older one.
+    #[error("{what} is of level {level}, this node runs at level {own}: start it with a version that knows level {level}")]
+    Level {
+        /// What it is.
+        what: String,
+        /// The level that it needs.
+        level: u32,
+        /// The level of this process.
+        own: u32,
+    },
 }
 
 impl From<Refusal> for Stop {

@@ -49,6 +49,11 @@ impl Data {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// All of it.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where the log is.
     pub(crate) fn log(&self) -> PathBuf {
         self.root.join("log")

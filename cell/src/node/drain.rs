@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::body::control::NodeChange;
+use api::body::node::NodeChange;
 use tokio::time::{sleep, timeout};
 
 use super::platform::Platform;

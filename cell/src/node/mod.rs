@@ -1,5 +1,6 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
+pub(crate) mod about;
 pub(crate) mod applying;
 mod bind;
 pub(crate) mod certificates;
@@ -9,8 +10,10 @@ pub(crate) mod drain;
 pub(crate) mod evolving;
 pub(crate) mod holding;
 mod inbound;
+pub(crate) mod levels;
 mod lines;
 mod locate;
+mod membership;
 pub(crate) mod moment;
 pub(crate) mod moving;
 pub(crate) mod open;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub tls: TlsFiles,
     /// The operator's bootstrap token.
     pub operator_secret: Option<String>,
+    /// The level that it runs at: the newest, or the one before it.
+    pub level: u32,
     /// Whether this is `cloudnest dev`: CORS is open.
     pub dev: bool,
 }
@@ -98,7 +103,7 @@ impl Node {
         let inbound: Arc<tokio::sync::OnceCell<Inbound>> = Arc::default();
         let host = start_host(&identity, &config, &me, &data, peer_listener, &inbound)?;
         let peers = Keeper::follow(settings.tls, host.clone(), NodeId(me.number), &identity);
-        let places = open::open_replicas(&config, &me, &host, data).await?;
+        let places = open::open_replicas(&config, &me, &host, data, settings.level).await?;
         let opener = Arc::clone(&places.opener);
         host.set_peers(places::peers(&places.topology, &config, &me));
         let others = places.topology.region_nodes(&me.region).len() > 1;
@@ -125,6 +130,7 @@ impl Node {
             tokio::spawn(directory::run(Arc::clone(&platform))),
             tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
             tokio::spawn(drain::run(Arc::clone(&platform))),
+            tokio::spawn(levels::run(Arc::clone(&platform))),
             tokio::spawn(applying::run(Arc::clone(&platform))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),

@@ -17,6 +17,7 @@ use super::replica::Replica;
 use super::slot::Slot;
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::{GROUP, topology};
+use crate::machine::level::Level;
 
 /// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
@@ -32,6 +33,8 @@ const WIDE_TIMING: Timing = Timing {
 pub(crate) struct Opener {
     host: Host,
     data: Data,
+    /// The level that this process runs at.
+    pub(crate) level: u32,
     /// The node's region: its cells stay there.
     region: String,
     /// The share of each store in the page cache.
@@ -61,6 +64,11 @@ impl Opener {
             cache_bytes: self.cache_bytes,
             ..Options::default()
         }
+    }
+
+    /// The data directory.
+    pub(crate) fn root(&self) -> &std::path::Path {
+        self.data.root()
     }
 
     /// Where the copy of the directory is.
@@ -94,7 +102,11 @@ impl Opener {
             region: (!of_directory).then(|| self.region.clone()),
             timing: self.directory_timing.filter(|_| of_directory),
         };
-        let joined = Replica::join(&self.host, slot, store, self.options().delta_limit_bytes, options);
+        let level = Level::new(self.level);
+        level
+            .read(&store.begin_read())
+            .with_context(|| format!("open {}", slot.name))?;
+        let joined = Replica::join(&self.host, slot, store, level, self.options().delta_limit_bytes, options);
         joined.map_err(|error| match (error, store.damaged()) {
             (_, Some(what)) => Unopened::Damaged(what),
             (raft::Error::Behind { applied, purged, .. }, None) => {
@@ -128,12 +140,19 @@ pub(crate) struct Places {
 
 /// Opens the directory and this node's cells. Opening reads disks: it has threads of its own. The place of a damaged replica stays
 /// empty, if another node can help.
-pub(crate) async fn open_replicas(config: &Arc<Config>, me: &NodeEntry, host: &Host, data: Data) -> anyhow::Result<Places> {
+pub(crate) async fn open_replicas(
+    config: &Arc<Config>,
+    me: &NodeEntry,
+    host: &Host,
+    data: Data,
+    level: u32,
+) -> anyhow::Result<Places> {
     let (config, me, host) = (Arc::clone(config), me.clone(), host.clone());
     let opened = tokio::task::spawn_blocking(move || {
         let cells = config.region_cells(&me.region).len();
         let opener = Arc::new(Opener {
             directory_timing: directory_timing(&config),
+            level,
             region: me.region.clone(),
             cache_bytes: CACHE_BYTES / (cells + 1),
             host,
@@ -173,7 +192,12 @@ fn open_directory(opener: &Opener, config: &Config, me: &NodeEntry) -> anyhow::R
         return Ok(Directory::seated(place(opener, GROUP, "directory", alone)?));
     }
     let joining = votes.then(|| place(opener, GROUP, "directory", false)).transpose()?;
-    Directory::copying(&opener.copy_directory(), opener.options(), joining)
+    let directory = Directory::copying(&opener.copy_directory(), opener.options(), joining)?;
+    if let Ok(snapshot) = directory.read() {
+        let level = Level::new(opener.level);
+        level.read(&snapshot).context("open the copy of the directory")?;
+    }
+    Ok(directory)
 }
 
 /// Voters that are far from each other hear less often of each other, and are longer patient.

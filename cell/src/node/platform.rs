@@ -1,6 +1,7 @@
 //! What one node knows and holds: its configuration, the log, and a replica of the directory and of each of its cells.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,6 +49,10 @@ pub(crate) struct Platform {
     pub(super) drains: Notify,
     /// Told when an operator asks the node to end.
     pub(super) ending: Notify,
+    /// The level that this process runs at.
+    pub(crate) level: u32,
+    /// Its data directory.
+    pub(crate) data: PathBuf,
     /// When the process started, in microseconds since the epoch.
     pub(crate) started: u64,
     /// Operations of tenants that this node is to go on with.
@@ -75,6 +80,8 @@ impl Platform {
             draining: AtomicBool::new(false),
             drains: Notify::new(),
             ending: Notify::new(),
+            level: places.opener.level,
+            data: places.opener.root().to_owned(),
             started: now_micros(),
             works: Works::default(),
             lines: Lines::default(),

@@ -5,17 +5,16 @@
 //! after the other.
 //! Requests of users never come this way: they are forwarded as they are.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::control::NodeChange;
-use api::error::{Code, Error};
-use api::service::Timing;
+use api::body::node::NodeChange;
+use api::error::{Code, Error, Outcome};
 use bytes::Bytes;
-use raft::{NodeId, ProposeError};
+use raft::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::about::{About, AboutForm};
 use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::GROUP;
@@ -29,8 +28,6 @@ pub(crate) const MARK: u8 = b'P';
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stream is kept open for the next exchange.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long one attempt to change the voters of a group may take. A new replica may need longer to catch up: the next attempt goes on.
-const CHANGE: Duration = Duration::from_secs(6);
 /// How long to look for a leader.
 const SEARCH: Duration = Duration::from_secs(5);
 
@@ -62,6 +59,8 @@ pub(crate) enum What {
     Undrain = 11,
     /// Drain, and end.
     Restart = 12,
+    /// What the node is, encoded ([`About`](super::about::About)).
+    About = 13,
 }
 
 /// What a request of a newer version is told.
@@ -81,9 +80,9 @@ impl Platform {
         for attempt in 0.. {
             let failure = match self.leader_of(group, attempt) {
                 Some(number) if number == self.me.number => match self.group(group) {
-                    Some(replica) => match replica.propose_bytes(command.clone(), &Timing::default()).await {
+                    Some(replica) => match replica.propose_foreign(command.clone()).await {
                         Ok(reply) => return Ok(reply),
-                        Err(failure) => error::proposal(failure),
+                        Err(failure) => failure,
                     },
                     None => error::not_leader(None),
                 },
@@ -93,7 +92,7 @@ impl Platform {
                 },
                 None => error::not_leader(None),
             };
-            let known = failure.outcome == api::error::Outcome::NotApplied;
+            let known = failure.outcome == Outcome::NotApplied;
             if !known || tokio::time::Instant::now() >= deadline {
                 return Err(failure);
             }
@@ -131,6 +130,31 @@ impl Platform {
 
     /// One exchange with another node.
     pub(crate) async fn ask(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<Bytes, Error> {
+        match self.exchange_with(node, what, group, payload).await? {
+            (status::DONE, bytes) => Ok(bytes),
+            (status, bytes) => {
+                let error = Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned());
+                Err(if status == status::NOT_APPLIED {
+                    error
+                } else {
+                    error.unknown()
+                })
+            }
+        }
+    }
+
+    /// What another node is. One of a version that does not know the question is of the oldest level.
+    pub(crate) async fn ask_about(&self, node: NodeId, group: u64) -> Result<About, Error> {
+        match self.exchange_with(node, What::About, group, &Bytes::new()).await? {
+            (status::DONE, bytes) => open(&bytes)
+                .map(|AboutForm::V1(about)| about)
+                .map_err(|error| error::internal(&error)),
+            _ => Ok(About::oldest()),
+        }
+    }
+
+    /// One exchange with another node: how it ended there, and what was answered.
+    async fn exchange_with(&self, node: NodeId, what: What, group: u64, payload: &Bytes) -> Result<(u8, Bytes), Error> {
         let unreachable = |error: std::io::Error| {
             tracing::info!(%error, node = node.0, "a node cannot be reached");
             Error::new(Code::Unavailable, "another node cannot be reached")
@@ -152,11 +176,7 @@ impl Platform {
             self.lines.keep(node, stream);
         }
         match exchanged {
-            Ok(Ok((status::DONE, bytes))) => Ok(bytes),
-            Ok(Ok((status::NOT_APPLIED, bytes))) => {
-                Err(Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned()))
-            }
-            Ok(Ok((_, bytes))) => Err(Error::new(Code::Unavailable, String::from_utf8_lossy(&bytes).into_owned()).unknown()),
+            Ok(Ok(ended)) => Ok(ended),
             Ok(Err(_)) | Err(_) => Err(Error::new(Code::Unavailable, "another node did not answer").unknown()),
         }
     }
@@ -172,7 +192,7 @@ impl Platform {
             let group = stream.read_u64().await?;
             let payload = read_block(&mut stream).await?;
             // Who is in a group is decided by whoever leads the directory, wherever that is.
-            let control = [What::Initialize, What::Voters, What::Alive]
+            let control = [What::Initialize, What::Voters, What::Alive, What::About]
                 .iter()
                 .any(|one| *one as u8 == what);
             let (status, bytes) = match near || group == GROUP || control {
@@ -208,6 +228,9 @@ impl Platform {
         if what == What::Alive as u8 {
             return (status::DONE, Bytes::new());
         }
+        if what == What::About as u8 {
+            return (status::DONE, seal(&AboutForm::V1(self.about(group))).into());
+        }
         if what == What::Position as u8 {
             return match self.own_directory_position().await {
                 Ok(position) => (status::DONE, Bytes::copy_from_slice(&position.to_be_bytes())),
@@ -225,10 +248,10 @@ impl Platform {
                 status::NOT_APPLIED,
                 Bytes::from_static(b"the node has no replica of the group"),
             ),
-            Some(replica) if what == What::Propose as u8 => match replica.propose_bytes(payload, &Timing::default()).await {
+            Some(replica) if what == What::Propose as u8 => match replica.propose_foreign(payload).await {
                 Ok(reply) => (status::DONE, reply),
-                Err(ProposeError::Unknown(reason)) => (status::UNKNOWN, reason.into()),
-                Err(other) => (status::NOT_APPLIED, format!("{other}").into()),
+                Err(error) if error.outcome == Outcome::Unknown => (status::UNKNOWN, error.detail.into()),
+                Err(error) => (status::NOT_APPLIED, error.detail.into()),
             },
             Some(replica) if what == What::Initialize as u8 || what == What::Voters as u8 => {
                 match self.membership(&replica, what, &payload).await {
@@ -237,30 +260,6 @@ impl Platform {
                 }
             }
             Some(_) => (status::NOT_APPLIED, Bytes::from_static(UNKNOWN.as_bytes())),
-        }
-    }
-}
-
-impl Platform {
-    /// Gives a group its first members, or other ones.
-    async fn membership(&self, replica: &Replica, what: u8, payload: &[u8]) -> Result<(), String> {
-        let names: Vec<String> = open(payload).map_err(|error| error.to_string())?;
-        if what == What::Initialize as u8 {
-            let made = self.initialize_group(replica, &names).await;
-            return made.map(|_| ()).map_err(|error| error.detail);
-        }
-        self.change_voters(replica, &names).await
-    }
-
-    /// Makes these nodes the voters of a group that this node leads. It may go on after this has returned; asking again is safe.
-    pub(crate) async fn change_voters(&self, replica: &Replica, names: &[String]) -> Result<(), String> {
-        let voters: BTreeSet<NodeId> = self.topology().numbers(names).into_iter().map(NodeId).collect();
-        if voters.len() != names.len() {
-            return Err("this node does not know all of these nodes yet".to_owned());
-        }
-        match tokio::time::timeout(CHANGE, replica.group.change_voters(&voters)).await {
-            Ok(changed) => changed.map_err(|error| error.to_string()),
-            Err(_) => Err("a new replica is still catching up".to_owned()),
         }
     }
 }

@@ -15,9 +15,10 @@ use super::slot::Slot;
 use crate::access::cache::Principals;
 use crate::machine::Machine;
 use crate::machine::catalog::Catalogs;
-use crate::machine::dispatch::{Answer, Command, Stamped, answer};
+use crate::machine::dispatch::{Answer, Command, Payload, Stamped, answer};
 use crate::machine::envelope::seal;
 use crate::machine::idempotency::{self, IdempotencyKey};
+use crate::machine::level::{self, Level};
 use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
@@ -43,6 +44,8 @@ pub(crate) struct Replica {
     pub(crate) pins: Arc<Pins>,
     /// What is applied to spaces that leave, and which have come.
     pub(crate) taps: Arc<Taps>,
+    /// Its level.
+    pub(crate) level: Arc<Level>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
     /// Principals that were looked up before.
@@ -83,11 +86,12 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store, bound to what `options` say. Blocking.
+    /// Joins the group with its store, bound to what `options` say, as a process that runs at this level. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,
         store: &Store,
+        level: Level,
         delta_limit_bytes: usize,
         options: GroupOptions,
     ) -> Result<Self, raft::Error> {
@@ -95,8 +99,9 @@ impl Replica {
         let catalogs = Arc::new(Catalogs::default());
         let pins = Arc::new(Pins::default());
         let taps = Arc::new(Taps::default());
+        let level = Arc::new(level);
         let (shared, pinned, tapped) = (Arc::clone(&catalogs), Arc::clone(&pins), Arc::clone(&taps));
-        let machine = Machine::new(store.clone(), shared, pinned, tapped, delta_limit_bytes);
+        let machine = Machine::new(store.clone(), shared, pinned, tapped, Arc::clone(&level), delta_limit_bytes);
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         pins.open();
         Ok(Self {
@@ -107,6 +112,7 @@ impl Replica {
             catalogs,
             pins,
             taps,
+            level,
             held: Arc::new(Semaphore::new(HELD)),
             principals: Arc::default(),
         })
@@ -206,7 +212,10 @@ impl Replica {
         proposal: Proposal<C>,
         timing: &Timing,
     ) -> Result<Bytes, Error> {
-        let bytes = stamped(space, actor, key, proposal);
+        let Proposal { command, schema, access } = proposal;
+        let command: Payload = command.into();
+        self.check_level(command.level())?;
+        let bytes = stamped(space, actor, key, Proposal { command, schema, access });
         if bytes.len() > COMMAND_BYTES {
             let detail = format!(
                 "the change is {} bytes, at most {COMMAND_BYTES} are allowed: split it",
@@ -223,8 +232,34 @@ impl Replica {
         }
     }
 
+    /// Sends a command through the log that was encoded elsewhere, maybe by another version, if the group is at its level.
+    pub(crate) async fn propose_foreign(&self, bytes: Bytes) -> Result<Bytes, Error> {
+        match level::needed(&bytes) {
+            Ok(needed) => self.check_level(needed)?,
+            Err(error) => {
+                tracing::info!(cell = %self.name, %error, "another node proposes what this version does not know");
+                let detail = "a newer version proposes what this node does not know: update it";
+                return Err(Error::new(Code::Unavailable, detail));
+            }
+        }
+        self.propose_bytes(bytes, &Timing::default()).await.map_err(error::proposal)
+    }
+
+    /// Refuses what belongs to a higher level than the group is at.
+    fn check_level(&self, needed: u32) -> Result<(), Error> {
+        let level = self.level.group();
+        if needed <= level {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} is at level {level}, this needs level {needed}: it rises by itself once all of its nodes run a version that knows it",
+            self.name
+        );
+        Err(Error::new(Code::Unavailable, detail))
+    }
+
     /// Sends an encoded command through the log.
-    pub(crate) async fn propose_bytes(&self, bytes: Bytes, timing: &Timing) -> Result<Bytes, ProposeError> {
+    async fn propose_bytes(&self, bytes: Bytes, timing: &Timing) -> Result<Bytes, ProposeError> {
         let done = self.group.propose(bytes).await?;
         let micros = |micros: u32| std::time::Duration::from_micros(u64::from(micros));
         timing.add(Stage::Propose, micros(done.propose_us));
@@ -246,7 +281,7 @@ enum Decision<C> {
 }
 
 /// A command as it goes into the log, stamped with this node's clock.
-pub(crate) fn stamped<C: Command>(space: Space, actor: Actor, key: Option<IdempotencyKey>, proposal: Proposal<C>) -> Bytes {
+pub(crate) fn stamped(space: Space, actor: Actor, key: Option<IdempotencyKey>, proposal: Proposal<impl Into<Payload>>) -> Bytes {
     let Proposal { command, schema, access } = proposal;
     let stamped = Stamped {
         stamp: now_micros(),

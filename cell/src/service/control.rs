@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::body::control::{Cell, CellHash, Node, NodeChange, Region, Replica as ReplicaBody, Scrub};
+use api::body::control::{Cell, CellHash, Region, Replica as ReplicaBody, Scrub};
 use api::error::{Code, Error, Result};
 use api::ids::NodeNumber;
 use bytes::Bytes;
@@ -11,12 +11,10 @@ use storage::KeyRange;
 
 use super::Front;
 use super::error::internal;
-use crate::config::{CellKind, NodeEntry};
-use crate::directory::GROUP;
+use crate::config::CellKind;
 use crate::directory::tenant_reserve::count;
 use crate::node::relay::What;
 use crate::node::slot::{REPAIRING, Slot};
-use crate::records::time::format_stamp;
 
 /// The name and the kind of the control group.
 const DIRECTORY: &str = "directory";
@@ -126,6 +124,7 @@ impl Front {
             durable: replica.store.durable(),
             log_bytes: status.log_bytes,
             tenants,
+            level: Some(replica.level.group()),
             replicas,
             stopped,
         }
@@ -159,6 +158,7 @@ impl Front {
             durable: 0,
             log_bytes: 0,
             tenants,
+            level: None,
             replicas: nodes.iter().map(replica).collect(),
             stopped: None,
         }
@@ -226,45 +226,5 @@ impl Front {
         let what = if begin { What::ScrubBegin } else { What::ScrubLast };
         let bytes = platform.ask(NodeId(leader), what, number, &Bytes::new()).await?;
         serde_json::from_slice(&bytes).map_err(|error| internal(&error))
-    }
-
-    /// Asks a node, of whatever region, to drain, to serve again, or to end.
-    pub(super) async fn change_node(&self, name: &str, change: NodeChange) -> Result<()> {
-        let none = || Error::new(Code::NotFound, format!("the cluster has no node {name:?}"));
-        let number = self.platform.topology().node(name).ok_or_else(none)?.number;
-        if number == self.platform.me.number {
-            self.platform.change(change);
-            return Ok(());
-        }
-        let what = match change {
-            NodeChange::Drain => What::Drain,
-            NodeChange::Undrain => What::Undrain,
-            NodeChange::Restart => What::Restart,
-        };
-        self.platform
-            .ask(NodeId(number), what, GROUP, &Bytes::new())
-            .await
-            .map(|_| ())
-    }
-
-    pub(super) fn list_nodes(&self) -> Vec<Node> {
-        let topology = self.platform.topology();
-        let nodes = topology.region_nodes(&self.platform.me.region);
-        let own = |node: &NodeEntry| node.number == self.platform.me.number;
-        let node = |node: &NodeEntry| Node {
-            name: node.name.clone(),
-            number: NodeNumber(node.number),
-            region: node.region.clone(),
-            endpoint: node.endpoint.clone(),
-            reachable: own(node) || self.platform.host.reachable(NodeId(node.number)),
-            certificate_expires_at: self
-                .certificate_end(node.number)
-                .and_then(|end| jiff::Timestamp::from_second(end).ok())
-                .map(|end| end.to_string()),
-            draining: own(node).then(|| self.platform.is_draining()),
-            version: own(node).then(|| env!("CARGO_PKG_VERSION").to_owned()),
-            started_at: own(node).then(|| format_stamp(self.platform.started)),
-        };
-        nodes.into_iter().map(node).collect()
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;
 mod moving;
+mod nodes;
 mod pipeline;
 mod records;
 mod restoring;
@@ -27,10 +28,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::control::{
-    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
-};
+use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use api::body::event::Event;
+use api::body::node::{Node, NodeChange};
 use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
 use api::body::topology::{Cluster, NewTopology};
@@ -221,7 +221,7 @@ impl Service for Front {
     }
 
     async fn nodes(&self, _: &Operator) -> Result<Vec<Node>> {
-        Ok(self.list_nodes())
+        Ok(self.list_nodes().await)
     }
 
     async fn initialize(&self, _: &Operator, alone: bool) -> Result<bool> {

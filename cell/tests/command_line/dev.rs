@@ -14,7 +14,13 @@ pub(crate) struct Dev {
 }
 
 pub(crate) fn start(data: &Path) -> Dev {
-    let running = Running::start(&["dev", "--data", data.to_str().unwrap(), "--port", "0"]);
+    start_as(Path::new(env!("CARGO_BIN_EXE_cloudnest")), data, &[])
+}
+
+/// The same with another version of the program, or further arguments.
+pub(crate) fn start_as(program: &Path, data: &Path, more: &[&str]) -> Dev {
+    let own = ["dev", "--data", data.to_str().unwrap(), "--port", "0"];
+    let running = Running::start_program(program, &[&own, more].concat());
     let (line, _) = running.line(0, "CloudNest serves http://127.0.0.1:");
     let url = line
         .split_whitespace()

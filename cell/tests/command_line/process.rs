@@ -81,7 +81,11 @@ impl Lines {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = nursery::command(Path::new(env!("CARGO_BIN_EXE_cloudnest")));
+    command_of(Path::new(env!("CARGO_BIN_EXE_cloudnest")), arguments)
+}
+
+fn command_of(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = nursery::command(program);
     command.args(arguments);
     for name in [
         "CLOUDNEST_URL",
@@ -144,7 +148,12 @@ pub(crate) fn signal(name: &str, pid: u32) {
 
 impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = command(arguments);
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_cloudnest")), arguments)
+    }
+
+    /// The same with another version of the program.
+    pub(crate) fn start_program(program: &Path, arguments: &[&str]) -> Self {
+        let mut command = command_of(program, arguments);
         command.stdin(Stdio::null());
         Self::spawn(command)
     }

@@ -29,3 +29,4 @@ pub mod probe;
 pub mod random;
 pub mod tenant;
 pub mod verify;
+pub mod wait;

@@ -5,10 +5,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::body::control::{
-    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus,
-};
+use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus};
 use api::body::event::Event;
+use api::body::node::{Node, NodeChange};
 use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};
 use api::body::topology::{Cluster, NewTopology, Topology};

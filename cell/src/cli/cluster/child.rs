@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) data: PathBuf,
     /// Its certificates, where the configuration has none.
     pub(super) tls: Option<PathBuf>,
+    /// The level that it runs at, where it is not the newest.
+    pub(super) level: Option<u32>,
     /// Variables besides this process's own.
     pub(super) environment: Vec<(String, String)>,
 }
@@ -54,6 +56,9 @@ impl Plan {
             .arg(&self.data);
         if let Some(tls) = &self.tls {
             command.arg("--tls").arg(tls);
+        }
+        if let Some(level) = self.level {
+            command.arg("--compat-level").arg(level.to_string());
         }
         command.arg("--supervised").arg(std::process::id().to_string());
         command.envs(self.environment.iter().cloned());

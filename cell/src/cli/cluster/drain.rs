@@ -1,6 +1,6 @@
 //! `cluster drain`: empties a node of what others wait for.
 
-use api::body::control::NodeChange;
+use api::body::node::NodeChange;
 use clap::Args;
 
 use super::super::{Result, output};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use api::body::control::{Node, NodeChange};
+use api::body::node::{Node, NodeChange};
 use api::body::topology::TopologyNode;
 use api::client::Client;
 use clap::Args;

@@ -3,10 +3,13 @@
 //! A node knows how far the others are only of the cells that it leads. So every region is asked once at any node, and then
 //! again at each node that leads something; of a cell, the leader's own words count.
 
+mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use api::body::control::{Cell, Node};
+use api::body::control::Cell;
+use api::body::node::Node;
 use api::client::ClientError;
 use clap::Args;
 use serde::Serialize;
@@ -15,7 +18,6 @@ use super::super::output::{self, Tone, plain};
 use super::super::remote::Remote;
 use super::super::{Failure, Result, node};
 use super::target::operator_token;
-use crate::node::certificates::expiry::{Notice, notice};
 
 /// The kind of the control group: it comes first.
 const DIRECTORY: &str = "directory";
@@ -82,7 +84,7 @@ impl Status {
         } else {
             print(&report)?
         }
-        for warning in warnings(&report, jiff::Timestamp::now().as_second()) {
+        for warning in nodes::warnings(&report.nodes, jiff::Timestamp::now().as_second()) {
             eprintln!("{warning}");
         }
         for (region, why) in &report.unreachable {
@@ -187,15 +189,14 @@ fn cell_report(cell: Cell) -> CellReport {
 fn print(report: &Report) -> Result {
     let now = jiff::Timestamp::now().as_second();
     if !report.cells.is_empty() {
-        let head = ["CELL", "REGION", "KIND", "LEADER", "TERM", "LOG", "TENANTS", "LAG", ""];
+        let head = [
+            "CELL", "REGION", "KIND", "LEADER", "TERM", "LOG", "TENANTS", "LEVEL", "LAG", "",
+        ];
         output::table(&head, report.cells.iter().map(cell_row).collect())?;
         output::line("")?;
     }
     if !report.nodes.is_empty() {
-        output::table(
-            &["NODE", "REGION", "NUMBER", "ENDPOINT", "REACHABLE", "CERTIFICATE"],
-            report.nodes.iter().map(|node| node_row(node, now)).collect(),
-        )?;
+        output::table(&nodes::HEAD, report.nodes.iter().map(|node| nodes::row(node, now)).collect())?;
     }
     Ok(())
 }
@@ -219,6 +220,7 @@ fn cell_row(report: &CellReport) -> Vec<(String, Tone)> {
         plain(cell.term.to_string()),
         plain(cell.last_log.to_string()),
         plain(cell.tenants.to_string()),
+        plain(nodes::known(cell.level)),
         lag(report),
         note,
     ]
@@ -233,47 +235,6 @@ fn lag(report: &CellReport) -> (String, Tone) {
     let text = words.collect::<Vec<_>>().join(", ");
     let behind = report.lag.values().any(|lag| lag.is_none_or(|lag| lag > LAG_WARNING));
     (text, if behind { Tone::Warning } else { Tone::Plain })
-}
-
-fn node_row(node: &Node, now: i64) -> Vec<(String, Tone)> {
-    let reachable = if node.reachable {
-        ("yes".to_owned(), Tone::Good)
-    } else {
-        ("no".to_owned(), Tone::Bad)
-    };
-    vec![
-        plain(&*node.name),
-        plain(&*node.region),
-        plain(node.number.to_string()),
-        plain(&*node.endpoint),
-        reachable,
-        certificate(node, now),
-    ]
-}
-
-/// How long the certificate is valid that a node proves itself to others with.
-fn certificate(node: &Node, now: i64) -> (String, Tone) {
-    let Some(end) = end(node) else { return plain("?") };
-    match notice(end, now) {
-        None => plain(format!("{} days", (end - now) / 86_400)),
-        Some(found @ Notice::Soon { .. }) => (found.to_string(), Tone::Warning),
-        Some(Notice::Ended) => ("has ended".to_owned(), Tone::Bad),
-    }
-}
-
-fn end(node: &Node) -> Option<i64> {
-    let end: jiff::Timestamp = node.certificate_expires_at.as_ref()?.parse().ok()?;
-    Some(end.as_second())
-}
-
-/// What is to be said of certificates that end soon.
-fn warnings(report: &Report, now: i64) -> Vec<String> {
-    let warning = |node: &Node| {
-        let notice = notice(end(node)?, now)?;
-        let renew = "make another with `cloudnest certs create` and put it in its place; no restart is needed";
-        Some(format!("the certificate of {} for other nodes {notice}: {renew}", node.name))
-    };
-    report.nodes.iter().filter_map(warning).collect()
 }
 
 #[cfg(test)]
@@ -302,6 +263,7 @@ mod tests {
             durable: 90,
             log_bytes: 7,
             tenants: 2,
+            level: Some(2),
             replicas: vec![replica("a", matched[0]), replica("b", matched[1])],
             stopped: None,
         }
@@ -322,42 +284,7 @@ mod tests {
         alone.replicated = false;
         alone.replicas.truncate(1);
         let row = cell_row(&cell_report(alone));
-        assert_eq!(row[8], ("not replicated".to_owned(), Tone::Warning));
-        assert_eq!(row[7].0, "");
-    }
-
-    #[test]
-    fn certificates_that_end_soon_are_spoken_of() {
-        let now = 1_800_000_000;
-        let node = |left: Option<i64>| Node {
-            name: "a".into(),
-            number: NodeNumber(1),
-            region: "r".into(),
-            endpoint: String::new(),
-            reachable: true,
-            certificate_expires_at: left.map(|left| super::super::super::certs::moment(now + left)),
-            draining: None,
-            version: None,
-            started_at: None,
-        };
-        let report = |left| Report {
-            nodes: vec![node(left)],
-            ..Report::default()
-        };
-        const DAY: i64 = 86_400;
-        for (left, shown, tone, warned) in [
-            (None, "?", Tone::Plain, false),
-            (Some(30 * DAY), "30 days", Tone::Plain, false),
-            (Some(13 * DAY), "ends in 13 days", Tone::Warning, true),
-            (Some(-1), "has ended", Tone::Bad, true),
-        ] {
-            assert_eq!(certificate(&node(left), now), (shown.to_owned(), tone));
-            let said = warnings(&report(left), now);
-            assert_eq!(said.len(), usize::from(warned), "{said:?}");
-            assert!(
-                said.iter()
-                    .all(|line| line.contains("certificate of a") && line.contains("certs create"))
-            );
-        }
+        assert_eq!(row[9], ("not replicated".to_owned(), Tone::Warning));
+        assert_eq!(row[8].0, "");
     }
 }

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::super::certificates::Order;
+use super::super::compat::Compat;
 use super::super::files::{self, Access, Lock};
 use super::super::runtime::Stop;
 use super::super::{Failure, Result, certificates, node, secret};
@@ -35,6 +36,8 @@ pub(crate) struct Up {
     /// Each node's data is in DIR/NAME, the operator's token in DIR/operator.token
     #[arg(long, default_value = node::DATA, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    compat: Compat,
 }
 
 impl Up {
@@ -62,6 +65,7 @@ impl Up {
                 config: files::absolute(&self.config)?,
                 data: node.data.clone().unwrap_or_else(|| data.join(&node.name)),
                 tls: tls.clone(),
+                level: self.compat.older(),
                 environment: environment(&config, &token),
             });
         }

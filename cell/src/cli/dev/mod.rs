@@ -18,6 +18,7 @@ use clap::Args;
 
 use self::tokens::Tokens;
 use super::certificates::Order;
+use super::compat::Compat;
 use super::node::{DATA, until_asked};
 use super::runtime::Stop;
 use super::{Result, certificates, files, output};
@@ -40,6 +41,8 @@ pub(super) struct Dev {
     /// The port of the API, on 127.0.0.1; 0: any that is free
     #[arg(long, default_value_t = 7400)]
     port: u16,
+    #[command(flatten)]
+    compat: Compat,
 }
 
 impl Dev {
@@ -79,6 +82,7 @@ impl Dev {
                 name: entry.name,
                 config: Arc::new(config),
                 data: data.to_owned(),
+                level: self.compat.level(),
                 dev: true,
             };
             match Node::start(settings).await {

@@ -9,6 +9,7 @@
 //! logs are printed first.
 
 mod nodes;
+mod options;
 mod output;
 mod process;
 mod tails;
@@ -25,43 +26,13 @@ use rustix::process::Signal;
 
 use crate::layout::{Layout, Node};
 use crate::nursery;
+pub use options::{Options, Own};
 use output::Output;
 use process::{Process, send, wait_child};
 pub use process::{is_alive, poll};
 
 /// How long everything may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
-
-/// How to start a cluster.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Nodes and addresses.
-    pub layout: Layout,
-    /// The program: see [`crate::binary`].
-    pub binary: PathBuf,
-    /// How long it may take until every cell has a leader.
-    pub ready_within: Duration,
-    /// Where the data goes; `None`: a temporary directory that goes away with the cluster.
-    pub data: Option<PathBuf>,
-    /// The value of `CLOUDNEST_LOG` for the nodes; `None`: as it is.
-    pub log: Option<String>,
-    /// Further variables of all that is started.
-    pub environment: Vec<(String, String)>,
-}
-
-impl Options {
-    /// A cluster of this layout and program: a temporary directory, and a minute to be ready.
-    pub fn new(layout: Layout, binary: PathBuf) -> Self {
-        Self {
-            layout,
-            binary,
-            ready_within: Duration::from_secs(60),
-            data: None,
-            log: None,
-            environment: Vec::new(),
-        }
-    }
-}
 
 /// A running cluster.
 #[derive(Debug)]
@@ -75,15 +46,6 @@ pub struct Cluster {
     token: String,
     /// What a node is started with besides the cluster's configuration, by name.
     own: BTreeMap<String, Own>,
-}
-
-/// What one node of a detached cluster has for itself: see [`Cluster::give`].
-#[derive(Clone, Debug, Default)]
-pub struct Own {
-    /// The text of a `cluster.toml` of its own; `None`: everybody's.
-    pub config: Option<String>,
-    /// Variables of its own.
-    pub environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -123,8 +85,11 @@ impl Cluster {
 
     fn start_supervisor(&mut self) -> Result<()> {
         let (config, data) = (self.config(), self.data());
-        let arguments = ["cluster", "up", "--config", text(&config)?, "--data", text(&data)?].map(str::to_owned);
-        let process = self.spawn("cluster-up", &arguments, &[])?;
+        let mut arguments = ["cluster", "up", "--config", text(&config)?, "--data", text(&data)?]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend_from_slice(&self.options.arguments);
+        let process = self.spawn("cluster-up", &arguments, &Own::default())?;
         let deadline = Instant::now() + self.options.ready_within;
         let ready = process.output.wait(deadline, |seen| seen.ready);
         self.supervisor = Some(process);
@@ -178,7 +143,8 @@ impl Cluster {
         if certificates.is_dir() {
             arguments.extend(["--tls".to_owned(), text(&certificates)?.to_owned()]);
         }
-        self.singles[place] = Some(self.spawn(name, &arguments, &own.environment)?);
+        arguments.extend_from_slice(own.arguments.as_ref().unwrap_or(&self.options.arguments));
+        self.singles[place] = Some(self.spawn(name, &arguments, &own)?);
         Ok(())
     }
 
@@ -187,13 +153,13 @@ impl Cluster {
         self.own.insert(name.to_owned(), own);
     }
 
-    fn spawn(&self, name: &str, arguments: &[String], environment: &[(String, String)]) -> Result<Process> {
-        let mut command = nursery::command(&self.options.binary);
+    fn spawn(&self, name: &str, arguments: &[String], own: &Own) -> Result<Process> {
+        let mut command = nursery::command(own.binary.as_ref().unwrap_or(&self.options.binary));
         command.envs(
             self.options
                 .environment
                 .iter()
-                .chain(environment)
+                .chain(&own.environment)
                 .map(|(name, value)| (name, value)),
         );
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
