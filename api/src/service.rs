@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::body::balance::Balance;
 use crate::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use crate::body::event::Event;
 use crate::body::node::{Node, NodeChange};
@@ -246,6 +247,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn cells(&self, operator: &Operator) -> Result<Vec<Cell>>;
     /// The hash of this node's replica of a cell.
     async fn cell_hash(&self, operator: &Operator, cell: &str) -> Result<CellHash>;
+    /// How busy the shared cells of this region are, and which tenants to move.
+    async fn balance(&self, operator: &Operator) -> Result<Balance>;
     /// What the cluster consists of, and the change of it that is under way.
     async fn cluster(&self, operator: &Operator) -> Result<Cluster>;
     /// Begins to bring a topology about; none: there is nothing to do.

@@ -127,6 +127,7 @@ fn move_to(address: SocketAddr, token: &str, cell: Option<&str>) -> Result<f64> 
     let to = TenantMove {
         cell: cell.map(str::to_owned),
         dedicated: cell.is_none(),
+        ..TenantMove::default()
     };
     let body = serde_json::to_vec(&to).context("write the move")?;
     let request = Request {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use api::body::control::{Operation, TenantMove};
-use api::client::{Call, Client, Method};
+use api::client::{Balance, Call, Client, Method};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::random::Random;
@@ -35,8 +35,25 @@ fn up(voters: usize) -> Cluster {
     Cluster::up(Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into())).expect("a cluster")
 }
 
-/// Makes a call; its status and body.
+/// Makes a call, where it is sent on to another region there too; its status and body.
 async fn ask(client: &Client, method: Method, path: &str, key: Option<&str>, body: Option<&Json>) -> (u16, Json) {
+    let mut answer = ask_once(client, method.clone(), path, key, body).await;
+    // Two regions may send on to each other while a tenant is on its way.
+    for _ in 0..200 {
+        let Some(endpoint) = answer.1["endpoint"].as_str().filter(|_| answer.0 == 421) else {
+            break;
+        };
+        let there = client
+            .clone()
+            .with_base_urls(&[endpoint.to_owned()], Balance::Failover)
+            .expect("a client");
+        answer = ask_once(&there, method.clone(), path, key, body).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    answer
+}
+
+async fn ask_once(client: &Client, method: Method, path: &str, key: Option<&str>, body: Option<&Json>) -> (u16, Json) {
     let mut call = Call::new(method, path.to_owned());
     if let Some(body) = body {
         call = call.body("application/json", body.to_string());
@@ -64,6 +81,7 @@ async fn begin(operator: &Client, slug: &str, cell: Option<&str>) -> Operation {
     let to = TenantMove {
         cell: cell.map(str::to_owned),
         dedicated: cell.is_none(),
+        ..TenantMove::default()
     };
     let begun = operator.tenant_move(slug, &to, None).await.expect("a move");
     assert_eq!((begun.status.as_u16(), begun.body.kind.as_str()), (202, "tenant.move"));
@@ -336,27 +354,21 @@ async fn a_tenant_moves_there_and_back_and_nobody_notices() {
         return;
     }
     // The import, the records, and the change of each.
-    let events: usize = wrote.iter().map(|wrote| 2 * wrote.tasks.len()).sum::<usize>() + IMPORTED;
-    let path = format!("/v1/tenants/acme/events?after={RECORDS}&limit=1&follow=false");
-    let (status, _) = ask(&scene.tenant.client, Method::GET, &path, None, None).await;
-    assert_eq!(status, 200);
-    last.store((RECORDS + events) as u64, Ordering::Relaxed);
-    // One more event, for the follower to look up.
-    let (status, _) = ask(
-        &scene.tenant.client,
-        Method::POST,
-        &scene.tasks(),
-        None,
-        Some(&json!({"fields": {"title": "end"}})),
-    )
-    .await;
-    assert_eq!(status, 201);
-    let seen = tokio::time::timeout(PATIENCE, follower)
-        .await
-        .expect("all events")
-        .expect("a follower");
-    assert!(seen >= (RECORDS + events) as u64);
+    followed(&scene, &wrote, IMPORTED, &last, follower).await;
     refusals(&operator).await;
+}
+
+/// A follower has seen an event for each change: two for each task of the writers, and one for each of these others.
+async fn followed(scene: &Scene, wrote: &[Wrote], others: usize, last: &AtomicU64, follower: tokio::task::JoinHandle<u64>) {
+    let tasks: usize = wrote.iter().map(|wrote| wrote.tasks.len()).sum();
+    let events = (RECORDS + 2 * tasks + others) as u64;
+    last.store(events, Ordering::Relaxed);
+    // One more event, for the follower to look up.
+    let end = json!({"fields": {"title": "end"}});
+    let (status, _) = ask(&scene.tenant.client, Method::POST, &scene.tasks(), None, Some(&end)).await;
+    assert_eq!(status, 201);
+    let seen = tokio::time::timeout(PATIENCE, follower).await;
+    assert!(seen.expect("all events").expect("a follower") >= events);
 }
 
 /// What is refused says why.
@@ -429,4 +441,55 @@ async fn a_move_survives_the_loss_of_leaders_and_can_be_called_off() {
         wrote.push(writer.await.expect("a writer"));
     }
     scene.judge(&cluster, &wrote, None, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_leaves_its_region_only_by_name_while_it_is_written_and_comes_back() {
+    let layout = Layout::new(&[("one", 1), ("two", 3)]).expect("a layout");
+    let cluster = Cluster::up(Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into())).expect("a cluster");
+    let (scene, operator) = (Scene::new(&cluster).await, operator(&cluster));
+    let to = |cell: &str, region: Option<&str>| TenantMove {
+        cell: Some(cell.to_owned()),
+        region: region.map(str::to_owned),
+        ..TenantMove::default()
+    };
+    for (wrong, what) in [
+        (to("two-shared", None), "stays in one, unless the request says"),
+        (to("one-shared", Some("two")), "is a cell of one"),
+        (to("two-shared", Some("three")), "is not a region"),
+    ] {
+        let refused = operator.tenant_move("acme", &wrong, None).await.expect_err("a refusal");
+        let problem = refused.problem().expect("a problem");
+        assert_eq!(problem.status, 422);
+        assert!(problem.detail.contains(what), "{}", problem.detail);
+    }
+    let writers: Vec<_> = (0..2)
+        .map(|writer| tokio::spawn(Arc::clone(&scene).write(writer, scene.clients(&cluster, 200), 200)))
+        .collect();
+    let last = Arc::new(AtomicU64::new(u64::MAX));
+    let follower = tokio::spawn(follow(scene.tenant.clone(), Arc::clone(&last)));
+    for (turn, (cell, region)) in [("two-shared", "two"), ("one-shared", "one"), ("two-shared", "two")]
+        .into_iter()
+        .enumerate()
+    {
+        scene.progress(20).await;
+        let (to, key) = (to(cell, Some(region)), format!("across-{turn}"));
+        let begun = operator.tenant_move("acme", &to, Some(&key)).await.expect("a move").body;
+        assert_eq!(ended(&operator, &begun).await.status, "done");
+        let tenant = operator.tenant_show("acme").await.expect("a tenant").body;
+        assert_eq!((tenant.region.as_str(), tenant.cell.as_str()), (region, cell));
+    }
+    scene.progress(20).await;
+    scene.stop.store(true, Ordering::Relaxed);
+    let mut wrote = Vec::new();
+    for writer in writers {
+        wrote.push(writer.await.expect("a writer"));
+    }
+    scene.judge(&cluster, &wrote, Some(0), false).await;
+    followed(&scene, &wrote, 0, &last, follower).await;
+    // Who asks in the region that it left is told where it is.
+    let (status, body) =
+        rig::http::status(cluster.addresses()[0], "/v1/tenants/acme/me", &scene.tenant.token, PATIENCE).expect("an answer");
+    assert_eq!(status, 421);
+    assert!(String::from_utf8_lossy(&body).contains("\"region\":\"two\""));
 }

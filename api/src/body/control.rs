@@ -39,16 +39,19 @@ pub struct TenantPatch {
     pub cors_origins: Option<Vec<String>>,
 }
 
-/// Where a tenant is to be moved: exactly one of the two.
+/// Where a tenant is to be moved: a cell, or any dedicated one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TenantMove {
-    /// A cell of its region.
+    /// A cell of its region, or of the one that is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
-    /// Any dedicated cell of its region that is free.
+    /// Any dedicated cell of that region that is free.
     #[serde(default)]
     pub dedicated: bool,
+    /// The region that it goes to. A tenant leaves its region only where this names another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
 }
 
 /// How far a tenant's life has come.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
+use crate::body::balance::Balance;
 use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use crate::body::node::{Node, NodeChange};
 use crate::body::record::Page;
@@ -127,6 +128,11 @@ impl Client {
         self.checked(Call::new(method, format!("/v1/nodes/{node}/{what}")))
             .await
             .map(drop)
+    }
+
+    /// How busy the cells of the server's region are, and which tenants to move.
+    pub async fn balance(&self) -> Result<Balance, ClientError> {
+        Ok(self.typed(Call::new(Method::GET, "/v1/balance")).await?.body)
     }
 
     /// What the cluster consists of, and the change of it that is under way.

@@ -135,6 +135,11 @@ impl<'c> Attempts<'c> {
             self.sent_on = Some(error);
             return Ok(());
         }
+        // Two regions that send on to each other: the tenant is on its way from the one to the other.
+        let lost = self.regions > 0 && error.problem().is_some_and(|problem| problem.status == 421);
+        if lost {
+            self.regions = 0;
+        }
         if error.problem().is_none() {
             client.missed(path);
         } else if error.is_transient() && self.made < client.retries && client.regions.place(path).is_none() {
@@ -143,7 +148,7 @@ impl<'c> Attempts<'c> {
         let harmless = error.outcome() == Outcome::NotApplied || self.call.is_repeatable();
         let pause = pause(self.made, error.retry_after());
         let in_time = self.until.is_none_or(|until| Instant::now() + pause < until);
-        if self.made >= client.retries || !error.is_transient() || !harmless || !in_time {
+        if self.made >= client.retries || !(lost || error.is_transient()) || !harmless || !in_time {
             let error = match self.sent_on.take() {
                 Some(elsewhere) if error.is_unsent() => elsewhere.unreached(&error),
                 _ => error,

@@ -175,6 +175,7 @@ fn control(endpoint: Endpoint) -> Described {
         E::NodeDrain | E::NodeUndrain | E::NodeRestart => {
             (vec![], None, vec![answer(202, "It is asked of the node.", vec![])], vec![])
         }
+        E::Balance => ok("Balance"),
         E::Cluster => ok("Cluster"),
         E::ClusterApply => {
             let replies = vec![

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{collection, control, event, import, node, record, token, topology};
+use crate::body::{balance, collection, control, event, import, node, record, token, topology};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -77,6 +77,9 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::Scrub,
         control::ScrubbedReplica,
         node::Node,
+        balance::Balance,
+        balance::CellLoad,
+        balance::ProposedMove,
         control::Operation,
         control::OperationFailure,
         control::Initialized

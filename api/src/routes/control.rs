@@ -159,6 +159,10 @@ async fn cluster(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
                 .await?;
             Ok(reply::json(StatusCode::ACCEPTED, &scrub)?.located(format!("/v1/cells/{}/scrub", scrub.cell)))
         }
+        Endpoint::Balance => {
+            asked.query.finish()?;
+            reply::json(StatusCode::OK, &asked.limited(false, service.balance(operator)).await?)
+        }
         Endpoint::Cluster => {
             asked.query.finish()?;
             reply::json(StatusCode::OK, &asked.limited(false, service.cluster(operator)).await?)

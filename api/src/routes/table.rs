@@ -31,6 +31,7 @@ pub(crate) enum Endpoint {
     NodeDrain,
     NodeUndrain,
     NodeRestart,
+    Balance,
     Cluster,
     ClusterApply,
     ClusterCancel,
@@ -117,7 +118,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 50] = {
+pub(crate) static TABLE: [Route; 51] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -136,7 +137,7 @@ pub(crate) static TABLE: [Route; 50] = {
         route(E::Tenant, GET, "/v1/tenants/{tenant}", Control, "One tenant"),
         route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
-        keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell of its region: long work")),
+        keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell: long work")),
         route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
         route(E::OperationCallOff, POST, "/v1/operations/{id}/cancel", ControlLeader, "Call a move of a tenant off, while it still can be"),
         route(E::Regions, GET, "/v1/regions", Control, "All regions"),
@@ -148,6 +149,7 @@ pub(crate) static TABLE: [Route; 50] = {
         route(E::NodeDrain, POST, "/v1/nodes/{node}/drain", Control, "Have a node hand its leaderships over and not be ready"),
         route(E::NodeUndrain, DELETE, "/v1/nodes/{node}/drain", Control, "Have a node serve again that drains"),
         route(E::NodeRestart, POST, "/v1/nodes/{node}/restart", Control, "Have a node drain and end: whoever supervises it starts it again"),
+        route(E::Balance, GET, "/v1/balance", Control, "How busy the region's cells are, and which tenants to move"),
         route(E::Cluster, GET, "/v1/cluster", Control, "What the cluster consists of, and the change of it that is under way"),
         route(E::ClusterApply, POST, "/v1/cluster/apply", ControlLeader, "Bring another topology about: long work"),
         route(E::ClusterCancel, DELETE, "/v1/cluster/apply", ControlLeader, "Call the change of the topology off; what was done stays"),
@@ -263,6 +265,7 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
         ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
         ["v1", "nodes", node, "restart"] => (&[E::NodeRestart], "", node, ""),
+        ["v1", "balance"] => (&[E::Balance], "", "", ""),
         ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
         ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),

@@ -185,6 +185,7 @@ async fn operators_make_change_and_erase_tenants() {
     let to = TenantMove {
         cell: Some("c2".into()),
         dedicated: false,
+        ..TenantMove::default()
     };
     let moving = operator.tenant_move("acme", &to, Some("m")).await.expect("accepted");
     assert_eq!((moving.status.as_u16(), moving.body.tenant.as_str()), (202, "acme to c2"));

@@ -1,5 +1,5 @@
-//! The command that begins to move a tenant to another cell of its region. The cell counts it from now on, so that a dedicated one is
-//! not given to anybody else.
+//! The commands that begin to move a tenant to another cell: of its region, or, where that was said, of another one. The cell counts it
+//! from now on, so that a dedicated one is not given to anybody else.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::machine::world::World;
 /// What the operation of a move is called.
 pub(crate) const KIND: &str = "tenant.move";
 
-/// Begins a move.
+/// Begins a move within a region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MoveBegin {
     /// The tenant.
@@ -35,6 +35,31 @@ impl Command for MoveBegin {
     type Reply = Told;
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Told, Stop> {
+        self.begin(world, None)
+    }
+}
+
+/// Begins a move to a cell of another region, which the tenant's content then leaves: only where somebody has said so by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MoveAcross {
+    /// The move.
+    pub(crate) begin: MoveBegin,
+    /// The region that it goes to.
+    pub(crate) region: String,
+}
+
+impl Command for MoveAcross {
+    /// As that of [`MoveBegin`].
+    type Reply = Told;
+
+    fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Told, Stop> {
+        self.begin.begin(world, Some(self.region))
+    }
+}
+
+impl MoveBegin {
+    /// Begins it: within the tenant's region, or to the one that is named.
+    fn begin(self, world: &mut World<'_>, across: Option<String>) -> Result<Told, Stop> {
         let tenant = rows::tenant(world, &self.slug)?.filter(|tenant| tenant.status == Status::Active);
         let tenant = tenant.ok_or_else(|| Refusal::NotFound {
             what: format!("the tenant {}", self.slug),
@@ -45,12 +70,13 @@ impl Command for MoveBegin {
             return Ok(told);
         }
         let known = topology::read(world)?;
+        let region = across.as_ref().unwrap_or(&tenant.region);
         let serves = |(_, topology): &(u64, Topology)| {
             let cell = topology.cell(self.to);
-            cell.is_some_and(|cell| cell.region == tenant.region && cell.state != CellState::Forming)
+            cell.is_some_and(|cell| cell.region == *region && cell.state != CellState::Forming)
         };
-        if known.as_ref().is_some_and(|known| !serves(known)) {
-            return Err(wrong("is not a cell of the region that serves tenants").into());
+        if known.as_ref().map_or(across.is_some(), |known| !serves(known)) {
+            return Err(wrong("is not a cell of that region, or serves no tenants yet").into());
         }
         let tenants = count(world, self.to)?.tenants;
         if tenant.cell == self.to {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::moves::{self, Move, Phase, Stage};
 use super::rows::{self, CellCount};
 use super::tenant_reserve::{count, put_count};
+use super::topology;
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::refusal::{Refusal, Stop};
@@ -82,6 +83,12 @@ impl Command for MoveTurn {
                 let mut tenant = rows::tenant_by_uid(world, moving.uid)?.ok_or(Refusal::Stale)?;
                 tenant.cell = moving.to;
                 tenant.epoch = moving.epoch;
+                // Another one than it had only where the move went across by name.
+                if let Some((_, topology)) = topology::read(world)?
+                    && let Some(cell) = topology.cell(moving.to)
+                {
+                    tenant.region.clone_from(&cell.region);
+                }
                 rows::touch(world);
                 rows::put_tenant(world, &tenant);
                 moving.stage = Stage::Departing;
@@ -241,6 +248,41 @@ mod tests {
             .expect("no fault")
             .expect("an operation");
         assert_eq!((told.operation.done, told.phase, told.is_called_off), (true, None, false));
+    }
+
+    #[test]
+    fn a_move_across_takes_the_region_along_and_begins_only_by_its_name() {
+        use crate::directory::move_begin::MoveAcross;
+        use crate::directory::topology::TopologyPut;
+        let text = "cluster = \"one\"\n[directory]\nvoters = [\"a\"]\n[[plan]]\nname = \"free\"\nweight = 1\nunits_per_second = 1\nburst_units = 1\nstorage_gib = 1\n";
+        let place = |region: &str, node: &str, number: u64| {
+            format!(
+                "[[region]]\nname = \"{region}\"\n[[node]]\nname = \"{node}\"\nnumber = {number}\nregion = \"{region}\"\napi = \"127.0.0.1:74{number}1\"\npeer = \"127.0.0.1:74{number}2\"\n\
+                 [[cell]]\nname = \"{region}-shared\"\nnumber = {cell}\nregion = \"{region}\"\nkind = \"shared\"\nnodes = [\"{node}\"]\n",
+                cell = number + 1,
+            )
+        };
+        let text = format!("{text}{}{}", place("one", "a", 1), place("two", "b", 2));
+        let config = crate::config::Config::parse(&text, std::path::Path::new("/")).expect("a configuration");
+        let mut scene = scene();
+        let topology = (&config.topology).into();
+        scene.apply(TopologyPut { after: 0, topology }).result.expect("a topology");
+        assert!(
+            matches!(scene.apply(begin(3, false)).result, Err(Refusal::Invalid { .. })),
+            "it is of two"
+        );
+        for (to, region) in [(3, "one"), (2, "two"), (9, "two")] {
+            let (begin, region) = (begin(to, false), region.to_owned());
+            let refused = scene.apply(MoveAcross { begin, region }).result;
+            assert!(matches!(refused, Err(Refusal::Invalid { .. })), "{to}");
+        }
+        let (begin, region) = (begin(3, false), "two".to_owned());
+        scene.apply(MoveAcross { begin, region }).result.expect("begun");
+        assert_eq!(tenant(&scene).region, "one", "until it switches");
+        let attempt = turn(&mut scene, Turn::Attempt).expect("no refusal").expect("a move").attempt;
+        turn(&mut scene, Turn::Switch { attempt }).expect("switched");
+        let now = tenant(&scene);
+        assert_eq!((now.region.as_str(), now.cell), ("two", 3));
     }
 
     #[test]

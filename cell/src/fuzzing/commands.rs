@@ -167,6 +167,7 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::ApplyBegin(_)
             | Payload::ApplyTurn(_)
             | Payload::MoveBegin(_)
+            | Payload::MoveAcross(_)
             | Payload::MoveTurn(_)
             // Bound to the group's own space, as the directory's are.
             | Payload::LevelRaise(_)

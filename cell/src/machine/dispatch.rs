@@ -1,7 +1,6 @@
 //! The frame of every command: decode, check what it was decided on, apply, answer.
 //!
-//! [`Payload`] lists every command there is. Its order is its format: variants are appended, never moved, and a changed
-//! behaviour is a new variant. A payload that this version does not know stops the replica: skipping it would diverge.
+//! [`Payload`] lists every command there is. A payload that this version does not know stops the replica: skipping it would diverge.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -11,27 +10,11 @@ use storage::{Batch, Space};
 use super::catalog::Catalogs;
 use super::envelope::{open, seal};
 use super::idempotency::{self, IdempotencyKey};
-use super::level::LevelRaise;
+pub(crate) use super::payload::Payload;
 use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
-use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
-use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
-use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
-use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
-use crate::directory::{
-    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
-    topology::TopologyPut,
-};
 use crate::mutant::Mutant;
-use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
-use crate::records::change::RecordsChange;
-use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
-use crate::records::restore_lines::RecordsRestore;
-use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
-use crate::records::{import::ImportChunk, import_lines::ImportLines, trim::SpaceTrim, write::RecordsWrite};
-use crate::scrub::begin::ScrubBegin;
-use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen};
 
 /// A command: its type, what applying it answers, and how.
 pub(crate) trait Command: Into<Payload> {
@@ -71,71 +54,6 @@ pub(crate) struct Answer<R> {
     /// The reply, or why it had no effect.
     pub(crate) result: Result<R, Refusal>,
 }
-
-macro_rules! payloads {
-    ($($level:literal: [$($command:ident),* $(,)?])*) => {
-        /// Every command. Append only.
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        pub(crate) enum Payload { $($(#[allow(missing_docs)] $command($command),)*)* }
-
-        $($(impl From<$command> for Payload {
-            fn from(command: $command) -> Self { Self::$command(command) }
-        })*)*
-
-        impl Payload {
-            fn apply(self, world: World<'_>, key: Option<IdempotencyKey>, catalogs: &Catalogs) -> Result<Vec<u8>, Fault> {
-                match self { $($(Self::$command(command) => run(command, world, key, catalogs),)*)* }
-            }
-
-            /// The level that a group must have for the command to be proposed in it.
-            pub(crate) fn level(&self) -> u32 {
-                match self { $($(Self::$command(_) => $level,)*)* }
-            }
-        }
-    };
-}
-
-payloads!(
-    1: [
-        SpaceCreate,
-        SpaceErase,
-        CollectionPut,
-        CollectionDelete,
-        TokenCreate,
-        TokenDelete,
-        RecordsWrite,
-        ImportChunk,
-        TenantReserve,
-        TenantPlan,
-        TenantDelete,
-        TenantForget,
-        OperatorPut,
-        OperationUpdate,
-        ScrubBegin,
-        CollectionDefine,
-        SpaceOpen,
-        RecordsChange,
-        ImportLines,
-        SpaceTrim,
-        CollectionChange,
-        CollectionDrop,
-        OperationStep,
-        OperationCancel,
-        RecordsRestore,
-        TenantChange,
-        SpaceTurn,
-        SpaceClear,
-        SpaceArrive,
-        SpaceFollow,
-        MoveBegin,
-        MoveTurn,
-        TopologyPut,
-        ApplyBegin,
-        ApplyTurn,
-    ]
-    // Proposed at any level: it needs the one that it raises to.
-    0: [LevelRaise]
-);
 
 /// What applying an entry leaves to do.
 pub(crate) struct Done {
@@ -255,7 +173,12 @@ fn decided_on(world: &World<'_>, schema: Option<u64>, access: Option<u64>) -> Re
 }
 
 /// Runs one command and encodes its answer.
-fn run<C: Command>(command: C, mut world: World<'_>, key: Option<IdempotencyKey>, catalogs: &Catalogs) -> Result<Vec<u8>, Fault> {
+pub(super) fn run<C: Command>(
+    command: C,
+    mut world: World<'_>,
+    key: Option<IdempotencyKey>,
+    catalogs: &Catalogs,
+) -> Result<Vec<u8>, Fault> {
     let result = command
         .apply(&mut world, catalogs)
         .and_then(|reply| world.check_size().map(|()| reply).map_err(Stop::from));

@@ -16,7 +16,7 @@ use crate::placement::follow::SpaceFollow;
 
 impl Payload {
     /// A step of a move: its own rules say where it is taken.
-    pub(super) fn is_of_a_move(&self) -> bool {
+    pub(crate) fn is_of_a_move(&self) -> bool {
         matches!(
             self,
             Payload::SpaceTurn(_) | Payload::SpaceClear(_) | Payload::SpaceArrive(_) | Payload::SpaceFollow(_)

@@ -18,6 +18,8 @@ mod follow;
 pub(crate) mod idempotency;
 pub(crate) mod level;
 pub(crate) mod limits;
+pub(crate) mod loads;
+mod payload;
 pub(crate) mod reader;
 pub(crate) mod refusal;
 pub(crate) mod rows;
@@ -35,6 +37,7 @@ use storage::{ReceivedSnapshot, SnapshotReader, SnapshotWriter, Store};
 use self::catalog::Catalogs;
 use self::dispatch::After;
 use self::level::Level;
+use self::loads::Loads;
 use self::refusal::Fault;
 use self::tap::Taps;
 use crate::scrub::pins::Pins;
@@ -43,34 +46,48 @@ use crate::scrub::pins::Pins;
 /// follower takes more memory. Lowered: it stalls where it could have caught up.
 const OVERLOAD_TIMES: usize = 3;
 
+/// What follows what is applied without being part of it.
+#[derive(Clone)]
+pub(crate) struct Beside {
+    /// The group's scrubs.
+    pub(crate) pins: Arc<Pins>,
+    /// What is applied to spaces that leave, and which have come.
+    pub(crate) taps: Arc<Taps>,
+    /// The group's level.
+    pub(crate) level: Arc<Level>,
+    /// How much is written where.
+    pub(crate) loads: Arc<Loads>,
+}
+
+impl Beside {
+    /// For a process at this level.
+    pub(crate) fn new(level: Level) -> Self {
+        Self {
+            pins: Arc::default(),
+            taps: Arc::default(),
+            level: Arc::new(level),
+            loads: Arc::default(),
+        }
+    }
+}
+
 /// One group's machine over its store.
 pub(crate) struct Machine {
     store: Store,
     catalogs: Arc<Catalogs>,
-    pins: Arc<Pins>,
-    taps: Arc<Taps>,
-    level: Arc<Level>,
+    beside: Beside,
     /// More than this in front of the store, and a follower's apply slows down.
     overload_bytes: usize,
 }
 
 impl Machine {
     /// A machine over a store at whose `delta_limit_bytes` proposals wait.
-    pub(crate) fn new(
-        store: Store,
-        catalogs: Arc<Catalogs>,
-        pins: Arc<Pins>,
-        taps: Arc<Taps>,
-        level: Arc<Level>,
-        delta_limit_bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(store: Store, catalogs: Arc<Catalogs>, beside: Beside, delta_limit_bytes: usize) -> Self {
         let overload_bytes = delta_limit_bytes.saturating_mul(OVERLOAD_TIMES);
         Self {
             store,
             catalogs,
-            pins,
-            taps,
-            level,
+            beside,
             overload_bytes,
         }
     }
@@ -82,7 +99,9 @@ impl Machine {
         let (mut scrub, mut raised) = (None, None);
         for entry in entries {
             let done = dispatch::apply(&mut batch, entry.index, &entry.payload, &self.catalogs)?;
-            self.level.check(&format_args!("log entry {}", entry.index), done.needs)?;
+            self.beside
+                .level
+                .check(&format_args!("log entry {}", entry.index), done.needs)?;
             raised = done.raised.or(raised);
             let is_new = done.answer.is_some();
             replies.push(done.answer.unwrap_or_default());
@@ -91,22 +110,25 @@ impl Machine {
         }
         batch.commit(to_store(mark))?;
         if let Some(level) = raised {
-            self.level.raised(level);
+            self.beside.level.raised(level);
         }
         self.tell(entries, &done_to);
         if let Some((id, index, snapshot)) = scrub {
-            self.pins.begin(&self.store, id, index, snapshot);
+            self.beside.pins.begin(&self.store, id, index, snapshot);
         }
         Ok(replies)
     }
 
     /// Tells those who move spaces what was applied to them.
     fn tell(&self, entries: &[raft::Entry], done: &[(storage::Space, After, bool)]) {
-        let tapped = self.taps.any();
+        self.beside
+            .loads
+            .applied(done.iter().filter(|(_, _, is_new)| *is_new).map(|(space, ..)| *space));
+        let tapped = self.beside.taps.any();
         for (entry, (space, after, is_new)) in entries.iter().zip(done) {
             match after {
-                After::Taken if tapped && *is_new => self.taps.applied(*space, entry.index, &entry.payload),
-                After::Landed => self.taps.land(*space),
+                After::Taken if tapped && *is_new => self.beside.taps.applied(*space, entry.index, &entry.payload),
+                After::Landed => self.beside.taps.land(*space),
                 _ => {}
             }
         }
@@ -154,8 +176,8 @@ impl raft::StateMachine for Machine {
             receiving: Receiving::Chunks(Box::new(writer)),
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
-            taps: Arc::clone(&self.taps),
-            level: Arc::clone(&self.level),
+            taps: Arc::clone(&self.beside.taps),
+            level: Arc::clone(&self.beside.level),
         }))
     }
 }

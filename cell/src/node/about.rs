@@ -55,7 +55,8 @@ impl About {
 }
 
 impl Disk {
-    fn of(path: &Path) -> Option<Self> {
+    /// The disk that a path is on.
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let disk = rustix::fs::statvfs(path)
             .inspect_err(
                 |error| tracing::warn!(%error, path = %path.display(), "the disk of the data cannot be asked for its room"),

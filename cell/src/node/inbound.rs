@@ -66,7 +66,7 @@ pub(super) async fn accept(inbound: Arc<OnceCell<Inbound>>, offer: StreamOffer) 
                 "a node of another region tried to forward requests; it was refused"
             );
         }
-        relay::MARK => platform.serve_relay(stream, near).await,
+        relay::MARK => platform.serve_relay(stream, node, near).await,
         transfer::MARK => platform.serve_transfer(stream, near).await,
         directory::MARK => platform.serve_feed(stream).await,
         other => return tracing::warn!(node = node.0, other, "another node opened a stream of an unknown kind"),

@@ -81,8 +81,7 @@ impl Platform {
     /// stopped replica says itself why it has.
     fn far(&self, placement: Placement) -> Location {
         let cell = placement.cell;
-        let hint = self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(&cell).copied();
-        if let Some(number) = hint.filter(|number| self.host.reachable(NodeId(*number))) {
+        if let Some(number) = self.hinted(cell).filter(|number| self.host.reachable(NodeId(*number))) {
             return Location::Node(NodeNumber(number));
         }
         let topology = self.topology();
@@ -111,10 +110,20 @@ impl Platform {
         if self.alive(tenant.cell).is_some() {
             return;
         }
+        self.hint(tenant.cell, leader.map(|NodeNumber(number)| number));
+    }
+
+    /// Remembers who leads a cell that has no replica here; none: who was thought to does not.
+    pub(super) fn hint(&self, cell: u64, leader: Option<u64>) {
         let mut hints = self.hints.lock().unwrap_or_else(PoisonError::into_inner);
         match leader {
-            Some(NodeNumber(number)) => hints.insert(tenant.cell, number),
-            None => hints.remove(&tenant.cell),
+            Some(number) => hints.insert(cell, number),
+            None => hints.remove(&cell),
         };
+    }
+
+    /// Who is thought to lead a cell that has no replica here.
+    pub(super) fn hinted(&self, cell: u64) -> Option<u64> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner).get(&cell).copied()
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod holding;
 mod inbound;
 pub(crate) mod levels;
 mod lines;
+pub(crate) mod loads;
 mod locate;
 mod membership;
 pub(crate) mod moment;
@@ -19,6 +20,7 @@ pub(crate) mod moving;
 pub(crate) mod open;
 mod places;
 pub(crate) mod platform;
+pub(crate) mod proposing;
 pub(crate) mod reconcile;
 pub(crate) mod relay;
 pub(crate) mod repair;
@@ -131,6 +133,7 @@ impl Node {
             tokio::spawn(places::run(Arc::clone(&platform), Arc::clone(&opener))),
             tokio::spawn(drain::run(Arc::clone(&platform))),
             tokio::spawn(levels::run(Arc::clone(&platform))),
+            tokio::spawn(loads::run(Arc::clone(&platform))),
             tokio::spawn(applying::run(Arc::clone(&platform))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),

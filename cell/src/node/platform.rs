@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::directory::Directory;
 use super::evolving::Works;
 use super::lines::Lines;
+use super::loads::Known;
 use super::moving::Moves;
 use super::open::Places;
 use super::replica::Replica;
@@ -61,6 +62,8 @@ pub(crate) struct Platform {
     pub(crate) lines: Lines,
     /// Tenants whose moves this node drives.
     pub(crate) moves: Moves,
+    /// How busy and how full the cells are.
+    pub(crate) loads: Known,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Why the step towards the wanted topology is not done yet, where this node does it.
@@ -86,6 +89,7 @@ impl Platform {
             works: Works::default(),
             lines: Lines::default(),
             moves: Moves::default(),
+            loads: Known::default(),
             hints: Mutex::default(),
             waiting: Mutex::default(),
         }

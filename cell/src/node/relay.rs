@@ -15,6 +15,7 @@ use raft::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::about::{About, AboutForm};
+use super::loads::LoadForm;
 use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::GROUP;
@@ -61,6 +62,8 @@ pub(crate) enum What {
     Restart = 12,
     /// What the node is, encoded ([`About`](super::about::About)).
     About = 13,
+    /// What a cell takes that the node leads, encoded ([`Load`](super::loads::Load)).
+    Load = 14,
 }
 
 /// What a request of a newer version is told.
@@ -86,10 +89,14 @@ impl Platform {
                     },
                     None => error::not_leader(None),
                 },
-                Some(number) => match self.ask(NodeId(number), What::Propose, group, &command).await {
-                    Ok(reply) => return Ok(reply),
-                    Err(failure) => failure,
-                },
+                Some(number) => {
+                    let asked = self.ask(NodeId(number), What::Propose, group, &command).await;
+                    self.hint(group, asked.is_ok().then_some(number));
+                    match asked {
+                        Ok(reply) => return Ok(reply),
+                        Err(failure) => failure,
+                    }
+                }
                 None => error::not_leader(None),
             };
             let known = failure.outcome == Outcome::NotApplied;
@@ -119,6 +126,11 @@ impl Platform {
         if group == GROUP {
             let voters = self.directory_voters();
             return voters.get(attempt % voters.len().max(1)).copied();
+        }
+        if attempt == 0
+            && let Some(known) = self.hinted(group)
+        {
+            return Some(known);
         }
         let topology = self.topology();
         let cell = topology.cell(group)?;
@@ -181,10 +193,12 @@ impl Platform {
         }
     }
 
-    /// Serves the exchanges of a stream whose first mark has been read. A node of another region is served what is the directory's.
+    /// Serves the exchanges of a stream whose first mark has been read. A node of another region is served what is the
+    /// directory's, and the steps of a move that comes from there.
     pub(crate) async fn serve_relay(
         self: &Arc<Self>,
         mut stream: impl AsyncRead + AsyncWrite + Unpin,
+        from: NodeId,
         near: bool,
     ) -> std::io::Result<()> {
         loop {
@@ -195,13 +209,15 @@ impl Platform {
             let control = [What::Initialize, What::Voters, What::Alive, What::About]
                 .iter()
                 .any(|one| *one as u8 == what);
-            let (status, bytes) = match near || group == GROUP || control {
-                true => self.exchange(what, group, payload).await,
-                false => (
-                    status::NOT_APPLIED,
-                    Bytes::from_static(b"the cells of this region are not yours"),
-                ),
-            };
+            let own = near || group == GROUP || control;
+            let (status, bytes) =
+                match own || (what == What::Propose as u8 && self.is_brought_across(from, group, &payload).await) {
+                    true => self.exchange(what, group, payload).await,
+                    false => (
+                        status::NOT_APPLIED,
+                        Bytes::from_static(b"the cells of this region are not yours"),
+                    ),
+                };
             stream.write_u8(status).await?;
             stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;
             stream.write_all(&bytes).await?;
@@ -235,6 +251,12 @@ impl Platform {
             return match self.own_directory_position().await {
                 Ok(position) => (status::DONE, Bytes::copy_from_slice(&position.to_be_bytes())),
                 Err(error) => (status::NOT_APPLIED, error.detail.into()),
+            };
+        }
+        if what == What::Load as u8 {
+            return match self.own_load(group) {
+                Some(load) => (status::DONE, seal(&LoadForm::V1(load)).into()),
+                None => (status::NOT_APPLIED, Bytes::from_static(b"the node does not lead the cell")),
             };
         }
         match self.group(group) {

@@ -6,25 +6,24 @@ use std::time::Instant;
 use api::error::{Code, Error};
 use api::service::{Stage, Timing};
 use bytes::Bytes;
-use raft::{Group, GroupId, GroupOptions, Host, ProposeError};
+use raft::{Group, GroupId, GroupOptions, Host};
 use storage::{Snapshot, Space, Store};
 use tokio::sync::Semaphore;
 
 use super::holding::HELD;
 use super::slot::Slot;
 use crate::access::cache::Principals;
-use crate::machine::Machine;
 use crate::machine::catalog::Catalogs;
-use crate::machine::dispatch::{Answer, Command, Payload, Stamped, answer};
-use crate::machine::envelope::seal;
+use crate::machine::dispatch::{Answer, Command, answer};
 use crate::machine::idempotency::{self, IdempotencyKey};
-use crate::machine::level::{self, Level};
-use crate::machine::limits::{COMMAND_BYTES, DECISIONS};
+use crate::machine::level::Level;
+use crate::machine::limits::DECISIONS;
+use crate::machine::loads::Loads;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::{Actor, Header};
 use crate::machine::tap::Taps;
-use crate::records::time::now_micros;
+use crate::machine::{Beside, Machine};
 use crate::scrub::pins::Pins;
 use crate::service::error::{self, internal};
 
@@ -46,6 +45,8 @@ pub(crate) struct Replica {
     pub(crate) taps: Arc<Taps>,
     /// Its level.
     pub(crate) level: Arc<Level>,
+    /// How much is written where.
+    pub(crate) loads: Arc<Loads>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
     /// Principals that were looked up before.
@@ -97,12 +98,15 @@ impl Replica {
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
-        let pins = Arc::new(Pins::default());
-        let taps = Arc::new(Taps::default());
-        let level = Arc::new(level);
-        let (shared, pinned, tapped) = (Arc::clone(&catalogs), Arc::clone(&pins), Arc::clone(&taps));
-        let machine = Machine::new(store.clone(), shared, pinned, tapped, Arc::clone(&level), delta_limit_bytes);
+        let beside = Beside::new(level);
+        let machine = Machine::new(store.clone(), Arc::clone(&catalogs), beside.clone(), delta_limit_bytes);
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
+        let Beside {
+            pins,
+            taps,
+            level,
+            loads,
+        } = beside;
         pins.open();
         Ok(Self {
             number: slot.number,
@@ -113,6 +117,7 @@ impl Replica {
             pins,
             taps,
             level,
+            loads,
             held: Arc::new(Semaphore::new(HELD)),
             principals: Arc::default(),
         })
@@ -202,72 +207,6 @@ impl Replica {
             Err(refusal) => Err(Unwritten::Refused(refusal)),
         }
     }
-
-    /// Sends one command through the log; its encoded answer.
-    pub(crate) async fn propose<C: Command>(
-        &self,
-        space: Space,
-        actor: Actor,
-        key: Option<IdempotencyKey>,
-        proposal: Proposal<C>,
-        timing: &Timing,
-    ) -> Result<Bytes, Error> {
-        let Proposal { command, schema, access } = proposal;
-        let command: Payload = command.into();
-        self.check_level(command.level())?;
-        let bytes = stamped(space, actor, key, Proposal { command, schema, access });
-        if bytes.len() > COMMAND_BYTES {
-            let detail = format!(
-                "the change is {} bytes, at most {COMMAND_BYTES} are allowed: split it",
-                bytes.len()
-            );
-            return Err(Error::new(Code::TooLarge, detail));
-        }
-        match self.propose_bytes(bytes, timing).await {
-            // The leadership was lost on the way. Whoever forwarded it may ask the next leader, if it may be repeated.
-            Err(ProposeError::Unknown(_)) if !self.group.is_leader() => {
-                Err(error::not_leader(self.group.leader().map(|node| node.0)).unknown())
-            }
-            other => other.map_err(error::proposal),
-        }
-    }
-
-    /// Sends a command through the log that was encoded elsewhere, maybe by another version, if the group is at its level.
-    pub(crate) async fn propose_foreign(&self, bytes: Bytes) -> Result<Bytes, Error> {
-        match level::needed(&bytes) {
-            Ok(needed) => self.check_level(needed)?,
-            Err(error) => {
-                tracing::info!(cell = %self.name, %error, "another node proposes what this version does not know");
-                let detail = "a newer version proposes what this node does not know: update it";
-                return Err(Error::new(Code::Unavailable, detail));
-            }
-        }
-        self.propose_bytes(bytes, &Timing::default()).await.map_err(error::proposal)
-    }
-
-    /// Refuses what belongs to a higher level than the group is at.
-    fn check_level(&self, needed: u32) -> Result<(), Error> {
-        let level = self.level.group();
-        if needed <= level {
-            return Ok(());
-        }
-        let detail = format!(
-            "{} is at level {level}, this needs level {needed}: it rises by itself once all of its nodes run a version that knows it",
-            self.name
-        );
-        Err(Error::new(Code::Unavailable, detail))
-    }
-
-    /// Sends an encoded command through the log.
-    async fn propose_bytes(&self, bytes: Bytes, timing: &Timing) -> Result<Bytes, ProposeError> {
-        let done = self.group.propose(bytes).await?;
-        let micros = |micros: u32| std::time::Duration::from_micros(u64::from(micros));
-        timing.add(Stage::Propose, micros(done.propose_us));
-        timing.add(Stage::Fsync, micros(done.fsync_us));
-        timing.add(Stage::Commit, micros(done.commit_us));
-        timing.add(Stage::Apply, micros(done.apply_us));
-        Ok(done.reply)
-    }
 }
 
 /// What a decision ends in.
@@ -278,19 +217,4 @@ enum Decision<C> {
     Answered(Bytes),
     /// The tenant moves.
     Wait,
-}
-
-/// A command as it goes into the log, stamped with this node's clock.
-pub(crate) fn stamped(space: Space, actor: Actor, key: Option<IdempotencyKey>, proposal: Proposal<impl Into<Payload>>) -> Bytes {
-    let Proposal { command, schema, access } = proposal;
-    let stamped = Stamped {
-        stamp: now_micros(),
-        space: space.0,
-        actor,
-        schema,
-        access,
-        idempotency: key,
-        payload: command.into(),
-    };
-    seal(&stamped).into()
 }

@@ -33,6 +33,7 @@
 //! The directory's part is in `directory::move_begin` and `directory::move_turn`; who drives it all is `node::moving`.
 
 pub(crate) mod arrive;
+pub(crate) mod balance;
 pub(crate) mod clear;
 pub(crate) mod follow;
 pub(crate) mod turn;

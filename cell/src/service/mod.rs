@@ -2,6 +2,7 @@
 //!
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
+mod balance;
 mod cluster;
 mod collections;
 pub(crate) mod control;
@@ -28,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::body::balance::Balance;
 use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use api::body::event::Event;
 use api::body::node::{Node, NodeChange};
@@ -230,6 +232,10 @@ impl Service for Front {
 
     async fn node_change(&self, _: &Operator, node: &str, change: NodeChange) -> Result<()> {
         self.change_node(node, change).await
+    }
+
+    async fn balance(&self, _: &Operator) -> Result<Balance> {
+        self.show_balance().await
     }
 
     async fn cluster(&self, _: &Operator) -> Result<Cluster> {

@@ -1,4 +1,4 @@
-//! Moves of tenants between the cells of their region, as operators ask for them.
+//! Moves of tenants between cells, as operators ask for them. Out of their region only where the request names the other one.
 
 use api::body::control::{Operation, TenantMove};
 use api::error::{Code, Error, Result};
@@ -11,7 +11,7 @@ use super::error::{internal, refused};
 use super::tenant_life::{show_operation, unsure};
 use super::tenants::{operators_key, wrong};
 use crate::config::{CellEntry, CellKind};
-use crate::directory::move_begin::{self, MoveBegin};
+use crate::directory::move_begin::{self, MoveAcross, MoveBegin};
 use crate::directory::move_turn::{MoveTurn, Turn};
 use crate::directory::moves::{self, Stage, Told};
 use crate::directory::query::no_tenant;
@@ -41,14 +41,22 @@ impl Front {
                 Some(running) => running.to,
                 None => self.free_target(operator, &tenant.region, &to).await?.number,
             };
-            let command = MoveBegin {
+            let begin = MoveBegin {
                 slug: slug.to_string(),
                 to: cell,
                 dedicated: self.is_dedicated(cell),
                 operation: Uuid::now_v7(),
             };
-            let (operation, actor) = (command.operation, Actor::Operator(operator.name.to_string()));
-            match self.platform.directory_command(actor, key, command).await? {
+            let (operation, actor) = (begin.operation, Actor::Operator(operator.name.to_string()));
+            let asked = match to.region.clone().filter(|region| *region != tenant.region) {
+                Some(region) => {
+                    self.platform
+                        .directory_command(actor, key, MoveAcross { begin, region })
+                        .await?
+                }
+                None => self.platform.directory_command(actor, key, begin).await?,
+            };
+            match asked {
                 Err(Refusal::Invalid { .. }) if to.dedicated && choice < CHOICES => {
                     self.platform.freshen_directory().await;
                 }
@@ -68,8 +76,9 @@ impl Front {
 
     /// The cell that a request names; a dedicated one is made where none is free.
     async fn free_target(&self, operator: &Operator, region: &str, to: &TenantMove) -> Result<CellEntry> {
+        let goes_to = to.region.as_deref().unwrap_or(region);
         match self.move_target(region, to) {
-            Err(error) if to.dedicated && to.cell.is_none() && error.code == Code::Unavailable => {
+            Err(error) if to.dedicated && error.code == Code::Unavailable && goes_to == self.platform.me.region => {
                 self.make_dedicated(&Actor::Operator(operator.name.to_string())).await?;
                 self.move_target(region, to)
             }
@@ -78,13 +87,21 @@ impl Front {
     }
 
     /// The cell that a request names.
-    fn move_target(&self, region: &str, to: &TenantMove) -> Result<CellEntry> {
+    fn move_target(&self, home: &str, to: &TenantMove) -> Result<CellEntry> {
         let config = self.platform.topology();
+        let region = to.region.as_deref().unwrap_or(home);
+        if !config.regions.iter().any(|known| known.name == region) {
+            let names: Vec<_> = config.regions.iter().map(|region| region.name.as_str()).collect();
+            return Err(wrong(
+                "/region",
+                format!("{region:?} is not a region; there are: {}", names.join(", ")),
+            ));
+        }
         let name = match (&to.cell, to.dedicated) {
             (Some(name), false) => name,
             (None, true) => {
                 let snapshot = self.platform.directory.read()?;
-                let number = self.choose_cell(&snapshot, true)?;
+                let number = self.choose_cell(&snapshot, region, true)?;
                 let chosen = config.cells.iter().find(|cell| cell.number == number);
                 return chosen
                     .cloned()
@@ -102,7 +119,10 @@ impl Front {
         Err(wrong(
             "/cell",
             match config.cells.iter().find(|cell| cell.name == *name) {
-                Some(cell) => format!("is a cell of {}; a tenant of {region} stays there", cell.region),
+                Some(cell) => format!(
+                    "is a cell of {0}; the tenant's content stays in {region}, unless the request says \"region\": \"{0}\"",
+                    cell.region
+                ),
                 None => {
                     let names: Vec<_> = cells.iter().map(|cell| cell.name.as_str()).collect();
                     format!("{name:?} is not a cell of {region}; there are: {}", names.join(", "))

@@ -16,7 +16,8 @@ use crate::machine::dispatch::{Answer, Command, answer};
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
 use crate::node::moment::Moment;
-use crate::node::replica::{Proposal, Replica, stamped};
+use crate::node::proposing::stamped;
+use crate::node::replica::{Proposal, Replica};
 use crate::records::import::{Checkpoint, Imported, checkpoint};
 
 /// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.

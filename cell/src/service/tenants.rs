@@ -20,12 +20,18 @@ use crate::machine::dispatch::{Command, answer};
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
-use crate::node::replica::{Proposal, stamped};
+use crate::node::proposing::stamped;
+use crate::node::replica::Proposal;
 use crate::records::template::{self, Template};
 use crate::space::open::SpaceOpen;
 
 /// Longest display name, in characters.
 const NAME_CHARS: usize = 200;
+
+/// A disk with less room than this takes new tenants only where there is no other, in bytes: 5 GiB.
+const ROOM_BYTES: u64 = 5 << 30;
+/// Cells whose stores differ by less are equally full, in bytes: 256 MiB.
+const ROOM_STEP: u64 = 256 << 20;
 
 impl Front {
     pub(super) async fn create_tenant(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Body> {
@@ -51,7 +57,7 @@ impl Front {
                 id,
                 slug: new.slug.to_string(),
                 region: new.region.clone(),
-                cell: self.choose_cell(snapshot, new.dedicated)?,
+                cell: self.choose_cell(snapshot, &new.region, new.dedicated)?,
                 dedicated: new.dedicated,
                 plan: plan.clone(),
                 template: new.template.clone(),
@@ -128,27 +134,33 @@ impl Front {
         Ok(answer::<C::Reply>(&reply).map_err(|fault| internal(&fault))?.result)
     }
 
-    /// The cell of a new tenant: the shared one with the fewest tenants, or a dedicated one that is free.
-    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, dedicated: bool) -> Result<u64> {
+    /// The cell of a new tenant: the shared one with the most room, or a dedicated one that is free. A cell whose disk is nearly full
+    /// comes last; then what is stored counts, roughly, because all grow; then how many tenants there are.
+    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, region: &str, dedicated: bool) -> Result<u64> {
         let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
-        let mut best: Option<(u64, u64)> = None;
-        for cell in self
-            .platform
-            .region_cells()
+        let mut best: Option<((bool, u64, u64), u64)> = None;
+        let topology = self.platform.topology();
+        for cell in topology
+            .region_cells(region)
             .into_iter()
             .filter(|cell| cell.kind == kind && cell.state != CellState::Forming)
         {
             let tenants = count(snapshot, cell.number).map_err(|fault| internal(&fault))?.tenants;
+            let load = self.platform.heard_load(cell.number).unwrap_or_default();
+            let used = (
+                load.free.is_some_and(|free| free < ROOM_BYTES),
+                load.stored / ROOM_STEP,
+                tenants,
+            );
             let free = !dedicated || tenants == 0;
-            if free && best.is_none_or(|(least, _)| tenants < least) {
-                best = Some((tenants, cell.number));
+            if free && best.is_none_or(|(least, _)| used < least) {
+                best = Some((used, cell.number));
             }
         }
         let none = || {
-            let what = if dedicated {
-                "dedicated cell of this region is free"
-            } else {
-                "shared cell is in this region"
+            let what = match dedicated {
+                true => format!("dedicated cell of {region} is free"),
+                false => format!("shared cell is in {region}"),
             };
             Error::new(Code::Unavailable, format!("no {what}: add one to the configuration"))
         };

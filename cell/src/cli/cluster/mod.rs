@@ -6,6 +6,7 @@ mod check;
 mod child;
 mod drain;
 mod plan;
+mod rebalance;
 mod restart;
 mod scrub;
 mod status;
@@ -26,6 +27,7 @@ pub(super) enum Cluster {
     Plan(plan::Plan),
     Apply(apply::Apply),
     Drain(drain::Drain),
+    Rebalance(rebalance::Rebalance),
     Restart(restart::Restart),
 }
 
@@ -37,6 +39,7 @@ impl Cluster {
             Self::Plan(command) => runtime::client(command.run()),
             Self::Apply(command) => runtime::client(command.run()),
             Self::Drain(command) => runtime::client(command.run()),
+            Self::Rebalance(command) => runtime::client(command.run()),
             Self::Restart(command) => runtime::client(command.run()),
             Self::Scrub(command) => runtime::client(command.run()),
             Self::Check(command) => command.run(),

@@ -1,4 +1,4 @@
-//! `tenant move`: takes a tenant to another cell of its region while it is in use.
+//! `tenant move`: takes a tenant to another cell while it is in use.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::super::{Failure, Result, output};
 /// Between two looks at the operation.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Move a tenant to another cell of its region, while it is in use
+/// Move a tenant to another cell, while it is in use
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  cloudnest tenant move acme --dedicated --wait --token cno_…")]
 pub(crate) struct Move {
@@ -31,6 +31,9 @@ pub(crate) struct Move {
     /// To a dedicated cell that is free
     #[arg(long)]
     dedicated: bool,
+    /// Out of its region, into this one: its content leaves the region only where this names another
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
     /// Wait until it is there
     #[arg(long)]
     wait: bool,
@@ -47,6 +50,7 @@ impl Move {
         let to = TenantMove {
             cell: self.cell.clone(),
             dedicated: self.dedicated,
+            region: self.region.clone(),
         };
         let client = self.remote.client()?;
         let key = uuid::Uuid::now_v7().to_string();

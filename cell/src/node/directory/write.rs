@@ -13,7 +13,8 @@ use crate::machine::limits::DECISIONS;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::Actor;
 use crate::node::platform::Platform;
-use crate::node::replica::{Proposal, stamped};
+use crate::node::proposing::stamped;
+use crate::node::replica::Proposal;
 use crate::service::error::{internal, refused};
 
 /// How long a writer waits until this node has what it wrote: it may read it here next.

@@ -13,7 +13,8 @@ use crate::directory::move_turn::{MoveTurn, Turn};
 use crate::directory::moves::{Move, Phase};
 use crate::machine::dispatch::{Command, answer};
 use crate::machine::rows::Actor;
-use crate::node::replica::{Proposal, stamped};
+use crate::node::proposing::stamped;
+use crate::node::replica::Proposal;
 use crate::placement::turn::{SpaceTurn, Turn as SpaceStep};
 use crate::service::error::{internal, refused};
 

@@ -16,6 +16,7 @@
 //! between the chunks, until the writes leave off. While the directory has no leader a hold cannot end: that it answers is asked right
 //! before, and what remains is a window of some milliseconds in which its loss costs the tenant's writers an error.
 
+mod across;
 mod at;
 mod finish;
 mod told;
