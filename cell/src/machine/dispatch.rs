@@ -19,8 +19,8 @@ use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
 use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
 use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
-    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
-    topology::TopologyPut,
+    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
+    tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
 use crate::mutant::Mutant;
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
@@ -125,6 +125,8 @@ payloads!(
     TopologyPut,
     ApplyBegin,
     ApplyTurn,
+    TenantReceive,
+    TenantLand,
 );
 
 /// What applying an entry leaves to do.
