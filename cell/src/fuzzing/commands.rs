@@ -171,6 +171,8 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::MoveTurn(_)
             // Bound to the group's own space, as the directory's are.
             | Payload::LevelRaise(_)
+            | Payload::TenantReceive(_)
+            | Payload::TenantLand(_)
     )
 }
 
@@ -198,6 +200,16 @@ fn stamped(space: u64, stamp: u64, payload: Payload) -> Stamped {
 /// An entry without a key, that depends on nothing.
 pub(super) fn sealed(space: u64, payload: Payload) -> Vec<u8> {
     seal(&stamped(space, 1, payload))
+}
+
+/// An entry that was decided under a schema version, perhaps with a key.
+pub(super) fn sealed_with(space: u64, payload: Payload, schema: Option<u64>, scope: Option<[u8; 32]>) -> Vec<u8> {
+    let idempotency = scope.map(|scope| IdempotencyKey { scope, body: [0; 32] });
+    seal(&Stamped {
+        schema,
+        idempotency,
+        ..stamped(space, 1, payload)
+    })
 }
 
 /// The entry that opens a space with the workspace template.

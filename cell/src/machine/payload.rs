@@ -19,8 +19,8 @@ use crate::directory::{
 };
 use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
-    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
-    topology::TopologyPut,
+    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
+    tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
 use crate::records::change::RecordsChange;
@@ -94,5 +94,5 @@ payloads!(
     ]
     // Proposed at any level: it needs the one that it raises to.
     0: [LevelRaise]
-    2: [MoveAcross]
+    2: [MoveAcross, TenantReceive, TenantLand]
 );

@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod applying;
+pub(crate) mod arriving;
 mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
@@ -10,6 +11,7 @@ pub(crate) mod drain;
 pub(crate) mod evolving;
 pub(crate) mod holding;
 mod inbound;
+mod initialize;
 pub(crate) mod levels;
 mod lines;
 pub(crate) mod loads;
