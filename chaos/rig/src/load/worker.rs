@@ -62,7 +62,7 @@ pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>, stop: &Notify
         Pacing::Closed => None,
         Pacing::Open { rate } => Some(schedule(start, ends, rate)?),
     };
-    let recorder = RefCell::new(Recorder::new(opens, plan.window, &plan.classes));
+    let recorder = RefCell::new(Recorder::new(opens, plan.window, &plan.classes).in_slots(plan.slot));
     let run = Rc::new(Run {
         plan,
         ends: Cell::new(ends),
