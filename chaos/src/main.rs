@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chaos::faults::{self, Coverage};
 use chaos::measure::{elections, failover, flips, overload};
+use chaos::regions::moves;
 use chaos::report::verdict_word;
 use chaos::run::{self, Options};
 use chaos::verdict::Verdict;
@@ -30,9 +31,11 @@ fn main() -> ExitCode {
         Command::Run { what, seed } | Command::Reproduce { what, seed } => what.options(*seed).map(Some),
         Command::Campaign { what, seeds } => what.options(seeds.0).map(Some),
         Command::Failover { faults, on, .. } => faults::named(faults).and_then(|_| find(on.binary.as_deref())).map(|_| None),
-        Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Flips { on, .. } | Command::Elections { on, .. } => {
-            find(on.binary.as_deref()).map(|_| None)
-        }
+        Command::Gate { on, .. }
+        | Command::Overload { on, .. }
+        | Command::Flips { on, .. }
+        | Command::Elections { on, .. }
+        | Command::Moves { on, .. } => find(on.binary.as_deref()).map(|_| None),
         Command::List => Ok(None),
     };
     let options = match options {
@@ -86,6 +89,30 @@ fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
         (Command::Elections { minutes, on }, _) => {
             let row = elections::measure(find(on.binary.as_deref())?, Duration::from_secs(minutes * 60))?;
             show(&on.out, "elections", &elections::table(&row), &row)
+        }
+        (
+            Command::Moves {
+                count,
+                seed,
+                mutant,
+                far,
+                on,
+            },
+            _,
+        ) => {
+            let options = moves::Options {
+                binary: find(on.binary.as_deref())?,
+                mutant: mutant.clone(),
+                seed: *seed,
+                count: *count,
+                distance: far.distance(),
+            };
+            let done = moves::run(&options)?;
+            report::write(&on.out, &done)?;
+            let row = moves::row(&done);
+            show(&on.out, "moves", &moves::table(&row, &done), &row)?;
+            explain(&row.verdict, &done.account.reproduce);
+            Ok(row.verdict.is_green())
         }
         _ => Ok(true),
     }

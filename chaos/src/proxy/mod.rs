@@ -58,13 +58,18 @@ pub struct Network {
 impl Network {
     /// Starts a proxy for each ordered pair of nodes, which listen for their peers at `peers`.
     pub fn start(peers: &[SocketAddr]) -> Result<Self> {
+        Self::start_between(peers, |_, _| true)
+    }
+
+    /// The same for some pairs: the others reach each other without one.
+    pub fn start_between(peers: &[SocketAddr], wanted: impl Fn(usize, usize) -> bool) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the proxies' runtime")?;
         let nodes = peers.len();
         let pairs = || (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)));
-        let pairs = || pairs().filter(|(from, to)| from != to);
+        let pairs = || pairs().filter(|(from, to)| from != to && wanted(*from, *to));
         let ways: BTreeMap<_, _> = pairs().map(|pair| (pair, Arc::new(Way::new()))).collect();
         let mut links = BTreeMap::new();
         for (from, to) in pairs() {
@@ -116,6 +121,13 @@ impl Network {
         }
     }
 
+    /// Two nodes are so far from each other, one way: from now on that is how bytes pass when all is well.
+    pub fn part(&self, one: usize, other: usize, distance: Duration) {
+        for way in [(one, other), (other, one)].iter().filter_map(|pair| self.ways.get(pair)) {
+            way.part(distance);
+        }
+    }
+
     /// Sets both directions between two nodes.
     pub fn set_both(&self, one: usize, other: usize, mode: Mode) {
         self.set(one, other, mode);
@@ -141,7 +153,7 @@ impl Network {
     /// All ways pass again.
     pub fn heal(&self) {
         for way in self.ways.values() {
-            way.set(Mode::Pass);
+            way.heal();
         }
     }
 
