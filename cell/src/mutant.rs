@@ -63,7 +63,7 @@ mutants! {
     /// B30: a token that one tenant's requests made known is accepted for another.
     TokenCacheWithoutTenant = "token-cache-without-tenant",
     /// B25: the cell that a tenant leaves takes writes after the last that go along.
-    WritesTakenWhileHeld = "writes-taken-while-held",
+    HoldNotApplied = "hold-not-applied",
     /// No number: the directory is told what a tenant is called.
     NameInDirectory = "name-in-directory",
     /// B30: an export shows a record of another tenant.

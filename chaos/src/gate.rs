@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::regions::moves;
 use crate::run::{self, Options};
 use crate::verdict::Verdict;
 use crate::{ledger, report, stop};
@@ -30,6 +31,11 @@ const PILES_UP_SECONDS: u64 = 30;
 /// Such a bug.
 const PILES_UP: &str = "unbounded-log";
 
+/// A bug that shows where tenants move.
+const MOVES: &str = "hold-not-applied";
+/// Moves of a seed.
+const MOVES_OF_A_SEED: usize = 30;
+
 /// A bug, and the faults that it takes; none: whatever is drawn.
 type Bug = (&'static str, &'static [&'static str]);
 
@@ -37,7 +43,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 37] = [
+const BUGS: [Bug; 38] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -75,6 +81,7 @@ const BUGS: [Bug; 37] = [
     ("backfill-skips-a-record", &[]),
     ("duplicates-not-listed", &[]),
     ("history-forgets-a-version", &[]),
+    (MOVES, &[]),
 ];
 
 /// What came of a bug.
@@ -154,7 +161,7 @@ fn hunt(binary: &Path, seconds: u64, bug: &str, faults: &[&str], out: &Path) -> 
             binary: binary.to_path_buf(),
             mutant: Some(bug.to_owned()),
         };
-        match run::run(&options) {
+        match try_out(&options) {
             Ok(done) => {
                 outcome.faults = done.account.fired.iter().map(|one| one.fault.clone()).collect();
                 if let Verdict::Violated { findings } = &done.account.verdict {
@@ -180,6 +187,20 @@ fn hunt(binary: &Path, seconds: u64, bug: &str, faults: &[&str], out: &Path) -> 
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// One seed.
+fn try_out(options: &Options) -> Result<run::Done> {
+    if options.mutant.as_deref() != Some(MOVES) {
+        return run::run(options);
+    }
+    moves::run(&moves::Options {
+        binary: options.binary.clone(),
+        mutant: options.mutant.clone(),
+        seed: options.seed,
+        count: MOVES_OF_A_SEED,
+        distance: Duration::ZERO,
+    })
 }
 
 /// All outcomes as a table.

@@ -6,6 +6,7 @@
 //! nodes are run one by one, each with a configuration in which the others are where its proxies listen.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,7 +79,12 @@ impl Stage {
             }
         }
         let peers: Vec<_> = layout.nodes.iter().map(|node| node.peer).collect();
+        // The proxies get ports of their own, not those that the nodes are about to take.
+        let own = layout.nodes.iter().flat_map(|node| [node.api, node.peer]);
+        let held = own.map(TcpListener::bind).collect::<std::io::Result<Vec<_>>>();
+        let held = held.context("hold the ports of the nodes")?;
         let network = Network::start_between(&peers, proxied)?;
+        drop(held);
         let mut options = Options::new(layout, binary);
         options.data = Some(data);
         options

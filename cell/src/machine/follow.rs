@@ -12,7 +12,6 @@ use super::envelope::open;
 use super::refusal::{Fault, Refusal};
 use super::rows::Place;
 use super::world::World;
-use crate::mutant::Mutant;
 use crate::placement::follow::SpaceFollow;
 
 impl Payload {
@@ -31,8 +30,6 @@ impl Payload {
             // What is left behind is erased.
             Place::Departed { .. } if matches!(self, Payload::SpaceErase(_)) => true,
             Place::Following { .. } if is_repeated => true,
-            // Mutant (B25): what comes after the hold is acknowledged, and does not go along.
-            Place::Held { .. } if Mutant::WritesTakenWhileHeld.active() => true,
             _ => self.is_of_a_move(),
         }
     }

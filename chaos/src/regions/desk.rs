@@ -11,7 +11,7 @@ use rig::http::{Request, send};
 use rig::verify::cells_of;
 
 /// How long one answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Clone, Debug)]

@@ -32,14 +32,16 @@ const KILL: &str = "kill";
 const DIRECTORY: &str = "directory";
 /// What a move goes through.
 const PHASES: [&str; 6] = ["waiting", "clearing", "copying", "following", "holding", "erasing"];
+/// Kills that one move has to bear. Raised: a large tenant never arrives, for an attempt takes longer than the calm between two kills.
+const MOST_HITS: usize = 3;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(15);
 /// How long a kill waits for the phase that was drawn for it.
 const PHASE_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long a killed node stays away at most, in milliseconds.
-const AWAY_MS: u64 = 1_500;
+const AWAY_MS: u64 = 1_200;
 /// How long a calm between two kills is at most, in milliseconds.
-const CALM_MS: u64 = 1_500;
+const CALM_MS: u64 = 500;
 /// How long a move may take.
 const MOVE_WITHIN: Duration = Duration::from_secs(180);
 /// How long a node may take to be asked whether it is ready.
@@ -156,6 +158,8 @@ struct Journey {
     to: String,
     operation: String,
     phase: String,
+    /// Kills while it was under way.
+    hits: usize,
     at_us: u64,
     until: Instant,
 }
@@ -207,7 +211,8 @@ impl<'a, 'b> Conductor<'a, 'b> {
         let mut begun = 0;
         while begun < count || !self.under_way.is_empty() || self.dead.is_some() {
             ensure!(!stop::is_asked(), "interrupted");
-            while begun < count && self.depart(None)? {
+            // Nobody takes a move while the directory has no leader.
+            while begun < count && self.dead.is_none() && self.depart(None)? {
                 begun += 1;
             }
             self.look()?;
@@ -256,6 +261,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
             to,
             operation: operation.id.to_string(),
             phase: PHASES[0].to_owned(),
+            hits: 0,
             at_us,
             until: Instant::now() + MOVE_WITHIN,
         });
@@ -276,7 +282,11 @@ impl<'a, 'b> Conductor<'a, 'b> {
             };
             match now.status.as_str() {
                 "running" if Instant::now() > journey.until => {
-                    bail!("the move of {} did not end within {MOVE_WITHIN:?}: {now:?}", journey.slug);
+                    let said = self.field.words_about(journey.slug);
+                    bail!(
+                        "the move of {} did not end within {MOVE_WITHIN:?}: {now:?}\n{said}",
+                        journey.slug
+                    );
                 }
                 "running" => {
                     journey.phase = now.phase.unwrap_or_default();
@@ -339,6 +349,10 @@ impl<'a, 'b> Conductor<'a, 'b> {
     fn strike(&mut self) -> Result<()> {
         let (at, phase) = self.next;
         let now = Instant::now();
+        // All share two cells: whatever is killed costs each of them an attempt.
+        if self.under_way.iter().any(|journey| journey.hits >= MOST_HITS) {
+            return Ok(());
+        }
         let Some(journey) = self
             .under_way
             .iter()
@@ -359,6 +373,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
         let place = self.field.cluster.nodes().iter().position(|node| node.name == name);
         let place = place.with_context(|| format!("there is no node {name}"))?;
         let at_us = self.field.controls.now_us();
+        self.under_way.iter_mut().for_each(|journey| journey.hits += 1);
         self.field.kill(&[place])?;
         self.dead = Some(Dead {
             place,
