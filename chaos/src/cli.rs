@@ -1,11 +1,12 @@
 //! What the harness is asked for on the command line.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chaos::run::Options;
 use clap::{Args, Parser, Subcommand};
+
+use crate::wide::Regions;
 
 /// Prove that nothing is lost: real nodes, real faults, every answer checked
 #[derive(Parser)]
@@ -98,36 +99,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         on: On,
     },
-    /// Tenants that move between cells while leaders of both, and of the directory, are killed, under every checker
-    Moves {
-        /// How many moves
-        #[arg(long, default_value_t = 200)]
-        count: usize,
-        /// What load and kills are drawn from
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Put a bug back, in a build with the feature `mutants`
-        #[arg(long, value_name = "NAME")]
-        mutant: Option<String>,
-        #[command(flatten)]
-        far: Far,
-        #[command(flatten)]
-        on: On,
-    },
-}
-
-#[derive(Args, Clone, Copy)]
-pub(crate) struct Far {
-    /// The way there and back between two regions, in milliseconds
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_000))]
-    delay_ms: u64,
-}
-
-impl Far {
-    /// One way.
-    pub(crate) fn distance(self) -> Duration {
-        Duration::from_millis(self.delay_ms) / 2
-    }
+    #[command(flatten)]
+    Regions(Regions),
 }
 
 #[derive(Args)]

@@ -3,6 +3,7 @@
 //! Exit codes: 0 green, 1 violated or INVALID, 2 wrong usage.
 
 mod cli;
+mod wide;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use chaos::faults::{self, Coverage};
 use chaos::measure::{elections, failover, flips, overload};
-use chaos::regions::moves;
 use chaos::report::verdict_word;
 use chaos::run::{self, Options};
 use chaos::verdict::Verdict;
@@ -31,11 +31,10 @@ fn main() -> ExitCode {
         Command::Run { what, seed } | Command::Reproduce { what, seed } => what.options(*seed).map(Some),
         Command::Campaign { what, seeds } => what.options(seeds.0).map(Some),
         Command::Failover { faults, on, .. } => faults::named(faults).and_then(|_| find(on.binary.as_deref())).map(|_| None),
-        Command::Gate { on, .. }
-        | Command::Overload { on, .. }
-        | Command::Flips { on, .. }
-        | Command::Elections { on, .. }
-        | Command::Moves { on, .. } => find(on.binary.as_deref()).map(|_| None),
+        Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Flips { on, .. } | Command::Elections { on, .. } => {
+            find(on.binary.as_deref()).map(|_| None)
+        }
+        Command::Regions(regions) => find(regions.on().binary.as_deref()).map(|_| None),
         Command::List => Ok(None),
     };
     let options = match options {
@@ -90,37 +89,14 @@ fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
             let row = elections::measure(find(on.binary.as_deref())?, Duration::from_secs(minutes * 60))?;
             show(&on.out, "elections", &elections::table(&row), &row)
         }
-        (
-            Command::Moves {
-                count,
-                seed,
-                mutant,
-                far,
-                on,
-            },
-            _,
-        ) => {
-            let options = moves::Options {
-                binary: find(on.binary.as_deref())?,
-                mutant: mutant.clone(),
-                seed: *seed,
-                count: *count,
-                distance: far.distance(),
-            };
-            let done = moves::run(&options)?;
-            report::write(&on.out, &done)?;
-            let row = moves::row(&done);
-            show(&on.out, "moves", &moves::table(&row, &done), &row)?;
-            explain(&row.verdict, &done.account.reproduce);
-            Ok(row.verdict.is_green())
-        }
+        (Command::Regions(regions), _) => regions.carry_out(),
         _ => Ok(true),
     }
 }
 
 /// Prints a table, and keeps it and its figures.
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn show(out: &Path, name: &str, table: &str, figures: &impl serde::Serialize) -> Result<bool> {
+pub(crate) fn show(out: &Path, name: &str, table: &str, figures: &impl serde::Serialize) -> Result<bool> {
     println!("{table}");
     std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
     let write = |name: String, text: &str| std::fs::write(out.join(&name), text).with_context(|| format!("write {name}"));
@@ -184,7 +160,7 @@ fn one(options: &Options, out: &Path) -> Result<bool> {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn explain(verdict: &Verdict, reproduce: &str) {
+pub(crate) fn explain(verdict: &Verdict, reproduce: &str) {
     match verdict {
         Verdict::Green => return,
         Verdict::Violated { findings } => findings.iter().for_each(|finding| println!("  {finding}")),

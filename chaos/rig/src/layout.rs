@@ -94,7 +94,7 @@ impl Layout {
     }
 
     /// The voters of the directory: with several regions the first node of each, else all of the one; always an odd number.
-    fn voters(&self) -> Vec<&str> {
+    pub fn voters(&self) -> Vec<&str> {
         let regions = self.regions();
         let mut voters: Vec<_> = if regions.len() < 3 {
             self.nodes

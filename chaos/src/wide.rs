@@ -1,0 +1,237 @@
+//! What the harness is asked for over several regions.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chaos::regions::towns::Load;
+use chaos::regions::{creating, loss, moves, soak};
+use chaos::report;
+use clap::{Args, Subcommand};
+
+use crate::cli::{On, find};
+use crate::{explain, show};
+
+#[derive(Subcommand)]
+pub(crate) enum Regions {
+    /// Tenants that move between cells while leaders of both, and of the directory, are killed, under every checker
+    Moves {
+        /// How many moves
+        #[arg(long, default_value_t = 200)]
+        count: usize,
+        /// What load and kills are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Put a bug back, in a build with the feature `mutants`
+        #[arg(long, value_name = "NAME")]
+        mutant: Option<String>,
+        #[command(flatten)]
+        far: Far,
+        #[command(flatten)]
+        on: On,
+    },
+    /// The directory without a quorum, then a whole region gone and back, under load in all regions
+    Regions {
+        /// Seconds of load before anything is done, and after all is
+        #[arg(long, default_value_t = 60)]
+        quiet: u64,
+        /// Seconds without the directory
+        #[arg(long, default_value_t = 600)]
+        directory: u64,
+        /// Seconds without the region
+        #[arg(long, default_value_t = 120)]
+        region: u64,
+        #[command(flatten)]
+        much: Much,
+        #[command(flatten)]
+        far: Far,
+        #[command(flatten)]
+        on: On,
+    },
+    /// How long it takes to make a tenant, with regions beside each other and apart
+    Create {
+        /// The ways there and back between regions to try, in milliseconds
+        #[arg(long, value_delimiter = ',', default_value = "0,80")]
+        delays_ms: Vec<u64>,
+        /// Tenants of each region, one after the other
+        #[arg(long, default_value_t = 100)]
+        each: u64,
+        /// Tenants with several at a time
+        #[arg(long, default_value_t = 1_000)]
+        many: u64,
+        /// So many at a time
+        #[arg(long, default_value_t = 12)]
+        at_once: usize,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Load for a long time, a leader killed every few minutes, and a restart of all nodes at the end
+    Soak {
+        /// How long, after a quiet minute
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Seconds of load before anything is done
+        #[arg(long, default_value_t = 60)]
+        quiet: u64,
+        /// Seconds from one kill to the next
+        #[arg(long, default_value_t = 300)]
+        kill_every: u64,
+        #[command(flatten)]
+        much: Much,
+        #[command(flatten)]
+        far: Far,
+        #[command(flatten)]
+        on: On,
+    },
+    /// All nodes restarted one after the other under load, held against a quiet phase before
+    Restart {
+        /// Seconds of load before anything is done
+        #[arg(long, default_value_t = 60)]
+        quiet: u64,
+        #[command(flatten)]
+        much: Much,
+        #[command(flatten)]
+        far: Far,
+        #[command(flatten)]
+        on: On,
+    },
+}
+
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Far {
+    /// The way there and back between two regions, in milliseconds
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=2_000))]
+    delay_ms: u64,
+}
+
+impl Far {
+    /// One way.
+    fn distance(self) -> Duration {
+        Duration::from_millis(self.delay_ms) / 2
+    }
+}
+
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Much {
+    /// Requests a second over all regions, open loop
+    #[arg(long, default_value_t = 2_000.0)]
+    rate: f64,
+    /// Connections of each region: bounds what is outstanding
+    #[arg(long, default_value_t = 128)]
+    outstanding: usize,
+}
+
+impl Much {
+    fn load(self) -> Load {
+        Load {
+            rate: self.rate,
+            outstanding: self.outstanding,
+        }
+    }
+}
+
+impl Regions {
+    pub(crate) fn on(&self) -> &On {
+        match self {
+            Self::Moves { on, .. }
+            | Self::Regions { on, .. }
+            | Self::Create { on, .. }
+            | Self::Soak { on, .. }
+            | Self::Restart { on, .. } => on,
+        }
+    }
+
+    /// Does it; whether all held.
+    pub(crate) fn carry_out(&self) -> Result<bool> {
+        let (binary, out) = (find(self.on().binary.as_deref())?, &self.on().out);
+        let seconds = Duration::from_secs;
+        match self {
+            Self::Moves {
+                count,
+                seed,
+                mutant,
+                far,
+                ..
+            } => {
+                let done = moves::run(&moves::Options {
+                    binary,
+                    mutant: mutant.clone(),
+                    seed: *seed,
+                    count: *count,
+                    distance: far.distance(),
+                })?;
+                report::write(out, &done)?;
+                let row = moves::row(&done);
+                show(out, "moves", &moves::table(&row, &done), &row)?;
+                explain(&row.verdict, &done.account.reproduce);
+                Ok(row.verdict.is_green())
+            }
+            Self::Regions {
+                quiet,
+                directory,
+                region,
+                much,
+                far,
+                ..
+            } => {
+                let row = loss::measure(&loss::Options {
+                    binary,
+                    distance: far.distance(),
+                    load: much.load(),
+                    quiet: seconds(*quiet),
+                    directory_gone: seconds(*directory),
+                    region_gone: seconds(*region),
+                })?;
+                show(out, "regions", &loss::table(&row), &row)?;
+                Ok(row.is_green())
+            }
+            Self::Create {
+                delays_ms,
+                each,
+                many,
+                at_once,
+                ..
+            } => {
+                let rows = creating::measure(&creating::Options {
+                    binary,
+                    delays: delays_ms.iter().copied().map(Duration::from_millis).collect(),
+                    each: *each,
+                    many: *many,
+                    at_once: *at_once,
+                })?;
+                show(out, "create", &creating::table(&rows), &rows)?;
+                Ok(rows.iter().all(creating::Row::is_green))
+            }
+            Self::Soak {
+                minutes,
+                quiet,
+                kill_every,
+                much,
+                far,
+                ..
+            } => {
+                let row = soak::measure(&soak::Options {
+                    binary,
+                    distance: far.distance(),
+                    load: much.load(),
+                    quiet: seconds(*quiet),
+                    time: seconds(minutes * 60),
+                    kill_every: Some(seconds(*kill_every)),
+                })?;
+                show(out, "soak", &soak::table(&row), &row)?;
+                Ok(row.is_green())
+            }
+            Self::Restart { quiet, much, far, .. } => {
+                let row = soak::measure(&soak::Options {
+                    binary,
+                    distance: far.distance(),
+                    load: much.load(),
+                    quiet: seconds(*quiet),
+                    time: Duration::ZERO,
+                    kill_every: None,
+                })?;
+                show(out, "restart", &soak::table(&row), &row)?;
+                Ok(row.is_green())
+            }
+        }
+    }
+}
