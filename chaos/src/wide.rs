@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chaos::regions::towns::Load;
-use chaos::regions::{creating, loss, moves, soak};
+use chaos::regions::{creating, loss, moves, residency, soak};
 use chaos::report;
 use clap::{Args, Subcommand};
 
@@ -82,6 +82,17 @@ pub(crate) enum Regions {
         #[command(flatten)]
         on: On,
     },
+    /// Canaries of all that a tenant can write, looked for on the disks, in the logs and on the links of other regions
+    Residency {
+        /// What canaries are drawn from
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Put a bug back, in a build with the feature `mutants`
+        #[arg(long, value_name = "NAME")]
+        mutant: Option<String>,
+        #[command(flatten)]
+        on: On,
+    },
     /// All nodes restarted one after the other under load, held against a quiet phase before
     Restart {
         /// Seconds of load before anything is done
@@ -136,6 +147,7 @@ impl Regions {
             | Self::Regions { on, .. }
             | Self::Create { on, .. }
             | Self::Soak { on, .. }
+            | Self::Residency { on, .. }
             | Self::Restart { on, .. } => on,
         }
     }
@@ -218,6 +230,15 @@ impl Regions {
                     kill_every: Some(seconds(*kill_every)),
                 })?;
                 show(out, "soak", &soak::table(&row), &row)?;
+                Ok(row.is_green())
+            }
+            Self::Residency { seed, mutant, .. } => {
+                let row = residency::measure(&residency::Options {
+                    binary,
+                    mutant: mutant.clone(),
+                    seed: *seed,
+                })?;
+                show(out, "residency", &residency::table(&row), &row)?;
                 Ok(row.is_green())
             }
             Self::Restart { quiet, much, far, .. } => {

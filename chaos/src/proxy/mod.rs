@@ -14,10 +14,12 @@
 //! connection is accepted and reset at once, for a proxy cannot stop listening on time.
 
 mod link;
+mod tap;
 mod way;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use link::Link;
+pub use tap::Identities;
+use tap::Tap;
 use way::Way;
 
 /// What happens to the bytes of one direction between two nodes.
@@ -126,6 +130,15 @@ impl Network {
         for way in [(one, other), (other, one)].iter().filter_map(|pair| self.ways.get(pair)) {
             way.part(distance);
         }
+    }
+
+    /// From now on what passes on new connections is written down in `directory`, a file each way of each, as the nodes said it before
+    /// they encrypted it: the proxies prove themselves to each node with what the other one has.
+    pub fn listen_in(&self, nodes: &Identities, directory: &Path) -> Result<()> {
+        for ((from, to), link) in &self.links {
+            link.listen_in(Arc::new(Tap::new(nodes, (*from, *to), directory)?));
+        }
+        Ok(())
     }
 
     /// Sets both directions between two nodes.

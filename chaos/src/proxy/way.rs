@@ -163,6 +163,7 @@ impl Way {
                 tokio::time::sleep_until(chunk.due).await;
             }
             to.write_all(&chunk.bytes).await?;
+            to.flush().await?;
         }
         to.shutdown().await
     }

@@ -2,12 +2,15 @@
 //!
 //! The stage is [`crate::stage::Stage::over`]: a proxy on every link from one region to another, and so much of a way on it as is asked
 //! for. [`moves`] is an ordinary run, with all its checkers, in which tenants move and leaders are killed meanwhile. [`creating`], [`loss`] and
-//! [`soak`] put figures on what clients notice; the last two under the load of [`towns`].
+//! [`soak`] put figures on what clients notice; the last two under the load of [`towns`]. [`residency`] looks for
+//! canaries where they must not be.
 
+pub mod canary;
 pub mod creating;
 pub mod desk;
 pub mod loss;
 pub mod moves;
+pub mod residency;
 pub mod soak;
 pub mod towns;
 
