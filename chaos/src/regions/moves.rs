@@ -34,6 +34,8 @@ const DIRECTORY: &str = "directory";
 const PHASES: [&str; 6] = ["waiting", "clearing", "copying", "following", "holding", "erasing"];
 /// Kills that one move has to bear. Raised: a large tenant never arrives, for an attempt takes longer than the calm between two kills.
 const MOST_HITS: usize = 3;
+/// How many times as long as usual clients pause. Raised: fewer operations meet a move. Lowered: tenants are not small any more.
+const EASE: u32 = 4;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(15);
 /// How long a kill waits for the phase that was drawn for it.
@@ -190,6 +192,7 @@ struct Conductor<'a, 'b> {
 
 impl<'a, 'b> Conductor<'a, 'b> {
     fn new(field: &'a mut Field<'b>, seed: u64) -> Result<Self> {
+        field.controls.ease(EASE);
         let region = field.cluster.layout().regions()[0].to_owned();
         let desk = Desk::of(field.cluster, &region);
         let resting = slugs().into_iter().map(|slug| Ok((slug, desk.cell_of(slug)?)));
