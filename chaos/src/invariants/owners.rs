@@ -1,8 +1,9 @@
 //! A tenant is served by one cell, and what it wrote is nowhere else.
 //!
 //! How it works: at the end all nodes name one cell for each tenant, and a cell for tenants that nobody names holds next to nothing: the
-//! marks of those that were there. A record that was acknowledged at a position has its own event at that position or before it, for the
-//! cell that acknowledged it is the one whose events there are.
+//! marks of those that were there. Two cells that take writes of one tenant at the same time number them alike: so no two acknowledged
+//! writes have one position, for a write has an event, and the answer to its key is always that of the first time. And a record that was
+//! acknowledged at a position has its event there or before: the cell that acknowledged it is the one whose events there are.
 //!
 //! CAVEATS: what a cell holds is told by the number of its keys. A cell that serves one tenant, and kept another that left, is told by
 //! nothing here; so `moves` ends with all tenants in one cell.
@@ -14,7 +15,7 @@ use super::Invariant;
 use super::names;
 use super::support::{Findings, View, acknowledged, invalid, of_each, when};
 use crate::ending::Ending;
-use crate::history::{Action, History};
+use crate::history::{Action, History, Operation};
 use crate::verdict::Verdict;
 
 /// Keys that a cell may hold without a tenant. One tenant of a run has thousands.
@@ -75,7 +76,21 @@ fn judge(view: View<'_>, findings: &mut Findings) {
     let made: BTreeMap<&str, u64> = created
         .filter_map(|event| Some((event.id.as_deref()?, event.position)))
         .collect();
-    for operation in view.operations().filter(|operation| acknowledged(operation)) {
+    let mut at: BTreeMap<u64, &Operation> = BTreeMap::new();
+    for operation in view
+        .operations()
+        .filter(|operation| acknowledged(operation) && writes(operation))
+    {
+        if let Some(position) = operation.position
+            && let Some(other) = at.insert(position, operation)
+        {
+            findings.add(format!(
+                "{}: two writes were acknowledged at position {position} ({}; {})",
+                view.tenant.slug,
+                when(other),
+                when(operation)
+            ));
+        }
         let id = match &operation.action {
             Action::Claim { id, .. } | Action::Number { id, .. } | Action::Comment { id, .. } => id,
             _ => continue,
@@ -92,10 +107,19 @@ fn judge(view: View<'_>, findings: &mut Findings) {
     }
 }
 
+/// What always makes an event.
+fn writes(operation: &Operation) -> bool {
+    match &operation.action {
+        Action::Write { .. } | Action::Claim { .. } | Action::Number { .. } | Action::Comment { .. } => true,
+        Action::Transaction { appends, .. } => !appends.is_empty(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invariants::stories::{Story, claim};
+    use crate::invariants::stories::{Story, claim, write};
 
     const CHECKER: Owners = Owners;
 
@@ -128,6 +152,15 @@ mod tests {
         let mut story = story();
         story.ending.replicas[3].keys = 4_000;
         story.assert_finds(&CHECKER, &["no tenant is in c2, and its replica on n2 holds 4000 keys"]);
+    }
+
+    #[test]
+    fn two_writes_of_one_position_are_found() {
+        let mut story = story();
+        story.ok(20, 30, write("r", "acme-1")).position = Some(1);
+        story.assert_finds(&CHECKER, &["two writes were acknowledged at position 1"]);
+        story.history.operations[1].position = Some(2);
+        assert!(story.verdict(&CHECKER).is_green());
     }
 
     #[test]
