@@ -1,5 +1,6 @@
 //! What the harness is asked for over several regions.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -164,18 +165,18 @@ impl Regions {
                 far,
                 ..
             } => {
-                let done = moves::run(&moves::Options {
-                    binary,
-                    mutant: mutant.clone(),
-                    seed: *seed,
-                    count: *count,
-                    distance: far.distance(),
-                })?;
-                report::write(out, &done)?;
-                let row = moves::row(&done);
-                show(out, "moves", &moves::table(&row, &done), &row)?;
-                explain(&row.verdict, &done.account.reproduce);
-                Ok(row.verdict.is_green())
+                let (mutant, distance) = (mutant.clone(), far.distance());
+                let (seed, count) = (*seed, *count);
+                move_tenants(
+                    &moves::Options {
+                        binary,
+                        mutant,
+                        seed,
+                        count,
+                        distance,
+                    },
+                    out,
+                )
             }
             Self::Regions {
                 quiet,
@@ -193,8 +194,7 @@ impl Regions {
                     directory_gone: seconds(*directory),
                     region_gone: seconds(*region),
                 })?;
-                show(out, "regions", &loss::table(&row), &row)?;
-                Ok(row.is_green())
+                Ok(show(out, "regions", &loss::table(&row), &row)? && row.is_green())
             }
             Self::Create {
                 delays_ms,
@@ -203,15 +203,21 @@ impl Regions {
                 at_once,
                 ..
             } => {
+                let delays = delays_ms.iter().copied().map(Duration::from_millis).collect();
+                let (each, many, at_once) = (*each, *many, *at_once);
                 let rows = creating::measure(&creating::Options {
                     binary,
-                    delays: delays_ms.iter().copied().map(Duration::from_millis).collect(),
-                    each: *each,
-                    many: *many,
-                    at_once: *at_once,
+                    delays,
+                    each,
+                    many,
+                    at_once,
                 })?;
-                show(out, "create", &creating::table(&rows), &rows)?;
-                Ok(rows.iter().all(creating::Row::is_green))
+                Ok(show(out, "create", &creating::table(&rows), &rows)? && rows.iter().all(creating::Row::is_green))
+            }
+            Self::Residency { seed, mutant, .. } => {
+                let (seed, mutant) = (*seed, mutant.clone());
+                let row = residency::measure(&residency::Options { binary, mutant, seed })?;
+                Ok(show(out, "residency", &residency::table(&row), &row)? && row.is_green())
             }
             Self::Soak {
                 minutes,
@@ -221,38 +227,40 @@ impl Regions {
                 far,
                 ..
             } => {
-                let row = soak::measure(&soak::Options {
-                    binary,
-                    distance: far.distance(),
-                    load: much.load(),
-                    quiet: seconds(*quiet),
-                    time: seconds(minutes * 60),
-                    kill_every: Some(seconds(*kill_every)),
-                })?;
-                show(out, "soak", &soak::table(&row), &row)?;
-                Ok(row.is_green())
-            }
-            Self::Residency { seed, mutant, .. } => {
-                let row = residency::measure(&residency::Options {
-                    binary,
-                    mutant: mutant.clone(),
-                    seed: *seed,
-                })?;
-                show(out, "residency", &residency::table(&row), &row)?;
-                Ok(row.is_green())
+                let (quiet, time) = (seconds(*quiet), seconds(minutes * 60));
+                soak_for(binary, out, "soak", (quiet, time, Some(seconds(*kill_every))), (*much, *far))
             }
             Self::Restart { quiet, much, far, .. } => {
-                let row = soak::measure(&soak::Options {
-                    binary,
-                    distance: far.distance(),
-                    load: much.load(),
-                    quiet: seconds(*quiet),
-                    time: Duration::ZERO,
-                    kill_every: None,
-                })?;
-                show(out, "restart", &soak::table(&row), &row)?;
-                Ok(row.is_green())
+                soak_for(binary, out, "restart", (seconds(*quiet), Duration::ZERO, None), (*much, *far))
             }
         }
     }
+}
+
+fn move_tenants(options: &moves::Options, out: &Path) -> Result<bool> {
+    let done = moves::run(options)?;
+    report::write(out, &done)?;
+    let row = moves::row(&done);
+    show(out, "moves", &moves::table(&row, &done), &row)?;
+    explain(&row.verdict, &done.account.reproduce);
+    Ok(row.verdict.is_green())
+}
+
+/// A quiet time, a longer one with kills so often, and a restart of all nodes.
+fn soak_for(
+    binary: PathBuf,
+    out: &Path,
+    name: &str,
+    (quiet, time, kill_every): (Duration, Duration, Option<Duration>),
+    (much, far): (Much, Far),
+) -> Result<bool> {
+    let row = soak::measure(&soak::Options {
+        binary,
+        distance: far.distance(),
+        load: much.load(),
+        quiet,
+        time,
+        kill_every,
+    })?;
+    Ok(show(out, name, &soak::table(&row), &row)? && row.is_green())
 }

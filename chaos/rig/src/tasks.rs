@@ -3,7 +3,11 @@
 //! A task is about 300 bytes of JSON, with two secondary indexes (`status` and `assignee`). Everything follows from numbers, so
 //! that a reply can be checked without a table of what was sent.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod ledger;
+mod mix;
+
+pub use ledger::Ledger;
+pub use mix::Mix;
 
 use crate::http::{Request, find};
 use crate::load::Script;
@@ -118,26 +122,6 @@ pub struct Create {
     ledger: Option<Ledger>,
 }
 
-/// The keys of the creates that were acknowledged, over all connections of a load.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Vec<String>>>);
-
-impl Ledger {
-    fn note(&self, key: &str) {
-        self.lock().push(key.to_owned());
-    }
-
-    /// All of them so far.
-    pub fn keys(&self) -> Vec<String> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
-        // A list of whole keys, whatever panicked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Create {
     /// `prefix` must be unique to the connection and run.
     pub fn new(place: Place, prefix: String, start: u64) -> Self {
@@ -244,42 +228,6 @@ impl Script for Read {
         } else {
             Err("wrong_id".to_owned())
         }
-    }
-}
-
-/// Requests of several scripts in random order, each as often as its share. The class is the place of the script.
-pub struct Mix {
-    parts: Vec<(u64, Box<dyn Script>)>,
-    random: Random,
-    /// The place of the script that has asked last.
-    asked: usize,
-}
-
-impl Mix {
-    /// Each script with its share; one of them is above zero.
-    pub fn new(parts: Vec<(u64, Box<dyn Script>)>, seed: u64) -> Self {
-        Self {
-            parts,
-            random: Random::new(seed),
-            asked: 0,
-        }
-    }
-}
-
-impl Script for Mix {
-    fn request(&mut self, out: &mut Vec<u8>) -> usize {
-        let mut drawn = self.random.below(self.parts.iter().map(|(share, _)| share).sum());
-        self.asked = 0;
-        while drawn >= self.parts[self.asked].0 {
-            drawn -= self.parts[self.asked].0;
-            self.asked += 1;
-        }
-        self.parts[self.asked].1.request(out);
-        self.asked
-    }
-
-    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
-        self.parts[self.asked].1.check(status, body)
     }
 }
 

@@ -50,16 +50,28 @@ impl Canary {
     /// An integer of many digits.
     pub fn of_integer(region: &str, what: &'static str, number: i64) -> Self {
         let mut canary = Self::of_text(region, what, &number.to_string());
-        let ordered = (number as u64) ^ (1 << 63);
-        let bytes = [
-            number.to_be_bytes(),
-            number.to_le_bytes(),
-            ordered.to_be_bytes(),
-            ordered.to_le_bytes(),
-        ];
-        canary.forms.extend(bytes.map(|bytes| bytes.to_vec()));
+        canary.forms.extend(both_ways(number as u64));
         canary
     }
+
+    /// A number above zero.
+    pub fn of_number(region: &str, what: &'static str, number: f64) -> Self {
+        let mut canary = Self::of_text(region, what, &number.to_string());
+        canary.forms.extend(both_ways(number.to_bits()));
+        canary
+    }
+}
+
+/// The bytes of a number in either order, as they are and with the sign turned over.
+fn both_ways(bits: u64) -> [Vec<u8>; 4] {
+    let ordered = bits ^ (1 << 63);
+    [
+        bits.to_be_bytes(),
+        bits.to_le_bytes(),
+        ordered.to_be_bytes(),
+        ordered.to_le_bytes(),
+    ]
+    .map(|bytes| bytes.to_vec())
 }
 
 /// In base64, with its padding.

@@ -8,20 +8,20 @@
 //! canary must be in its own region, where it is kept at all, and nowhere else; and slugs, which are public, must have been seen on the
 //! links, or the search would prove nothing.
 
+mod guest;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use api::body::control::NewTenant;
-use api::client::{Call, Client, Method};
 use rig::cluster::{Cluster, poll};
 use rig::http::{Request, send};
 use rig::random::Random;
-use rig::tenant;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::canary::{self, Canary, Search};
+use self::guest::{Guest, Pen};
+use super::canary::{Canary, Search};
 use super::desk::Desk;
 use super::{layout, runtime};
 use crate::proxy::Identities;
@@ -75,17 +75,6 @@ impl Row {
     }
 }
 
-/// A tenant, its canaries, and how it is reached.
-struct Guest {
-    slug: String,
-    region: String,
-    client: Client,
-    token: String,
-    collection: String,
-    /// What is sent to a node of another region.
-    astray: String,
-}
-
 /// Does it.
 pub fn measure(options: &Options) -> Result<Row> {
     let heard = tempfile::tempdir().context("make a directory")?;
@@ -103,7 +92,12 @@ pub fn measure(options: &Options) -> Result<Row> {
         .collect();
     let mut guests = Vec::new();
     for region in &regions {
-        guests.push(runtime.block_on(settle(&stage.cluster, region, &mut random, &mut canaries))?);
+        let pen = Pen {
+            region,
+            random: &mut random,
+            canaries: &mut canaries,
+        };
+        guests.push(runtime.block_on(Guest::settle(&stage.cluster, pen))?);
     }
     for (number, guest) in guests.iter().enumerate() {
         runtime.block_on(trouble(&stage.cluster, guest))?;
@@ -125,131 +119,6 @@ fn listen_in(stage: &mut Stage, heard: &std::path::Path) -> Result<()> {
     };
     stage.network.listen_in(&identities, heard)?;
     stage.cluster.detach()
-}
-
-/// Makes a tenant and writes every canary.
-async fn settle(cluster: &Cluster, region: &str, random: &mut Random, canaries: &mut Vec<Canary>) -> Result<Guest> {
-    let mut word = |what: &'static str| {
-        let text = canary::text(random);
-        canaries.push(Canary::of_text(region, what, &text));
-        text
-    };
-    let [name, key, collection, record_key] = ["display name", NOT_KEPT[0], "name of a collection", NOT_KEPT[1]].map(&mut word);
-    let [text, long, user, option, tag, inner] = [
-        "name of a text field",
-        "name of another",
-        "name of a user field",
-        "an option",
-        "a tag",
-        "a key of JSON",
-    ]
-    .map(&mut word);
-    let values = [
-        "a text",
-        "another text",
-        "a user",
-        "a text in JSON",
-        "a change",
-        "an import",
-        "a batch",
-        "a token's name",
-        NOT_KEPT[2],
-        NOT_KEPT[3],
-    ]
-    .map(&mut word);
-    let [value, other, person, deep, change, import, batch, token, filter, astray] = values;
-    // Fifteen digits: more are not a number of JSON everywhere.
-    let integer = i64::try_from(100_000_000_000_000 + random.below(800_000_000_000_000)).unwrap_or(i64::MAX);
-    canaries.push(Canary::of_integer(region, "an integer", integer));
-    let slug = format!("guest-{region}");
-    let nodes: Vec<_> = cluster
-        .nodes()
-        .iter()
-        .filter(|node| node.region == region)
-        .map(|node| node.api)
-        .collect();
-    let operator = tenant::client(&nodes, cluster.operator_token())?;
-    let new = NewTenant {
-        slug: slug.parse()?,
-        name: Some(name),
-        region: region.to_owned(),
-        plan: None,
-        dedicated: false,
-        template: None,
-    };
-    let made = operator.tenant_create(&new, Some(&key)).await.context("make a tenant")?.body;
-    let secret = made.admin_token.context("a tenant came without its token")?;
-    let client = operator.with_token(&secret)?;
-    let guest = Guest {
-        slug,
-        region: region.to_owned(),
-        client,
-        token: secret,
-        collection,
-        astray,
-    };
-    let schema = json!({
-        "fields": {
-            &text: { "type": "text" }, &long: { "type": "text" }, &user: { "type": "user" }, "whole": { "type": "integer" },
-            "choice": { "type": "select", "options": [option, "plain"] }, "labels": { "type": "tags" }, "any": { "type": "json" },
-        },
-        "indexes": { "by": { "fields": [text] }, "by_whole": { "fields": ["whole"] } },
-    });
-    guest
-        .send(Method::PUT, &format!("collections/{}", guest.collection), None, &schema)
-        .await?;
-    let fields = json!({ "fields": { &text: value, &long: other, &user: person, "whole": integer, "choice": option, "labels": [tag],
-        "any": { inner: [deep] } } });
-    let records = format!("records/{}", guest.collection);
-    let made = guest.send(Method::POST, &records, Some(&record_key), &fields).await?;
-    let id = made["id"].as_str().context("a record has an id")?.to_owned();
-    guest
-        .send(
-            Method::PATCH,
-            &format!("{records}/{id}"),
-            None,
-            &json!({ "fields": { &text: change } }),
-        )
-        .await?;
-    let operations = json!({ "operations": [{ "op": "create", "collection": guest.collection, "fields": { &text: batch } }] });
-    guest.send(Method::POST, "batch", None, &operations).await?;
-    guest
-        .send(Method::POST, "tokens", None, &json!({ "name": token, "role": "member" }))
-        .await?;
-    let mut lines = format!("{}\n", json!({ &text: import }));
-    (0..BALLAST).for_each(|number| lines.push_str(&format!("{}\n", json!({ &text: format!("ballast {number}") }))));
-    let call = Call::new(Method::POST, guest.path(&format!("{records}/import"))).body("application/x-ndjson", lines);
-    guest.client.call(call).await.context("import")?;
-    // What a client asks is the tenant's as well.
-    let _ = guest
-        .send(Method::GET, &format!("{records}?{text}={filter}"), None, &Value::Null)
-        .await?;
-    Ok(guest)
-}
-
-impl Guest {
-    fn path(&self, rest: &str) -> String {
-        format!("/v1/tenants/{}/{rest}", self.slug)
-    }
-
-    async fn send(&self, method: Method, rest: &str, key: Option<&str>, body: &Value) -> Result<Value> {
-        let media = if method == Method::PATCH {
-            "application/merge-patch+json"
-        } else {
-            "application/json"
-        };
-        let mut call = Call::new(method, self.path(rest));
-        if !body.is_null() {
-            call = call.body(media, body.to_string());
-        }
-        if let Some(key) = key {
-            call = call.header("idempotency-key", key);
-        }
-        let answer = self.client.call(call).await.with_context(|| format!("ask for {rest}"))?;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        ensure!(answer.status.is_success(), "{rest}: {} {text}", answer.status);
-        serde_json::from_str(&text).with_context(|| format!("read the answer to {rest}"))
-    }
 }
 
 /// An export, events, and what the nodes of other regions answer to who comes to the wrong place.

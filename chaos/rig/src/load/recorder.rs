@@ -14,8 +14,12 @@ const ERROR_KINDS: usize = 64;
 
 /// An empty histogram of latencies in microseconds: one minute, three digits.
 pub fn histogram() -> Histogram<u64> {
+    with_digits(3)
+}
+
+fn with_digits(digits: u8) -> Histogram<u64> {
     // The bounds are constants that hdrhistogram accepts: 1 <= low, 2 * low <= high, digits <= 5.
-    Histogram::new_with_bounds(1, LATENCY_MAX_MICROS, 3).unwrap_or_else(|error| unreachable!("histogram bounds: {error}"))
+    Histogram::new_with_bounds(1, LATENCY_MAX_MICROS, digits).unwrap_or_else(|error| unreachable!("histogram bounds: {error}"))
 }
 
 /// Most slots of a window.
@@ -33,8 +37,7 @@ pub struct Slot {
 impl Default for Slot {
     fn default() -> Self {
         Self {
-            // Two digits are a number of digits that hdrhistogram accepts.
-            latency: Histogram::new(2).unwrap_or_else(|error| unreachable!("histogram digits: {error}")),
+            latency: with_digits(2),
             errors: BTreeMap::new(),
         }
     }
@@ -262,6 +265,8 @@ mod tests {
         let slots = recorder.finish(None).slots;
         let seen: Vec<_> = slots.iter().map(|slot| (slot.latency.len(), slot.failures())).collect();
         assert_eq!(seen, [(1, 0), (0, 0), (1, 1)]);
+        let late = slots[0].latency.max();
+        assert!((740_000..760_000).contains(&late), "{late}");
         let mut sum = slots[0].clone();
         sum.add(&slots[2]);
         assert_eq!((sum.latency.len(), sum.errors["io"]), (2, 1));
