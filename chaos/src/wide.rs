@@ -165,18 +165,14 @@ impl Regions {
                 far,
                 ..
             } => {
-                let (mutant, distance) = (mutant.clone(), far.distance());
-                let (seed, count) = (*seed, *count);
-                move_tenants(
-                    &moves::Options {
-                        binary,
-                        mutant,
-                        seed,
-                        count,
-                        distance,
-                    },
-                    out,
-                )
+                let options = moves::Options {
+                    binary,
+                    mutant: mutant.clone(),
+                    seed: *seed,
+                    count: *count,
+                    distance: far.distance(),
+                };
+                move_tenants(&options, out)
             }
             Self::Regions {
                 quiet,
@@ -186,15 +182,8 @@ impl Regions {
                 far,
                 ..
             } => {
-                let row = loss::measure(&loss::Options {
-                    binary,
-                    distance: far.distance(),
-                    load: much.load(),
-                    quiet: seconds(*quiet),
-                    directory_gone: seconds(*directory),
-                    region_gone: seconds(*region),
-                })?;
-                Ok(show(out, "regions", &loss::table(&row), &row)? && row.is_green())
+                let times = [quiet, directory, region].map(|time| seconds(*time));
+                lose(binary, out, times, (*much, *far))
             }
             Self::Create {
                 delays_ms,
@@ -235,6 +224,24 @@ impl Regions {
             }
         }
     }
+}
+
+/// The directory and a region, after a quiet time, for so long.
+fn lose(
+    binary: PathBuf,
+    out: &Path,
+    [quiet, directory_gone, region_gone]: [Duration; 3],
+    (much, far): (Much, Far),
+) -> Result<bool> {
+    let row = loss::measure(&loss::Options {
+        binary,
+        distance: far.distance(),
+        load: much.load(),
+        quiet,
+        directory_gone,
+        region_gone,
+    })?;
+    Ok(show(out, "regions", &loss::table(&row), &row)? && row.is_green())
 }
 
 fn move_tenants(options: &moves::Options, out: &Path) -> Result<bool> {
