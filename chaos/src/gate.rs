@@ -211,8 +211,11 @@ fn try_out(options: &Options, out: &Path) -> Result<Tried> {
         _ => run::run(options)?,
     };
     let mut faults: Vec<_> = done.account.fired.iter().map(|one| one.fault.clone()).collect();
-    // Of moves there are many.
-    faults.dedup();
+    if options.mutant.as_deref() == Some(MOVES) {
+        // There are many, and their order says nothing.
+        faults.sort();
+        faults.dedup();
+    }
     let mut tried = Tried {
         faults,
         is_invalid: matches!(done.account.verdict, Verdict::Invalid { .. }),
