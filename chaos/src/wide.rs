@@ -31,7 +31,8 @@ pub(crate) enum Regions {
         on: On,
     },
     /// The directory without a quorum, then a whole region gone and back, under load in all regions
-    Regions {
+    #[command(name = "regions")]
+    Lose {
         /// Seconds of load before anything is done, and after all is
         #[arg(long, default_value_t = 60)]
         quiet: u64,
@@ -145,7 +146,7 @@ impl Regions {
     pub(crate) fn on(&self) -> &On {
         match self {
             Self::Moves { on, .. }
-            | Self::Regions { on, .. }
+            | Self::Lose { on, .. }
             | Self::Create { on, .. }
             | Self::Soak { on, .. }
             | Self::Residency { on, .. }
@@ -174,7 +175,7 @@ impl Regions {
                 };
                 move_tenants(&options, out)
             }
-            Self::Regions {
+            Self::Lose {
                 quiet,
                 directory,
                 region,
