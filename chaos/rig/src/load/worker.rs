@@ -210,7 +210,8 @@ impl Worker {
                 },
                 None => Instant::now(),
             };
-            if run.schedule.is_none() && due >= run.ends.get() {
+            // Of a run that was told to stop, what falls due while its connections notice is none of its requests.
+            if due >= run.ends.get() {
                 return;
             }
             match self.attempt(due).await {
