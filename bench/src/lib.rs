@@ -1,6 +1,6 @@
 //! Measures the built binary: closed-loop and open-loop load over HTTP against a cluster of real processes.
 //!
-//! The rig starts the cluster and drives the load; here are the workloads ([`tasks`], [`board`], [`run`], [`bulk`]), the longer
+//! The rig starts the cluster and drives the load; here are the workloads ([`rig::tasks`], [`board`], [`run`], [`bulk`]), the longer
 //! experiments ([`backfill`], [`moving`], [`idle`], [`data`], [`kill_import`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
 //! plots for people. Every figure is the median of several runs, with the least and the most beside it.
 //!
@@ -32,4 +32,5 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod setup;
-pub mod tasks;
+
+pub use rig::tasks;

@@ -73,6 +73,7 @@ pub fn drive<T: Send>(
         timeout: TIMEOUT,
         classes: PHASES.iter().flat_map(|_| load.kinds).copied().collect(),
         probe: None,
+        slot: None,
     };
     let (phase, stop) = (Arc::new(AtomicUsize::new(0)), Notify::new());
     let phased = |connection| -> Box<dyn Script> {

@@ -127,6 +127,7 @@ fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, se
             vec!["all"]
         },
         probe: Some(setup::probe(cluster)?),
+        slot: None,
     };
     let outcome = load::drive(&plan, |connection| workload.script(place, name, connection))?;
     println!(
@@ -161,6 +162,7 @@ pub fn fixed_rate(cluster: &Cluster, place: &Place, rate: f64, connections: usiz
         timeout: TIMEOUT,
         classes: vec!["all"],
         probe: Some(setup::probe(cluster)?),
+        slot: None,
     };
     let outcome = load::drive(&plan, |connection| Workload::Create.script(place, "stall", connection))?;
     println!(

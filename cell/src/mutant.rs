@@ -62,6 +62,10 @@ mutants! {
     RevokedTokenAccepted = "revoked-token-accepted",
     /// B30: a token that one tenant's requests made known is accepted for another.
     TokenCacheWithoutTenant = "token-cache-without-tenant",
+    /// B25: the cell that a tenant leaves takes writes after the last that go along.
+    HoldNotApplied = "hold-not-applied",
+    /// No number: the directory is told what a tenant is called.
+    NameInDirectory = "name-in-directory",
     /// B30: an export shows a record of another tenant.
     ExportLeaksNeighbour = "export-leaks-neighbour",
 }
@@ -75,6 +79,16 @@ pub(crate) const BUILT: bool = cfg!(feature = "mutants");
 #[inline(always)]
 pub(crate) fn gap(position: u64) -> u64 {
     u64::from(Mutant::EventNumberGap.active() && position % 50 == 49)
+}
+
+/// What the directory is told of who creates a tenant of this name.
+#[inline(always)]
+pub(crate) fn creator(operator: &str, name: &str) -> String {
+    if Mutant::NameInDirectory.active() {
+        format!("{operator} for {name}")
+    } else {
+        operator.to_owned()
+    }
 }
 
 /// The space under which a principal is kept.
@@ -236,6 +250,7 @@ mod tests {
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{name}");
         }
         assert_eq!(Mutant::named("none"), None);
+        assert_eq!(creator("root", "Acme"), "root");
         assert_eq!((gap(49), owner(Space(7)), stamp(3)), (0, Space(7), 3));
     }
 }

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use chaos::run::Options;
 use clap::{Args, Parser, Subcommand};
 
+use crate::wide::Regions;
+
 /// Prove that nothing is lost: real nodes, real faults, every answer checked
 #[derive(Parser)]
 #[command(
@@ -97,6 +99,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         on: On,
     },
+    #[command(flatten)]
+    Regions(Regions),
 }
 
 #[derive(Args)]

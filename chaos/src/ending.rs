@@ -101,6 +101,17 @@ pub struct ReplicaEnding {
     pub hash_after_replay: Option<String>,
 }
 
+/// Where a node has a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The tenant's slug.
+    pub tenant: String,
+    /// The node.
+    pub node: String,
+    /// The cell.
+    pub cell: String,
+}
+
 /// What a node used while the run went on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeUse {
@@ -119,6 +130,8 @@ pub struct NodeUse {
 pub struct Ending {
     /// In the order of the history's tenants.
     pub tenants: Vec<TenantEnding>,
+    /// Where each node of their region has each tenant.
+    pub owners: Vec<Owner>,
     /// Every replica of every cell.
     pub replicas: Vec<ReplicaEnding>,
     /// Every node.

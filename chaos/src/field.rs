@@ -19,6 +19,8 @@ const LEADER_WITHIN: Duration = Duration::from_secs(5);
 const DAMAGED: &str = "store is damaged";
 /// Lines of a log that a finding quotes.
 const LAST_LINES: usize = 4;
+/// Lines about something that an error quotes.
+const LINES_ABOUT: usize = 60;
 /// How long a node may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -154,6 +156,21 @@ impl Field<'_> {
         let text = self.words(place);
         let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ")
+    }
+
+    /// The last lines in which nodes name something, in the order of their times.
+    pub fn words_about(&self, what: &str) -> String {
+        let all: Vec<_> = (0..self.network.nodes())
+            .map(|place| (self.name(place), self.words(place)))
+            .collect();
+        let about = |(name, words): &(String, String)| {
+            let lines = words.lines().filter(|line| line.contains(what));
+            lines.map(|line| format!("{line} ({name})")).collect::<Vec<_>>()
+        };
+        let mut lines: Vec<_> = all.iter().flat_map(about).collect();
+        // A line begins with its time.
+        lines.sort_unstable();
+        lines[lines.len().saturating_sub(LINES_ABOUT)..].join("\n")
     }
 
     /// The names of some nodes.

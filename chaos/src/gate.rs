@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::regions::{moves, residency};
 use crate::run::{self, Options};
 use crate::verdict::Verdict;
 use crate::{ledger, report, stop};
@@ -22,6 +23,8 @@ const WITHIN: Duration = Duration::from_secs(600);
 const CONTROL_SEEDS: u64 = 10;
 /// The control's name.
 const CONTROL: &str = "none";
+/// Characters that are kept of what was said.
+const SAID_CHARS: usize = 300;
 /// The ledger's name.
 const LEDGER: &str = "gate.jsonl";
 
@@ -30,6 +33,13 @@ const PILES_UP_SECONDS: u64 = 30;
 /// Such a bug.
 const PILES_UP: &str = "unbounded-log";
 
+/// A bug that shows where tenants move.
+const MOVES: &str = "hold-not-applied";
+/// A bug that shows in what other regions have.
+const LEAKS: &str = "name-in-directory";
+/// Moves of a seed.
+const MOVES_OF_A_SEED: usize = 30;
+
 /// A bug, and the faults that it takes; none: whatever is drawn.
 type Bug = (&'static str, &'static [&'static str]);
 
@@ -37,7 +47,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 37] = [
+const BUGS: [Bug; 39] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -75,6 +85,8 @@ const BUGS: [Bug; 37] = [
     ("backfill-skips-a-record", &[]),
     ("duplicates-not-listed", &[]),
     ("history-forgets-a-version", &[]),
+    (MOVES, &[]),
+    (LEAKS, &[]),
 ];
 
 /// What came of a bug.
@@ -154,32 +166,84 @@ fn hunt(binary: &Path, seconds: u64, bug: &str, faults: &[&str], out: &Path) -> 
             binary: binary.to_path_buf(),
             mutant: Some(bug.to_owned()),
         };
-        match run::run(&options) {
-            Ok(done) => {
-                outcome.faults = done.account.fired.iter().map(|one| one.fault.clone()).collect();
-                if let Verdict::Violated { findings } = &done.account.verdict {
-                    outcome.said = findings.first().cloned().unwrap_or_default().chars().take(300).collect();
-                    let violated = |one: &&crate::judge::Judged| matches!(one.verdict, Verdict::Violated { .. });
-                    outcome.by = done
-                        .account
-                        .judged
-                        .iter()
-                        .filter(violated)
-                        .map(|one| one.name.clone())
-                        .collect();
-                    report::write(&out.join(bug), &done)?;
-                }
-                outcome.invalid += u64::from(matches!(done.account.verdict, Verdict::Invalid { .. }));
+        match try_out(&options, &out.join(bug)) {
+            Ok(tried) => {
+                outcome.faults = tried.faults;
+                outcome.said = tried
+                    .said
+                    .map_or(outcome.said, |said| said.chars().take(SAID_CHARS).collect());
+                outcome.by = tried.by;
+                outcome.invalid += u64::from(tried.is_invalid);
             }
             Err(error) if stop::is_asked() => return Err(error),
             Err(error) => {
                 outcome.invalid += 1;
-                outcome.said = format!("{error:#}").chars().take(300).collect();
+                outcome.said = format!("{error:#}").chars().take(SAID_CHARS).collect();
             }
         }
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     Ok(outcome)
+}
+
+/// What came of a seed.
+#[derive(Debug, Default)]
+struct Tried {
+    faults: Vec<String>,
+    /// The checks that found something.
+    by: Vec<String>,
+    /// What the first of them said.
+    said: Option<String>,
+    is_invalid: bool,
+}
+
+/// One seed, by what can find the bug. The report of one that found something goes to `out`.
+fn try_out(options: &Options, out: &Path) -> Result<Tried> {
+    let done = match options.mutant.as_deref() {
+        Some(LEAKS) => return look_for_leaks(options),
+        Some(MOVES) => moves::run(&moves::Options {
+            binary: options.binary.clone(),
+            mutant: options.mutant.clone(),
+            seed: options.seed,
+            count: MOVES_OF_A_SEED,
+            distance: Duration::ZERO,
+        })?,
+        _ => run::run(options)?,
+    };
+    let mut faults: Vec<_> = done.account.fired.iter().map(|one| one.fault.clone()).collect();
+    if options.mutant.as_deref() == Some(MOVES) {
+        // There are many, and their order says nothing.
+        faults.sort();
+        faults.dedup();
+    }
+    let mut tried = Tried {
+        faults,
+        is_invalid: matches!(done.account.verdict, Verdict::Invalid { .. }),
+        ..Tried::default()
+    };
+    if let Verdict::Violated { findings } = &done.account.verdict {
+        let violated = |one: &&crate::judge::Judged| matches!(one.verdict, Verdict::Violated { .. });
+        let judged = done.account.judged.iter().filter(violated);
+        tried.by = judged.map(|one| one.name.clone()).collect();
+        tried.said = findings.first().cloned();
+        report::write(out, &done)?;
+    }
+    Ok(tried)
+}
+
+fn look_for_leaks(options: &Options) -> Result<Tried> {
+    let row = residency::measure(&residency::Options {
+        binary: options.binary.clone(),
+        mutant: options.mutant.clone(),
+        seed: options.seed,
+    })?;
+    let found = (!row.leaks.is_empty()).then(|| "residency".to_owned());
+    Ok(Tried {
+        by: found.into_iter().collect(),
+        said: row.leaks.first().cloned(),
+        is_invalid: !row.doubts.is_empty(),
+        ..Tried::default()
+    })
 }
 
 /// All outcomes as a table.

@@ -9,7 +9,8 @@
 //! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, and [`shapes`]
 //! what changes of schemas left; [`judge`] says what it amounts to; [`report`] shows it.
 //! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
-//! against known bugs. [`measure`] uses the same faults to put figures on what clients notice.
+//! against known bugs. [`measure`] uses the same faults to put figures on what clients notice. [`regions`] is about several regions, and
+//! tenants that move.
 //!
 //! Invariants: black box, like all of `chaos`: nothing here imports the platform's crates but `api`. An operation whose outcome
 //! is not known stays unknown for ever. Nothing that a run mounts or starts outlives it.
@@ -30,6 +31,7 @@ pub mod measure;
 pub mod plan;
 pub mod proxy;
 pub mod readback;
+pub mod regions;
 pub mod report;
 pub mod run;
 pub mod shapes;

@@ -24,9 +24,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 pub async fn require(field: &mut Field<'_>, workspaces: &[Workspace]) -> Result<Vec<String>> {
     let deadline = Instant::now() + WITHIN;
     let live = settle(field, deadline)?;
-    for name in &live {
+    for name in homes(field) {
         for workspace in workspaces {
-            write(field, name, workspace, deadline).await?;
+            write(field, &name, workspace, deadline).await?;
         }
     }
     Ok(live)
@@ -47,6 +47,17 @@ pub fn settle(field: &mut Field<'_>, deadline: Instant) -> Result<Vec<String>> {
 pub fn live(field: &Field<'_>) -> Vec<String> {
     let places = (0..field.network.nodes()).filter(|place| !field.lost.contains(place));
     places.map(|place| field.name(place)).collect()
+}
+
+/// Those of them that are in the region of the tenants that the load goes to.
+pub fn homes(field: &Field<'_>) -> Vec<String> {
+    let region = field.cluster.layout().regions()[0];
+    let live = live(field);
+    let at_home = field.cluster.nodes().iter().filter(|node| node.region == region);
+    at_home
+        .map(|node| node.name.clone())
+        .filter(|name| live.contains(name))
+        .collect()
 }
 
 fn left(deadline: Instant) -> Duration {
@@ -81,7 +92,7 @@ fn leaders(field: &Field<'_>, live: &[String], deadline: Instant) -> Result<()> 
             let address = field.cluster.layout().node(name)?.api;
             rig::verify::cells_of(address, field.cluster.operator_token(), ANSWERS_WITHIN)
         });
-        match seen.collect::<Result<Vec<_>>>().and_then(|seen| agree(&seen)) {
+        match seen.collect::<Result<Vec<_>>>().and_then(|seen| agree(live, &seen)) {
             Ok(()) => true,
             Err(error) => {
                 last = format!("{error:#}");
@@ -96,20 +107,28 @@ fn leaders(field: &Field<'_>, live: &[String], deadline: Instant) -> Result<()> 
     Ok(())
 }
 
-fn agree(seen: &[Vec<Cell>]) -> Result<()> {
-    let first = seen.first().context("no node answered")?;
-    ensure!(!first.is_empty(), "there is no cell");
-    for cell in first {
-        let leader = cell.leader.as_ref().with_context(|| format!("nobody leads {}", cell.name))?;
-        for others in seen {
+fn agree(nodes: &[String], seen: &[Vec<Cell>]) -> Result<()> {
+    ensure!(
+        !seen.is_empty() && seen.iter().all(|cells| !cells.is_empty()),
+        "there is no cell"
+    );
+    for cell in seen.iter().flatten() {
+        // Nodes of other regions need not know.
+        let is_member = |node: &String| cell.replicas.iter().any(|replica| replica.node == *node);
+        let members = nodes.iter().zip(seen).filter(|(node, _)| is_member(node));
+        let mut first: Option<&Cell> = None;
+        for (_, others) in members {
             let Some(other) = others.iter().find(|other| other.name == cell.name) else {
                 bail!("a node does not know {}", cell.name);
             };
+            ensure!(other.leader.is_some(), "nobody leads {}", cell.name);
+            let first = *first.get_or_insert(other);
             ensure!(
-                (other.leader.as_ref(), other.term) == (Some(leader), cell.term),
-                "{}: {leader} in term {} for one, {:?} in term {} for another",
+                (&other.leader, other.term) == (&first.leader, first.term),
+                "{}: {:?} in term {} for one, {:?} in term {} for another",
                 cell.name,
-                cell.term,
+                first.leader,
+                first.term,
                 other.leader,
                 other.term
             );
@@ -145,17 +164,21 @@ mod tests {
 
     fn cell(leader: Option<&str>, term: u64) -> Cell {
         let text = json!({ "name": "c", "region": "r", "kind": "shared", "replicated": true, "leader": leader, "term": term,
-            "last_log": 1, "applied": 1, "durable": 1, "log_bytes": 1, "tenants": 1, "replicas": [], "stopped": null });
+            "last_log": 1, "applied": 1, "durable": 1, "log_bytes": 1, "tenants": 1, "stopped": null,
+            "replicas": [{ "node": "a", "number": 1, "role": "leader" }, { "node": "b", "number": 2, "role": "follower" }] });
         serde_json::from_value(text).unwrap()
     }
 
     #[test]
     fn all_must_name_one_leader_in_one_term() {
-        let agreed = |cells: &[Cell]| agree(&cells.iter().map(|cell| vec![cell.clone()]).collect::<Vec<_>>());
+        let names = ["a", "b", "elsewhere"].map(str::to_owned);
+        let agreed = |cells: &[Cell]| agree(&names, &cells.iter().map(|cell| vec![cell.clone()]).collect::<Vec<_>>());
         agreed(&[cell(Some("a"), 3), cell(Some("a"), 3)]).unwrap();
         for other in [cell(Some("b"), 3), cell(Some("a"), 4), cell(None, 3)] {
             assert!(agreed(&[cell(Some("a"), 3), other.clone()]).is_err(), "{other:?}");
         }
         assert!(agreed(&[cell(None, 3), cell(None, 3)]).is_err());
+        let far = [cell(Some("a"), 3), cell(Some("a"), 3), cell(None, 0)];
+        agreed(&far).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 green, 1 violated or INVALID, 2 wrong usage.
 
 mod cli;
+mod wide;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Flips { on, .. } | Command::Elections { on, .. } => {
             find(on.binary.as_deref()).map(|_| None)
         }
+        Command::Regions(regions) => find(regions.on().binary.as_deref()).map(|_| None),
         Command::List => Ok(None),
     };
     let options = match options {
@@ -87,13 +89,14 @@ fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
             let row = elections::measure(find(on.binary.as_deref())?, Duration::from_secs(minutes * 60))?;
             show(&on.out, "elections", &elections::table(&row), &row)
         }
+        (Command::Regions(regions), _) => regions.carry_out(),
         _ => Ok(true),
     }
 }
 
 /// Prints a table, and keeps it and its figures.
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn show(out: &Path, name: &str, table: &str, figures: &impl serde::Serialize) -> Result<bool> {
+pub(crate) fn show(out: &Path, name: &str, table: &str, figures: &impl serde::Serialize) -> Result<bool> {
     println!("{table}");
     std::fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
     let write = |name: String, text: &str| std::fs::write(out.join(&name), text).with_context(|| format!("write {name}"));
@@ -157,7 +160,7 @@ fn one(options: &Options, out: &Path) -> Result<bool> {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn explain(verdict: &Verdict, reproduce: &str) {
+pub(crate) fn explain(verdict: &Verdict, reproduce: &str) {
     match verdict {
         Verdict::Green => return,
         Verdict::Violated { findings } => findings.iter().for_each(|finding| println!("  {finding}")),

@@ -1,14 +1,14 @@
 //! Reads everything back: exports, events, and what every replica holds, before and after all nodes were killed once more.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use api::body::control::CellHash;
 use rig::verify;
 use serde_json::Value;
 
-use crate::ending::{Event, Record, ReplicaEnding, TenantEnding};
+use crate::ending::{Event, Owner, Record, ReplicaEnding, TenantEnding};
 use crate::field::Field;
 use crate::liveness;
 use crate::shapes;
@@ -16,10 +16,14 @@ use crate::workload::{Controls, Workspace, follower};
 
 /// How long the replicas may take to stand at one position after a replay.
 const REPLAY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a copy of the directory may be behind.
+const OWNERS_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A tenant's export and events. `followed` is what its follower got.
 pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Event>, controls: &Controls) -> Result<TenantEnding> {
-    let live = liveness::live(field);
+    let live = liveness::homes(field);
     let nodes: Vec<_> = field
         .cluster
         .nodes()
@@ -52,6 +56,41 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
         .await
         .with_context(|| format!("read the events of {}", workspace.slug))?;
     Ok(ending)
+}
+
+/// Where each node of their region has each tenant: once they agree, or as they are when time is up.
+pub async fn owners(field: &Field<'_>, workspaces: &[Workspace]) -> Result<Vec<Owner>> {
+    let deadline = Instant::now() + OWNERS_WITHIN;
+    loop {
+        let owners = ask_owners(field, workspaces).await?;
+        let agree = |one: &Owner| {
+            owners
+                .iter()
+                .all(|other| one.tenant != other.tenant || one.cell == other.cell)
+        };
+        if owners.iter().all(agree) || Instant::now() > deadline {
+            return Ok(owners);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+async fn ask_owners(field: &Field<'_>, workspaces: &[Workspace]) -> Result<Vec<Owner>> {
+    let mut owners = Vec::new();
+    for node in liveness::homes(field) {
+        let address = field.cluster.layout().node(&node)?.api;
+        let client = rig::tenant::client_of(address, field.cluster.operator_token())?;
+        for workspace in workspaces {
+            let shown = client.tenant_show(&workspace.slug).await;
+            let shown = shown.with_context(|| format!("ask {node} where {} is", workspace.slug))?;
+            owners.push(Owner {
+                tenant: workspace.slug.clone(),
+                node: node.clone(),
+                cell: shown.body.cell,
+            });
+        }
+    }
+    Ok(owners)
 }
 
 /// Takes one line of an export.

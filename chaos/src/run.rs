@@ -94,6 +94,9 @@ pub struct Done {
     pub ending: Ending,
 }
 
+/// Does something to a cluster under load; the closure is to be called while nothing is due.
+pub type Conduct<'a> = &'a dyn Fn(&mut Field<'_>, &Plan, &mut dyn FnMut(&mut Field<'_>)) -> Result<Vec<Fired>>;
+
 /// Runs. An error: the harness itself failed, or was interrupted, or the cluster never came up.
 pub fn run(options: &Options) -> Result<Done> {
     let start = Instant::now();
@@ -103,7 +106,12 @@ pub fn run(options: &Options) -> Result<Done> {
         .into_iter()
         .filter(|fault| plan.steps.iter().any(|step| step.fault == fault.name()))
         .collect();
-    let mut stage = Stage::set(options.binary.clone(), options.mutant.as_deref(), &used).context("bring the cluster up")?;
+    let stage = Stage::set(options.binary.clone(), options.mutant.as_deref(), &used).context("bring the cluster up")?;
+    perform(options, stage, plan, start, &timeline::play)
+}
+
+/// The same on a stage that is set, with whatever is done to it in the place of [`timeline::play`].
+pub fn perform(options: &Options, mut stage: Stage, plan: Plan, start: Instant, conduct: Conduct<'_>) -> Result<Done> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -111,10 +119,15 @@ pub fn run(options: &Options) -> Result<Done> {
     let workspaces = runtime.block_on(workload::prepare(&stage.cluster, options.seed))?;
     let version = stage.version();
     let controls = Arc::new(Controls::default());
-    let mut played = play(&mut stage, &plan, &workspaces, &controls, &runtime)?;
+    let mut plan = plan;
+    let moves = plan.steps.is_empty();
+    let mut played = play(&mut stage, &plan, &workspaces, (&controls, &runtime), conduct)?;
     if let Some(ending) = &mut played.ending {
-        ending.hurried = options.mutant.is_some();
+        // What a tenant that moves is sent in is larger than all of a hurried log.
+        ending.hurried = options.mutant.is_some() && !moves;
     }
+
+    plan.run_ms = plan.run_ms.max(played.ran_ms);
 
     let history = History {
         tenants: workspaces
@@ -161,6 +174,7 @@ pub fn run(options: &Options) -> Result<Done> {
 }
 
 struct Played {
+    ran_ms: u64,
     fired: Vec<Fired>,
     stalls: Vec<Stall>,
     findings: Vec<String>,
@@ -174,11 +188,14 @@ fn play(
     stage: &mut Stage,
     plan: &Plan,
     workspaces: &[Workspace],
-    controls: &Arc<Controls>,
-    runtime: &tokio::runtime::Runtime,
+    (controls, runtime): (&Arc<Controls>, &tokio::runtime::Runtime),
+    conduct: Conduct<'_>,
 ) -> Result<Played> {
     let token = stage.cluster.operator_token().to_owned();
-    let load = Load::start(controls.clone(), &stage.cluster.addresses(), workspaces, &token, plan.seed)?;
+    let region = stage.cluster.layout().regions()[0];
+    let at_home = stage.cluster.nodes().iter().filter(|node| node.region == region);
+    let addresses: Vec<_> = at_home.map(|node| node.api).collect();
+    let load = Load::start(controls.clone(), &addresses, workspaces, &token, plan.seed)?;
     let sampler = stage.sampler();
     let mut field = Field {
         cluster: &mut stage.cluster,
@@ -191,7 +208,8 @@ fn play(
     };
     let mut used = sampler;
     let watch = Watch::start(controls.clone())?;
-    let fired = timeline::play(&mut field, plan, |field| used.sample(field.cluster, field.controls));
+    let fired = conduct(&mut field, plan, &mut |field| used.sample(field.cluster, field.controls));
+    let ran_ms = controls.now_us() / 1_000;
     // Whatever happened, the load ends before anything else does.
     let followed = load.stop()?;
     let stalls = watch.end();
@@ -213,6 +231,7 @@ fn play(
         ..ending
     });
     Ok(Played {
+        ran_ms,
         fired,
         stalls,
         findings,
@@ -227,7 +246,8 @@ fn damage(field: &Field<'_>, fired: &[Fired]) -> Vec<String> {
     if fired.iter().any(damages) {
         return Vec::new();
     }
-    let said = (0..NODES).filter_map(|place| Some(format!("no fault damaged {}: {}", field.name(place), field.damage(place)?)));
+    let said = (0..field.network.nodes())
+        .filter_map(|place| Some(format!("no fault damaged {}: {}", field.name(place), field.damage(place)?)));
     said.collect()
 }
 
@@ -244,6 +264,7 @@ async fn read_back(
             .tenants
             .push(readback::tenant(field, workspace, followed, controls).await?);
     }
+    ending.owners = readback::owners(field, workspaces).await?;
     ending.replicas = readback::replicas(field, live).await?;
     Ok(ending)
 }

@@ -30,7 +30,7 @@ struct Desk<'a> {
 
 /// Looks at the collection whose schema changed.
 pub async fn read(field: &Field<'_>, workspace: &Workspace, controls: &Controls, ending: &mut TenantEnding) -> Result<()> {
-    let live = liveness::live(field);
+    let live = liveness::homes(field);
     let nodes = field.cluster.nodes().iter().filter(|node| live.contains(&node.name));
     let desks: Vec<_> = nodes
         .map(|node| {

@@ -1,11 +1,14 @@
 //! What a run plays on: three nodes of one region, each with a process, a `cluster.toml` and, where a fault asks for it, a disk of
-//! its own, and a proxy on every link between them.
+//! its own, and a proxy on every link between them. Or several regions of nodes with ordinary directories, and proxies on the links
+//! from one region to another.
 //!
 //! The cluster is first brought up as an operator would (`cluster up`, which makes certificates and initialises it), then its
 //! nodes are run one by one, each with a configuration in which the others are where its proxies listen.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rig::cluster::{Cluster, Options, Own};
@@ -18,7 +21,7 @@ use crate::faults::Fault;
 use crate::proxy::Network;
 use crate::workload::Controls;
 
-/// Nodes, all in one region.
+/// Nodes of a region.
 pub const NODES: usize = 3;
 
 /// See the module. The order of the fields is the order in which they go away.
@@ -33,14 +36,40 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Brings everything up for a run with these faults.
+    /// Brings everything up for a run with these faults: one region.
     pub fn set(binary: PathBuf, mutant: Option<&str>, faults: &[&'static dyn Fault]) -> Result<Self> {
+        let mut layout = Layout::one_region(NODES)?;
+        if faults.iter().any(|fault| fault.needs_another_cell()) {
+            layout.shared = 2;
+        }
+        Self::of(layout, binary, mutant, faults, |_, _| true)
+    }
+
+    /// Brings several regions up, with a proxy on every link from one to another and, where it is not zero, so much of a way between them.
+    pub fn over(layout: Layout, binary: PathBuf, mutant: Option<&str>, distance: Duration) -> Result<Self> {
+        let regions: Vec<_> = layout.nodes.iter().map(|node| node.region.clone()).collect();
+        let is_far = |from: usize, to: usize| regions[from] != regions[to];
+        let stage = Self::of(layout, binary, mutant, &[], is_far)?;
+        if !distance.is_zero() {
+            for (one, other) in (0..regions.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
+                stage.network.part(one, other, distance);
+            }
+        }
+        Ok(stage)
+    }
+
+    fn of(
+        layout: Layout,
+        binary: PathBuf,
+        mutant: Option<&str>,
+        faults: &[&'static dyn Fault],
+        proxied: impl Fn(usize, usize) -> bool,
+    ) -> Result<Self> {
         disks::sweep();
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
             .context("make a directory for the run")?;
-        let layout = Layout::one_region(NODES)?;
         let data = directory.path().join("data");
         let mut own_disks = Vec::new();
         if faults.iter().any(|fault| fault.needs_disks()) {
@@ -50,7 +79,12 @@ impl Stage {
             }
         }
         let peers: Vec<_> = layout.nodes.iter().map(|node| node.peer).collect();
-        let network = Network::start(&peers)?;
+        // The proxies get ports of their own, not those that the nodes are about to take.
+        let own = layout.nodes.iter().flat_map(|node| [node.api, node.peer]);
+        let held = own.map(TcpListener::bind).collect::<std::io::Result<Vec<_>>>();
+        let held = held.context("hold the ports of the nodes")?;
+        let network = Network::start_between(&peers, proxied)?;
+        drop(held);
         let mut options = Options::new(layout, binary);
         options.data = Some(data);
         options

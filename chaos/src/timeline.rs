@@ -40,7 +40,7 @@ struct Moment {
 }
 
 /// Plays a plan to its end. `idle` is called while nothing is due.
-pub fn play(field: &mut Field<'_>, plan: &Plan, mut idle: impl FnMut(&mut Field<'_>)) -> Result<Vec<Fired>> {
+pub fn play(field: &mut Field<'_>, plan: &Plan, idle: &mut dyn FnMut(&mut Field<'_>)) -> Result<Vec<Fired>> {
     let mut moments: Vec<_> = plan
         .steps
         .iter()
@@ -54,7 +54,7 @@ pub fn play(field: &mut Field<'_>, plan: &Plan, mut idle: impl FnMut(&mut Field<
     let mut fired: Vec<Option<Fired>> = plan.steps.iter().map(|_| None).collect();
     let mut holds: Vec<Option<Hold>> = plan.steps.iter().map(|_| None).collect();
     for moment in moments {
-        wait(field, moment.at_ms, &mut idle)?;
+        wait(field, moment.at_ms, idle)?;
         look(field, &holds)?;
         let step = &plan.steps[moment.step];
         if moment.heals {
@@ -67,7 +67,7 @@ pub fn play(field: &mut Field<'_>, plan: &Plan, mut idle: impl FnMut(&mut Field<
             holds[moment.step] = hold;
         }
     }
-    wait(field, plan.run_ms, &mut idle)?;
+    wait(field, plan.run_ms, idle)?;
     field.network.heal();
     field.controls.set_times(1);
     look(field, &holds)?;
@@ -114,7 +114,7 @@ fn heal(field: &mut Field<'_>, step: &Step, hold: &mut Hold, fired: Option<&mut 
     }
 }
 
-fn wait(field: &mut Field<'_>, until_ms: u64, idle: &mut impl FnMut(&mut Field<'_>)) -> Result<()> {
+fn wait(field: &mut Field<'_>, until_ms: u64, idle: &mut dyn FnMut(&mut Field<'_>)) -> Result<()> {
     loop {
         if stop::is_asked() {
             bail!("interrupted");

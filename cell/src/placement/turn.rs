@@ -7,6 +7,7 @@ use crate::machine::dispatch::Command;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::{Place, SpaceStatus};
 use crate::machine::world::World;
+use crate::mutant::Mutant;
 
 /// Takes a step. A step that was taken before is taken again without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ impl SpaceTurn {
         let attempt = self.attempt;
         let is_not_newer = |held: u64| held <= attempt;
         match (self.turn, place) {
+            // Mutant, B25: writes are taken until it departs.
+            (Turn::Hold, Place::Here) if Mutant::HoldNotApplied.active() => Ok(place),
+            (Turn::Depart, Place::Here) if Mutant::HoldNotApplied.active() => Ok(Place::Departed { attempt }),
             (Turn::Hold, Place::Here) => Ok(Place::Held { attempt }),
             (Turn::Hold, Place::Held { attempt: held }) if is_not_newer(held) => Ok(Place::Held { attempt }),
             (Turn::Release, Place::Here) => Ok(Place::Here),

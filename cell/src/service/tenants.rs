@@ -20,6 +20,7 @@ use crate::machine::dispatch::{Command, answer};
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
+use crate::mutant;
 use crate::node::proposing::stamped;
 use crate::node::replica::Proposal;
 use crate::records::template::{self, Template};
@@ -63,10 +64,11 @@ impl Front {
                 template: new.template.clone(),
             })
         };
-        let mut entered = self.platform.directory_write(actor.clone(), key, &reserve).await;
+        let told = Actor::Operator(mutant::creator(&operator.name, &name));
+        let mut entered = self.platform.directory_write(told.clone(), key, &reserve).await;
         if new.dedicated && entered.as_ref().is_err_and(|error| error.code == Code::Unavailable) {
             self.make_dedicated(&actor).await?;
-            entered = self.platform.directory_write(actor.clone(), key, &reserve).await;
+            entered = self.platform.directory_write(told, key, &reserve).await;
         }
         let tenant = entered?;
         if tenant.id != id && self.has_space(&tenant).await? {

@@ -35,7 +35,9 @@ pub struct Layout {
     pub plan: String,
     /// `[timing]`: heartbeat, shortest and longest election time, in milliseconds; `None`: the program's own.
     pub timing: Option<[u64; 3]>,
-    /// Dedicated cells of each region, over all its nodes.
+    /// Shared cells of each region, over all its nodes: at least one.
+    pub shared: usize,
+    /// Dedicated cells of each region, likewise.
     pub dedicated: usize,
     /// Most voters of the directory, an odd number; the other nodes keep copies of it. `None`: up to five.
     pub voters: Option<usize>,
@@ -65,6 +67,7 @@ impl Layout {
             nodes,
             plan: "unlimited".to_owned(),
             timing: None,
+            shared: 1,
             dedicated: 0,
             voters: None,
         })
@@ -91,7 +94,7 @@ impl Layout {
     }
 
     /// The voters of the directory: with several regions the first node of each, else all of the one; always an odd number.
-    fn voters(&self) -> Vec<&str> {
+    pub fn voters(&self) -> Vec<&str> {
         let regions = self.regions();
         let mut voters: Vec<_> = if regions.len() < 3 {
             self.nodes
@@ -152,11 +155,18 @@ impl Layout {
                 "\n[[cell]]\nname = {cell:?}\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
                 list(&names)
             );
-            for place in 0..self.dedicated {
-                let number = self.regions().len() + 2 + at * self.dedicated + place;
+            let more = self.dedicated + self.shared.saturating_sub(1);
+            for place in 0..more {
+                let number = self.regions().len() + 2 + at * more + place;
+                let kind = if place < self.dedicated { "dedicated" } else { "shared" };
+                let which = if place < self.dedicated {
+                    place
+                } else {
+                    place + 1 - self.dedicated
+                };
                 let _ = write!(
                     out,
-                    "\n[[cell]]\nname = \"{region}-dedicated-{place}\"\nkind = \"dedicated\"\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
+                    "\n[[cell]]\nname = \"{region}-{kind}-{which}\"\nkind = \"{kind}\"\nnumber = {number}\nregion = {region:?}\nnodes = [{}]\n",
                     list(&names)
                 );
             }
@@ -185,6 +195,24 @@ mod tests {
         );
         assert!(text.contains(&format!("api = \"{}\"", layout.nodes[2].api)), "{text}");
         assert_eq!(text.matches("[[node]]").count(), 3);
+    }
+
+    #[test]
+    fn every_cell_of_every_region_has_a_number_of_its_own() {
+        let mut layout = Layout::new(&[("one", 1), ("two", 1)]).unwrap();
+        (layout.shared, layout.dedicated) = (2, 1);
+        let text = layout.to_toml();
+        for (name, number) in [
+            ("one-shared", 2),
+            ("two-shared", 3),
+            ("one-dedicated-0", 4),
+            ("one-shared-1", 5),
+            ("two-shared-1", 7),
+        ] {
+            let line = text.lines().skip_while(|line| *line != format!("name = {name:?}"));
+            let found = line.take(3).any(|line| line == format!("number = {number}"));
+            assert!(found, "{name}: {text}");
+        }
     }
 
     #[test]

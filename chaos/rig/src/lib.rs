@@ -5,7 +5,8 @@
 //! [`cluster::Cluster`] starts it with `cluster up`, learns the nodes' process ids from its output, and kills, stops and
 //! restarts nodes by id. [`load`] is the generator: connections of [`http`], closed or open loop, on a thread of its own with
 //! a single-threaded runtime. [`probe`] reads processor time, memory, fsyncs and bytes on disk. [`import`] streams records in
-//! bulk, and [`verify`] compares what the replicas hold.
+//! bulk, and [`verify`] compares what the replicas hold. [`tasks`] are the records
+//! and scripts that both write and read with.
 //!
 //! Invariants:
 //! - Black box: nothing here imports the platform's crates but `api`. All goes over the command line and HTTP.
@@ -27,6 +28,7 @@ pub mod nursery;
 pub mod ports;
 pub mod probe;
 pub mod random;
+pub mod tasks;
 pub mod tenant;
 pub mod verify;
 pub mod wait;

@@ -35,6 +35,7 @@ mod partial;
 mod partition;
 mod pause;
 mod power_loss;
+mod relocate;
 mod reset;
 mod restart_loop;
 mod syscalls;
@@ -83,6 +84,8 @@ pub struct Hold {
     pub said: String,
     /// A count from before, to compare with at the end.
     pub mark: u64,
+    /// The operation that does it, where one does.
+    pub operation: String,
     /// Processes of the harness that do it.
     pub children: Children,
 }
@@ -161,6 +164,11 @@ pub trait Fault: Sync {
         false
     }
 
+    /// Whether tenants need another cell to go to.
+    fn needs_another_cell(&self) -> bool {
+        false
+    }
+
     /// What nodes must be started with for it, by node: variables.
     fn environment(&self, _directory: &std::path::Path, _node: &str) -> Vec<(String, String)> {
         Vec::new()
@@ -220,7 +228,7 @@ pub fn any(random: &mut Random, nodes: usize) -> Whom {
 
 /// All of them.
 pub fn all() -> &'static [&'static dyn Fault] {
-    static ALL: [&dyn Fault; 28] = [
+    static ALL: [&dyn Fault; 29] = [
         &kill::Kill,
         &restart_loop::RestartLoop,
         &pause::Pause,
@@ -249,6 +257,7 @@ pub fn all() -> &'static [&'static dyn Fault] {
         &fd_limit::FdLimit,
         &memory_limit::MemoryLimit,
         &overload::Overload,
+        &relocate::Relocate,
     ];
     &ALL
 }

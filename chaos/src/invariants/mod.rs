@@ -17,6 +17,7 @@ pub mod isolation;
 pub mod linearizability;
 mod lives;
 pub mod names;
+pub mod owners;
 pub mod positions;
 pub mod references;
 pub mod replay;
@@ -67,6 +68,7 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &events::Events,
         &positions::Positions,
         &isolation::Isolation,
+        &owners::Owners,
         &revocation::Revocation,
         &replicas::Replicas,
         &replay::Replay,
@@ -119,6 +121,7 @@ mod tests {
         let registers = story.ending.tenants[0].records.get_mut("registers");
         registers.unwrap().get_mut("r").unwrap().version = 2;
         story.shapes();
+        story.owner("acme", "n1", "c1");
         story.replica("c1", "n1", "aa");
         story.replica("c1", "n2", "aa");
         story.node("n1", 1, 1);
@@ -152,6 +155,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 20);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) use self::actions::*;
 use super::bounds::KEPT_BYTES;
 use super::{Invariant, names};
-use crate::ending::{Ending, Event, NodeUse, Record, ReplicaEnding, TenantEnding, Version};
+use crate::ending::{Ending, Event, NodeUse, Owner, Record, ReplicaEnding, TenantEnding, Version};
 use crate::history::{Act, Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
 
@@ -109,6 +109,15 @@ impl Story {
             hash_after_replay: Some(hash.to_owned()),
         });
         self.ending.replicas.last_mut().unwrap()
+    }
+
+    /// Where a node has a tenant.
+    pub(super) fn owner(&mut self, tenant: &str, node: &str, cell: &str) {
+        self.ending.owners.push(Owner {
+            tenant: tenant.to_owned(),
+            node: node.to_owned(),
+            cell: cell.to_owned(),
+        });
     }
 
     /// A node.

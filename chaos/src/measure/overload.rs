@@ -102,6 +102,7 @@ fn drive(cluster: &Cluster, token: &str, connections: usize, pacing: Pacing, sec
         timeout: TIMEOUT,
         classes: vec!["create"],
         probe: None,
+        slot: None,
     };
     load::drive(&plan, |number| {
         Box::new(Create {

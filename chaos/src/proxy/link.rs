@@ -1,13 +1,15 @@
 //! One link: the proxy that a node dials in order to reach another.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::Mode;
+use super::tap::{Tap, Tapped};
 use super::way::{End, Way};
 
 /// Between two attempts to accept when the machine is out of something.
@@ -20,6 +22,8 @@ pub(super) struct Link {
     target: SocketAddr,
     out: Arc<Way>,
     back: Arc<Way>,
+    /// Where what passes is written down in the clear.
+    tap: OnceLock<Arc<Tap>>,
     /// Raised: the connections that exist are reset.
     pub(super) resets: watch::Sender<u64>,
     /// Raised: the connections that exist pass nothing any more.
@@ -33,9 +37,15 @@ impl Link {
             target,
             out,
             back,
+            tap: OnceLock::new(),
             resets: watch::Sender::new(0),
             stalls: watch::Sender::new(0),
         }
+    }
+
+    /// From now on what passes on new connections is written down.
+    pub(super) fn listen_in(&self, tap: Arc<Tap>) {
+        let _ = self.tap.set(tap);
     }
 
     /// Accepts for ever.
@@ -50,8 +60,7 @@ impl Link {
         }
     }
 
-    async fn connection(self: Arc<Self>, mut dialled: TcpStream) {
-        let (mut resets, mut stalls) = (self.resets.subscribe(), self.stalls.subscribe());
+    async fn connection(self: Arc<Self>, dialled: TcpStream) {
         for way in [&self.out, &self.back] {
             if way.mode() == Mode::Cut {
                 way.touch();
@@ -59,13 +68,27 @@ impl Link {
                 return;
             }
         }
-        let Ok(mut reached) = TcpStream::connect(self.target).await else {
+        let Ok(reached) = TcpStream::connect(self.target).await else {
             let _ = dialled.set_zero_linger();
             return;
         };
         let _ = (dialled.set_nodelay(true), reached.set_nodelay(true));
+        match self.tap.get() {
+            None => self.pass(dialled, reached, |stream: &TcpStream| stream).await,
+            Some(tap) => {
+                // Who hangs up before it has proved itself has nothing to say.
+                if let Ok((dialled, reached)) = tap.open(dialled, reached).await {
+                    self.pass(dialled, reached, Tapped::socket).await;
+                }
+            }
+        }
+    }
+
+    /// Passes bytes on both ways until the connection ends. `socket`: what is below one of the streams.
+    async fn pass<S: AsyncRead + AsyncWrite + Unpin>(&self, mut dialled: S, mut reached: S, socket: fn(&S) -> &TcpStream) {
+        let (mut resets, mut stalls) = (self.resets.subscribe(), self.stalls.subscribe());
         let reset = {
-            let (near, far) = (dialled.split(), reached.split());
+            let (near, far) = (split(&mut dialled), split(&mut reached));
             let pumps = async {
                 let (out, back) = (self.out.pump(near.0, far.1), self.back.pump(far.0, near.1));
                 tokio::pin!(out, back);
@@ -87,7 +110,7 @@ impl Link {
             }
         };
         if reset {
-            let _ = (dialled.set_zero_linger(), reached.set_zero_linger());
+            let _ = (socket(&dialled).set_zero_linger(), socket(&reached).set_zero_linger());
         }
     }
 

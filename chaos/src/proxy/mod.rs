@@ -14,10 +14,12 @@
 //! connection is accepted and reset at once, for a proxy cannot stop listening on time.
 
 mod link;
+mod tap;
 mod way;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use link::Link;
+pub use tap::Identities;
+use tap::Tap;
 use way::Way;
 
 /// What happens to the bytes of one direction between two nodes.
@@ -58,13 +62,18 @@ pub struct Network {
 impl Network {
     /// Starts a proxy for each ordered pair of nodes, which listen for their peers at `peers`.
     pub fn start(peers: &[SocketAddr]) -> Result<Self> {
+        Self::start_between(peers, |_, _| true)
+    }
+
+    /// The same for some pairs: the others reach each other without one.
+    pub fn start_between(peers: &[SocketAddr], wanted: impl Fn(usize, usize) -> bool) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("start the proxies' runtime")?;
         let nodes = peers.len();
         let pairs = || (0..nodes).flat_map(move |from| (0..nodes).map(move |to| (from, to)));
-        let pairs = || pairs().filter(|(from, to)| from != to);
+        let pairs = || pairs().filter(|(from, to)| from != to && wanted(*from, *to));
         let ways: BTreeMap<_, _> = pairs().map(|pair| (pair, Arc::new(Way::new()))).collect();
         let mut links = BTreeMap::new();
         for (from, to) in pairs() {
@@ -116,6 +125,22 @@ impl Network {
         }
     }
 
+    /// Two nodes are so far from each other, one way: from now on that is how bytes pass when all is well.
+    pub fn part(&self, one: usize, other: usize, distance: Duration) {
+        for way in [(one, other), (other, one)].iter().filter_map(|pair| self.ways.get(pair)) {
+            way.part(distance);
+        }
+    }
+
+    /// From now on what passes on new connections is written down in `directory`, a file each way of each, as the nodes said it before
+    /// they encrypted it: the proxies prove themselves to each node with what the other one has.
+    pub fn listen_in(&self, nodes: &Identities, directory: &Path) -> Result<()> {
+        for ((from, to), link) in &self.links {
+            link.listen_in(Arc::new(Tap::new(nodes, (*from, *to), directory)?));
+        }
+        Ok(())
+    }
+
     /// Sets both directions between two nodes.
     pub fn set_both(&self, one: usize, other: usize, mode: Mode) {
         self.set(one, other, mode);
@@ -141,7 +166,7 @@ impl Network {
     /// All ways pass again.
     pub fn heal(&self) {
         for way in self.ways.values() {
-            way.set(Mode::Pass);
+            way.heal();
         }
     }
 

@@ -115,6 +115,17 @@ fn delay_and_bandwidth_take_their_time() {
 }
 
 #[test]
+fn a_distance_stays_when_the_network_heals() {
+    let (network, mut stream) = echo();
+    network.part(0, 1, Duration::from_millis(40));
+    network.set(0, 1, Mode::Pass);
+    network.heal();
+    let start = Instant::now();
+    assert_eq!(ask(&mut stream, b"far").unwrap(), b"far");
+    assert!(start.elapsed() >= Duration::from_millis(80), "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_half_open_connection_is_silent_and_new_ones_pass() {
     let (network, mut stream) = echo();
     ask(&mut stream, b"hello").unwrap();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,6 +29,8 @@ pub(super) enum End {
 /// A direction.
 pub(super) struct Way {
     mode: watch::Sender<Mode>,
+    /// What it is when nothing is done to it.
+    calm: Mutex<Mode>,
     touched: AtomicU64,
 }
 
@@ -40,12 +43,24 @@ impl Way {
     pub(super) fn new() -> Self {
         Self {
             mode: watch::Sender::new(Mode::Pass),
+            calm: Mutex::new(Mode::Pass),
             touched: AtomicU64::new(0),
         }
     }
 
     pub(super) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// From now on it takes so long when nothing else is done to it.
+    pub(super) fn part(&self, distance: Duration) {
+        *self.calm.lock().unwrap_or_else(PoisonError::into_inner) = Mode::Delay(distance, Duration::ZERO);
+        self.heal();
+    }
+
+    pub(super) fn heal(&self) {
+        let calm = *self.calm.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set(calm);
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -148,6 +163,7 @@ impl Way {
                 tokio::time::sleep_until(chunk.due).await;
             }
             to.write_all(&chunk.bytes).await?;
+            to.flush().await?;
         }
         to.shutdown().await
     }

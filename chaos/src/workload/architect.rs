@@ -58,7 +58,8 @@ impl Architect {
                 0 => self.drop_and_make_again().await,
                 _ => self.change().await,
             }
-            sleep(Duration::from_millis(self.crafter.client.random.below(2 * PAUSE_MS))).await;
+            let pause = Duration::from_millis(self.crafter.client.random.below(2 * PAUSE_MS));
+            sleep(self.crafter.client.controls.pause(pause)).await;
         }
     }
 

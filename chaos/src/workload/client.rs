@@ -72,7 +72,10 @@ impl Client {
         tokio::time::sleep(Duration::from_millis(stagger)).await;
         while !self.controls.is_stopped() {
             let next = tokio::time::Instant::now()
-                + Duration::from_millis(PACE_MS / 2 + self.random.below(PACE_MS)) / self.controls.times();
+                + self
+                    .controls
+                    .pause(Duration::from_millis(PACE_MS / 2 + self.random.below(PACE_MS)))
+                    / self.controls.times();
             match self.random.below(100) {
                 0..=24 => register::write(&mut self).await,
                 25..=41 => register::read(&mut self).await,

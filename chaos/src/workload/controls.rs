@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub struct Controls {
     start: Instant,
     stopped: AtomicBool,
     times: AtomicU32,
+    ease: AtomicU32,
     processes: AtomicU64,
     leader: AtomicUsize,
     acknowledged: AtomicU64,
@@ -47,6 +48,7 @@ impl Default for Controls {
             start: Instant::now(),
             stopped: AtomicBool::new(false),
             times: AtomicU32::new(1),
+            ease: AtomicU32::new(1),
             processes: AtomicU64::new(0),
             leader: AtomicUsize::new(NOBODY),
             acknowledged: AtomicU64::new(0),
@@ -83,6 +85,16 @@ impl Controls {
     /// How many times the usual load.
     pub fn set_times(&self, times: u32) {
         self.times.store(times.max(1), Ordering::Relaxed);
+    }
+
+    /// Pauses so many times as long from now on, so that tenants stay small over a long run.
+    pub fn ease(&self, times: u32) {
+        self.ease.store(times.max(1), Ordering::Relaxed);
+    }
+
+    /// A pause of this load.
+    pub(super) fn pause(&self, usual: Duration) -> Duration {
+        usual * self.ease.load(Ordering::Relaxed)
     }
 
     pub(super) fn times(&self) -> u32 {

@@ -65,7 +65,8 @@ impl Crafter {
 
     pub(super) async fn run(mut self) {
         while !self.client.controls.is_stopped() {
-            let next = Instant::now() + Duration::from_millis(PACE_MS / 2 + self.client.random.below(PACE_MS));
+            let pause = Duration::from_millis(PACE_MS / 2 + self.client.random.below(PACE_MS));
+            let next = Instant::now() + self.client.controls.pause(pause);
             self.step().await;
             sleep_until(next).await;
         }

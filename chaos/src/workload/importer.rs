@@ -53,7 +53,8 @@ pub(super) async fn import(nodes: &[SocketAddr], workspace: &Workspace, controls
         if controls.is_stopped() {
             return;
         }
-        sleep(PAUSE).await;
+        // What is imported is most of what there is.
+        sleep(controls.pause(controls.pause(PAUSE))).await;
     }
 }
 

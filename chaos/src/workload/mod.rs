@@ -37,7 +37,7 @@ use anyhow::{Context, Result};
 pub use controls::{Controls, Seen};
 pub(crate) use observer::observe;
 pub use pulse::{Beat, Pulse};
-pub use tenants::{Workspace, prepare};
+pub use tenants::{Workspace, prepare, slugs};
 
 use architect::Architect;
 use client::Client;

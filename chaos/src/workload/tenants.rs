@@ -83,6 +83,11 @@ pub(super) fn new_id(random: &mut Random) -> String {
     uuid(random.draw(), random.draw()).to_string()
 }
 
+/// The slugs of the tenants.
+pub fn slugs() -> [&'static str; TENANTS] {
+    ["chaos-a", "chaos-b", "chaos-c"]
+}
+
 /// Makes the tenants with their collections and projects.
 pub async fn prepare(cluster: &Cluster, seed: u64) -> Result<Vec<Workspace>> {
     let mut random = Random::new(seed ^ 0x0007_E4A4_7500);
@@ -90,11 +95,7 @@ pub async fn prepare(cluster: &Cluster, seed: u64) -> Result<Vec<Workspace>> {
     let tags: Vec<_> = (0..TENANTS)
         .map(|place| format!("t{place}x{:08x}z", random.draw() >> 32))
         .collect();
-    let slugs: Vec<_> = ["a", "b", "c"]
-        .iter()
-        .take(TENANTS)
-        .map(|name| format!("chaos-{name}"))
-        .collect();
+    let slugs: Vec<_> = slugs().map(str::to_owned).into();
     let mut all = Vec::new();
     for (place, tag) in tags.iter().enumerate() {
         let slug = slugs[place].clone();

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::Cluster;
 use super::process::{poll, send, wait_child};
-use crate::http;
+use crate::{http, nursery};
 
 /// How long a node may take to answer `/readyz` at all.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,6 +86,33 @@ impl Cluster {
         let status = wait_child(&mut process.child, within).with_context(|| format!("wait for {name}"))?;
         self.singles[place] = None;
         Ok(status.success())
+    }
+
+    /// What a supervisor does: starts every node of a detached cluster that has ended by itself. Returns whose.
+    pub fn revive(&mut self) -> Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for (node, single) in self.options.layout.nodes.iter().zip(&mut self.singles) {
+            if let Some(process) = single
+                && process.child.try_wait().context("look at a child")?.is_some()
+            {
+                ended.push(node.name.clone());
+            }
+        }
+        for name in &ended {
+            self.start_node(name)?;
+        }
+        Ok(ended)
+    }
+
+    /// Runs the program as an operator of this cluster would: `arguments`, then the configuration and the operator's token.
+    pub fn operate(&self, arguments: &[&str]) -> Result<std::process::Child> {
+        let mut command = nursery::command(&self.options.binary);
+        command.args(arguments).arg("--config").arg(self.config());
+        command.env("CLOUDNEST_TOKEN", &self.token).stdin(std::process::Stdio::null());
+        command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        nursery::spawn(command)
     }
 
     /// Waits until a node answers `/readyz` with 200.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::Notify;
 
-pub use recorder::{Outcome, histogram, summarize};
+pub use recorder::{Outcome, Slot, histogram, summarize};
 
 use crate::probe::Probe;
 
@@ -96,6 +96,8 @@ pub struct Plan {
     pub classes: Vec<&'static str>,
     /// Sampled at both ends of the window.
     pub probe: Option<Probe>,
+    /// The window is also told in pieces of this length: see [`Outcome::slots`].
+    pub slot: Option<Duration>,
 }
 
 /// Runs a plan; `script(n)` makes the script of connection `n`. Returns when the window is over and what was outstanding has

@@ -14,8 +14,48 @@ const ERROR_KINDS: usize = 64;
 
 /// An empty histogram of latencies in microseconds: one minute, three digits.
 pub fn histogram() -> Histogram<u64> {
+    with_digits(3)
+}
+
+fn with_digits(digits: u8) -> Histogram<u64> {
     // The bounds are constants that hdrhistogram accepts: 1 <= low, 2 * low <= high, digits <= 5.
-    Histogram::new_with_bounds(1, LATENCY_MAX_MICROS, 3).unwrap_or_else(|error| unreachable!("histogram bounds: {error}"))
+    Histogram::new_with_bounds(1, LATENCY_MAX_MICROS, digits).unwrap_or_else(|error| unreachable!("histogram bounds: {error}"))
+}
+
+/// Most slots of a window.
+const SLOTS: usize = 20_000;
+
+/// A piece of the window: the requests that were due in it.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Latency of those that succeeded, in microseconds, two digits.
+    pub latency: Histogram<u64>,
+    /// Those that failed, by kind.
+    pub errors: BTreeMap<String, u64>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            latency: with_digits(2),
+            errors: BTreeMap::new(),
+        }
+    }
+}
+
+impl Slot {
+    /// Requests that failed.
+    pub fn failures(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    /// Both slots as one.
+    pub fn add(&mut self, other: &Slot) {
+        self.latency += &other.latency;
+        for (kind, count) in &other.errors {
+            *self.errors.entry(kind.clone()).or_default() += count;
+        }
+    }
 }
 
 /// What a run of load came to.
@@ -35,6 +75,8 @@ pub struct Outcome {
     pub longest_gap: Duration,
     /// The probe at both ends of the window, with the number of successes at that moment.
     pub samples: Option<[(Sample, u64); 2]>,
+    /// The window piece by piece, by when requests were due, where the plan asked for it. What was never sent is in none.
+    pub slots: Vec<Slot>,
 }
 
 impl Outcome {
@@ -86,6 +128,8 @@ pub(crate) struct Recorder {
     errors: BTreeMap<String, u64>,
     latency: Histogram<u64>,
     by_class: Vec<(&'static str, Histogram<u64>)>,
+    slot: Option<Duration>,
+    slots: Vec<Slot>,
 }
 
 impl Recorder {
@@ -99,7 +143,25 @@ impl Recorder {
             errors: BTreeMap::new(),
             latency: histogram(),
             by_class: classes.iter().map(|class| (*class, histogram())).collect(),
+            slot: None,
+            slots: Vec::new(),
         }
+    }
+
+    /// Tells the window in pieces as well.
+    pub(crate) fn in_slots(self, slot: Option<Duration>) -> Self {
+        Self { slot, ..self }
+    }
+
+    /// The piece in which something was due.
+    fn slot_at(&mut self, due: Instant) -> Option<&mut Slot> {
+        let since = due.checked_duration_since(self.opens)?;
+        let at = (since.as_secs_f64() / self.slot?.as_secs_f64()) as usize;
+        let at = at.min(SLOTS - 1);
+        if self.slots.len() <= at {
+            self.slots.resize_with(at + 1, Slot::default);
+        }
+        self.slots.get_mut(at)
     }
 
     /// Ends the window before its time.
@@ -125,12 +187,18 @@ impl Recorder {
         if let Some((_, histogram)) = self.by_class.get_mut(class) {
             histogram.saturating_record(micros.max(1));
         }
+        if let Some(slot) = self.slot_at(due) {
+            slot.latency.saturating_record(micros.max(1));
+        }
     }
 
     /// A failure that was due at `due`.
     pub(crate) fn failure(&mut self, kind: &str, due: Instant) {
         if due >= self.opens {
             self.failures(kind, 1);
+            if let Some(slot) = self.slot_at(due) {
+                *slot.errors.entry(kind.to_owned()).or_default() += 1;
+            }
         }
     }
 
@@ -154,6 +222,7 @@ impl Recorder {
             by_class: self.by_class,
             longest_gap: self.longest_gap.max(self.closes.saturating_duration_since(self.last_success)),
             samples,
+            slots: self.slots,
         }
     }
 }
@@ -183,6 +252,24 @@ mod tests {
             "{}",
             outcome.latency.max()
         );
+    }
+
+    #[test]
+    fn a_slot_has_what_was_due_in_it_whenever_it_was_answered() {
+        let start = Instant::now();
+        let mut recorder = Recorder::new(start + 100 * MILLI, 1_000 * MILLI, &["read"]).in_slots(Some(200 * MILLI));
+        recorder.failure("io", start + 50 * MILLI);
+        recorder.success(0, start + 150 * MILLI, start + 900 * MILLI);
+        recorder.success(0, start + 550 * MILLI, start + 551 * MILLI);
+        recorder.failure("io", start + 560 * MILLI);
+        let slots = recorder.finish(None).slots;
+        let seen: Vec<_> = slots.iter().map(|slot| (slot.latency.len(), slot.failures())).collect();
+        assert_eq!(seen, [(1, 0), (0, 0), (1, 1)]);
+        let late = slots[0].latency.max();
+        assert!((740_000..760_000).contains(&late), "{late}");
+        let mut sum = slots[0].clone();
+        sum.add(&slots[2]);
+        assert_eq!((sum.latency.len(), sum.errors["io"]), (2, 1));
     }
 
     #[test]

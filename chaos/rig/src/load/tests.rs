@@ -93,6 +93,7 @@ fn plan(target: SocketAddr, pacing: Pacing) -> Plan {
             pids: vec![std::process::id()],
             ..Probe::default()
         }),
+        slot: None,
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn run(plan: Plan, scripts: Vec<Box<dyn Script>>, stop: &Notify
         Pacing::Closed => None,
         Pacing::Open { rate } => Some(schedule(start, ends, rate)?),
     };
-    let recorder = RefCell::new(Recorder::new(opens, plan.window, &plan.classes));
+    let recorder = RefCell::new(Recorder::new(opens, plan.window, &plan.classes).in_slots(plan.slot));
     let run = Rc::new(Run {
         plan,
         ends: Cell::new(ends),
@@ -210,7 +210,8 @@ impl Worker {
                 },
                 None => Instant::now(),
             };
-            if run.schedule.is_none() && due >= run.ends.get() {
+            // Of a run that was told to stop, what falls due while its connections notice is none of its requests.
+            if due >= run.ends.get() {
                 return;
             }
             match self.attempt(due).await {

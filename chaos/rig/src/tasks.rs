@@ -3,9 +3,15 @@
 //! A task is about 300 bytes of JSON, with two secondary indexes (`status` and `assignee`). Everything follows from numbers, so
 //! that a reply can be checked without a table of what was sent.
 
-use rig::http::{Request, find};
-use rig::load::Script;
-use rig::random::Random;
+mod ledger;
+mod mix;
+
+pub use ledger::Ledger;
+pub use mix::Mix;
+
+use crate::http::{Request, find};
+use crate::load::Script;
+use crate::random::Random;
 
 /// The collection that is written to.
 pub const COLLECTION: &str = "tasks";
@@ -35,7 +41,8 @@ pub struct Place {
 }
 
 impl Place {
-    pub(crate) fn path(&self, collection: &str) -> String {
+    /// Where its records of a collection are.
+    pub fn path(&self, collection: &str) -> String {
         format!("/v1/tenants/{}/records/{collection}", self.tenant)
     }
 }
@@ -91,7 +98,7 @@ pub fn write_line(out: &mut Vec<u8>, key: &str, number: u64, bytes: usize, with_
 }
 
 /// Judges a status; the error is the status and the problem's code.
-pub(crate) fn expect(status: u16, wanted: u16, body: &[u8]) -> Result<(), String> {
+pub fn expect(status: u16, wanted: u16, body: &[u8]) -> Result<(), String> {
     if status == wanted {
         return Ok(());
     }
@@ -111,6 +118,8 @@ pub struct Create {
     number: u64,
     key: String,
     body: Vec<u8>,
+    /// Where acknowledged keys are kept; then each create has an idempotency key as well.
+    ledger: Option<Ledger>,
 }
 
 impl Create {
@@ -124,7 +133,15 @@ impl Create {
             number: start,
             key: String::new(),
             body: Vec::with_capacity(BODY_BYTES),
+            ledger: None,
         }
+    }
+
+    /// The same, of which each create has an idempotency key, and is noted when it is acknowledged.
+    #[must_use]
+    pub fn noted(self, ledger: &Ledger) -> Self {
+        let ledger = Some(ledger.clone());
+        Self { ledger, ..self }
     }
 }
 
@@ -136,11 +153,15 @@ impl Script for Create {
         self.body.extend_from_slice(b"{\"fields\":{");
         write_fields(&mut self.body, self.key.trim_matches('"'), self.number, BODY_BYTES - 13);
         self.body.extend_from_slice(b"}}");
+        let headers = match &self.ledger {
+            Some(_) => format!("idempotency-key: {}\r\n", self.key.trim_matches('"')),
+            None => String::new(),
+        };
         Request {
             method: "POST",
             path: &self.path,
             token: &self.place.token,
-            headers: "",
+            headers: &headers,
             body: &self.body,
         }
         .write(out);
@@ -150,6 +171,9 @@ impl Script for Create {
     fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
         expect(status, 201, body)?;
         if find(body, self.key.as_bytes()).is_some() {
+            if let Some(ledger) = &self.ledger {
+                ledger.note(self.key.trim_matches('"'));
+            }
             Ok(())
         } else {
             Err("wrong_key".to_owned())
@@ -204,42 +228,6 @@ impl Script for Read {
         } else {
             Err("wrong_id".to_owned())
         }
-    }
-}
-
-/// Requests of several scripts in random order, each as often as its share. The class is the place of the script.
-pub struct Mix {
-    parts: Vec<(u64, Box<dyn Script>)>,
-    random: Random,
-    /// The place of the script that has asked last.
-    asked: usize,
-}
-
-impl Mix {
-    /// Each script with its share; one of them is above zero.
-    pub fn new(parts: Vec<(u64, Box<dyn Script>)>, seed: u64) -> Self {
-        Self {
-            parts,
-            random: Random::new(seed),
-            asked: 0,
-        }
-    }
-}
-
-impl Script for Mix {
-    fn request(&mut self, out: &mut Vec<u8>) -> usize {
-        let mut drawn = self.random.below(self.parts.iter().map(|(share, _)| share).sum());
-        self.asked = 0;
-        while drawn >= self.parts[self.asked].0 {
-            drawn -= self.parts[self.asked].0;
-            self.asked += 1;
-        }
-        self.parts[self.asked].1.request(out);
-        self.asked
-    }
-
-    fn check(&mut self, status: u16, body: &[u8]) -> Result<(), String> {
-        self.parts[self.asked].1.check(status, body)
     }
 }
 
@@ -327,6 +315,20 @@ mod tests {
         }
         let problem = br#"{"title":"x","code":"too_many_requests"}"#;
         assert_eq!(create.check(429, problem), Err("429 too_many_requests".to_owned()));
+    }
+
+    #[test]
+    fn a_noted_create_has_a_key_and_is_noted_once_it_is_acknowledged() {
+        let ledger = Ledger::default();
+        let mut create = Create::new(place(), "n".to_owned(), 0).noted(&ledger);
+        for status in [201, 503, 201] {
+            let mut out = Vec::new();
+            create.request(&mut out);
+            let key = create.key.clone();
+            assert!(find(&out, format!("idempotency-key: {}\r\n", key.trim_matches('"')).as_bytes()).is_some());
+            let _ = create.check(status, key.as_bytes());
+        }
+        assert_eq!(ledger.keys(), ["n-1", "n-3"]);
     }
 
     #[test]
