@@ -44,7 +44,10 @@ impl Group {
         let end = self.applied().min(from.saturating_add(READ_ENTRIES_MAX - 1));
         if end < from {
             let last = from.saturating_sub(1);
-            return Ok(Entries { entries: Vec::new(), last });
+            return Ok(Entries {
+                entries: Vec::new(),
+                last,
+            });
         }
         let group = self.id();
         let read = self.replica.log.read(from, end + 1, bytes).await;
