@@ -53,7 +53,7 @@ async fn every_replica_gives_the_same_payloads_through_a_change_of_leaders() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_taken_is_kept_and_what_is_gone_is_said_to_be() {
     let cluster = Cluster::started(1, &[1]).await;
-    let (group, machine) = (cluster.group(1, 1), cluster.machine(1, 1));
+    let (group, machine) = (cluster.group(cluster.leader(1).await, 1), cluster.machine(1, 1));
     machine.eager.store(true, Ordering::Relaxed);
     *machine.taken.lock().unwrap() = Some(3);
     let payload = Bytes::from(vec![1; 1 << 20]);
