@@ -10,6 +10,7 @@
 //! | `node` | starts and stops a node; replicas; what leaders do by themselves |
 //! | `service` | one method a call of the contract |
 //! | `machine` | the frame of every command: decode, compare versions, apply, answer |
+//! | `archive` | a tenant as one file |
 //! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod node;
 
 mod access;
+mod archive;
 mod directory;
 mod expr;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -120,8 +120,8 @@ tables! {
     CollectionPending = 0x05 "collection_pending" Carried { collection: u32 = "The collection's number." }
     /// An access token, without its secret.
     Token = 0x08 "token" Carried { id: [u8; 16] = "The token's id." }
-    /// Finds a token by the hash of its secret.
-    TokenSecret = 0x09 "token_secret" Derived { hash: [u8; 32] = "The hash of the secret." }
+    /// Finds a token by the hash of its secret. It stays when the token goes: who still has the secret is told that it has ended.
+    TokenSecret = 0x09 "token_secret" Carried { hash: [u8; 32] = "The hash of the secret." }
     /// A record.
     Record = 0x10 "record" Carried { collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id." }
     /// A record's place in an index.

@@ -90,6 +90,11 @@ pub(crate) fn write(world: &mut World<'_>, mut row: TokenRow) -> Result<(), Refu
     Ok(())
 }
 
+/// Whether a table is one of tokens.
+pub(crate) fn is_of_tokens(tag: u8) -> bool {
+    matches!(tag, Token::TAG | TokenSecret::TAG)
+}
+
 /// Reads a token.
 pub(crate) fn read(reader: &impl Reader, space: Space, id: Uuid) -> Result<Option<TokenRow>, Fault> {
     Ok(reader

@@ -10,7 +10,7 @@ use storage::{Direction, Space, Table};
 
 use super::envelope::EnvelopeError;
 use super::limits::{IDEMPOTENCY_MICROS, IDEMPOTENCY_SWEEP, IDEMPOTENCY_TURN};
-use super::reader::Reader;
+use super::reader::{Reader, decode};
 use super::refusal::{Fault, Refusal, Stop};
 use super::world::World;
 use crate::mutant::Mutant;
@@ -66,6 +66,16 @@ pub(crate) fn store(world: &mut World<'_>, key: &IdempotencyKey, answer: &[u8]) 
         scope: key.scope,
     });
     Ok(())
+}
+
+/// When a reply may be forgotten: what its row says of that.
+pub(crate) fn expiry(key: &Idempotency, bytes: &[u8]) -> Result<IdempotencyExpiry, Fault> {
+    let IdempotencyRow::V1 { stamp, .. } = decode(key, bytes)?;
+    Ok(IdempotencyExpiry {
+        space: key.space,
+        stamp,
+        scope: key.scope,
+    })
 }
 
 /// Removes a few expired keys.

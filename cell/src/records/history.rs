@@ -109,6 +109,18 @@ pub(crate) fn versions<R: Reader>(reader: &R, place: Place, before: u64) -> impl
     })
 }
 
+/// When a superseded version may be forgotten: what its row says of that.
+pub(crate) fn age(key: &table::History, bytes: &[u8]) -> Result<HistoryAge, Fault> {
+    let HistoryRow::V1(superseded) = decode(key, bytes)?;
+    Ok(HistoryAge {
+        space: key.space,
+        stamp: superseded.stamp,
+        collection: key.collection,
+        id: key.id,
+        version: key.version,
+    })
+}
+
 /// One superseded version.
 pub(crate) fn version(reader: &impl Reader, place: Place, version: u64) -> Result<Option<Superseded>, Fault> {
     let key = table::History {

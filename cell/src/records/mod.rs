@@ -18,6 +18,7 @@ pub(crate) mod convert;
 mod cursor;
 pub(crate) mod decide;
 mod deletion;
+pub(crate) mod derived;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod evolve;

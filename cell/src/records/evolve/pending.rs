@@ -119,6 +119,11 @@ impl Pending {
         }
     }
 
+    /// The target, without the indexes that the collection has already.
+    pub(crate) fn extra(&self) -> &Collection {
+        &self.extra
+    }
+
     /// The target.
     pub(crate) fn target(&self) -> &Collection {
         &self.change.target

@@ -1,12 +1,12 @@
 //! What a step does in each phase of an operation.
 
 use bytes::Bytes;
-use storage::table::{self, HistoryAge, IndexEntry, Record as RecordKey, UniqueEntry};
+use storage::table::{self, IndexEntry, Record as RecordKey, UniqueEntry};
 use storage::{Direction, KeyRange, Table};
 use uuid::Uuid;
 
 use super::super::entries::{self, Place};
-use super::super::history::HistoryRow;
+use super::super::history;
 use super::super::schema::FieldSpec;
 use super::super::value::{Record, RecordRow};
 use super::drop::forget_schema;
@@ -187,14 +187,7 @@ fn erase_history(world: &mut World<'_>, collection: u32) -> Result<bool, Stop> {
     let any = !some.is_empty();
     for (raw, bytes) in some {
         let key = table::History::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
-        let HistoryRow::V1(superseded) = decode(&key, &bytes)?;
-        world.delete(&HistoryAge {
-            space,
-            stamp: superseded.stamp,
-            collection,
-            id: key.id,
-            version: key.version,
-        });
+        world.delete(&history::age(&key, &bytes)?);
         world.delete_raw(raw);
     }
     Ok(any)
