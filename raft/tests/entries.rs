@@ -56,7 +56,7 @@ async fn what_was_not_taken_is_kept_and_what_is_gone_is_said_to_be() {
     let (group, machine) = (cluster.group(cluster.leader(1).await, 1), cluster.machine(1, 1));
     machine.eager.store(true, Ordering::Relaxed);
     *machine.taken.lock().unwrap() = Some(3);
-    let payload = Bytes::from(vec![1; 1 << 20]);
+    let payload = Bytes::from(vec![0; 1 << 20]);
     let mut last = 0;
     for _ in 0..90 {
         last = group.propose(payload.clone()).await.unwrap().index;

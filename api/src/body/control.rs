@@ -147,6 +147,24 @@ pub struct Cell {
     pub replicas: Vec<Replica>,
     /// Why the answering node's replica stopped, where it did; `repairing: …` while it is rebuilt from another one.
     pub stopped: Option<String>,
+    /// How its backup stands, where the answering node makes it: the node that leads the cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<CellBackup>,
+}
+
+/// The backup of a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CellBackup {
+    /// What would be lost with all replicas of the cell, in seconds.
+    pub lag_seconds: u64,
+    /// The last log position that is archived.
+    pub archived: u64,
+    /// When the newest base was begun, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_at: Option<String>,
+    /// Why it did not work last; left out where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A node.

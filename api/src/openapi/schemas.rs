@@ -68,6 +68,7 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::NewTenant,
         control::TenantPatch,
         control::TenantMove,
+        control::CellBackup,
         control::Tenant
     ];
     add![

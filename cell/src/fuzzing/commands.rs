@@ -168,6 +168,7 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::ApplyTurn(_)
             | Payload::MoveBegin(_)
             | Payload::MoveTurn(_)
+            | Payload::BackupTurn(_)
     )
 }
 
@@ -257,6 +258,7 @@ pub fn rows(data: &[u8]) {
         cluster::begin::WantedRow,
         directory::moves::MoveRow,
         crate::scrub::begin::LastRow,
+        crate::backup::turn::ArchivedRow,
         dispatch::Answer<Vec<records::write::Written>>,
         dispatch::Answer<records::import::Imported>,
     );

@@ -15,6 +15,7 @@ use super::refusal::{Fault, Refusal, Stop};
 use super::rows::Actor;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
+use crate::backup::turn::BackupTurn;
 use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
 use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
 use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
@@ -125,6 +126,7 @@ payloads!(
     TopologyPut,
     ApplyBegin,
     ApplyTurn,
+    BackupTurn,
 );
 
 /// What applying an entry leaves to do.

@@ -36,6 +36,8 @@ pub(crate) struct Opener {
     region: String,
     /// The share of each store in the page cache.
     cache_bytes: usize,
+    /// Whether the cells of the region are backed up: their logs are kept until they are archived.
+    backs_up: bool,
     /// Heartbeats and elections of the directory; none: those of the cells.
     directory_timing: Option<Timing>,
 }
@@ -94,7 +96,15 @@ impl Opener {
             region: (!of_directory).then(|| self.region.clone()),
             timing: self.directory_timing.filter(|_| of_directory),
         };
-        let joined = Replica::join(&self.host, slot, store, self.options().delta_limit_bytes, options);
+        let is_archived = self.backs_up && !of_directory;
+        let joined = Replica::join(
+            &self.host,
+            slot,
+            store,
+            self.options().delta_limit_bytes,
+            is_archived,
+            options,
+        );
         joined.map_err(|error| match (error, store.damaged()) {
             (_, Some(what)) => Unopened::Damaged(what),
             (raft::Error::Behind { applied, purged, .. }, None) => {
@@ -136,6 +146,7 @@ pub(crate) async fn open_replicas(config: &Arc<Config>, me: &NodeEntry, host: &H
             directory_timing: directory_timing(&config),
             region: me.region.clone(),
             cache_bytes: CACHE_BYTES / (cells + 1),
+            backs_up: config.backup(&me.region).is_some(),
             host,
             data,
         });

@@ -20,6 +20,7 @@ use super::moving::Moves;
 use super::open::Places;
 use super::replica::Replica;
 use super::slot::{self, Slot};
+use crate::backup::told::Told;
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::GROUP;
 use crate::directory::rows::{Tenant, cors, tenant};
@@ -56,6 +57,8 @@ pub(crate) struct Platform {
     pub(crate) lines: Lines,
     /// Tenants whose moves this node drives.
     pub(crate) moves: Moves,
+    /// How the backups of the cells stand that this node leads.
+    pub(crate) backups: Told,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Why the step towards the wanted topology is not done yet, where this node does it.
@@ -79,6 +82,7 @@ impl Platform {
             works: Works::default(),
             lines: Lines::default(),
             moves: Moves::default(),
+            backups: Told::default(),
             hints: Mutex::default(),
             waiting: Mutex::default(),
         }

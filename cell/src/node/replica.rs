@@ -83,12 +83,13 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store, bound to what `options` say. Blocking.
+    /// Joins the group with its store, bound to what `options` say; `is_archived`: its log goes into a backup. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,
         store: &Store,
         delta_limit_bytes: usize,
+        is_archived: bool,
         options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
@@ -97,6 +98,7 @@ impl Replica {
         let taps = Arc::new(Taps::default());
         let (shared, pinned, tapped) = (Arc::clone(&catalogs), Arc::clone(&pins), Arc::clone(&taps));
         let machine = Machine::new(store.clone(), shared, pinned, tapped, delta_limit_bytes);
+        let machine = if is_archived { machine.archived() } else { machine };
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         pins.open();
         Ok(Self {

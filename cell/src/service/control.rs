@@ -128,6 +128,7 @@ impl Front {
             tenants,
             replicas,
             stopped,
+            backup: self.platform.backups.show(slot.number),
         }
     }
 
@@ -161,6 +162,7 @@ impl Front {
             tenants,
             replicas: nodes.iter().map(replica).collect(),
             stopped: None,
+            backup: None,
         }
     }
 
