@@ -23,6 +23,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TY
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body::{Body, Frame};
 
+use crate::ARCHIVE;
 use crate::limits::{COMPRESS_BYTES, COMPRESS_WHOLE_BYTES};
 use crate::reply::{Reply, ReplyBody};
 use crate::routes::table::Endpoint;
@@ -56,14 +57,19 @@ pub(crate) fn fit(method: &Method, asked: &HeaderMap, endpoint: Option<Endpoint>
 
 fn gains(endpoint: Option<Endpoint>, reply: &Reply) -> bool {
     let small = reply.body().size_hint().exact().is_some_and(|size| size < COMPRESS_BYTES);
-    let secret = matches!(endpoint, Some(Endpoint::TokenCreate | Endpoint::TenantCreate));
+    let secret = matches!(
+        endpoint,
+        Some(Endpoint::TokenCreate | Endpoint::TenantCreate | Endpoint::TenantReceive)
+    );
     let bodiless = matches!(reply.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let kind = reply
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .unwrap_or_default();
-    let text = kind.starts_with("application/") || (kind.starts_with("text/") && !kind.starts_with("text/event-stream"));
+    // What an archive holds is compressed already.
+    let text = (kind.starts_with("application/") && kind != ARCHIVE)
+        || (kind.starts_with("text/") && !kind.starts_with("text/event-stream"));
     !small && !secret && !bodiless && text && !reply.headers().contains_key(CONTENT_ENCODING)
 }
 

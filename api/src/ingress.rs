@@ -88,6 +88,11 @@ async fn tenant_here(asked: &mut Asked<'_>, placement: Placement, reach: Reach, 
         asked.receive().await?;
         return routes::tokens::mint(asked, &operator, &placement).await;
     }
+    if routes::archive::is_operators(asked) {
+        gate::operator(asked).await?;
+        asked.receive().await?;
+        return routes::archive::for_operator(asked, &placement).await;
+    }
     let ctx = gate::tenant(asked, placement, reach, role).await?;
     asked.receive().await?;
     routes::answer(asked, &ctx).await

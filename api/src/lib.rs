@@ -12,6 +12,9 @@
 //!
 //! Invariant: this crate touches no disk and imports none of its siblings.
 
+/// The media type of an archive.
+pub const ARCHIVE: &str = "application/vnd.cloudnest.archive";
+
 pub mod body;
 pub mod certificate;
 pub mod client;

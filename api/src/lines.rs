@@ -24,6 +24,13 @@ pub trait LineSource: Send {
     }
 }
 
+/// A body as it arrives, in pieces. An error: the client's connection broke, or is silent; nothing more comes.
+#[async_trait]
+pub trait ByteSource: Send {
+    /// The next piece; none at the end of the body.
+    async fn next(&mut self) -> Result<Option<Bytes>>;
+}
+
 /// A stream of bytes to another node.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for T {}

@@ -43,6 +43,8 @@ pub(crate) enum ReplyBody {
     Full(Bytes),
     /// Lines as they come.
     Lines(Lines),
+    /// Bytes as they come; an error breaks the body off.
+    Pieces(mpsc::Receiver<Result<Bytes>>),
     /// The body of another node's reply.
     Forwarded(Box<ForwardedBody>),
     /// Any of these, compressed.
@@ -126,6 +128,9 @@ impl Body for ReplyBody {
                 _ => Poll::Ready(None),
             },
             Self::Lines(lines) => lines.poll_piece(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Self::Pieces(pieces) => pieces
+                .poll_recv(cx)
+                .map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(|error| io::Error::other(error.detail)))),
             Self::Forwarded(body) => Pin::new(body.as_mut()).poll_frame(cx),
             Self::Gzip(body) => body.poll_piece(cx),
         }
@@ -135,7 +140,7 @@ impl Body for ReplyBody {
         match self {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Lines(_) => false,
+            Self::Lines(_) | Self::Pieces(_) => false,
             Self::Forwarded(body) => body.is_end_stream(),
             Self::Gzip(body) => body.is_ended(),
         }
@@ -145,7 +150,7 @@ impl Body for ReplyBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Lines(_) | Self::Gzip(_) => SizeHint::default(),
+            Self::Lines(_) | Self::Pieces(_) | Self::Gzip(_) => SizeHint::default(),
             Self::Forwarded(body) => body.size_hint(),
         }
     }
@@ -188,6 +193,13 @@ pub(crate) fn json_once<T: Serialize>(status: StatusCode, body: &T, member: &str
 /// A stream of lines.
 pub(crate) fn lines(media_type: HeaderValue, lines: Lines) -> Reply {
     let mut reply = Response::new(ReplyBody::Lines(lines));
+    reply.headers_mut().insert(CONTENT_TYPE, media_type);
+    reply
+}
+
+/// A stream of bytes.
+pub(crate) fn pieces(media_type: HeaderValue, pieces: mpsc::Receiver<Result<Bytes>>) -> Reply {
+    let mut reply = Response::new(ReplyBody::Pieces(pieces));
     reply.headers_mut().insert(CONTENT_TYPE, media_type);
     reply
 }

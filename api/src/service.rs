@@ -19,7 +19,7 @@ use crate::body::token::{Me, NewToken, Role, Token};
 use crate::body::topology::{Cluster, NewTopology};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
-pub use crate::lines::{BoxStream, LineSender, LineSource, Stream};
+pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
 
 mod collections;
 mod records;
@@ -134,6 +134,19 @@ pub struct Import {
     pub upsert: Option<Name>,
 }
 
+/// A tenant that is to come from an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedTenant {
+    /// Its name in URLs.
+    pub slug: Slug,
+    /// Its region.
+    pub region: String,
+    /// Its plan; the first of the configuration where it is none.
+    pub plan: Option<String>,
+    /// Whether the tokens of the archive are its own; else it gets one, which the reply shows.
+    pub keeps_tokens: bool,
+}
+
 /// What a PUT did.
 #[derive(Clone, Debug)]
 pub struct Stored<T> {
@@ -212,6 +225,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     ) -> Result<()>;
     /// Everything that the tenant owns, at one position.
     async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>>;
+    /// The tenant as one file, at one position. It is written after the reply has begun: a piece that is an error breaks it off.
+    async fn archive(&self, placement: &Placement, out: LineSender) -> Result<Reply<()>>;
     /// Events after a position, at most `limit`; with `wait`, at least one event or an empty answer when the time is up.
     async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>>;
 
@@ -219,6 +234,8 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
 
     /// A new tenant with its first admin token.
     async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant>;
+    /// A new tenant out of an archive. Nothing of it is there where that fails.
+    async fn tenant_receive(&self, operator: &Operator, new: ArchivedTenant, body: Box<dyn ByteSource>) -> Result<Tenant>;
     /// Tenants by slug, after the cursor.
     async fn tenants(&self, operator: &Operator, limit: usize, cursor: Option<String>) -> Result<Page<Tenant>>;
     /// One tenant.

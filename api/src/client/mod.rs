@@ -61,6 +61,7 @@ mod stream;
 mod tenant;
 mod tls;
 mod typed;
+mod upload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,6 +82,7 @@ use self::regions::Regions;
 pub use self::stream::{EventStream, EventsFrom, ExportStream, ImportOptions};
 use self::tls::Trust;
 pub use self::typed::*;
+pub use self::upload::{ArchiveStream, FromArchive};
 
 /// How calls choose among several base URLs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

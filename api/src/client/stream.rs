@@ -4,14 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::Method;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc;
 
 use super::lines::Lines;
-use super::payload::Payload;
 use super::tenant::push_parameter;
 use super::{Call, Client, ClientError};
 use crate::body::event::Event;
@@ -19,8 +17,6 @@ use crate::body::import::{ExportLine, ImportLine, ImportSummary};
 
 /// How much of a reader is sent at a time, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Pieces between the source of an import and its connection.
-const PIECES: usize = 4;
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
 
@@ -109,39 +105,13 @@ impl Client {
     where
         S: Stream<Item = io::Result<Bytes>>,
     {
-        let (sender, receiver) = mpsc::channel(PIECES);
         let mut call = Call::new(Method::POST, path);
         call = call.body(if options.csv { CSV } else { NDJSON }, Bytes::new());
         if let Some(id) = &options.import_id {
             call = call.header("import-id", id);
         }
-        let pump = async {
-            let mut source = std::pin::pin!(source);
-            while let Some(piece) = source.next().await {
-                let failed = piece
-                    .as_ref()
-                    .err()
-                    .map(|error| ClientError::unanswered(format!("read the import: {error}")));
-                // A closed channel: the server has answered already, and its answer says why.
-                if sender.send(piece).await.is_err() {
-                    break;
-                }
-                if let Some(error) = failed {
-                    return Err(error);
-                }
-            }
-            drop(sender);
-            Ok(())
-        };
-        let talk = async {
-            let opened = self.open_stream(&call, Payload::Stream(receiver)).await;
-            // The source cannot be read twice here; a second import goes to the right region at once.
-            let opened = opened.inspect_err(|error| {
-                if !self.regions.learn(&call.path, error, self.trust.as_ref()) && error.problem().is_none() {
-                    self.missed(&call.path);
-                }
-            });
-            let mut lines = Lines::new(opened?);
+        self.upload(&call, source, async |exchange| {
+            let mut lines = Lines::new(exchange);
             while let Some(line) = lines.next().await? {
                 match parse(&line)? {
                     ImportLine::Summary(summary) => return Ok(summary),
@@ -149,18 +119,8 @@ impl Client {
                 }
             }
             Err(ClientError::unanswered("the import's answer ended without its summary"))
-        };
-        let (mut pump, mut talk) = (std::pin::pin!(pump), std::pin::pin!(talk));
-        let mut pumping = true;
-        loop {
-            tokio::select! {
-                result = &mut talk => return result,
-                pumped = &mut pump, if pumping => {
-                    pumping = false;
-                    pumped?;
-                }
-            }
-        }
+        })
+        .await
     }
 
     /// Imports NDJSON from a reader. See [`Client::import`].

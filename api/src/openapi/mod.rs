@@ -144,7 +144,7 @@ fn parameter(parameter: &Parameter) -> Value {
     json!({
         "name": parameter.name,
         "in": parameter.place,
-        "required": false,
+        "required": parameter.is_required,
         "description": parameter.description,
         "schema": parameter.schema
     })

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::parameters::{self, Parameter};
 use super::records::{begun_or, gone, records, stored, unchanged};
+use super::streams;
 use crate::limits;
 use crate::routes::table::{Endpoint, Plane, Route};
 use crate::service::Reach;
@@ -78,7 +79,7 @@ pub(super) fn describe(route: &Route) -> Operation {
         bodies: body.into_iter().collect(),
         replies,
         headers: named,
-        operators_too: route.endpoint == Endpoint::TokenCreate,
+        operators_too: matches!(route.endpoint, Endpoint::TokenCreate | Endpoint::Archive),
     };
     if let Plane::Tenant(reach, _) = route.plane {
         if route.endpoint == Endpoint::Import {
@@ -164,6 +165,7 @@ fn control(endpoint: Endpoint) -> Described {
             );
             (vec![], Some(body(JSON, "TenantMove")), vec![moving], vec!["Location"])
         }
+        E::TenantReceive => streams::received(),
         E::Operation => ok("Operation"),
         E::OperationCallOff => begun("It is called off: what it has copied is erased.", "Operation"),
         E::Regions => list("RegionPage"),
@@ -239,6 +241,7 @@ fn tag(route: &Route) -> &'static str {
         Plane::Tenant(..)
             if route.path.ends_with("/events")
                 || route.path.ends_with("/export")
+                || route.path.ends_with("/archive")
                 || route.path == "/v1/tenants/{tenant}/import" =>
         {
             "streams"

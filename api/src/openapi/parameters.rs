@@ -10,6 +10,7 @@ pub(super) struct Parameter {
     pub(super) place: &'static str,
     pub(super) description: String,
     pub(super) schema: Value,
+    pub(super) is_required: bool,
 }
 
 pub(super) fn query(name: &'static str, schema: Value, description: impl Into<String>) -> Parameter {
@@ -18,6 +19,7 @@ pub(super) fn query(name: &'static str, schema: Value, description: impl Into<St
         place: "query",
         description: description.into(),
         schema,
+        is_required: false,
     }
 }
 
@@ -27,6 +29,15 @@ pub(super) fn header(name: &'static str, schema: Value, description: impl Into<S
         place: "header",
         description: description.into(),
         schema,
+        is_required: false,
+    }
+}
+
+/// The same, and no call goes without it.
+pub(super) fn required(parameter: Parameter) -> Parameter {
+    Parameter {
+        is_required: true,
+        ..parameter
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the routes that stream take and answer.
 
-use super::operation::{Answer, Described, NDJSON, answer, body, text};
+use serde_json::json;
+
+use super::operation::{Answer, Described, NDJSON, answer, body, json_answer, text};
 use super::parameters::{self, Parameter};
+use crate::ARCHIVE;
 use crate::routes::table::Endpoint;
 
 /// A route of streams.
@@ -11,7 +14,7 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
         E::Import => {
             let upsert = parameters::query(
                 "upsert",
-                serde_json::json!({ "type": "string" }),
+                json!({ "type": "string" }),
                 "A unique field: a line changes the record that has its value there, and makes one where there is none. What a line leaves \
                  out stays.",
             );
@@ -27,6 +30,10 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
                 vec![],
             )
         }
+        E::Archive => {
+            let description = "An archive, as docs/archive.md describes it; without its trailer it is not whole.";
+            (vec![], None, vec![answer(200, description, vec![text(ARCHIVE)])], vec![])
+        }
         _ => {
             let bodies = vec![body("text/event-stream", "ServerSentEvent"), body(NDJSON, "Event")];
             (
@@ -37,6 +44,27 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             )
         }
     }
+}
+
+/// The route that makes a tenant of an archive.
+pub(super) fn received() -> Described {
+    let text_schema = || json!({ "type": "string" });
+    let tokens = json!({ "type": "string", "enum": ["keep", "drop"], "default": "keep" });
+    let parameters = vec![
+        parameters::required(parameters::query("region", text_schema(), "Where the tenant's data stays.")),
+        parameters::query(
+            "plan",
+            text_schema(),
+            "Its plan; the first of the configuration where it is left out.",
+        ),
+        parameters::query(
+            "tokens",
+            tokens,
+            "Whether the tokens of the archive are the tenant's; else it gets one, which the reply shows once.",
+        ),
+    ];
+    let made = json_answer(201, "Created, with all that the archive holds.", "Tenant");
+    (parameters, Some(text(ARCHIVE)), vec![made], vec!["Location"])
 }
 
 fn import_id() -> Parameter {

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::page;
 use super::table::Endpoint;
+use super::{archive, page};
 use crate::body::control::{Initialized, NewTenant, NodeChange, Operation, TenantMove, TenantPatch};
 use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
@@ -19,6 +19,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
     asked.receive().await?;
     match asked.found.route.endpoint {
         E::TenantCreate => Box::pin(tenant_create(asked, operator)).await,
+        E::TenantReceive => Box::pin(archive::receive(asked, operator)).await,
         E::NodeDrain => node_change(asked, operator, NodeChange::Drain).await,
         E::NodeUndrain => node_change(asked, operator, NodeChange::Undrain).await,
         E::NodeRestart => node_change(asked, operator, NodeChange::Restart).await,

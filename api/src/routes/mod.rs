@@ -1,5 +1,6 @@
 //! The routes: what each reads from its request, which method of the service it stands for, and what it answers.
 
+pub(crate) mod archive;
 pub(crate) mod collections;
 pub(crate) mod control;
 pub(crate) mod events;
@@ -49,6 +50,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Import => Box::pin(streams::import(asked, ctx)).await,
         E::TenantImport => Box::pin(streams::tenant_import(asked, ctx)).await,
         E::Export => Box::pin(streams::export(asked, ctx)).await,
+        E::Archive => Box::pin(archive::for_admin(asked, ctx)).await,
         E::Events => Box::pin(events::answer(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }

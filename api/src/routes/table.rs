@@ -20,6 +20,7 @@ pub(crate) enum Endpoint {
     TenantPatch,
     TenantDelete,
     TenantMove,
+    TenantReceive,
     Operation,
     OperationCallOff,
     Regions,
@@ -58,6 +59,7 @@ pub(crate) enum Endpoint {
     Import,
     TenantImport,
     Export,
+    Archive,
     Events,
 }
 
@@ -117,7 +119,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 50] = {
+pub(crate) static TABLE: [Route; 52] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -137,6 +139,7 @@ pub(crate) static TABLE: [Route; 50] = {
         route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
         keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell of its region: long work")),
+        streams(route(E::TenantReceive, POST, "/v1/tenants/{tenant}/archive", Control, "Create a tenant out of an archive")),
         route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
         route(E::OperationCallOff, POST, "/v1/operations/{id}/cancel", ControlLeader, "Call a move of a tenant off, while it still can be"),
         route(E::Regions, GET, "/v1/regions", Control, "All regions"),
@@ -175,6 +178,7 @@ pub(crate) static TABLE: [Route; 50] = {
         streams(route(E::Import, POST, "/v1/tenants/{tenant}/records/{collection}/import", WRITE, "Import records from a stream of lines")),
         streams(route(E::TenantImport, POST, "/v1/tenants/{tenant}/import", WRITE_ADMIN, "Read an export back, with ids, versions and times")),
         streams(route(E::Export, GET, "/v1/tenants/{tenant}/export", READ_ADMIN, "Everything that the tenant owns, at one position")),
+        streams(route(E::Archive, GET, "/v1/tenants/{tenant}/archive", READ_ADMIN, "The tenant as one file, at one position")),
         streams(route(E::Events, GET, "/v1/tenants/{tenant}/events", READ, "Events after a position")),
     ]
 };
@@ -284,6 +288,7 @@ fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),
+        ["archive"] => (&[E::Archive, E::TenantReceive], t, "", ""),
         ["collections"] => (&[E::Collections], t, "", ""),
         ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),
         ["operations"] => (&[E::TenantOperations], t, "", ""),

@@ -15,7 +15,9 @@ pub(crate) mod rows;
 pub(crate) mod tenant_change;
 pub(crate) mod tenant_delete;
 pub(crate) mod tenant_forget;
+pub(crate) mod tenant_land;
 pub(crate) mod tenant_plan;
+pub(crate) mod tenant_receive;
 pub(crate) mod tenant_reserve;
 pub(crate) mod topology;
 

@@ -17,6 +17,8 @@ pub(crate) enum Status {
     Active,
     /// Its cell erases its space.
     Deleting,
+    /// It comes from an archive, and is not served before all of it has come.
+    Arriving,
 }
 
 /// A tenant and its placement.

@@ -37,6 +37,13 @@ impl Command for TenantReserve {
     type Reply = Tenant;
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Tenant, Stop> {
+        self.enter(world, Status::Active)
+    }
+}
+
+impl TenantReserve {
+    /// Enters the tenant, with how far its life has come by that.
+    pub(super) fn enter(self, world: &mut World<'_>, status: Status) -> Result<Tenant, Stop> {
         if rows::tenant(world, &self.slug)?.is_some() {
             return Err(Refusal::AlreadyExists {
                 what: format!("the tenant {}", self.slug),
@@ -68,7 +75,7 @@ impl Command for TenantReserve {
             epoch: 1,
             plan: self.plan,
             template: self.template,
-            status: Status::Active,
+            status,
             created,
             operation: None,
         };

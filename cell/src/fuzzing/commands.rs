@@ -168,6 +168,8 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::ApplyTurn(_)
             | Payload::MoveBegin(_)
             | Payload::MoveTurn(_)
+            | Payload::TenantReceive(_)
+            | Payload::TenantLand(_)
             | Payload::BackupTurn(_)
     )
 }

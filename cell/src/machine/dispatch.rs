@@ -20,8 +20,8 @@ use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
 use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
 use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
-    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_plan::TenantPlan, tenant_reserve::TenantReserve,
-    topology::TopologyPut,
+    tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
+    tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
 use crate::mutant::Mutant;
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
@@ -126,6 +126,8 @@ payloads!(
     TopologyPut,
     ApplyBegin,
     ApplyTurn,
+    TenantReceive,
+    TenantLand,
     BackupTurn,
 );
 

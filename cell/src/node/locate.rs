@@ -30,7 +30,7 @@ impl Platform {
             // Whether there is such a tenant cannot be told here and now.
             Err(_) => return Location::NoLeader,
         };
-        if tenant.status == Status::Deleting {
+        if tenant.status != Status::Active {
             return Location::Nowhere;
         }
         if tenant.region != self.me.region {

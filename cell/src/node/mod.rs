@@ -1,6 +1,7 @@
 //! One node: starts the log, the replicas and the front, and stops them in the other order.
 
 pub(crate) mod applying;
+pub(crate) mod arriving;
 mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
@@ -9,6 +10,7 @@ pub(crate) mod drain;
 pub(crate) mod evolving;
 pub(crate) mod holding;
 mod inbound;
+mod initialize;
 mod lines;
 mod locate;
 pub(crate) mod moment;

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::error::{Code, Error};
+use api::error::Error;
 use api::service::Timing;
-use raft::NodeId;
 use storage::Space;
 use storage::table::OperatorToken;
 
+use super::arriving::{Watched, clearing};
 use super::platform::Platform;
 use super::replica::{Proposal, Replica};
 use crate::directory::operation_update::OperationUpdate;
@@ -21,13 +21,14 @@ use crate::directory::rows::{Status, Tenant};
 use crate::directory::tenant_forget::TenantForget;
 use crate::directory::topology::{self, TopologyPut};
 use crate::directory::{GROUP, query};
-use crate::machine::dispatch::answer;
+use crate::machine::dispatch::{Command, answer};
 use crate::machine::reader::Reader;
-use crate::machine::rows::{Actor, SpaceStatus};
+use crate::machine::rows::{Actor, Place, SpaceStatus};
+use crate::placement::clear::SpaceClear;
 use crate::records::template::{self, Template};
 use crate::records::time::now_micros;
 use crate::service::error::internal;
-use crate::space::erase::{Erased, SpaceErase};
+use crate::space::erase::SpaceErase;
 use crate::space::open::SpaceOpen;
 
 /// Between two looks.
@@ -57,6 +58,8 @@ struct Seen {
     made: BTreeSet<u64>,
     /// Spaces that are being erased.
     erasing: BTreeMap<u64, Erasing>,
+    /// Tenants that come from archives.
+    arriving: Watched,
     /// The cells that were led at the last look.
     led: BTreeSet<u64>,
 }
@@ -94,7 +97,11 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
     if led.is_empty() || (led == seen.led && position == seen.position) {
         return Ok(());
     }
-    let mut waiting = false;
+    if led != seen.led {
+        // What came to a cell while another node led it was not seen here.
+        seen.arriving.clear();
+    }
+    let (mut waiting, mut arriving) = (false, BTreeSet::new());
     let mut after: Option<String> = None;
     loop {
         let (tenants, more) = query::tenants(&snapshot, after.as_deref(), PAGE).map_err(|fault| internal(&fault))?;
@@ -104,6 +111,10 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
             };
             let done = match tenant.status {
                 Status::Active => make(&replica, tenant, &mut seen.made).await,
+                Status::Arriving => {
+                    arriving.insert(tenant.uid);
+                    arrive(platform, &replica, tenant, &mut seen.arriving).await
+                }
                 Status::Deleting => erase(platform, &replica, tenant, seen.erasing.entry(tenant.uid).or_default()).await,
             };
             // One tenant that cannot be helped now must not keep the others waiting.
@@ -117,6 +128,7 @@ async fn look(platform: &Platform, seen: &mut Seen) -> Result<(), Error> {
             _ => break,
         }
     }
+    seen.arriving.keep(&arriving);
     seen.position = if waiting { None } else { position };
     seen.led = led;
     Ok(())
@@ -212,31 +224,38 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
     Ok(true)
 }
 
+/// Looks after a tenant that somebody brings, or should. Never done: it is looked at until it is there, or given up.
+async fn arrive(platform: &Platform, replica: &Replica, tenant: &Tenant, arriving: &mut Watched) -> Result<bool, Error> {
+    let placed = replica.store.begin_read().placed(Space(tenant.uid));
+    let place = placed.map_err(|fault| internal(&fault))?.map(|(_, place)| place);
+    arriving.look(platform, tenant, place).await?;
+    Ok(false)
+}
+
 /// Erases some of the space of a tenant, and in the end its entry in the directory. True: it is done.
 async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing: &mut Erasing) -> Result<bool, Error> {
     let space = Space(tenant.uid);
     for _ in 0..STEPS {
-        let header = replica.store.begin_read().header(space).map_err(|fault| internal(&fault))?;
-        if header.is_some_and(|header| header.status == SpaceStatus::Erased) {
+        let placed = replica.store.begin_read().placed(space).map_err(|fault| internal(&fault))?;
+        if placed
+            .as_ref()
+            .is_some_and(|(header, _)| header.status == SpaceStatus::Erased)
+        {
             let (uid, keys) = (tenant.uid, erasing.keys);
             platform.at_directory(Actor::System, TenantForget { uid, keys }).await?;
             tracing::info!(tenant = tenant.slug, keys = erasing.keys, "erased a tenant");
             return Ok(true);
         }
+        let place = placed.map(|(_, place)| place);
+        if is_half_there(tenant, place) {
+            propose::<SpaceClear>(replica, space, clearing(tenant, false)).await?;
+            continue;
+        }
         let command = SpaceErase {
             tenant: tenant.id,
             after: erasing.last.take(),
         };
-        let proposal = Proposal {
-            command,
-            schema: None,
-            access: None,
-        };
-        let bytes = replica
-            .propose(space, Actor::System, None, proposal, &Timing::default())
-            .await?;
-        let step = answer::<Erased>(&bytes).map_err(|fault| internal(&fault))?.result;
-        if let Ok(step) = step {
+        if let Some(step) = propose(replica, space, command).await? {
             erasing.keys += step.keys;
             erasing.last = step.last;
         }
@@ -248,50 +267,28 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
     Ok(false)
 }
 
-impl Platform {
-    /// Gives the directory and the groups of this region their first members, once. True: it was done now. `alone`: the directory gets
-    /// the voters of this region only, where it has any.
-    pub(crate) async fn initialize(&self, alone: bool) -> Result<bool, Error> {
-        let mut done = self.initialize_directory(alone).await?;
-        for cell in self.region_cells() {
-            if let Some(slot) = self.slot(cell.number) {
-                done |= self.initialize_group(&*slot.take_part()?, &cell.nodes).await?;
-                continue;
-            }
-            let node = self.topology().numbers(&cell.nodes).into_iter().next();
-            if let Some(node) = node {
-                self.initialize_at(NodeId(node), cell.number, &cell.nodes).await?;
-            }
-        }
-        Ok(done)
+/// Whether a tenant was to come from an archive and did not. Its space takes steps of a move only, and the one that clears it keeps late
+/// ones out for good.
+fn is_half_there(tenant: &Tenant, place: Option<Place>) -> bool {
+    match place {
+        // Nobody asked for its erasure.
+        None => tenant.operation.is_none(),
+        Some(place) => matches!(
+            place,
+            Place::Clearing { .. } | Place::Copying { .. } | Place::Following { .. } | Place::Arrived { .. }
+        ),
     }
+}
 
-    /// The directory gets its first members at the first of them.
-    async fn initialize_directory(&self, alone: bool) -> Result<bool, Error> {
-        let topology = &self.config.topology;
-        let near = |name: &&String| topology.node(name).is_some_and(|node| node.region == self.me.region);
-        let mut voters = topology.directory_voters.clone();
-        if alone && voters.iter().any(|name| near(&name)) {
-            voters.retain(|name| near(&name));
-        }
-        match (topology.numbers(&voters).first(), self.directory.slot()) {
-            (Some(first), _) if *first != self.me.number => {
-                self.initialize_at(NodeId(*first), GROUP, &voters).await?;
-                Ok(false)
-            }
-            (_, Some(slot)) => self.initialize_group(&*slot.take_part()?, &voters).await,
-            (_, None) => Ok(false),
-        }
-    }
-
-    /// Gives a group with a replica here its first members, once.
-    pub(crate) async fn initialize_group(&self, replica: &Replica, members: &[String]) -> Result<bool, Error> {
-        let members = self.topology().numbers(members).into_iter().map(NodeId).collect();
-        replica.group.initialize(&members).await.map_err(|error| match error {
-            raft::Error::Refused(reason) => {
-                Error::new(Code::Unavailable, format!("{} is not initialised: {reason}", replica.name))
-            }
-            error => internal(&error),
-        })
-    }
+/// One command of a step; none: it was refused.
+async fn propose<C: Command>(replica: &Replica, space: Space, command: C) -> Result<Option<C::Reply>, Error> {
+    let proposal = Proposal {
+        command,
+        schema: None,
+        access: None,
+    };
+    let bytes = replica
+        .propose(space, Actor::System, None, proposal, &Timing::default())
+        .await?;
+    Ok(answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?.result.ok())
 }

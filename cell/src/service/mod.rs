@@ -2,6 +2,7 @@
 //!
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
+mod archiving;
 mod cluster;
 mod collections;
 pub(crate) mod control;
@@ -38,8 +39,8 @@ use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::server::Certificates;
 use api::service::{
-    BoxStream, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
-    RequestContext, Service, Timing,
+    ArchivedTenant, BoxStream, ByteSource, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator,
+    Placement, Principal, Reach, Reply, RequestContext, Service, Timing,
 };
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
@@ -55,6 +56,8 @@ pub(crate) struct Front {
     certificates: Option<Arc<Certificates>>,
     /// Places for exports.
     exports: Arc<Semaphore>,
+    /// Places for tenants that come from archives.
+    arrivals: Semaphore,
 }
 
 impl Front {
@@ -63,6 +66,7 @@ impl Front {
             platform,
             certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
+            arrivals: Semaphore::new(archiving::ARRIVALS),
         }
     }
 }
@@ -158,12 +162,20 @@ impl Service for Front {
         self.export_all(ctx, out)
     }
 
+    async fn archive(&self, placement: &Placement, out: LineSender) -> Result<Reply<()>> {
+        self.write_archive(placement, out)
+    }
+
     async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
         self.events_after(ctx, after, limit, wait).await
     }
 
     async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant> {
         self.create_tenant(operator, new, key).await
+    }
+
+    async fn tenant_receive(&self, operator: &Operator, new: ArchivedTenant, body: Box<dyn ByteSource>) -> Result<Tenant> {
+        self.receive_tenant(operator, new, body).await
     }
 
     async fn tenants(&self, _: &Operator, limit: usize, cursor: Option<String>) -> Result<Page<Tenant>> {

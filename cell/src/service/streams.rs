@@ -16,9 +16,9 @@ use crate::records::export;
 /// Most exports of a node at a time. Raised: more pages are pinned. Lowered: tenants wait for each other.
 pub(super) const EXPORTS: usize = 8;
 /// Longest time of one export: it pins what it reads.
-const EXPORT_TIME: Duration = Duration::from_secs(600);
+pub(super) const EXPORT_TIME: Duration = Duration::from_secs(600);
 /// How long the client may read nothing.
-const PATIENCE: Duration = Duration::from_secs(api::limits::STREAM_IDLE_SECONDS);
+pub(super) const PATIENCE: Duration = Duration::from_secs(api::limits::STREAM_IDLE_SECONDS);
 
 impl Front {
     pub(super) fn export_all(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {

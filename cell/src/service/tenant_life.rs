@@ -116,7 +116,7 @@ impl Front {
             plan: tenant.plan.clone(),
             status: match tenant.status {
                 Status::Active if self.is_made(tenant) => TenantStatus::Active,
-                Status::Active => TenantStatus::Creating,
+                Status::Active | Status::Arriving => TenantStatus::Creating,
                 Status::Deleting => TenantStatus::Deleting,
             },
             created_at: format_stamp(tenant.created),

@@ -88,15 +88,7 @@ impl Front {
 
     /// The second commit: the space in the cell, wherever that is led.
     async fn make_space(&self, tenant: &Tenant, name: String, start: Template, text: &str, actor: Actor) -> Result<()> {
-        let token = TokenRow {
-            id: Uuid::now_v7(),
-            hash: secret::hash(text),
-            name: "admin".to_owned(),
-            role: Role::Owner.into(),
-            scopes: None,
-            created: 0,
-            expires: None,
-        };
+        let token = first_token(text);
         let mut command = SpaceOpen::new(tenant, start);
         command.create.name = name;
         command.create.token = Some(token.clone());
@@ -155,7 +147,7 @@ impl Front {
         best.map(|(_, cell)| cell).ok_or_else(none)
     }
 
-    fn other_region(&self, region: &str) -> Error {
+    pub(super) fn other_region(&self, region: &str) -> Error {
         match self.platform.elsewhere(region) {
             Some(elsewhere) => {
                 let detail = format!("tenants of {region} are made at {}", elsewhere.endpoint);
@@ -186,6 +178,19 @@ impl Front {
         found
             .map(|plan| plan.name.clone())
             .ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
+    }
+}
+
+/// The row of a tenant's first token.
+pub(super) fn first_token(secret: &str) -> TokenRow {
+    TokenRow {
+        id: Uuid::now_v7(),
+        hash: secret::hash(secret),
+        name: "admin".to_owned(),
+        role: Role::Owner.into(),
+        scopes: None,
+        created: 0,
+        expires: None,
     }
 }
 

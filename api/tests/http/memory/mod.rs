@@ -64,6 +64,8 @@ pub(crate) struct Memory {
     changed: Notify,
     leaders: Notify,
     pub(crate) unready: AtomicBool,
+    /// Archives break off at their end.
+    pub(crate) breaks_archives: AtomicBool,
     /// Whether writes wait until [`Memory::release`].
     pub(crate) held: AtomicBool,
     released: Notify,

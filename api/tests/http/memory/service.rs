@@ -15,14 +15,17 @@ use api::body::topology::{Cluster, NewTopology, Topology};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::service::{
-    BoxStream, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator, Placement, Principal, Reach, Reply,
-    RequestContext, Service, Stage, Timing,
+    ArchivedTenant, BoxStream, ByteSource, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator,
+    Placement, Principal, Reach, Reply, RequestContext, Service, Stage, Timing,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
 
 use super::{Memory, Peer, TIME, new_id, placement};
+
+/// What every archive is here.
+pub(crate) const ARCHIVE: &[u8] = b"CNARCH\0 of what a tenant holds";
 
 fn tenant_body(slug: &Slug) -> Tenant {
     Tenant {
@@ -271,6 +274,21 @@ impl Service for Memory {
         self.import(ctx, &collection, import, lines, out).await
     }
 
+    async fn archive(&self, _placement: &Placement, out: LineSender) -> Result<Reply<()>> {
+        self.begin("archive").await?;
+        let position = self.position();
+        let breaks = self.breaks_archives.load(Ordering::Relaxed);
+        tokio::spawn(async move {
+            for piece in ARCHIVE.chunks(10) {
+                let _ = out.send(Ok(Bytes::from_static(piece))).await;
+            }
+            if breaks {
+                let _ = out.send(Err(Error::new(Code::Internal, "the disk is gone"))).await;
+            }
+        });
+        Ok(Reply { body: (), position })
+    }
+
     async fn export(&self, _ctx: &RequestContext, out: LineSender) -> Result<Reply<()>> {
         self.begin("export").await?;
         let records: Vec<Record> = self.state().records.values().cloned().collect();
@@ -314,6 +332,22 @@ impl Service for Memory {
         self.begin("tenant_create").await?;
         Ok(Tenant {
             admin_token: Some("cnt_first".into()),
+            ..tenant_body(&new.slug)
+        })
+    }
+
+    async fn tenant_receive(&self, _operator: &Operator, new: ArchivedTenant, mut body: Box<dyn ByteSource>) -> Result<Tenant> {
+        self.begin("tenant_receive").await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        if bytes != ARCHIVE {
+            return Err(Error::new(Code::MalformedBody, "the archive is damaged"));
+        }
+        Ok(Tenant {
+            admin_token: (!new.keeps_tokens).then(|| "cnt_first".into()),
+            plan: new.plan.unwrap_or_else(|| "free".into()),
             ..tenant_body(&new.slug)
         })
     }

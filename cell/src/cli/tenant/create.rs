@@ -76,7 +76,7 @@ impl Create {
 }
 
 /// The server's region, where it has one only.
-async fn only_region(remote: &Remote, client: &Client) -> Result<String> {
+pub(super) async fn only_region(remote: &Remote, client: &Client) -> Result<String> {
     let regions = client
         .regions()
         .await

@@ -1,4 +1,4 @@
-//! `tenant export`: everything that a tenant owns, as lines of JSON.
+//! `tenant export`: everything that a tenant owns, as lines of JSON or as an archive.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use api::client::ExportStream;
+use api::client::{Client, ClientError, ExportStream};
 use api::ids::Slug;
 use clap::Args;
 
 use super::super::Result;
 use super::super::remote::Remote;
+use super::archive;
 
 /// How long a server that cannot serve just now is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two attempts where the server does not say when.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Write everything that a tenant owns as lines of JSON
+/// Write everything that a tenant owns as lines of JSON, or all that it is as an archive
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  cloudnest tenant export acme --output acme.jsonl --token cnt_…\n  cloudnest tenant export acme --token cnt_… | gzip > acme.jsonl.gz"
+    after_help = "Examples:\n  cloudnest tenant export acme --output acme.jsonl --token cnt_…\n  cloudnest tenant export acme --token cnt_… | gzip > acme.jsonl.gz\n  cloudnest tenant export acme --archive --output acme.archive --token cno_…"
 )]
 pub(crate) struct Export {
     /// The tenant
@@ -31,13 +32,20 @@ pub(crate) struct Export {
     /// The file to write; standard output where it is left out
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write an archive: with history, events, sequences and tokens, and what `tenant import` makes the same tenant of
+    #[arg(long, requires = "output")]
+    archive: bool,
     #[command(flatten)]
     remote: Remote,
 }
 
 impl Export {
     pub(crate) async fn run(self) -> Result {
-        let stream = self.open().await?;
+        if let (true, Some(path)) = (self.archive, &self.output) {
+            let stream = self.open(async |client| client.archive(self.slug.as_str()).await).await?;
+            return archive::to_file(&self.remote, stream, path).await;
+        }
+        let stream = self.open(async |client| client.export(self.slug.as_str()).await).await?;
         match &self.output {
             None => {
                 self.copy(stream, &mut BufWriter::new(io::stdout().lock())).await?;
@@ -50,12 +58,12 @@ impl Export {
         Ok(())
     }
 
-    /// Opens the stream; tries again for a while where the cell has no leader just now. Once lines came, it is too late for that.
-    async fn open(&self) -> Result<ExportStream> {
+    /// Opens the stream; tries again for a while where the cell has no leader just now. Once something came, it is too late for that.
+    async fn open<S>(&self, ask: impl AsyncFn(&Client) -> std::result::Result<S, ClientError>) -> Result<S> {
         let client = self.remote.client()?;
         let (started, mut silent) = (Instant::now(), 0);
         loop {
-            match client.export(self.slug.as_str()).await {
+            match ask(&client).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) if error.problem().is_some() && error.is_transient() && started.elapsed() < PATIENCE => {
                     tokio::time::sleep(error.retry_after().unwrap_or(PAUSE).min(PATIENCE)).await;

@@ -1,5 +1,6 @@
 //! `tenant`: the organisations that a cluster serves.
 
+mod archive;
 mod create;
 mod delete;
 mod export;

@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 pub(crate) use self::told::Counts;
+pub(super) use self::transfer::rest;
 use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::move_turn::Turn;

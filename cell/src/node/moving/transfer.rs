@@ -176,6 +176,6 @@ fn may_leave(placed: Option<(Header, Place)>) -> Result<Header, Error> {
 }
 
 /// More than half of the time is for others: the busier the cell, the longer a step takes, and so does the rest.
-pub(super) async fn rest(began: Instant) {
+pub(in crate::node) async fn rest(began: Instant) {
     tokio::time::sleep((began.elapsed() * 5 / 4).min(REST)).await;
 }
