@@ -32,6 +32,8 @@ pub fn body(data: &[u8]) {
     stays::<control::NewTenant>(data);
     stays::<control::TenantPatch>(data);
     stays::<control::TenantMove>(data);
+    stays::<control::TenantRestore>(data);
+    stays::<control::CellRestore>(data);
     stays::<serde_json::Value>(data);
 }
 

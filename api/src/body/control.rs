@@ -51,6 +51,32 @@ pub struct TenantMove {
     pub dedicated: bool,
 }
 
+/// From where a tenant is to be restored: what another one was at a time becomes a new tenant beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantRestore {
+    /// The tenant that it was; it may be deleted.
+    pub from: String,
+    /// The time, RFC 3339; left out: the latest that is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The plan of the new tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Whether the API keys that there were are valid in the new tenant; else there is one new one.
+    #[serde(default)]
+    pub keep_tokens: bool,
+}
+
+/// To when the tenants of a cell are to be restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellRestore {
+    /// The time, RFC 3339; left out: the latest that is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
 /// How far a tenant's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -290,6 +316,9 @@ pub struct Operation {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The first admin token of the tenant that comes of it: shown once, when it begins, and valid when it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<String>,
 }
 
 /// A record that an operation failed at.

@@ -68,6 +68,8 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::NewTenant,
         control::TenantPatch,
         control::TenantMove,
+        control::TenantRestore,
+        control::CellRestore,
         control::CellBackup,
         control::Tenant
     ];

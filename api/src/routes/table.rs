@@ -20,6 +20,7 @@ pub(crate) enum Endpoint {
     TenantPatch,
     TenantDelete,
     TenantMove,
+    TenantRestore,
     TenantReceive,
     Operation,
     OperationCallOff,
@@ -28,6 +29,7 @@ pub(crate) enum Endpoint {
     CellHash,
     CellScrub,
     ScrubBegin,
+    CellRestore,
     Nodes,
     NodeDrain,
     NodeUndrain,
@@ -119,7 +121,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 52] = {
+pub(crate) static TABLE: [Route; 54] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -139,6 +141,7 @@ pub(crate) static TABLE: [Route; 52] = {
         route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
         keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell of its region: long work")),
+        route(E::TenantRestore, POST, "/v1/tenants/{tenant}/restore", Control, "Create a tenant out of what another one was at a time: long work"),
         streams(route(E::TenantReceive, POST, "/v1/tenants/{tenant}/archive", Control, "Create a tenant out of an archive")),
         route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
         route(E::OperationCallOff, POST, "/v1/operations/{id}/cancel", ControlLeader, "Call a move of a tenant off, while it still can be"),
@@ -147,6 +150,7 @@ pub(crate) static TABLE: [Route; 52] = {
         route(E::CellHash, GET, "/v1/cells/{cell}/hash", Control, "The hash of this node's replica of a cell"),
         route(E::CellScrub, GET, "/v1/cells/{cell}/scrub", Control, "The last scrub of a cell, as its leader knows it"),
         route(E::ScrubBegin, POST, "/v1/cells/{cell}/scrub", Control, "Compare all that the replicas of a cell hold: long work"),
+        route(E::CellRestore, POST, "/v1/cells/{cell}/restore", Control, "Bring the tenants of a lost cell back from its backup: long work"),
         route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
         route(E::NodeDrain, POST, "/v1/nodes/{node}/drain", Control, "Have a node hand its leaderships over and not be ready"),
         route(E::NodeUndrain, DELETE, "/v1/nodes/{node}/drain", Control, "Have a node serve again that drains"),
@@ -263,6 +267,7 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "regions"] => (&[E::Regions], "", "", ""),
         ["v1", "cells"] => (&[E::Cells], "", "", ""),
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
+        ["v1", "cells", cell, "restore"] => (&[E::CellRestore], "", cell, ""),
         ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
         ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
@@ -285,6 +290,7 @@ fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["batch"] => (&[E::Batch], t, "", ""),
         ["me"] => (&[E::Me], t, "", ""),
         ["move"] => (&[E::TenantMove], t, "", ""),
+        ["restore"] => (&[E::TenantRestore], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),

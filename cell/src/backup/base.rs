@@ -2,9 +2,10 @@
 //!
 //! The archives are made on a thread of their own; what they fill goes to the store piece by piece, and who fills waits for it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use storage::{Snapshot, Space};
 use tokio::sync::mpsc;
 
@@ -38,7 +39,7 @@ pub(crate) struct Plan {
 }
 
 /// What comes from the thread that reads.
-enum Read {
+enum Told {
     /// The next piece of a tenant's archive.
     Piece { uid: u64, piece: u64, bytes: Vec<u8> },
     /// A tenant's archive has ended.
@@ -52,14 +53,14 @@ pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: 
     let mut parts = Vec::new();
     while let Some(read) = read.recv().await {
         match read {
-            Read::Piece { uid, piece, bytes } => {
+            Told::Piece { uid, piece, bytes } => {
                 let (began, length) = (Instant::now(), bytes.len());
                 vault.put_new(&plan.line.piece(plan.name, uid, piece), bytes).await?;
                 wrote(length);
                 // Half of the time is for others.
                 tokio::time::sleep(began.elapsed().min(REST)).await;
             }
-            Read::Part(part) => parts.push(part),
+            Told::Part(part) => parts.push(part),
         }
     }
     let ended = reading.await.map_err(|error| VaultError::Source(error.to_string()))?;
@@ -80,7 +81,7 @@ pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: 
     Ok(())
 }
 
-fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Read>) -> Result<(), String> {
+fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), String> {
     for space in snapshot.spaces() {
         let space = space.map_err(|error| error.to_string())?;
         if space == Space::SYSTEM {
@@ -109,7 +110,7 @@ fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Read>) -> Result<(), S
             bytes: summary.bytes,
             hash: summary.hash,
         };
-        pieces.blocking_send(Read::Part(part)).map_err(|_| GONE.to_owned())?;
+        pieces.blocking_send(Told::Part(part)).map_err(|_| GONE.to_owned())?;
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ struct Pieces<'p> {
     uid: u64,
     next: u64,
     gathered: Vec<u8>,
-    pieces: &'p mpsc::Sender<Read>,
+    pieces: &'p mpsc::Sender<Told>,
 }
 
 impl Pieces<'_> {
@@ -140,7 +141,7 @@ impl Pieces<'_> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let piece = Read::Piece {
+        let piece = Told::Piece {
             uid: self.uid,
             piece: self.next,
             bytes: std::mem::take(&mut self.gathered),
@@ -163,5 +164,34 @@ impl Write for &mut Pieces<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// An archive that comes in pieces, as what a thread reads.
+pub(crate) struct Piped {
+    pieces: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Piped {
+    /// Where the pieces go in, and where they come out.
+    pub(crate) fn new() -> (mpsc::Sender<Bytes>, Self) {
+        let (sender, pieces) = mpsc::channel(1);
+        let rest = Bytes::new();
+        (sender, Self { pieces, rest })
+    }
+}
+
+impl Read for Piped {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.rest = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = self.rest.len().min(into.len());
+        self.rest.copy_to_slice(&mut into[..count]);
+        Ok(count)
     }
 }

@@ -24,10 +24,13 @@
 //! CAVEATS: the directory is not in it. What a tenant deletes, or is deleted with it, stays in the backups until they end.
 
 pub(crate) mod base;
+pub(crate) mod find;
 pub(crate) mod keep;
 pub(crate) mod manifest;
 pub(crate) mod names;
+pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod scratch;
 pub(crate) mod segment;
 pub(crate) mod told;
 pub(crate) mod turn;

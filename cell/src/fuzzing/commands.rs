@@ -171,6 +171,7 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::TenantReceive(_)
             | Payload::TenantLand(_)
             | Payload::BackupTurn(_)
+            | Payload::RestoreTell(_)
     )
 }
 

@@ -17,6 +17,7 @@ use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::backup::turn::BackupTurn;
 use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
+use crate::directory::restore_tell::RestoreTell;
 use crate::directory::{move_begin::MoveBegin, move_turn::MoveTurn, operation_update::OperationUpdate};
 use crate::directory::{operator_put::OperatorPut, tenant_change::TenantChange};
 use crate::directory::{
@@ -129,6 +130,7 @@ payloads!(
     TenantReceive,
     TenantLand,
     BackupTurn,
+    RestoreTell,
 );
 
 /// What applying an entry leaves to do.

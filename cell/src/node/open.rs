@@ -70,6 +70,11 @@ impl Opener {
         self.data.copy()
     }
 
+    /// Where stores are made that nobody needs after a restart.
+    pub(crate) fn scratch_directory(&self) -> std::path::PathBuf {
+        self.data.scratch()
+    }
+
     /// Where the store of a place is.
     pub(crate) fn directory(&self, slot: &Slot) -> std::path::PathBuf {
         self.data.store(slot.number)

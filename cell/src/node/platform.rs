@@ -1,6 +1,7 @@
 //! What one node knows and holds: its configuration, the log, and a replica of the directory and of each of its cells.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -61,6 +62,8 @@ pub(crate) struct Platform {
     pub(crate) backups: Told,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
+    /// Where stores are made that nobody needs after a restart.
+    pub(crate) scratch: PathBuf,
     /// Why the step towards the wanted topology is not done yet, where this node does it.
     waiting: Mutex<Option<String>>,
 }
@@ -84,6 +87,7 @@ impl Platform {
             moves: Moves::default(),
             backups: Told::default(),
             hints: Mutex::default(),
+            scratch: places.opener.scratch_directory(),
             waiting: Mutex::default(),
         }
     }

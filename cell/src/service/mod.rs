@@ -14,6 +14,8 @@ pub(crate) mod importing;
 mod moving;
 mod pipeline;
 mod records;
+mod recovering;
+mod recovering_cell;
 mod restoring;
 pub(crate) mod schema;
 pub(crate) mod streams;
@@ -29,7 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::body::control::{
-    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
+    Cell, CellHash, CellRestore, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
+    TenantRestore,
 };
 use api::body::event::Event;
 use api::body::record::Page;
@@ -50,6 +53,7 @@ use crate::node::REQUESTS;
 use crate::node::platform::Platform;
 
 /// The platform behind the front.
+#[derive(Clone)]
 pub(crate) struct Front {
     platform: Arc<Platform>,
     /// The certificate for clients; none: they are served without TLS.
@@ -57,7 +61,7 @@ pub(crate) struct Front {
     /// Places for exports.
     exports: Arc<Semaphore>,
     /// Places for tenants that come from archives.
-    arrivals: Semaphore,
+    arrivals: Arc<Semaphore>,
 }
 
 impl Front {
@@ -66,7 +70,7 @@ impl Front {
             platform,
             certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
-            arrivals: Semaphore::new(archiving::ARRIVALS),
+            arrivals: Arc::new(Semaphore::new(archiving::ARRIVALS)),
         }
     }
 }
@@ -192,6 +196,14 @@ impl Service for Front {
 
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
         self.delete_tenant(operator, slug).await
+    }
+
+    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
+        self.restore_tenant(operator, slug, wanted).await
+    }
+
+    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation> {
+        self.restore_cell(operator, cell, wanted).await
     }
 
     async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {
