@@ -46,6 +46,14 @@ pub(crate) struct BackupTurn {
     pub(crate) base: Option<(u64, u64)>,
 }
 
+impl Archived {
+    /// When the life of the cell's log began to be archived, in microseconds since the epoch.
+    pub(crate) fn began(&self) -> u64 {
+        let (seconds, nanos) = self.line.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        seconds.saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1_000)
+    }
+}
+
 /// Reads how far a cell is archived; none: it never was.
 pub(crate) fn read(reader: &impl Reader) -> Result<Option<Archived>, Fault> {
     let row = reader.row(&Backup { space: Space::SYSTEM })?;

@@ -15,6 +15,7 @@ use storage::table::OperatorToken;
 use super::arriving::{Watched, clearing};
 use super::platform::Platform;
 use super::replica::{Proposal, Replica};
+use crate::backup::turn;
 use crate::directory::operation_update::OperationUpdate;
 use crate::directory::operator_put::OperatorPut;
 use crate::directory::rows::{Status, Tenant};
@@ -192,7 +193,18 @@ async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell.
+/// Whether a space that is not there may be made empty. Where the cell is backed up, its log began with the first round of the backup, or
+/// before: a tenant that was entered earlier had its space in an earlier life of the cell, which was lost. It is for an operator to bring that
+/// back (`cell restore`). False also where it cannot be told yet.
+fn may_make(replica: &Replica, tenant: &Tenant) -> Result<bool, Error> {
+    if !replica.is_archived {
+        return Ok(true);
+    }
+    let archived = turn::read(&replica.store.begin_read()).map_err(|fault| internal(&fault))?;
+    Ok(archived.is_some_and(|archived| archived.began() <= tenant.created))
+}
+
+/// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell, or its cell was lost.
 async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> Result<bool, Error> {
     if made.contains(&tenant.uid) {
         return Ok(true);
@@ -208,7 +220,7 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         made.insert(tenant.uid);
         return Ok(true);
     }
-    if now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
+    if !may_make(replica, tenant)? || now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
         return Ok(false);
     }
     let start = tenant.template.as_deref().map_or(Ok(Template::default()), template::find)?;

@@ -45,6 +45,8 @@ pub(crate) struct Replica {
     pub(crate) taps: Arc<Taps>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
+    /// Whether its log goes into a backup.
+    pub(crate) is_archived: bool,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -110,6 +112,7 @@ impl Replica {
             pins,
             taps,
             held: Arc::new(Semaphore::new(HELD)),
+            is_archived,
             principals: Arc::default(),
         })
     }

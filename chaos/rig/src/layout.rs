@@ -39,6 +39,8 @@ pub struct Layout {
     pub dedicated: usize,
     /// Most voters of the directory, an odd number; the other nodes keep copies of it. `None`: up to five.
     pub voters: Option<usize>,
+    /// The keys of each region's `[region.backup]`: lines of the configuration.
+    pub backup: Option<String>,
 }
 
 impl Layout {
@@ -67,6 +69,7 @@ impl Layout {
             timing: None,
             dedicated: 0,
             voters: None,
+            backup: None,
         })
     }
 
@@ -137,6 +140,9 @@ impl Layout {
             let members: Vec<_> = self.nodes.iter().filter(|node| node.region == region).collect();
             let names: Vec<_> = members.iter().map(|node| node.name.as_str()).collect();
             let _ = write!(out, "\n[[region]]\nname = {region:?}\n");
+            if let Some(keys) = &self.backup {
+                let _ = write!(out, "\n[region.backup]\n{keys}\n");
+            }
             for node in &members {
                 let Node {
                     name, number, api, peer, ..
