@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::super::output::{self, Tone, plain};
 use super::super::remote::Remote;
 use super::super::{Failure, Result, node};
+use super::backups;
 use super::target::operator_token;
 use crate::node::certificates::expiry::{Notice, notice};
 
@@ -209,7 +210,7 @@ fn cell_row(report: &CellReport) -> Vec<(String, Tone)> {
     let note = match &cell.stopped {
         Some(why) => (format!("stopped: {why}"), Tone::Bad),
         None if !cell.replicated => ("not replicated".to_owned(), Tone::Warning),
-        None => plain(""),
+        None => backups::note(cell).unwrap_or_else(|| plain("")),
     };
     vec![
         plain(&*cell.name),
@@ -266,14 +267,15 @@ fn end(node: &Node) -> Option<i64> {
     Some(end.as_second())
 }
 
-/// What is to be said of certificates that end soon.
+/// What is to be said of certificates that end soon, and of backups that are behind.
 fn warnings(report: &Report, now: i64) -> Vec<String> {
     let warning = |node: &Node| {
         let notice = notice(end(node)?, now)?;
         let renew = "make another with `cloudnest certs create` and put it in its place; no restart is needed";
         Some(format!("the certificate of {} for other nodes {notice}: {renew}", node.name))
     };
-    report.nodes.iter().filter_map(warning).collect()
+    let backups = report.cells.iter().filter_map(|report| backups::warning(&report.cell));
+    report.nodes.iter().filter_map(warning).chain(backups).collect()
 }
 
 #[cfg(test)]
@@ -304,6 +306,7 @@ mod tests {
             tenants: 2,
             replicas: vec![replica("a", matched[0]), replica("b", matched[1])],
             stopped: None,
+            backup: None,
         }
     }
 

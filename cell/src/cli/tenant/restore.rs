@@ -81,6 +81,9 @@ impl Restore {
             "done" => output::line(&format!("{slug} is restored"))?,
             _ => output::line(&format!("{slug} is being restored: operation {}", operation.id))?,
         }
-        operation.admin_token.iter().try_for_each(|token| output::line(&format!("token {token}")))
+        operation
+            .admin_token
+            .iter()
+            .try_for_each(|token| output::line(&format!("token {token}")))
     }
 }
