@@ -35,3 +35,6 @@ pub(crate) mod segment;
 pub(crate) mod told;
 pub(crate) mod turn;
 pub(crate) mod vault;
+
+#[cfg(test)]
+mod tests;
