@@ -118,7 +118,7 @@ async fn lived(cluster: &Cluster, slug: &str) -> Lived {
         ids.push(task["id"].as_str().expect("an id").to_owned());
     }
     for id in &ids[..20] {
-        let change = json!({"status": "todo"});
+        let change = json!({"fields": {"status": "todo"}});
         let (status, task) = ask(client, Method::PATCH, &format!("{records}/tasks/{id}"), None, Some(&change)).await;
         assert_eq!(status, 200, "{task}");
     }

@@ -206,3 +206,36 @@ fn inflate(stored: &[u8], length: usize) -> Option<Vec<u8>> {
     let whole = status == Status::StreamEnd && inflater.total_in() == stored.len() as u64 && content.len() == length;
     whole.then_some(content)
 }
+
+/// An archive with a right head and a right trailer, whatever blocks between them, and right checksums.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn forge(contents: &[(u8, Vec<u8>)]) -> Vec<u8> {
+    use super::rows::{Head, HeadRow, Trailer, TrailerRow, count, take};
+    use crate::machine::envelope::seal;
+    let mut out = Vec::new();
+    let head = Head {
+        name: "Acme".to_owned(),
+        position: 9,
+        stamp: 9,
+        schema: 1,
+        access: 1,
+        next: 9,
+    };
+    let mut forged = || -> io::Result<()> {
+        let mut blocks = Blocks::after(&mut out, &[&super::MAGIC[..], &[super::FORMAT]].concat())?;
+        let mut rows = Vec::new();
+        blocks.write(Kind::Head, &seal(&HeadRow::V1(head.clone())))?;
+        for (kind, content) in contents {
+            let mut rest = &content[..];
+            while let Some((key, _, after)) = take(rest) {
+                count(&mut rows, key[0]);
+                rest = after;
+            }
+            blocks.write(Kind::of(*kind).unwrap_or(Kind::Rows), content)?;
+        }
+        let hash = *blocks.hasher.finalize().as_bytes();
+        blocks.write(Kind::Trailer, &seal(&TrailerRow::V1(Trailer { rows, hash })))
+    };
+    forged().unwrap_or_else(|error| panic!("forge an archive: {error}"));
+    out
+}

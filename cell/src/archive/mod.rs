@@ -32,6 +32,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use block::forge;
 pub(crate) use error::{ReadError, WriteError};
 pub(crate) use read::{Chunk, Owner, Reader};
 pub(crate) use write::{Summary, write};

@@ -201,6 +201,16 @@ pub(super) fn sealed(space: u64, payload: Payload) -> Vec<u8> {
     seal(&stamped(space, 1, payload))
 }
 
+/// An entry that was decided under a schema version, perhaps with a key.
+pub(super) fn sealed_with(space: u64, payload: Payload, schema: Option<u64>, scope: Option<[u8; 32]>) -> Vec<u8> {
+    let idempotency = scope.map(|scope| IdempotencyKey { scope, body: [0; 32] });
+    seal(&Stamped {
+        schema,
+        idempotency,
+        ..stamped(space, 1, payload)
+    })
+}
+
 /// The entry that opens a space with the workspace template.
 pub(super) fn opening(space: u64) -> Vec<u8> {
     let start = template::find("workspace").unwrap_or_else(|error| panic!("find a template: {error}"));

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`commands`] | whatever commands the log holds, applying them never panics or faults, and two stores that apply the same bytes hold the same bytes, however they were batched |
 //! | [`moving`] | whatever commands a space takes, a copy that is taken at any point and repeats the rest holds the same bytes |
+//! | [`archive`] | bytes that are no archive are refused, whatever their checksums; chunks are as large as a command takes |
+//! | [`archived`] | a space that is made of the archive of another has the same archive, and holds the same bytes once no schema is changed |
 //! | [`entry`] | bytes that are no command are refused; what decodes encodes to something that decodes to the same |
 //! | [`rows`] | bytes that are no row are refused by every type of row |
 //! | [`expression`] | what compiles is evaluated without a panic, and within its time where somebody measures |
@@ -13,6 +15,7 @@
 //! | [`schema`] | a schema is refused or becomes a collection that reads back as it was sent |
 //! | [`config`] | every text is a configuration or a list of what is wrong with it, with lines that are there |
 
+mod archive;
 mod commands;
 mod dream;
 pub mod expression;
@@ -21,6 +24,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+pub use archive::{archive, archived};
 pub use commands::{commands, entry, rows};
 pub use expression::expression;
 pub use moving::moving;

@@ -57,6 +57,23 @@ fn a_space_and_its_copy_hold_the_same_whatever_it_takes() {
 }
 
 #[test]
+fn a_space_and_what_is_made_of_its_archive_hold_the_same_whatever_it_took() {
+    seeds("archive", archive);
+    let mut hasher = blake3::Hasher::new();
+    for number in 0..64u64 {
+        let mut data = vec![0; 2_000];
+        hasher.update(&number.to_le_bytes()).finalize_xof().fill(&mut data);
+        archive(&data);
+        let dir = tempfile::tempdir().expect("a directory");
+        archived(&data, dir.path());
+    }
+    seeds("archived", |data| {
+        let dir = tempfile::tempdir().expect("a directory");
+        archived(data, dir.path());
+    });
+}
+
+#[test]
 fn expressions_hold_over_their_seeds() {
     // How long they take is for the bench: here it would depend on who else uses the machine.
     seeds("expression", |data| {

@@ -1,0 +1,6 @@
+//! See `cell::fuzzing::archive`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| cell::fuzzing::archive(data));
