@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::control::{
-    Cell, CellHash, CellRestore, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
-    TenantRestore,
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
 };
 use crate::body::event::Event;
 use crate::body::record::Page;

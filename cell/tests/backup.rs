@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use api::body::control::{CellRestore, Operation, TenantMove, TenantRestore};
+use api::body::backup::{CellRestore, TenantRestore};
+use api::body::control::{Operation, TenantMove};
 use api::client::{Call, Client, ClientError, Method};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
+use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::control::{
-    Cell, CellHash, CellRestore, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove,
-    TenantPatch, TenantRestore,
+    Cell, CellHash, Initialized, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
 };
 use crate::body::record::Page;
 use crate::body::topology::{Cluster, NewTopology};

@@ -4,7 +4,8 @@ use http::StatusCode;
 
 use super::table::Endpoint;
 use super::{archive, page};
-use crate::body::control::{CellRestore, Initialized, NewTenant, NodeChange, Operation, TenantMove, TenantPatch, TenantRestore};
+use crate::body::backup::{CellRestore, TenantRestore};
+use crate::body::control::{Initialized, NewTenant, NodeChange, Operation, TenantMove, TenantPatch};
 use crate::body::topology::NewTopology;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;

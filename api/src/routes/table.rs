@@ -1,5 +1,7 @@
 //! Every route, once: the router, the gate, ingress, the metrics and the OpenAPI document all read this table.
 
+mod tenant;
+
 use http::Method;
 
 use crate::body::token::Role;
@@ -254,7 +256,7 @@ type Resource<'p> = (&'static [Endpoint], &'p str, &'p str, &'p str);
 fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
     use Endpoint as E;
     Some(match *parts {
-        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return in_tenant(t, inner),
+        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return tenant::inner(t, inner),
         [""] => (&[E::Root], "", "", ""),
         ["livez"] => (&[E::Livez], "", "", ""),
         ["readyz"] => (&[E::Readyz], "", "", ""),
@@ -275,33 +277,6 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
         ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
-        _ => return None,
-    })
-}
-
-fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
-    use Endpoint as E;
-    Some(match *inner {
-        ["records", c, "import"] => (&[E::Import], t, c, ""),
-        ["records", c] => (&[E::Records, E::RecordCreate], t, c, ""),
-        ["records", c, id] => (&[E::Record, E::RecordPut, E::RecordPatch, E::RecordDelete], t, c, id),
-        ["records", c, id, "history"] => (&[E::History], t, c, id),
-        ["records", c, id, "restore"] => (&[E::Restore], t, c, id),
-        ["batch"] => (&[E::Batch], t, "", ""),
-        ["me"] => (&[E::Me], t, "", ""),
-        ["move"] => (&[E::TenantMove], t, "", ""),
-        ["restore"] => (&[E::TenantRestore], t, "", ""),
-        ["events"] => (&[E::Events], t, "", ""),
-        ["import"] => (&[E::TenantImport], t, "", ""),
-        ["export"] => (&[E::Export], t, "", ""),
-        ["archive"] => (&[E::Archive, E::TenantReceive], t, "", ""),
-        ["collections"] => (&[E::Collections], t, "", ""),
-        ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),
-        ["operations"] => (&[E::TenantOperations], t, "", ""),
-        ["operations", id] => (&[E::TenantOperation], t, id, ""),
-        ["operations", id, "cancel"] => (&[E::OperationCancel], t, id, ""),
-        ["tokens"] => (&[E::Tokens, E::TokenCreate], t, "", ""),
-        ["tokens", id] => (&[E::TokenDelete], t, id, ""),
         _ => return None,
     })
 }

@@ -32,6 +32,8 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod scratch;
 pub(crate) mod segment;
+mod sweep;
+mod tender;
 pub(crate) mod told;
 pub(crate) mod turn;
 pub(crate) mod vault;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api::body::control::CellBackup;
+use api::body::backup::CellBackup;
 use tokio::sync::Semaphore;
 
 use super::vault::REQUESTS;

@@ -1,5 +1,6 @@
 //! The command that says how far a cell's log is archived, and the row that keeps it.
 
+use api::error::Error;
 use serde::{Deserialize, Serialize};
 use storage::Space;
 use storage::table::Backup;
@@ -10,6 +11,8 @@ use crate::machine::dispatch::Command;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Fault, Refusal, Stop};
 use crate::machine::world::World;
+use crate::node::replica::Replica;
+use crate::service::error::internal;
 
 /// How far a cell is archived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,17 @@ impl Archived {
         let (seconds, nanos) = self.line.get_timestamp().map_or((0, 0), |time| time.to_unix());
         seconds.saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1_000)
     }
+}
+
+/// Whether the space of a tenant that is not there may be made empty. Where the cell is backed up, the life of its log began with the first
+/// round of the backup, or before: a tenant that was entered earlier had its space in an earlier life of the cell, which was lost. It is for an
+/// operator to bring that back (`cell restore`). False also where it cannot be told yet.
+pub(crate) fn may_make(replica: &Replica, entered: u64) -> Result<bool, Error> {
+    if !replica.is_archived {
+        return Ok(true);
+    }
+    let archived = read(&replica.store.begin_read()).map_err(|fault| internal(&fault))?;
+    Ok(archived.is_some_and(|archived| archived.began() <= entered))
 }
 
 /// Reads how far a cell is archived; none: it never was.

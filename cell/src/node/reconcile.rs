@@ -193,17 +193,6 @@ async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Whether a space that is not there may be made empty. Where the cell is backed up, its log began with the first round of the backup, or
-/// before: a tenant that was entered earlier had its space in an earlier life of the cell, which was lost. It is for an operator to bring that
-/// back (`cell restore`). False also where it cannot be told yet.
-fn may_make(replica: &Replica, tenant: &Tenant) -> Result<bool, Error> {
-    if !replica.is_archived {
-        return Ok(true);
-    }
-    let archived = turn::read(&replica.store.begin_read()).map_err(|fault| internal(&fault))?;
-    Ok(archived.is_some_and(|archived| archived.began() <= tenant.created))
-}
-
 /// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell, or its cell was lost.
 async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> Result<bool, Error> {
     if made.contains(&tenant.uid) {
@@ -220,7 +209,7 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         made.insert(tenant.uid);
         return Ok(true);
     }
-    if !may_make(replica, tenant)? || now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
+    if !turn::may_make(replica, tenant.created)? || now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
         return Ok(false);
     }
     let start = tenant.template.as_deref().map_or(Ok(Template::default()), template::find)?;

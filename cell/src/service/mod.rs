@@ -16,6 +16,7 @@ mod pipeline;
 mod records;
 mod recovering;
 mod recovering_cell;
+mod recovery;
 mod restoring;
 pub(crate) mod schema;
 pub(crate) mod streams;
@@ -30,9 +31,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::body::backup::{CellRestore, TenantRestore};
 use api::body::control::{
-    Cell, CellHash, CellRestore, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
-    TenantRestore,
+    Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch,
 };
 use api::body::event::Event;
 use api::body::record::Page;

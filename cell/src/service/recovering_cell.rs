@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::body::control::{CellRestore, Operation};
+use api::body::backup::CellRestore;
+use api::body::control::Operation;
 use api::error::{Code, Error, Result};
 use api::service::Operator;
 use storage::Space;
 
 use super::Front;
 use super::error::{barrier, internal};
-use super::recovering::{Teller, check_time, time, unread};
+use super::recovering::{check_time, time, unread};
+use super::recovery::Teller;
 use super::tenant_life::show_operation;
 use crate::backup::find::{self, Source};
 use crate::backup::replay::{self, Wanted};

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Front;
 use super::error::internal;
 use super::moving::show_told;
-use super::recovering::show_restore;
+use super::recovery::show_restore;
 use super::tenants::is_made;
 use crate::directory::moves;
 use crate::directory::query::{self, no_tenant};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use api::body::control::CellRestore;
+use api::body::backup::CellRestore;
 use clap::Args;
 
 use super::super::remote::Remote;

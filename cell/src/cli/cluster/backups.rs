@@ -26,7 +26,7 @@ pub(super) fn warning(cell: &Cell) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use api::body::control::CellBackup;
+    use api::body::backup::CellBackup;
 
     use super::*;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use api::body::control::{Operation, TenantRestore};
+use api::body::backup::TenantRestore;
+use api::body::control::Operation;
 use api::ids::Slug;
 use clap::Args;
 
