@@ -1,6 +1,6 @@
 //! Where a time can be restored from: lines and bases of the cells of a region.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keep::{finished, segments};
 use super::manifest::{Manifest, Through};
@@ -27,8 +27,22 @@ pub(crate) struct Found {
     pub(crate) sources: Vec<Source>,
     /// The earliest time of all cells, in microseconds since the epoch; none: there is no backup at all.
     pub(crate) earliest: Option<u64>,
-    /// The latest.
-    pub(crate) latest: Option<u64>,
+    /// The latest of each cell.
+    pub(crate) latest: BTreeMap<u64, u64>,
+}
+
+impl Found {
+    /// The latest time that can be had: of what is in this cell, or of what may be in any of these.
+    pub(crate) fn latest(&self, cell: Option<u64>, of: &[u64]) -> Option<u64> {
+        if let Some(latest) = cell.and_then(|cell| self.latest.get(&cell)) {
+            return Some(*latest);
+        }
+        let known = self.latest.iter().filter(|(cell, _)| of.contains(cell));
+        known
+            .map(|(_, latest)| *latest)
+            .min()
+            .or_else(|| self.latest.values().copied().max())
+    }
 }
 
 /// The cells that have backups: those that are named first, then the others.
@@ -64,7 +78,8 @@ async fn look(vault: &Vault, line: Line, at: Option<u64>, found: &mut Found) -> 
     let through = Through::decode(&head).map_err(VaultError::content(&line.head()))?.stamp;
     let earliest = manifest(vault, line, *oldest).await?.stamp;
     found.earliest = Some(found.earliest.map_or(earliest, |known| known.min(earliest)));
-    found.latest = Some(found.latest.map_or(through, |known| known.max(through)));
+    let latest = found.latest.entry(line.cell).or_insert(through);
+    *latest = through.max(*latest);
     if at.is_some_and(|at| at < earliest || at > through) {
         return Ok(());
     }

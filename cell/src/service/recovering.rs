@@ -69,7 +69,9 @@ impl Front {
         let first: Vec<u64> = known.iter().map(|tenant| tenant.cell).collect();
         let cells = find::cells(&vault, &first).await.map_err(|error| unread(&error))?;
         let found = find::find(&vault, &cells, until).await.map_err(|error| unread(&error))?;
-        check_time(&found, known.as_ref(), until)?;
+        let of: Vec<u64> = self.platform.region_cells().iter().map(|cell| cell.number).collect();
+        let latest = found.latest(known.as_ref().map(|tenant| tenant.cell), &of);
+        check_time(&found, latest, known.as_ref(), until)?;
         let token = match wanted.keep_tokens {
             true => None,
             false => Some(secret::generate(secret::TENANT).map_err(|error| internal(&error))?),
@@ -196,8 +198,8 @@ pub(super) fn time(at: Option<&str>) -> Result<Option<u64>> {
 }
 
 /// Refuses a time that is not in the backup.
-pub(super) fn check_time(found: &Found, known: Option<&Tenant>, until: Option<u64>) -> Result<()> {
-    let (Some(earliest), Some(latest)) = (found.earliest, found.latest) else {
+pub(super) fn check_time(found: &Found, latest: Option<u64>, known: Option<&Tenant>, until: Option<u64>) -> Result<()> {
+    let (Some(earliest), Some(latest)) = (found.earliest, latest) else {
         let detail = "there is no backup of any cell of this region yet";
         return Err(Error::new(Code::Unavailable, detail));
     };

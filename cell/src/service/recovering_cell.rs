@@ -60,7 +60,7 @@ impl Front {
         let vault = self.vault().await?;
         let cells = find::cells(&vault, &[number]).await.map_err(|error| unread(&error))?;
         let found = find::find(&vault, &cells, until).await.map_err(|error| unread(&error))?;
-        check_time(&found, None, until)?;
+        check_time(&found, found.latest(Some(number), &[]), None, until)?;
         let teller = Teller::new(self, true, cell);
         let begun = teller.tell(None).await?;
         let front = self.clone();
