@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::body::backup::{CellRestore, TenantRestore};
 use api::body::control::{
     Cell, CellHash, NewTenant, Node, NodeChange, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus,
 };
