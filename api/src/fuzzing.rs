@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::body::{collection, control, record, token};
+use crate::body::{backup, collection, control, record, token};
 use crate::csv::CsvLines;
 use crate::error::{Code, Error};
 use crate::ids::{Id, Name, Slug};
@@ -32,6 +32,8 @@ pub fn body(data: &[u8]) {
     stays::<control::NewTenant>(data);
     stays::<control::TenantPatch>(data);
     stays::<control::TenantMove>(data);
+    stays::<backup::TenantRestore>(data);
+    stays::<backup::CellRestore>(data);
     stays::<serde_json::Value>(data);
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::balance::Balance;
 use crate::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use crate::body::event::Event;
@@ -246,6 +247,10 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
     /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
     async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation>;
+    /// A new tenant out of what another one was at a time: long work.
+    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation>;
+    /// The tenants of a cell that was lost, out of its backup: long work.
+    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
     async fn tenant_token(
         &self,

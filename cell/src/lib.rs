@@ -20,6 +20,7 @@ pub mod node;
 
 mod access;
 mod archive;
+mod backup;
 mod directory;
 mod expr;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -9,7 +9,7 @@ use openraft::errors::Fatal;
 use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY};
+use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY, UNTAKEN_BYTES};
 use crate::mutant::{Mutant, hurried};
 use crate::replica::{Replica, SHUT_DOWN};
 use crate::typ::index_of;
@@ -152,7 +152,7 @@ impl LogKeeper {
         } else {
             last.saturating_sub(keep.0).max(replica.size.index_before_last(keep.1))
         };
-        let upto = kept_from.min(snapshot).min(durable);
+        let upto = kept_from.min(snapshot).min(durable).min(untaken_from(replica, pressed));
         // In steps, so that purging is not a log write every tick.
         let bytes = replica
             .size
@@ -180,5 +180,13 @@ impl LogKeeper {
                 }
             }));
         }
+    }
+}
+
+/// From where on the log is kept for whoever has not taken it yet: a log that must be written to is not kept from that by who only reads it.
+fn untaken_from(replica: &Replica, pressed: bool) -> u64 {
+    match replica.machine.taken() {
+        Some(taken) if !pressed => taken.max(replica.size.index_before_last(UNTAKEN_BYTES)),
+        _ => u64::MAX,
     }
 }

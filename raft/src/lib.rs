@@ -63,7 +63,7 @@ mod wal;
 
 pub use authority::{Authority, make_authority};
 pub use error::{Error, ProposeError, ReadError};
-pub use group::{Group, Proposed, Role, Status, Submitted};
+pub use group::{Entries, EntriesError, Group, Proposed, Role, Status, Submitted};
 pub use host::{GroupOptions, Host, HostConfig, Peer, Timing};
 pub use id::{GroupId, NodeId};
 pub use limits::{PAYLOAD_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX};

@@ -129,6 +129,15 @@ pub(crate) const PERSIST_EVERY: (u64, u64) = (500_000, 512 << 20);
 /// and longer recovery. Lower: snapshots where a few entries would have done.
 pub(crate) const KEEP: (u64, u64) = (50_000, 64 << 20);
 
+/// Log that is kept, though durable, because somebody has not taken it yet ([`StateMachine::taken`](crate::StateMachine::taken)), bytes.
+/// Higher: disk, and longer recovery. Lower: who was away has to do without.
+pub(crate) const UNTAKEN_BYTES: u64 = 256 << 20;
+
+const _: () = assert!(UNTAKEN_BYTES > KEEP.1);
+
+/// Most entries that [`Group::entries`](crate::Group::entries) gives at once. Higher: memory. Lower: more calls.
+pub(crate) const READ_ENTRIES_MAX: u64 = 65_536;
+
 /// How often a group looks after its log and its lease, ms.
 pub(crate) const KEEPER_MS: u64 = 100;
 

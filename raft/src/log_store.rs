@@ -56,7 +56,7 @@ impl LogStore {
     }
 
     /// The entries of `from..to` that fit into `bytes`; at least one when there is one.
-    async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<RaftEntry>> {
+    pub(crate) async fn read(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<RaftEntry>> {
         // An entry may leave memory before it is read; then this one read touches the disk here.
         let found = if self.log.in_memory(from) {
             self.log.read(from, to, bytes)?

@@ -11,6 +11,7 @@ use crate::apply::ApplyQueue;
 use crate::barrier::Barrier;
 use crate::log_room::LogRoom;
 use crate::log_size::LogSize;
+use crate::log_store::LogStore;
 use crate::peer::Net;
 use crate::stage::Stages;
 use crate::typ::{NO_NODE, Raft, index_of};
@@ -30,6 +31,8 @@ pub(crate) struct Replica {
     pub(crate) queue: Arc<ApplyQueue>,
     pub(crate) stages: Arc<Stages>,
     pub(crate) size: Arc<LogSize>,
+    /// A reader of the log.
+    pub(crate) log: LogStore,
     pub(crate) admission: Arc<Admission>,
     pub(crate) barrier: Barrier,
     pub(crate) net: Arc<Net>,

@@ -74,6 +74,12 @@ pub trait StateMachine: Send + Sync + 'static {
         None
     }
 
+    /// Up to where somebody has taken what the log holds, and needs it here no more; none: nobody wants the log. What lies behind is kept
+    /// while there is room for it, up to a bound of bytes: who finds it gone must do without. Cheap.
+    fn taken(&self) -> Option<u64> {
+        None
+    }
+
     /// A consistent view of the state as of its mark, for a replica that is too far behind. Must be cheap, O(1).
     fn snapshot(&self) -> io::Result<Box<dyn SnapshotSource>>;
 

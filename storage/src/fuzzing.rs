@@ -48,6 +48,7 @@ pub fn key(data: &[u8]) {
         stays::<table::DirectoryChange>(data),
         stays::<table::Topology>(data),
         stays::<table::TopologyWanted>(data),
+        stays::<table::Backup>(data),
         stays::<table::DirectoryMove>(data),
         stays::<table::LastScrub>(data),
         stays::<table::Level>(data),

@@ -9,6 +9,7 @@
 //! - `Store::begin_read` → `Snapshot::{get, scan, hash, spaces}`: any number of readers, each at one position, never waiting;
 //! - `Store::durable`: up to where the log may be purged; `persist` waits for it; `over_limit` asks proposals to wait;
 //! - `Store::{send_snapshot, receive_snapshot, install}`: the whole state as checked chunks, installed whole or not at all;
+//! - [`objects`]: whole values under names, in a directory or a bucket, for what is to outlive all replicas;
 //! - `Store::{scrub, damaged, mark_damaged}`, `Batch::pin`, `Rebuild`: finding damage, and putting another replica's state in its place.
 //!
 //! Where to read: `store` has the whole and its invariants; `inner` the rules of its view; `progress` why replay after a crash is exact, though a flush leaves the
@@ -37,6 +38,7 @@ mod health;
 mod inner;
 pub mod key;
 mod mutant;
+pub mod objects;
 mod pace;
 mod progress;
 pub mod range;

@@ -188,6 +188,8 @@ tables! {
     DirectoryMove = 0x59 "directory_move" Local { uid: u64 = "The tenant's number." }
     /// The topology that is being brought about.
     TopologyWanted = 0x5A "topology_wanted" Local {}
+    /// How far the group's log is in the backup.
+    Backup = 0x5B "backup" Local {}
 }
 
 /// Tags stand in ascending order, so none is given twice, and `FF` is left to mark the end of all keys.

@@ -153,6 +153,9 @@ pub struct Cell {
     pub replicas: Vec<Replica>,
     /// Why the answering node's replica stopped, where it did; `repairing: …` while it is rebuilt from another one.
     pub stopped: Option<String>,
+    /// How its backup stands, where the answering node makes it: the node that leads the cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<super::backup::CellBackup>,
 }
 
 /// The hash of all that a replica of a cell holds, at one log position.
@@ -242,6 +245,9 @@ pub struct Operation {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The first admin token of the tenant that comes of it: shown once, when it begins, and valid when it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<String>,
 }
 
 /// A record that an operation failed at.

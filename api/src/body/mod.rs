@@ -1,5 +1,6 @@
 //! The bodies of requests and replies, a file a resource. Unknown fields are refused everywhere.
 
+pub mod backup;
 pub mod balance;
 pub mod collection;
 pub mod control;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::tenant::{JSON, json};
 use super::{Answer, Call, Client, ClientError};
+use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::balance::Balance;
 use crate::body::control::{Cell, CellHash, Initialized, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use crate::body::node::{Node, NodeChange};
@@ -70,6 +71,18 @@ impl Client {
     pub async fn tenant_move(&self, slug: &str, to: &TenantMove, key: Option<&str>) -> Result<Answer<Operation>, ClientError> {
         let call = Call::new(Method::POST, format!("/v1/tenants/{slug}/move")).body(JSON, json(to)?);
         self.typed(call.keyed(key)).await
+    }
+
+    /// Makes a tenant out of what another one was at a time: long work.
+    pub async fn tenant_restore(&self, slug: &str, wanted: &TenantRestore) -> Result<Answer<Operation>, ClientError> {
+        self.typed(Call::new(Method::POST, format!("/v1/tenants/{slug}/restore")).body(JSON, json(wanted)?))
+            .await
+    }
+
+    /// Brings the tenants of a cell that was lost back from its backup: long work.
+    pub async fn cell_restore(&self, cell: &str, wanted: &CellRestore) -> Result<Answer<Operation>, ClientError> {
+        self.typed(Call::new(Method::POST, format!("/v1/cells/{cell}/restore")).body(JSON, json(wanted)?))
+            .await
     }
 
     /// Calls a move off, while it still can be.

@@ -165,6 +165,14 @@ fn control(endpoint: Endpoint) -> Described {
             );
             (vec![], Some(body(JSON, "TenantMove")), vec![moving], vec!["Location"])
         }
+        E::TenantRestore => {
+            let restoring = json_answer(202, "It is being restored; `admin_token` is shown once.", "Operation");
+            (vec![], Some(body(JSON, "TenantRestore")), vec![restoring], vec!["Location"])
+        }
+        E::CellRestore => {
+            let restoring = json_answer(202, "It is being restored.", "Operation");
+            (vec![], Some(body(JSON, "CellRestore")), vec![restoring], vec!["Location"])
+        }
         E::TenantReceive => streams::received(),
         E::Operation => ok("Operation"),
         E::OperationCallOff => begun("It is called off: what it has copied is erased.", "Operation"),

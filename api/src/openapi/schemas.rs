@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{balance, collection, control, event, import, node, record, token, topology};
+use crate::body::{backup, balance, collection, control, event, import, node, record, token, topology};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -68,6 +68,9 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::NewTenant,
         control::TenantPatch,
         control::TenantMove,
+        backup::TenantRestore,
+        backup::CellRestore,
+        backup::CellBackup,
         control::Tenant
     ];
     add![

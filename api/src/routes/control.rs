@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::table::Endpoint;
 use super::{archive, page};
+use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::control::{Initialized, NewTenant, Operation, TenantMove, TenantPatch};
 use crate::body::node::NodeChange;
 use crate::body::topology::NewTopology;
@@ -26,6 +27,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, operator: &Operator) -> Result
         E::NodeRestart => node_change(asked, operator, NodeChange::Restart).await,
         E::ClusterApply | E::ClusterCancel => Box::pin(topology(asked, operator)).await,
         E::Tenants | E::Tenant | E::TenantPatch | E::TenantDelete => Box::pin(tenants(asked, operator)).await,
+        E::TenantRestore | E::CellRestore => Box::pin(restores(asked, operator)).await,
         E::TenantMove | E::OperationCallOff => Box::pin(moves(asked, operator)).await,
         _ => Box::pin(cluster(asked, operator)).await,
     }
@@ -104,6 +106,19 @@ async fn moves(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
     let key = gate::idempotency(asked).await?;
     let moving = asked.front.service.tenant_move(operator, &slug, to, key);
     begun(&asked.limited(true, moving).await?)
+}
+
+async fn restores(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
+    asked.query.finish()?;
+    if asked.found.route.endpoint == Endpoint::CellRestore {
+        let wanted: CellRestore = asked.json().await?;
+        let restoring = asked.front.service.cell_restore(operator, asked.found.first, wanted);
+        return begun(&asked.limited(true, restoring).await?);
+    }
+    let slug: Slug = asked.found.tenant.parse().map_err(|_| no_tenant(asked))?;
+    let wanted: TenantRestore = asked.json().await?;
+    let restoring = asked.front.service.tenant_restore(operator, &slug, wanted);
+    begun(&asked.limited(true, restoring).await?)
 }
 
 /// Long work that has begun.

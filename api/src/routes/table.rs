@@ -1,5 +1,7 @@
 //! Every route, once: the router, the gate, ingress, the metrics and the OpenAPI document all read this table.
 
+mod tenant;
+
 use http::Method;
 
 use crate::body::token::Role;
@@ -20,6 +22,7 @@ pub(crate) enum Endpoint {
     TenantPatch,
     TenantDelete,
     TenantMove,
+    TenantRestore,
     TenantReceive,
     Operation,
     OperationCallOff,
@@ -28,6 +31,7 @@ pub(crate) enum Endpoint {
     CellHash,
     CellScrub,
     ScrubBegin,
+    CellRestore,
     Nodes,
     NodeDrain,
     NodeUndrain,
@@ -120,7 +124,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 53] = {
+pub(crate) static TABLE: [Route; 55] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -140,6 +144,7 @@ pub(crate) static TABLE: [Route; 53] = {
         route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
         keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell: long work")),
+        route(E::TenantRestore, POST, "/v1/tenants/{tenant}/restore", Control, "Create a tenant out of what another one was at a time: long work"),
         streams(route(E::TenantReceive, POST, "/v1/tenants/{tenant}/archive", Control, "Create a tenant out of an archive")),
         route(E::Operation, GET, "/v1/operations/{id}", Control, "How far an operation is"),
         route(E::OperationCallOff, POST, "/v1/operations/{id}/cancel", ControlLeader, "Call a move of a tenant off, while it still can be"),
@@ -148,6 +153,7 @@ pub(crate) static TABLE: [Route; 53] = {
         route(E::CellHash, GET, "/v1/cells/{cell}/hash", Control, "The hash of this node's replica of a cell"),
         route(E::CellScrub, GET, "/v1/cells/{cell}/scrub", Control, "The last scrub of a cell, as its leader knows it"),
         route(E::ScrubBegin, POST, "/v1/cells/{cell}/scrub", Control, "Compare all that the replicas of a cell hold: long work"),
+        route(E::CellRestore, POST, "/v1/cells/{cell}/restore", Control, "Bring the tenants of a lost cell back from its backup: long work"),
         route(E::Nodes, GET, "/v1/nodes", Control, "The region's nodes, as this node sees them"),
         route(E::NodeDrain, POST, "/v1/nodes/{node}/drain", Control, "Have a node hand its leaderships over and not be ready"),
         route(E::NodeUndrain, DELETE, "/v1/nodes/{node}/drain", Control, "Have a node serve again that drains"),
@@ -252,7 +258,7 @@ type Resource<'p> = (&'static [Endpoint], &'p str, &'p str, &'p str);
 fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
     use Endpoint as E;
     Some(match *parts {
-        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return in_tenant(t, inner),
+        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return tenant::inner(t, inner),
         [""] => (&[E::Root], "", "", ""),
         ["livez"] => (&[E::Livez], "", "", ""),
         ["readyz"] => (&[E::Readyz], "", "", ""),
@@ -265,6 +271,7 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "regions"] => (&[E::Regions], "", "", ""),
         ["v1", "cells"] => (&[E::Cells], "", "", ""),
         ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
+        ["v1", "cells", cell, "restore"] => (&[E::CellRestore], "", cell, ""),
         ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
         ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
         ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
@@ -273,32 +280,6 @@ fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
         ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
         ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
         ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
-        _ => return None,
-    })
-}
-
-fn in_tenant<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
-    use Endpoint as E;
-    Some(match *inner {
-        ["records", c, "import"] => (&[E::Import], t, c, ""),
-        ["records", c] => (&[E::Records, E::RecordCreate], t, c, ""),
-        ["records", c, id] => (&[E::Record, E::RecordPut, E::RecordPatch, E::RecordDelete], t, c, id),
-        ["records", c, id, "history"] => (&[E::History], t, c, id),
-        ["records", c, id, "restore"] => (&[E::Restore], t, c, id),
-        ["batch"] => (&[E::Batch], t, "", ""),
-        ["me"] => (&[E::Me], t, "", ""),
-        ["move"] => (&[E::TenantMove], t, "", ""),
-        ["events"] => (&[E::Events], t, "", ""),
-        ["import"] => (&[E::TenantImport], t, "", ""),
-        ["export"] => (&[E::Export], t, "", ""),
-        ["archive"] => (&[E::Archive, E::TenantReceive], t, "", ""),
-        ["collections"] => (&[E::Collections], t, "", ""),
-        ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),
-        ["operations"] => (&[E::TenantOperations], t, "", ""),
-        ["operations", id] => (&[E::TenantOperation], t, id, ""),
-        ["operations", id, "cancel"] => (&[E::OperationCancel], t, id, ""),
-        ["tokens"] => (&[E::Tokens, E::TokenCreate], t, "", ""),
-        ["tokens", id] => (&[E::TokenDelete], t, id, ""),
         _ => return None,
     })
 }

@@ -12,6 +12,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod authorities;
+mod cell;
 mod certificates;
 mod certs;
 mod cluster;
@@ -60,6 +61,9 @@ enum Command {
     /// Many nodes: start them here, look at them, check their configuration
     #[command(subcommand)]
     Cluster(cluster::Cluster),
+    /// Cells: the groups of replicas that tenants are in
+    #[command(subcommand)]
+    Cell(cell::Cell),
     /// Certificates of the nodes among each other: make them, see when they end
     #[command(subcommand)]
     Certs(certs::Certs),
@@ -133,6 +137,7 @@ fn dispatch(command: Command) -> Result {
         Command::Dev(command) => runtime::server(command.run()),
         Command::Node(command) => runtime::server(command.run()),
         Command::Cluster(command) => command.run(),
+        Command::Cell(command) => runtime::client(command.run()),
         Command::Certs(command) => command.run(),
         Command::Tenant(command) => runtime::client(command.run()),
         Command::Template(command) => runtime::client(command.run()),

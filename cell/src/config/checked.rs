@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{Findings, suggestion};
 use super::raw::{At, RawConfig, RawPlan, RawSecret, RawTiming};
-use super::{ApiTls, Config, Plan, Region, Secret, Timing, TlsFiles, Topology};
+use super::{ApiTls, Backup, Config, Plan, Region, Secret, Timing, TlsFiles, Topology};
 
 /// Longest name of a cluster, region, node, cell or plan, in characters: a label of a certificate's name holds no more than 63.
 const NAME_CHARS: usize = 40;
@@ -25,6 +25,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
     let cells = checker.cells(raw, &regions, &nodes);
     let plans = raw.plans.iter().filter_map(|plan| checker.plan(plan)).collect();
     checker.regions_have_nodes(raw);
+    let backups = checker.backups(raw, dir);
     Config {
         cluster: raw.cluster.as_ref().map(|name| checker.name(name)).unwrap_or_default(),
         topology: Topology {
@@ -55,6 +56,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
             })
         }),
         timing: checker.timing(&raw.timing),
+        backups,
     }
 }
 
@@ -106,6 +108,14 @@ impl Checker<'_, '_> {
             regions.push(Region { name: self.name(name) });
         }
         regions
+    }
+
+    fn backups(&mut self, raw: &RawConfig, dir: &Path) -> Vec<Backup> {
+        let written = raw.regions.iter().filter_map(|region| {
+            let name = region.name.as_ref()?;
+            Some((&name.value, region.backup.as_ref()?))
+        });
+        written.filter_map(|(name, backup)| self.backup(name, backup, dir)).collect()
     }
 
     fn regions_have_nodes(&mut self, raw: &RawConfig) {

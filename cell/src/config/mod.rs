@@ -17,6 +17,7 @@
 
 use std::path::{Path, PathBuf};
 
+mod backup;
 mod checked;
 mod error;
 mod members;
@@ -27,6 +28,7 @@ mod section;
 mod tests;
 mod topology;
 
+pub use backup::Backup;
 pub use error::{ConfigError, ConfigErrors};
 pub use secret::{Secret, SecretError};
 pub use topology::{CellEntry, CellKind, CellState, NodeEntry, Plan, Region, Topology};
@@ -49,6 +51,8 @@ pub struct Config {
     pub api_tls: Option<ApiTls>,
     /// Heartbeats and elections of the cells.
     pub timing: Timing,
+    /// The backups of the regions that have any.
+    pub backups: Vec<Backup>,
 }
 
 /// PEM files for the nodes' mutual TLS.
@@ -132,6 +136,11 @@ impl Config {
     /// The nodes of a region, in the order of the file.
     pub fn region_nodes(&self, region: &str) -> Vec<&NodeEntry> {
         self.topology.region_nodes(region)
+    }
+
+    /// The backups of a region.
+    pub fn backup(&self, region: &str) -> Option<&Backup> {
+        self.backups.iter().find(|backup| backup.region == region)
     }
 
     /// The cells of a region, in the order of the file.

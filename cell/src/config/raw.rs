@@ -2,6 +2,7 @@
 
 use toml::de::DeTable;
 
+use super::backup::{self, RawBackup};
 use super::error::Findings;
 pub(super) use super::section::{At, RawSecret};
 use super::section::{Need, Section};
@@ -10,6 +11,7 @@ use super::section::{Need, Section};
 #[derive(Debug)]
 pub(super) struct RawRegion {
     pub(super) name: Option<At<String>>,
+    pub(super) backup: Option<RawBackup>,
 }
 
 /// A `[[node]]`.
@@ -123,6 +125,7 @@ pub(super) fn read(text: &str, findings: &mut Findings<'_>) -> RawConfig {
 fn read_region(section: &mut Section<'_, '_, '_>) -> RawRegion {
     RawRegion {
         name: section.text("region.name", Need::Required("such as name = \"eu-west-1\"")),
+        backup: section.table("region.backup", Need::Optional, backup::read),
     }
 }
 

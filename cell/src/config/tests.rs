@@ -432,3 +432,59 @@ fn a_file_that_is_not_there_is_an_error_like_any_other() {
     let errors = Config::load(&dir.path().join("none.toml")).expect_err("not there");
     assert!(errors.to_string().contains("none.toml:1:1: cannot read the file"), "{errors}");
 }
+
+/// The sound file with a backup of its first region.
+fn with_backup(keys: &str) -> String {
+    SOUND.replacen("name = \"one\"\n", &format!("name = \"one\"\n\n[region.backup]\n{keys}\n"), 1)
+}
+
+#[test]
+fn a_backup_belongs_to_its_region() {
+    let text = with_backup("store = \"file://backups/{region}\"\nevery_seconds = 5");
+    let config = Config::parse(&text, Path::new("/etc/cloudnest/cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let backup = config.backup("one").expect("it has one");
+    let directory = Path::new("/etc/cloudnest/backups/one").to_owned();
+    assert_eq!(backup.store, storage::objects::Place::Directory(directory));
+    assert_eq!(
+        (backup.every_seconds, backup.base_every_seconds, backup.keep_days),
+        (5, 86_400, 7)
+    );
+    assert_eq!(config.backup("two"), None);
+}
+
+#[test]
+fn what_a_backup_may_not_say() {
+    let wrong = [
+        ("every_seconds = 20", "region.backup.store: is missing"),
+        ("store = \"ftp://x\"", "is not the address of a store"),
+        ("store = \"file:///b\"\nevery_seconds = 61", "61 does not fit; write 1 to 60"),
+        ("store = \"file:///b\"\nkeep_days = 0", "0 does not fit"),
+        (
+            "store = \"file:///b\"\nkeep = 3",
+            "region.backup.keep: is not a key of the configuration",
+        ),
+        (
+            "store = \"file:///b\"\nendpoint = \"http://x\"",
+            "is for a store that speaks S3",
+        ),
+        ("store = \"s3://b\"\naccess_key = { env = \"A\" }", "is one half of a key"),
+        ("store = \"s3://b\"\naccess_key = \"AKIA\"", "a literal secret"),
+    ];
+    for (keys, expected) in wrong {
+        let errors = errors_of(&with_backup(keys));
+        assert!(errors.iter().any(|error| error.contains(expected)), "{keys}: {errors:#?}");
+        assert!(
+            errors.iter().all(|error| error.starts_with("cluster.toml:1")),
+            "{keys}: {errors:#?}"
+        );
+    }
+    let section = "[region.backup]\nstore = \"file:///b\"\n";
+    let both = SOUND
+        .replacen("name = \"one\"\n", &format!("name = \"one\"\n{section}"), 1)
+        .replacen("name = \"two\"\n", &format!("name = \"two\"\n{section}"), 1);
+    let errors = errors_of(&both);
+    assert!(
+        errors.len() == 1 && errors[0].contains("give each region its own"),
+        "{errors:#?}"
+    );
+}

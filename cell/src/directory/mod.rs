@@ -11,6 +11,7 @@ pub(crate) mod moves;
 pub(crate) mod operation_update;
 pub(crate) mod operator_put;
 pub(crate) mod query;
+pub(crate) mod restore_tell;
 pub(crate) mod rows;
 pub(crate) mod tenant_change;
 pub(crate) mod tenant_delete;

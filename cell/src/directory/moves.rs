@@ -134,6 +134,11 @@ pub(crate) fn told(reader: &impl Reader, id: Uuid) -> Result<Option<Told>, Fault
             is_called_off: false,
         },
         OperationRow::V2(told) => told,
+        OperationRow::V3(restore) => Told {
+            operation: restore.operation,
+            phase: None,
+            is_called_off: false,
+        },
     }))
 }
 

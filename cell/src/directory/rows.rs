@@ -95,6 +95,8 @@ pub(crate) enum OperationRow {
     V1(Operation),
     /// With what a move says of itself.
     V2(super::moves::Told),
+    /// Of a restore, and why it failed.
+    V3(super::restore_tell::Restore),
 }
 
 /// An operator's token.

@@ -66,6 +66,7 @@ pub(crate) fn read(reader: &impl Reader, id: Uuid) -> Result<Option<Operation>, 
     Ok(row.map(|row| match row {
         OperationRow::V1(operation) => operation,
         OperationRow::V2(told) => told.operation,
+        OperationRow::V3(restore) => restore.operation,
     }))
 }
 

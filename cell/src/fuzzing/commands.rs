@@ -173,6 +173,8 @@ fn is_directorys(payload: &Payload) -> bool {
             | Payload::LevelRaise(_)
             | Payload::TenantReceive(_)
             | Payload::TenantLand(_)
+            | Payload::BackupTurn(_)
+            | Payload::RestoreTell(_)
     )
 }
 
@@ -274,6 +276,7 @@ pub fn rows(data: &[u8]) {
         cluster::begin::WantedRow,
         directory::moves::MoveRow,
         crate::scrub::begin::LastRow,
+        crate::backup::turn::ArchivedRow,
         dispatch::Answer<Vec<records::write::Written>>,
         dispatch::Answer<records::import::Imported>,
     );

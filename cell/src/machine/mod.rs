@@ -40,6 +40,7 @@ use self::level::Level;
 use self::loads::Loads;
 use self::refusal::Fault;
 use self::tap::Taps;
+use crate::backup::turn;
 use crate::scrub::pins::Pins;
 
 /// How far beyond the point at which proposals wait a replica may fall behind before its apply slows down. Raised: a slow
@@ -78,6 +79,8 @@ pub(crate) struct Machine {
     beside: Beside,
     /// More than this in front of the store, and a follower's apply slows down.
     overload_bytes: usize,
+    /// Whether the log goes into a backup.
+    is_archived: bool,
 }
 
 impl Machine {
@@ -89,6 +92,15 @@ impl Machine {
             catalogs,
             beside,
             overload_bytes,
+            is_archived: false,
+        }
+    }
+
+    /// The same, of a group whose log goes into a backup.
+    pub(crate) fn archived(self) -> Self {
+        Self {
+            is_archived: true,
+            ..self
         }
     }
 
@@ -150,6 +162,12 @@ impl raft::StateMachine for Machine {
 
     fn persist(&self) -> io::Result<raft::Mark> {
         self.store.persist().map(to_log).map_err(io::Error::other)
+    }
+
+    fn taken(&self) -> Option<u64> {
+        // What cannot be read halts the store, which is asked elsewhere.
+        let archived = self.is_archived.then(|| turn::read(&self.store.begin_read()).ok())??;
+        Some(archived.map_or(0, |archived| archived.index))
     }
 
     fn over_limit(&self) -> bool {

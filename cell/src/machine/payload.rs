@@ -11,7 +11,9 @@ use super::level::LevelRaise;
 use super::refusal::Fault;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
+use crate::backup::turn::BackupTurn;
 use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
+use crate::directory::restore_tell::RestoreTell;
 use crate::directory::{
     move_begin::{MoveAcross, MoveBegin},
     move_turn::MoveTurn,
@@ -94,5 +96,5 @@ payloads!(
     ]
     // Proposed at any level: it needs the one that it raises to.
     0: [LevelRaise]
-    2: [MoveAcross, TenantReceive, TenantLand]
+    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell]
 );

@@ -36,7 +36,7 @@ use crate::placement::clear::SpaceClear;
 use crate::placement::turn::{SpaceTurn, Turn};
 use crate::service::error::{internal, refused};
 
-/// The attempt of every arrival. A space has one at most: its number is new.
+/// The attempt of every arrival of a new tenant. A space has one at most: its number is new.
 const ATTEMPT: u64 = 1;
 /// How long a chunk is waited for before an empty one is sent.
 const BEAT: Duration = Duration::from_secs(3);
@@ -56,12 +56,22 @@ const _: () = assert!(ALONE.as_secs() > 4 * BEAT.as_secs());
 pub(crate) struct Arrival<'a> {
     platform: &'a Platform,
     tenant: &'a Tenant,
+    attempt: u64,
 }
 
 impl<'a> Arrival<'a> {
     /// Of a tenant that is entered as arriving.
     pub(crate) fn new(platform: &'a Platform, tenant: &'a Tenant) -> Self {
-        Self { platform, tenant }
+        Self::again(platform, tenant, ATTEMPT)
+    }
+
+    /// Of a tenant whose space was lost: the attempt is higher than all before.
+    pub(crate) fn again(platform: &'a Platform, tenant: &'a Tenant, attempt: u64) -> Self {
+        Self {
+            platform,
+            tenant,
+            attempt,
+        }
     }
 
     /// Brings what an archive holds into the tenant's space. It is complete then, and still not served. Blocking reads of the
@@ -88,7 +98,7 @@ impl<'a> Arrival<'a> {
             };
             let is_last = end.is_some();
             let command = SpaceArrive {
-                attempt: ATTEMPT,
+                attempt: self.attempt,
                 chunk,
                 rows,
                 end: end.map(|header| (header, 0)),
@@ -101,7 +111,7 @@ impl<'a> Arrival<'a> {
         }
         let epoch = self.tenant.epoch;
         for turn in [Turn::Arrive { index: 0, epoch }, Turn::Live] {
-            let attempt = ATTEMPT;
+            let attempt = self.attempt;
             self.at_cell(Actor::System, SpaceTurn { attempt, turn }).await?;
         }
         Ok(())
@@ -124,7 +134,9 @@ impl<'a> Arrival<'a> {
     async fn clear(&self, comes: bool) -> Result<(), Error> {
         loop {
             let began = Instant::now();
-            if self.at_cell(Actor::System, clearing(self.tenant, comes)).await? {
+            let attempt = self.attempt;
+            let command = clearing(self.tenant, comes);
+            if self.at_cell(Actor::System, SpaceClear { attempt, ..command }).await? {
                 return Ok(());
             }
             rest(began).await;

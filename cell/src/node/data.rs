@@ -46,7 +46,13 @@ impl Data {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => write(root, &path, &owner)?,
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         }
-        Ok(Self { root: root.to_owned() })
+        let data = Self { root: root.to_owned() };
+        match fs::remove_dir_all(data.scratch()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove what is left in {}", data.scratch().display()))
+            }
+            _ => Ok(data),
+        }
     }
 
     /// All of it.
@@ -62,6 +68,11 @@ impl Data {
     /// Where the copy of the directory is, on a node that does not vote in it.
     pub(crate) fn copy(&self) -> PathBuf {
         self.root.join("store").join("copy")
+    }
+
+    /// Where stores are made that nobody needs after a restart.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join("scratch")
     }
 
     /// Where the store of a group is.

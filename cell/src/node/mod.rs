@@ -49,6 +49,7 @@ use self::data::Data;
 use self::inbound::{Inbound, accept};
 use self::platform::Platform;
 use crate::access::secret;
+use crate::backup;
 use crate::config::{Config, NodeEntry, TlsFiles};
 use crate::scrub;
 use crate::service::Front;
@@ -141,6 +142,7 @@ impl Node {
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
             tokio::spawn(moving::run(Arc::clone(&platform))),
+            tokio::spawn(backup::run::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
         ];

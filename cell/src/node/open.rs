@@ -39,6 +39,8 @@ pub(crate) struct Opener {
     region: String,
     /// The share of each store in the page cache.
     cache_bytes: usize,
+    /// Whether the cells of the region are backed up: their logs are kept until they are archived.
+    backs_up: bool,
     /// Heartbeats and elections of the directory; none: those of the cells.
     directory_timing: Option<Timing>,
 }
@@ -76,6 +78,11 @@ impl Opener {
         self.data.copy()
     }
 
+    /// Where stores are made that nobody needs after a restart.
+    pub(crate) fn scratch_directory(&self) -> std::path::PathBuf {
+        self.data.scratch()
+    }
+
     /// Where the store of a place is.
     pub(crate) fn directory(&self, slot: &Slot) -> std::path::PathBuf {
         self.data.store(slot.number)
@@ -106,7 +113,16 @@ impl Opener {
         level
             .read(&store.begin_read())
             .with_context(|| format!("open {}", slot.name))?;
-        let joined = Replica::join(&self.host, slot, store, level, self.options().delta_limit_bytes, options);
+        let is_archived = self.backs_up && !of_directory;
+        let joined = Replica::join(
+            &self.host,
+            slot,
+            store,
+            level,
+            self.options().delta_limit_bytes,
+            is_archived,
+            options,
+        );
         joined.map_err(|error| match (error, store.damaged()) {
             (_, Some(what)) => Unopened::Damaged(what),
             (raft::Error::Behind { applied, purged, .. }, None) => {
@@ -155,6 +171,7 @@ pub(crate) async fn open_replicas(
             level,
             region: me.region.clone(),
             cache_bytes: CACHE_BYTES / (cells + 1),
+            backs_up: config.backup(&me.region).is_some(),
             host,
             data,
         });

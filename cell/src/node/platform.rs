@@ -22,6 +22,7 @@ use super::moving::Moves;
 use super::open::Places;
 use super::replica::Replica;
 use super::slot::{self, Slot};
+use crate::backup::told::Told;
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::GROUP;
 use crate::directory::rows::{Tenant, cors, tenant};
@@ -64,8 +65,12 @@ pub(crate) struct Platform {
     pub(crate) moves: Moves,
     /// How busy and how full the cells are.
     pub(crate) loads: Known,
+    /// How the backups of the cells stand that this node leads.
+    pub(crate) backups: Told,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
+    /// Where stores are made that nobody needs after a restart.
+    pub(crate) scratch: PathBuf,
     /// Why the step towards the wanted topology is not done yet, where this node does it.
     waiting: Mutex<Option<String>>,
 }
@@ -90,7 +95,9 @@ impl Platform {
             lines: Lines::default(),
             moves: Moves::default(),
             loads: Known::default(),
+            backups: Told::default(),
             hints: Mutex::default(),
+            scratch: places.opener.scratch_directory(),
             waiting: Mutex::default(),
         }
     }

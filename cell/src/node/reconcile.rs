@@ -15,6 +15,7 @@ use storage::table::OperatorToken;
 use super::arriving::{Watched, clearing};
 use super::platform::Platform;
 use super::replica::{Proposal, Replica};
+use crate::backup::turn;
 use crate::directory::operation_update::OperationUpdate;
 use crate::directory::operator_put::OperatorPut;
 use crate::directory::rows::{Status, Tenant};
@@ -192,7 +193,7 @@ async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), 
     Ok(())
 }
 
-/// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell.
+/// Makes the space of a tenant whose creation was interrupted. False: it is too early to tell, or its cell was lost.
 async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> Result<bool, Error> {
     if made.contains(&tenant.uid) {
         return Ok(true);
@@ -208,7 +209,7 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         made.insert(tenant.uid);
         return Ok(true);
     }
-    if now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
+    if !turn::may_make(replica, tenant.created)? || now_micros() < tenant.created.saturating_add(GRACE_MICROS) {
         return Ok(false);
     }
     let start = tenant.template.as_deref().map_or(Ok(Template::default()), template::find)?;

@@ -49,6 +49,8 @@ pub(crate) struct Replica {
     pub(crate) loads: Arc<Loads>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
+    /// Whether its log goes into a backup.
+    pub(crate) is_archived: bool,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -87,19 +89,22 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store, bound to what `options` say, as a process that runs at this level. Blocking.
+    /// Joins the group with its store, bound to what `options` say, as a process that runs at this level; `is_archived`: its log goes into a
+    /// backup. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,
         store: &Store,
         level: Level,
         delta_limit_bytes: usize,
+        is_archived: bool,
         options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let beside = Beside::new(level);
         let machine = Machine::new(store.clone(), Arc::clone(&catalogs), beside.clone(), delta_limit_bytes);
+        let machine = if is_archived { machine.archived() } else { machine };
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         let Beside {
             pins,
@@ -119,6 +124,7 @@ impl Replica {
             level,
             loads,
             held: Arc::new(Semaphore::new(HELD)),
+            is_archived,
             principals: Arc::default(),
         })
     }

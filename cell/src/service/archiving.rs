@@ -103,7 +103,7 @@ impl Front {
     }
 
     /// Enters the tenant, so that its name is taken.
-    async fn enter(&self, actor: Actor, new: &ArchivedTenant, plan: String) -> Result<Tenant> {
+    pub(super) async fn enter(&self, actor: Actor, new: &ArchivedTenant, plan: String) -> Result<Tenant> {
         let id = Uuid::now_v7();
         let reserve = |snapshot: &storage::Snapshot| {
             let known = rows::tenant(snapshot, new.slug.as_str()).map_err(|fault| internal(&fault))?;

@@ -127,6 +127,7 @@ impl Front {
             level: Some(replica.level.group()),
             replicas,
             stopped,
+            backup: self.platform.backups.show(slot.number),
         }
     }
 
@@ -161,6 +162,7 @@ impl Front {
             level: None,
             replicas: nodes.iter().map(replica).collect(),
             stopped: None,
+            backup: None,
         }
     }
 

@@ -42,6 +42,7 @@ impl Front {
         counter(out, "cloudnest_log_frames_total", "Frames written to the log.", log.frames)?;
         self.write_certificates(out)?;
         self.platform.moves.counts.write(out)?;
+        self.platform.backups.write(out)?;
         let rows: Vec<_> = self
             .platform
             .slots()

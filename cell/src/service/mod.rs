@@ -16,6 +16,9 @@ mod moving;
 mod nodes;
 mod pipeline;
 mod records;
+mod recovering;
+mod recovering_cell;
+mod recovery;
 mod restoring;
 pub(crate) mod schema;
 pub(crate) mod streams;
@@ -30,6 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::body::backup::{CellRestore, TenantRestore};
 use api::body::balance::Balance;
 use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
 use api::body::event::Event;
@@ -52,6 +56,7 @@ use crate::node::REQUESTS;
 use crate::node::platform::Platform;
 
 /// The platform behind the front.
+#[derive(Clone)]
 pub(crate) struct Front {
     platform: Arc<Platform>,
     /// The certificate for clients; none: they are served without TLS.
@@ -59,7 +64,7 @@ pub(crate) struct Front {
     /// Places for exports.
     exports: Arc<Semaphore>,
     /// Places for tenants that come from archives.
-    arrivals: Semaphore,
+    arrivals: Arc<Semaphore>,
 }
 
 impl Front {
@@ -68,7 +73,7 @@ impl Front {
             platform,
             certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
-            arrivals: Semaphore::new(archiving::ARRIVALS),
+            arrivals: Arc::new(Semaphore::new(archiving::ARRIVALS)),
         }
     }
 }
@@ -194,6 +199,14 @@ impl Service for Front {
 
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation> {
         self.delete_tenant(operator, slug).await
+    }
+
+    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
+        self.restore_tenant(operator, slug, wanted).await
+    }
+
+    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation> {
+        self.restore_cell(operator, cell, wanted).await
     }
 
     async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {

@@ -11,9 +11,11 @@ use uuid::Uuid;
 use super::Front;
 use super::error::internal;
 use super::moving::show_told;
+use super::recovery::show_restore;
 use super::tenants::is_made;
 use crate::directory::moves;
 use crate::directory::query::{self, no_tenant};
+use crate::directory::restore_tell;
 use crate::directory::rows::{self, Status, Tenant};
 use crate::directory::tenant_change::TenantChange;
 use crate::directory::tenant_delete::TenantDelete;
@@ -93,6 +95,10 @@ impl Front {
     pub(super) async fn get_operation(&self, id: Id) -> Result<Operation> {
         let fresh = self.platform.freshen_directory().await;
         let snapshot = self.platform.directory.read()?;
+        let restore = restore_tell::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
+        if let Some(restore) = restore {
+            return Ok(show_restore(&restore));
+        }
         let told = moves::told(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         told.as_ref().map(show_told).ok_or_else(|| match fresh {
             true => Error::new(Code::NotFound, format!("there is no operation {id}")),
@@ -147,6 +153,7 @@ pub(super) fn show_operation(operation: &rows::Operation) -> Operation {
         phase: None,
         failed: None,
         failures: Vec::new(),
+        admin_token: None,
     }
 }
 

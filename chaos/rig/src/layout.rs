@@ -41,6 +41,8 @@ pub struct Layout {
     pub dedicated: usize,
     /// Most voters of the directory, an odd number; the other nodes keep copies of it. `None`: up to five.
     pub voters: Option<usize>,
+    /// The keys of each region's `[region.backup]`: lines of the configuration.
+    pub backup: Option<String>,
 }
 
 impl Layout {
@@ -70,6 +72,7 @@ impl Layout {
             shared: 1,
             dedicated: 0,
             voters: None,
+            backup: None,
         })
     }
 
@@ -140,6 +143,9 @@ impl Layout {
             let members: Vec<_> = self.nodes.iter().filter(|node| node.region == region).collect();
             let names: Vec<_> = members.iter().map(|node| node.name.as_str()).collect();
             let _ = write!(out, "\n[[region]]\nname = {region:?}\n");
+            if let Some(keys) = &self.backup {
+                let _ = write!(out, "\n[region.backup]\n{keys}\n");
+            }
             for node in &members {
                 let Node {
                     name, number, api, peer, ..

@@ -1,8 +1,10 @@
 //! A replica of one group, as its user sees it.
 //!
-//! Proposing is in `propose`, making the group and changing who is in it in `members`, what a replica knows of itself in `status`.
+//! Proposing is in `propose`, making the group and changing who is in it in `members`, what a replica knows of itself in `status`, what its
+//! log holds in `entries`.
 //! Here is the handle, and what is asked all the time: who leads, how far this replica is, whether it still runs.
 
+mod entries;
 mod members;
 mod propose;
 mod status;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use openraft::errors::ForwardToLeader;
 use tokio::time::timeout;
 
+pub use self::entries::{Entries, EntriesError};
 pub use self::propose::{Proposed, Submitted};
 pub use self::status::{Role, Status};
 use crate::host::HostInner;

@@ -223,6 +223,7 @@ impl HostInner {
             group: id.0,
             region: region.clone(),
         };
+        let reader = log.clone();
         let raft = Raft::new(self.net.node, config, factory, log, adapter).await;
         let raft = raft.map_err(|fatal| match queue.stopped() {
             Some(why) => Error::Stopped { group: id, why },
@@ -240,6 +241,7 @@ impl HostInner {
             queue,
             stages,
             size,
+            log: reader,
             admission: Admission::new(),
             barrier,
             net: Arc::clone(&self.net),

@@ -48,6 +48,8 @@ pub struct Counter {
     /// Persist does nothing while this is true.
     pub stuck: AtomicBool,
     pub overloaded: AtomicBool,
+    /// Up to where the log was taken elsewhere.
+    pub taken: Mutex<Option<u64>>,
     pub halted: Mutex<Option<String>>,
     /// No snapshot that is received can be finished while this is true.
     pub disk_full: Arc<AtomicBool>,
@@ -66,6 +68,7 @@ impl Counter {
             held: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             overloaded: AtomicBool::new(false),
+            taken: Mutex::new(None),
             halted: Mutex::new(None),
             disk_full: Arc::default(),
             unfinished: Arc::default(),
@@ -141,6 +144,10 @@ impl StateMachine for Counter {
 
     fn overloaded(&self) -> bool {
         self.overloaded.load(Ordering::Relaxed)
+    }
+
+    fn taken(&self) -> Option<u64> {
+        *self.taken.lock().unwrap()
     }
 
     fn halted(&self) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
+    Backup, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
     DirectoryMove, DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry,
     Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence,
     Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
@@ -125,6 +125,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(Level { space }),
         shown(DirectoryMove { space, uid: 15 }),
         shown(TopologyWanted { space }),
+        shown(Backup { space }),
     ]
 }
 
@@ -162,6 +163,7 @@ fn golden_bytes() -> Vec<String> {
         "58".to_owned(),
         "59000000000000000f".to_owned(),
         "5a".to_owned(),
+        "5b".to_owned(),
     ]
 }
 
@@ -201,6 +203,7 @@ fn golden_texts() -> Vec<String> {
         "level space=258".to_owned(),
         "directory_move space=258 uid=15".to_owned(),
         "topology_wanted space=258".to_owned(),
+        "backup space=258".to_owned(),
     ]
 }
 

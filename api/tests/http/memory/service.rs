@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::body::backup::{CellRestore, TenantRestore};
 use api::body::balance::Balance;
 use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus};
 use api::body::event::Event;
@@ -74,6 +75,7 @@ pub(super) fn operation_body(id: Id) -> Operation {
         phase: None,
         failed: None,
         failures: Vec::new(),
+        admin_token: None,
     }
 }
 
@@ -383,6 +385,20 @@ impl Service for Memory {
     async fn tenant_move(&self, _: &Operator, slug: &Slug, to: TenantMove, _: Option<Idempotency>) -> Result<Operation> {
         Ok(Operation {
             tenant: format!("{slug} to {}", to.cell.unwrap_or_default()),
+            ..operation_body(new_id())
+        })
+    }
+
+    async fn tenant_restore(&self, _: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
+        Ok(Operation {
+            tenant: format!("{slug} from {}", wanted.from),
+            ..operation_body(new_id())
+        })
+    }
+
+    async fn cell_restore(&self, _: &Operator, cell: &str, _: CellRestore) -> Result<Operation> {
+        Ok(Operation {
+            tenant: cell.to_owned(),
             ..operation_body(new_id())
         })
     }

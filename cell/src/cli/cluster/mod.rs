@@ -1,6 +1,7 @@
 //! `cluster`: many nodes.
 
 mod apply;
+mod backups;
 mod bootstrap;
 mod check;
 mod child;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::super::output::{self, Tone, plain};
 use super::super::remote::Remote;
 use super::super::{Failure, Result, node};
+use super::backups;
 use super::target::operator_token;
 
 /// The kind of the control group: it comes first.
@@ -84,7 +85,10 @@ impl Status {
         } else {
             print(&report)?
         }
-        for warning in nodes::warnings(&report.nodes, jiff::Timestamp::now().as_second()) {
+        for warning in nodes::warnings(&report.nodes, jiff::Timestamp::now().as_second())
+            .into_iter()
+            .chain(report.cells.iter().filter_map(|report| backups::warning(&report.cell)))
+        {
             eprintln!("{warning}");
         }
         for (region, why) in &report.unreachable {
@@ -210,7 +214,7 @@ fn cell_row(report: &CellReport) -> Vec<(String, Tone)> {
     let note = match &cell.stopped {
         Some(why) => (format!("stopped: {why}"), Tone::Bad),
         None if !cell.replicated => ("not replicated".to_owned(), Tone::Warning),
-        None => plain(""),
+        None => backups::note(cell).unwrap_or_else(|| plain("")),
     };
     vec![
         plain(&*cell.name),
@@ -266,6 +270,7 @@ mod tests {
             level: Some(2),
             replicas: vec![replica("a", matched[0]), replica("b", matched[1])],
             stopped: None,
+            backup: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! `doctor`: what is wrong with this installation, and what to do about it.
 
+mod backups;
 mod certificates;
 mod checks;
 mod disk;
@@ -104,6 +105,7 @@ fn examine(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     findings.push(checks::ports(config.as_ref(), data));
     findings.extend(disk::examine(data));
     findings.push(checks::secrets(data));
+    findings.extend(config.as_ref().map(backups::backups));
     findings.push(certificates::examine(config.as_ref(), data));
     findings.push(checks::clock(data));
     findings.push(checks::descriptors());

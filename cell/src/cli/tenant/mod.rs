@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod list;
 mod moving;
+mod restore;
 mod show;
 
 use api::body::control::Tenant as Body;
@@ -21,6 +22,7 @@ pub(super) enum Tenant {
     List(list::List),
     Show(show::Show),
     Move(moving::Move),
+    Restore(restore::Restore),
     Delete(delete::Delete),
     Export(export::Export),
     Import(import::Import),
@@ -33,6 +35,7 @@ impl Tenant {
             Self::List(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Move(command) => command.run().await,
+            Self::Restore(command) => command.run().await,
             Self::Delete(command) => command.run().await,
             Self::Export(command) => command.run().await,
             Self::Import(command) => command.run().await,

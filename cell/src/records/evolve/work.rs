@@ -146,6 +146,7 @@ impl Work {
             progress: self.done,
             failed: (self.failed > 0).then_some(self.failed),
             failures: self.failures.iter().map(failure).collect(),
+            admin_token: None,
             created_at: format_stamp(self.created),
             updated_at: format_stamp(self.updated),
             error,

@@ -1,0 +1,31 @@
+//! The paths below a tenant.
+
+use super::{Endpoint, Resource};
+
+/// The endpoints of a path below a tenant, with its variable parts.
+pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
+    use Endpoint as E;
+    Some(match *inner {
+        ["records", c, "import"] => (&[E::Import], t, c, ""),
+        ["records", c] => (&[E::Records, E::RecordCreate], t, c, ""),
+        ["records", c, id] => (&[E::Record, E::RecordPut, E::RecordPatch, E::RecordDelete], t, c, id),
+        ["records", c, id, "history"] => (&[E::History], t, c, id),
+        ["records", c, id, "restore"] => (&[E::Restore], t, c, id),
+        ["batch"] => (&[E::Batch], t, "", ""),
+        ["me"] => (&[E::Me], t, "", ""),
+        ["move"] => (&[E::TenantMove], t, "", ""),
+        ["restore"] => (&[E::TenantRestore], t, "", ""),
+        ["events"] => (&[E::Events], t, "", ""),
+        ["import"] => (&[E::TenantImport], t, "", ""),
+        ["export"] => (&[E::Export], t, "", ""),
+        ["archive"] => (&[E::Archive, E::TenantReceive], t, "", ""),
+        ["collections"] => (&[E::Collections], t, "", ""),
+        ["collections", c] => (&[E::Collection, E::CollectionPut, E::CollectionDelete], t, c, ""),
+        ["operations"] => (&[E::TenantOperations], t, "", ""),
+        ["operations", id] => (&[E::TenantOperation], t, id, ""),
+        ["operations", id, "cancel"] => (&[E::OperationCancel], t, id, ""),
+        ["tokens"] => (&[E::Tokens, E::TokenCreate], t, "", ""),
+        ["tokens", id] => (&[E::TokenDelete], t, id, ""),
+        _ => return None,
+    })
+}

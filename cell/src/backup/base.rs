@@ -1,0 +1,197 @@
+//! A base: the archives of all tenants of a cell from one snapshot, written slowly, and a manifest in the end.
+//!
+//! The archives are made on a thread of their own; what they fill goes to the store piece by piece, and who fills waits for it.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes};
+use storage::{Snapshot, Space};
+use tokio::sync::mpsc;
+
+use super::manifest::{Manifest, Part};
+use super::names::{BaseName, Line};
+use super::vault::{Vault, VaultError};
+use crate::archive;
+use crate::machine::reader::Reader;
+use crate::machine::rows::{Header, Place, SpaceStatus};
+
+/// Longest piece of an archive, in bytes. Raised: more memory. Lowered: more objects.
+const PIECE_BYTES: usize = 8 << 20;
+/// The longest rest after a piece. Raised: a base leaves more of the disk to others, and takes longer.
+const REST: Duration = Duration::from_secs(1);
+
+const _: () = assert!(PIECE_BYTES <= storage::objects::OBJECT_BYTES_MAX);
+
+/// What a base is of.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The life of the cell.
+    pub(crate) line: Line,
+    /// The name of the base.
+    pub(crate) name: BaseName,
+    /// The name of the cell.
+    pub(crate) cell: String,
+    /// Its region.
+    pub(crate) region: String,
+    /// When the snapshot was taken, in microseconds since the epoch.
+    pub(crate) stamp: u64,
+}
+
+/// What comes from the thread that reads.
+enum Told {
+    /// The next piece of a tenant's archive.
+    Piece { uid: u64, piece: u64, bytes: Vec<u8> },
+    /// A tenant's archive has ended.
+    Part(Part),
+}
+
+/// Writes a base. `wrote` is told of bytes.
+pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: impl Fn(usize) + Send) -> Result<(), VaultError> {
+    let (pieces, mut read) = mpsc::channel(1);
+    let reading = tokio::task::spawn_blocking(move || archive_all(&snapshot, &pieces));
+    let mut parts = Vec::new();
+    while let Some(read) = read.recv().await {
+        match read {
+            Told::Piece { uid, piece, bytes } => {
+                let (began, length) = (Instant::now(), bytes.len());
+                vault.put_new(&plan.line.piece(plan.name, uid, piece), bytes).await?;
+                wrote(length);
+                // Half of the time is for others.
+                tokio::time::sleep(began.elapsed().min(REST)).await;
+            }
+            Told::Part(part) => parts.push(part),
+        }
+    }
+    let ended = reading.await.map_err(|error| VaultError::Source(error.to_string()))?;
+    ended.map_err(VaultError::Source)?;
+    let manifest = Manifest {
+        cell: plan.cell,
+        region: plan.region,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        index: plan.name.index,
+        stamp: plan.stamp,
+        parts,
+    };
+    let name = plan.line.manifest(plan.name);
+    let bytes = manifest.encode().map_err(|error| VaultError::Source(error.to_string()))?;
+    let length = bytes.len();
+    vault.put_new(&name, bytes).await?;
+    wrote(length);
+    Ok(())
+}
+
+fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), String> {
+    for space in snapshot.spaces() {
+        let space = space.map_err(|error| error.to_string())?;
+        if space == Space::SYSTEM {
+            continue;
+        }
+        let placed = snapshot.placed(space).map_err(|fault| fault.to_string())?;
+        let Some((header, held)) = placed.and_then(served) else {
+            continue;
+        };
+        let mut out = Pieces {
+            uid: space.0,
+            next: 0,
+            gathered: Vec::with_capacity(PIECE_BYTES),
+            pieces,
+        };
+        let summary = archive::write(snapshot, space, &mut out).map_err(|error| error.to_string())?;
+        out.send().map_err(|error| error.to_string())?;
+        let part = Part {
+            uid: space.0,
+            tenant: header.tenant,
+            slug: header.slug,
+            position: summary.position,
+            stamp: summary.stamp,
+            held,
+            pieces: out.next,
+            bytes: summary.bytes,
+            hash: summary.hash,
+        };
+        pieces.blocking_send(Told::Part(part)).map_err(|_| GONE.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Why nothing is read any more.
+const GONE: &str = "the base was given up";
+
+/// The header of a space that is served, and the attempt of the move that holds it.
+pub(super) fn served((header, place): (Header, Place)) -> Option<(Header, Option<u64>)> {
+    let is_live = header.status == SpaceStatus::Live;
+    match place {
+        Place::Here | Place::Arrived { .. } if is_live => Some((header, None)),
+        Place::Held { attempt } if is_live => Some((header, Some(attempt))),
+        _ => None,
+    }
+}
+
+/// Cuts an archive into pieces.
+struct Pieces<'p> {
+    uid: u64,
+    next: u64,
+    gathered: Vec<u8>,
+    pieces: &'p mpsc::Sender<Told>,
+}
+
+impl Pieces<'_> {
+    fn send(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let piece = Told::Piece {
+            uid: self.uid,
+            piece: self.next,
+            bytes: std::mem::take(&mut self.gathered),
+        };
+        self.next += 1;
+        self.pieces.blocking_send(piece).map_err(|_| io::Error::other(GONE))
+    }
+}
+
+impl Write for &mut Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = PIECE_BYTES - self.gathered.len();
+        let taken = bytes.len().min(room);
+        self.gathered.extend_from_slice(&bytes[..taken]);
+        if self.gathered.len() == PIECE_BYTES {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An archive that comes in pieces, as what a thread reads.
+pub(crate) struct Piped {
+    pieces: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Piped {
+    /// Where the pieces go in, and where they come out.
+    pub(crate) fn new() -> (mpsc::Sender<Bytes>, Self) {
+        let (sender, pieces) = mpsc::channel(1);
+        let rest = Bytes::new();
+        (sender, Self { pieces, rest })
+    }
+}
+
+impl Read for Piped {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.rest = piece,
+                None => return Ok(0),
+            }
+        }
+        let count = self.rest.len().min(into.len());
+        self.rest.copy_to_slice(&mut into[..count]);
+        Ok(count)
+    }
+}

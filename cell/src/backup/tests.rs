@@ -1,0 +1,251 @@
+//! Bases and segments, and what comes of them, without a store: from whatever base to whatever time, the state is what it was.
+
+use std::io::Read;
+
+use uuid::Uuid;
+
+use super::manifest::{Manifest, Part, Through};
+use super::scratch::Scratch;
+use super::segment::Segment;
+use crate::access::token_create::TokenCreate;
+use crate::access::token_delete::TokenDelete;
+use crate::access::token_row::{StoredRole, TokenRow};
+use crate::archive;
+use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::stage::{SPACE, Stage};
+use crate::placement::turn::{SpaceTurn, Turn};
+use crate::records::import::{ImportChunk, ImportRow};
+use crate::records::value::{Doc, Value};
+
+/// A tenant at a time: how many entries the log had, the stamp of the last, and the archive.
+struct Moment {
+    entries: usize,
+    stamp: u64,
+    part: Part,
+    archive: Vec<u8>,
+}
+
+fn token(number: u8) -> TokenCreate {
+    TokenCreate {
+        row: TokenRow {
+            id: Uuid::from_u128(number.into()),
+            hash: [number; 32],
+            name: "t".to_owned(),
+            role: StoredRole::Owner,
+            scopes: None,
+            created: 0,
+            expires: None,
+        },
+    }
+}
+
+fn import(stage: &mut Stage, number: u8) {
+    let catalog = stage.catalog();
+    let tasks = catalog.named("tasks").expect("tasks");
+    let title = tasks.field("title").expect("a title").number;
+    let row = |line: u64| {
+        let mut doc = Doc::default();
+        doc.set(title, Some(Value::Text(number.to_string().repeat(300))));
+        ImportRow {
+            line,
+            id: Uuid::from_u128(u128::from(number) << 64 | u128::from(line)),
+            created: Some(5),
+            doc,
+        }
+    };
+    let chunk = ImportChunk {
+        import: [number; 32],
+        collection: tasks.number,
+        after: 0,
+        last: 20,
+        rows: (1..=20).map(row).collect(),
+        refused: 0,
+    };
+    stage.apply(chunk).result.expect("imported");
+}
+
+fn moment(stage: &Stage, held: Option<u64>) -> Moment {
+    let mut archive = Vec::new();
+    let summary = archive::write(&stage.snapshot(), SPACE, &mut archive).expect("an archive");
+    let header = stage.header();
+    Moment {
+        entries: stage.log.len(),
+        stamp: header.stamp,
+        part: Part {
+            uid: SPACE.0,
+            tenant: header.tenant,
+            slug: header.slug,
+            position: summary.position,
+            stamp: summary.stamp,
+            held,
+            pieces: 1,
+            bytes: summary.bytes,
+            hash: summary.hash,
+        },
+        archive,
+    }
+}
+
+/// A tenant's life, with what it was after each step.
+fn life() -> (Stage, Vec<Moment>) {
+    let mut stage = Stage::with_template("workspace");
+    let mut moments = vec![moment(&stage, None)];
+    for step in 0..24u8 {
+        match step % 6 {
+            0 | 3 => import(&mut stage, step),
+            1 => {
+                let key = IdempotencyKey {
+                    scope: [step; 32],
+                    body: [0; 32],
+                };
+                stage.apply_as(token(step), Some(key), None).result.expect("stored");
+                stage.apply_as(token(step), Some(key), None).result.expect("answered again");
+            }
+            2 => {
+                let id = Uuid::from_u128(u128::from(step) - 1);
+                stage.apply(TokenDelete { id, owner: true }).result.expect("revoked");
+            }
+            4 => stage.pass(30 * 3_600 * 1_000_000),
+            _ => {
+                let refused = stage.apply_as(token(step), None, Some(1_000)).result;
+                assert!(refused.is_err(), "a command that was refused is in the log as well");
+            }
+        }
+        moments.push(moment(&stage, None));
+    }
+    (stage, moments)
+}
+
+/// The log behind so many entries, in segments of so many, written and read.
+fn segments(log: &[(u64, Vec<u8>)], behind: usize, entries: usize) -> Vec<Segment> {
+    let read = |part: &[(u64, Vec<u8>)]| {
+        let raft: Vec<raft::Entry> = part
+            .iter()
+            .map(|(index, payload)| raft::Entry {
+                index: *index,
+                term: 1,
+                payload: payload.clone().into(),
+            })
+            .collect();
+        let (first, last) = (part[0].0, part[part.len() - 1].0);
+        let segment = Segment::of_log(first, last, &raft).expect("a segment");
+        let bytes = segment.clone().encode().expect("encoded");
+        assert_eq!(Segment::decode(&bytes), Ok(segment.clone()));
+        assert_eq!(Segment::head(&bytes), Ok(segment.head.clone()));
+        segment
+    };
+    log[behind..].chunks(entries).map(read).collect()
+}
+
+fn restored(root: &std::path::Path, base: &Moment, segments: &[Segment], until: Option<u64>) -> Option<Vec<u8>> {
+    let mut scratch = Scratch::new(root, SPACE).expect("a store");
+    scratch.load(&base.part, base.archive.as_slice()).expect("a base");
+    for segment in segments {
+        if scratch.replay(&segment.entries, until).expect("replayed") {
+            break;
+        }
+    }
+    let mut restored = scratch.finish().expect("finished")?;
+    let mut bytes = Vec::new();
+    restored.file.read_to_end(&mut bytes).expect("read");
+    assert_eq!(restored.summary.bytes, bytes.len() as u64);
+    Some(bytes)
+}
+
+#[test]
+fn from_every_base_to_every_time_behind_it_the_state_is_what_it_was() {
+    let (stage, moments) = life();
+    let root = tempfile::tempdir().expect("a directory");
+    for (at, base) in moments.iter().enumerate().step_by(3) {
+        let segments = segments(&stage.log, base.entries, 1 + at % 4);
+        for moment in moments[at..].iter().step_by(2) {
+            let found = restored(root.path(), base, &segments, Some(moment.stamp)).expect("served");
+            assert!(found == moment.archive, "from {} to {}", base.stamp, moment.stamp);
+        }
+        let last = moments.last().expect("a moment");
+        assert!(restored(root.path(), base, &segments, None).expect("served") == last.archive);
+    }
+    assert_eq!(
+        std::fs::read_dir(root.path()).expect("a directory").count(),
+        0,
+        "nothing stays"
+    );
+}
+
+#[test]
+fn a_tenant_that_has_left_is_not_restored_where_it_was() {
+    let mut stage = Stage::with_template("workspace");
+    let attempt = 9;
+    stage
+        .apply(SpaceTurn {
+            attempt,
+            turn: Turn::Hold,
+        })
+        .result
+        .expect("held");
+    let base = moment(&stage, Some(attempt));
+    stage
+        .apply(SpaceTurn {
+            attempt,
+            turn: Turn::Depart,
+        })
+        .result
+        .expect("departed");
+    let root = tempfile::tempdir().expect("a directory");
+    let segments = segments(&stage.log, base.entries, 1);
+    assert!(restored(root.path(), &base, &[], None).expect("still there") == base.archive);
+    assert_eq!(restored(root.path(), &base, &segments, None), None);
+}
+
+#[test]
+fn an_archive_that_was_cut_is_no_base() {
+    let (_, moments) = life();
+    let root = tempfile::tempdir().expect("a directory");
+    let base = &moments[3];
+    let mut scratch = Scratch::new(root.path(), SPACE).expect("a store");
+    let cut = &base.archive[..base.archive.len() - 1];
+    assert!(scratch.load(&base.part, cut).is_err());
+}
+
+#[test]
+fn a_segment_says_who_is_in_it_and_whatever_is_cut_is_refused() {
+    let (stage, _) = life();
+    let segment = segments(&stage.log, 0, 1_000).remove(0);
+    assert_eq!((segment.head.first, segment.head.spaces.as_slice()), (1, &[SPACE.0][..]));
+    let made: Vec<_> = segment
+        .head
+        .tenants
+        .iter()
+        .map(|made| (made.uid, made.slug.as_str()))
+        .collect();
+    assert_eq!(made, [(SPACE.0, "acme")]);
+    assert!(!segment.is_idle() && segment.head.first_stamp < segment.head.last_stamp);
+    let bytes = segment.encode().expect("encoded");
+    for length in (0..bytes.len()).step_by(7) {
+        assert!(Segment::decode(&bytes[..length]).is_err(), "cut at {length}");
+    }
+    let idle = Segment::of_log(5, 9, &[]).expect("a segment");
+    assert!(idle.is_idle());
+    let bytes = idle.encode().expect("encoded");
+    assert_eq!(Segment::decode(&bytes).expect("read").entries, []);
+}
+
+#[test]
+fn a_manifest_and_a_head_are_read_back_and_garbage_is_not() {
+    let (_, moments) = life();
+    let manifest = Manifest {
+        cell: "one".to_owned(),
+        region: "r".to_owned(),
+        version: "1".to_owned(),
+        index: 7,
+        stamp: 8,
+        parts: moments.iter().map(|moment| moment.part.clone()).collect(),
+    };
+    let bytes = manifest.clone().encode().expect("encoded");
+    assert_eq!(Manifest::decode(&bytes), Ok(manifest));
+    assert!(Manifest::decode(&bytes[..bytes.len() / 2]).is_err());
+    let through = Through { index: 3, stamp: 4 };
+    assert_eq!(through.encode(), [1, 0, 0, 3, 4], "its bytes never change");
+    assert_eq!(Through::decode(&through.encode()), Ok(through));
+    assert!(Through::decode(b"").is_err());
+}

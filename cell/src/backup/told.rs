@@ -1,0 +1,153 @@
+//! How the backups of the cells that a node leads stand, for people and their monitors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::body::backup::CellBackup;
+use tokio::sync::Semaphore;
+
+use super::vault::REQUESTS;
+use crate::records::time::{format_stamp, now_micros};
+
+/// What a node knows of the backup of a cell, since it leads it.
+#[derive(Clone, Debug, Default)]
+struct Cell {
+    /// The name of the cell.
+    name: String,
+    /// Everything until then is archived, in microseconds since the epoch; 0: this node has archived nothing yet.
+    complete: u64,
+    /// Since when it is to be archived here.
+    since: u64,
+    /// The last position of the log that is archived.
+    index: u64,
+    /// When the newest base was begun; 0: there is none.
+    base_stamp: u64,
+    /// Why it did not work last.
+    error: Option<String>,
+}
+
+/// The backups that this node makes.
+pub(crate) struct Told {
+    /// Requests to the store that may be under way.
+    pub(crate) requests: Arc<Semaphore>,
+    cells: Mutex<BTreeMap<u64, Cell>>,
+    /// By the name of the cell: how often it did not work, and bytes that were written. They stay when another node leads.
+    totals: Mutex<BTreeMap<String, (u64, u64)>>,
+}
+
+/// Name, kind and help of each metric.
+const METRICS: [(&str, &str, &str); 4] = [
+    (
+        "cloudnest_backup_lag_seconds",
+        "gauge",
+        "What would be lost with all replicas of the cell, in seconds, as its leader knows.",
+    ),
+    (
+        "cloudnest_backup_archived_index",
+        "gauge",
+        "The last position of the log that is archived.",
+    ),
+    (
+        "cloudnest_backup_failures_total",
+        "counter",
+        "Attempts to archive that did not work.",
+    ),
+    (
+        "cloudnest_backup_bytes_total",
+        "counter",
+        "Bytes written to the store of the backups.",
+    ),
+];
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            cells: Mutex::default(),
+            totals: Mutex::default(),
+        }
+    }
+}
+
+impl Told {
+    /// This node leads a cell.
+    pub(crate) fn leads(&self, cell: u64, name: &str) {
+        let new = || Cell {
+            name: name.to_owned(),
+            since: now_micros(),
+            ..Cell::default()
+        };
+        self.lock().entry(cell).or_insert_with(new);
+        self.totals().entry(name.to_owned()).or_default();
+    }
+
+    /// Only these cells are led here.
+    pub(crate) fn retain(&self, led: &[u64]) {
+        self.lock().retain(|cell, _| led.contains(cell));
+    }
+
+    /// Everything that was answered until `complete` is archived.
+    pub(crate) fn done(&self, cell: u64, complete: u64, index: u64, base_stamp: u64) {
+        if let Some(cell) = self.lock().get_mut(&cell) {
+            (cell.complete, cell.index, cell.base_stamp, cell.error) = (complete, index, base_stamp, None);
+        }
+    }
+
+    /// It did not work.
+    pub(crate) fn failed(&self, cell: u64, name: &str, error: &str) {
+        self.totals().entry(name.to_owned()).or_default().0 += 1;
+        if let Some(cell) = self.lock().get_mut(&cell) {
+            cell.error = Some(error.to_owned());
+        }
+    }
+
+    /// Bytes were written.
+    pub(crate) fn wrote(&self, name: &str, bytes: usize) {
+        self.totals().entry(name.to_owned()).or_default().1 += bytes as u64;
+    }
+
+    /// How the backup of a cell stands; none: this node does not make it.
+    pub(crate) fn show(&self, cell: u64) -> Option<CellBackup> {
+        let cell = self.lock().get(&cell).cloned()?;
+        Some(CellBackup {
+            lag_seconds: cell.lag(),
+            archived: cell.index,
+            base_at: (cell.base_stamp > 0).then(|| format_stamp(cell.base_stamp)),
+            error: cell.error,
+        })
+    }
+
+    /// Writes the metrics.
+    pub(crate) fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let cells: Vec<Cell> = self.lock().values().cloned().collect();
+        let totals = self.totals().clone();
+        for (at, (name, kind, help)) in METRICS.iter().enumerate() {
+            writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+            for cell in cells.iter().filter(|_| at < 2) {
+                let value = if at == 0 { cell.lag() } else { cell.index };
+                writeln!(out, "{name}{{cell=\"{}\"}} {value}", cell.name)?;
+            }
+            for (cell, (failures, bytes)) in totals.iter().filter(|_| at >= 2) {
+                let value = if at == 2 { failures } else { bytes };
+                writeln!(out, "{name}{{cell=\"{cell}\"}} {value}")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Cell>> {
+        // Numbers are whole whatever panicked.
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn totals(&self) -> MutexGuard<'_, BTreeMap<String, (u64, u64)>> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cell {
+    fn lag(&self) -> u64 {
+        now_micros().saturating_sub(self.complete.max(self.since)) / 1_000_000
+    }
+}

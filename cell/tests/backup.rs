@@ -1,0 +1,448 @@
+//! Backups over real nodes: any time comes back as it was, the store may go away, and what is damaged is never taken for whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use api::body::backup::{CellRestore, TenantRestore};
+use api::body::control::{Operation, TenantMove};
+use api::client::{Call, Client, ClientError, Method};
+use rig::cluster::{Cluster, Options};
+use rig::layout::Layout;
+use rig::random::Random;
+use rig::tenant::{self, Tenant};
+use serde_json::{Value as Json, json};
+
+/// The longest that anything here may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+const DEDICATED: &str = "eu-west-1-dedicated-0";
+
+/// A cluster whose backups lie in a directory of the test, and are made all the time.
+fn up(nodes: usize, store: &Path) -> Cluster {
+    let mut layout = Layout::one_region(nodes).expect("a layout");
+    layout.dedicated = 1;
+    layout.backup = Some(keys(store));
+    Cluster::up(Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into())).expect("a cluster")
+}
+
+fn keys(store: &Path) -> String {
+    format!(
+        "store = \"file://{}/{{region}}\"\nevery_seconds = 1\nbase_every_seconds = 5",
+        store.display()
+    )
+}
+
+/// Asks until the answer is what is waited for.
+async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = wanted().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn operator(cluster: &Cluster) -> Client {
+    tenant::client(&cluster.addresses(), cluster.operator_token())
+        .expect("a client")
+        .with_retries(200)
+}
+
+/// The archive of a tenant, as it is now.
+async fn archive(client: &Client, slug: &str) -> Vec<u8> {
+    until("the archive of a tenant", async || {
+        let call = Call::new(Method::GET, format!("/v1/tenants/{slug}/archive"));
+        let answer = client.call(call).await.ok()?;
+        (answer.status.as_u16() == 200).then(|| answer.body.to_vec())
+    })
+    .await
+}
+
+/// Stores a record; sent again until it is answered.
+async fn write(tenant: &Tenant, text: &str) {
+    let body = json!({"fields": {"key": text, "name": text}}).to_string();
+    until("a write", async || {
+        let call = Call::new(Method::POST, format!("/v1/tenants/{}/records/projects", tenant.slug));
+        let call = call.body("application/json", body.clone()).header("idempotency-key", text);
+        let status = tenant.client.call(call).await.ok()?.status.as_u16();
+        (status == 201).then_some(())
+    })
+    .await;
+}
+
+/// A tenant at a time.
+struct Moment {
+    at: String,
+    archive: Vec<u8>,
+}
+
+impl Moment {
+    async fn of(tenant: &Tenant) -> Self {
+        let archive = archive(&tenant.client, &tenant.slug).await;
+        let at = now();
+        // What comes afterwards is stamped later: the clock of the nodes is this one.
+        until("another time", async || (now() != at).then_some(())).await;
+        Self { at, archive }
+    }
+}
+
+/// Now, to the microsecond.
+fn now() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock");
+    let (days, rest) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
+    // The civil date of a day, by H. Hinnant's algorithm.
+    let z = days as i64 + 719_468;
+    let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
+        now.subsec_micros()
+    )
+}
+
+fn wanted(from: &str, at: Option<&str>) -> TenantRestore {
+    TenantRestore {
+        from: from.to_owned(),
+        at: at.map(str::to_owned),
+        plan: None,
+        keep_tokens: true,
+    }
+}
+
+/// Why a call was refused.
+fn refused(error: &ClientError) -> String {
+    format!("{error:?}")
+}
+
+/// Restores, once the time is archived, and waits for the end.
+async fn restore(operator: &Client, slug: &str, wanted: &TenantRestore) -> Operation {
+    let begun = until("a time that is archived", async || {
+        match operator.tenant_restore(slug, wanted).await {
+            Ok(begun) => Some(begun.body),
+            Err(error) => {
+                let why = refused(&error);
+                let is_early = ["later than what is archived", "no backup of any cell", "under way"];
+                assert!(is_early.iter().any(|early| why.contains(early)), "{why}");
+                None
+            }
+        }
+    })
+    .await;
+    ended(operator, &begun).await
+}
+
+async fn ended(operator: &Client, begun: &Operation) -> Operation {
+    until("the end of a restore", async || {
+        let now = operator.operation(begun.id).await.ok()?.body;
+        (now.status != "running").then_some(now)
+    })
+    .await
+}
+
+async fn comes_back(operator: &Client, slug: &str, from: &str, moment: &Moment) {
+    let done = restore(operator, slug, &wanted(from, Some(&moment.at))).await;
+    assert_eq!(
+        (done.status.as_str(), done.kind.as_str()),
+        ("done", "tenant.restore"),
+        "{done:?}"
+    );
+    assert!(
+        archive(operator, slug).await == moment.archive,
+        "{slug}: the state at {} is not what it was",
+        moment.at
+    );
+}
+
+/// All files below a directory.
+fn files(below: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(below).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn leader_of(cells: &[api::body::control::Cell], name: &str) -> Option<String> {
+    cells.iter().find(|cell| cell.name == name)?.leader.clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_time_comes_back_as_it_was() {
+    let store = tempfile::tempdir().expect("a directory");
+    let cluster = up(3, store.path());
+    let operator = operator(&cluster);
+    let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    let other = tenant::create(&cluster, "other", Some("workspace")).await.expect("a tenant");
+    let mut random = Random::new(5);
+    let mut moments = Vec::new();
+    for round in 0..6 {
+        for number in 0..random.below(12) + 1 {
+            write(&acme, &format!("A{round}X{number}")).await;
+            write(&other, &format!("O{round}X{number}")).await;
+        }
+        moments.push(Moment::of(&acme).await);
+        match round {
+            1 | 4 => {
+                // The next leader goes on where the last one was.
+                let cells = operator.cells().await.expect("cells");
+                let cell = if round == 1 { "eu-west-1-shared" } else { DEDICATED };
+                if let Some(leader) = leader_of(&cells, cell) {
+                    cluster.kill(&leader).expect("killed");
+                }
+            }
+            2 => {
+                let to = TenantMove {
+                    cell: Some(DEDICATED.to_owned()),
+                    dedicated: false,
+                    ..TenantMove::default()
+                };
+                let moving = operator.tenant_move("acme", &to, None).await.expect("a move").body;
+                assert_eq!(ended(&operator, &moving).await.status, "done");
+            }
+            3 => another_base(store.path()).await,
+            _ => {}
+        }
+    }
+    for at in [3, 0, 5, 1, 4, 2] {
+        comes_back(&operator, &format!("acme-{at}"), "acme", &moments[at]).await;
+    }
+    tokens_are_dropped_unless_they_are_kept(&cluster, &operator, &acme, &moments[4]).await;
+    // One that is deleted comes back as well.
+    operator.tenant_delete("acme").await.expect("a deletion");
+    until("the end of the tenant", async || {
+        operator.tenant_show("acme").await.is_err().then_some(())
+    })
+    .await;
+    comes_back(&operator, "acme", "acme", &moments[1]).await;
+    times_that_are_not_there_are_refused(&operator).await;
+    damage_is_loud(&operator, store.path(), &moments[5]).await;
+}
+
+/// Waits until there is another base in every cell.
+async fn another_base(store: &Path) {
+    let manifests = || files(store).iter().filter(|path| path.ends_with("manifest")).count();
+    let before = manifests();
+    until("another base", async || (manifests() >= before + 2).then_some(())).await;
+}
+
+async fn tokens_are_dropped_unless_they_are_kept(cluster: &Cluster, operator: &Client, acme: &Tenant, moment: &Moment) {
+    let mut order = wanted("acme", Some(&moment.at));
+    order.keep_tokens = false;
+    let begun = operator.tenant_restore("fresh", &order).await.expect("a restore").body;
+    let token = begun.admin_token.clone().expect("a token that is shown once");
+    let done = ended(operator, &begun).await;
+    assert_eq!((done.status.as_str(), done.admin_token), ("done", None));
+    let me = || Call::new(Method::GET, "/v1/tenants/fresh/me".to_owned());
+    let fresh = tenant::client(&cluster.addresses(), &token)
+        .expect("a client")
+        .with_retries(200);
+    let status = async |client: &Client, call: Call| client.call(call).await.expect("an answer").status.as_u16();
+    assert_eq!(status(&fresh, me()).await, 200, "the new token is the tenant's");
+    assert_eq!(status(&acme.client, me()).await, 404, "no token of before is");
+    // What was restored is a tenant as any other.
+    let body = json!({"fields": {"key": "NEW", "name": "new"}}).to_string();
+    let call = Call::new(Method::POST, "/v1/tenants/fresh/records/projects".to_owned()).body("application/json", body);
+    assert_eq!(status(&fresh, call).await, 201);
+}
+
+async fn times_that_are_not_there_are_refused(operator: &Client) {
+    for (at, why) in [
+        ("2001-01-01T00:00:00Z", "is before what is kept"),
+        ("2999-01-01T00:00:00Z", "is later than what is archived"),
+        ("yesterday", "is not a time"),
+    ] {
+        let error = operator
+            .tenant_restore("late", &wanted("other", Some(at)))
+            .await
+            .expect_err("refused");
+        let told = refused(&error);
+        assert!(told.contains(why) && told.contains("422"), "{at}: {told}");
+    }
+    let taken = operator
+        .tenant_restore("other", &wanted("other", None))
+        .await
+        .expect_err("refused");
+    assert!(refused(&taken).contains("there is a tenant"), "{taken:?}");
+    let unknown = restore(operator, "late", &wanted("nobody", None)).await;
+    assert!(
+        unknown.status == "failed"
+            && unknown
+                .error
+                .as_deref()
+                .is_some_and(|why| why.contains("has no tenant \"nobody\"")),
+        "{unknown:?}"
+    );
+    assert!(operator.tenant_show("late").await.is_err());
+}
+
+/// One byte of each object of one kind at a time is turned: the restore names it, and nothing is there afterwards.
+async fn damage_is_loud(operator: &Client, store: &Path, moment: &Moment) {
+    for (kind, folder) in [("piece", "/bases/"), ("segment", "/log/")] {
+        let spoilt: Vec<(PathBuf, Vec<u8>)> = files(store)
+            .into_iter()
+            .filter(|path| path.to_string_lossy().contains(folder) && !path.ends_with("manifest"))
+            .map(|path| {
+                let whole = fs::read(&path).expect("an object");
+                let mut wrong = whole.clone();
+                *wrong.last_mut().expect("not empty") ^= 1;
+                fs::write(&path, wrong).expect("spoilt");
+                (path, whole)
+            })
+            .collect();
+        assert!(!spoilt.is_empty(), "there is no {kind}");
+        let failed = restore(operator, "spoilt", &wanted("acme", Some(&moment.at))).await;
+        let why = failed.error.unwrap_or_default();
+        assert!(
+            failed.status == "failed" && why.contains("is damaged") && why.contains(folder),
+            "{kind}: {why}"
+        );
+        assert!(
+            operator.tenant_show("spoilt").await.is_err(),
+            "{kind}: nothing of it is there"
+        );
+        for (path, whole) in spoilt {
+            fs::write(path, whole).expect("mended");
+        }
+    }
+    let done = restore(operator, "spoilt", &wanted("acme", Some(&moment.at))).await;
+    assert_eq!(done.status, "done", "{done:?}");
+}
+
+/// The backup of a cell, as its leader tells.
+async fn told(operator: &Client, cluster: &Cluster) -> Option<Json> {
+    for address in cluster.addresses() {
+        let client = tenant::client_of(address, cluster.operator_token()).ok()?;
+        let Ok(cells) = client.cells().await else { continue };
+        let found = cells.into_iter().find(|cell| cell.name == "eu-west-1-shared")?.backup;
+        if let Some(found) = found {
+            return serde_json::to_value(found).ok();
+        }
+    }
+    let _ = operator;
+    None
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
+    let store = tempfile::tempdir().expect("a directory");
+    let place = store.path().join("place");
+    let cluster = up(1, &place);
+    let operator = operator(&cluster);
+    let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    write(&acme, "BEFORE").await;
+    let before = Moment::of(&acme).await;
+    comes_back(&operator, "before", "acme", &before).await;
+    // A file where the directory was: every request fails.
+    let aside = store.path().join("aside");
+    fs::rename(&place, &aside).expect("away");
+    fs::write(&place, "no directory").expect("a file");
+    until("the failure to be told of", async || {
+        let backup = told(&operator, &cluster).await?;
+        backup.get("error").filter(|error| error.is_string()).map(|_| ())
+    })
+    .await;
+    let mut moments = Vec::new();
+    for number in 0..20 {
+        write(&acme, &format!("AWAY{number}")).await;
+        if number % 7 == 0 {
+            moments.push(Moment::of(&acme).await);
+        }
+    }
+    let error = operator
+        .tenant_restore("none", &wanted("acme", None))
+        .await
+        .expect_err("no store");
+    assert!(refused(&error).contains("the backup cannot be read"), "{error:?}");
+    fs::remove_file(&place).expect("no file");
+    fs::rename(&aside, &place).expect("back");
+    until("the backup to go on", async || {
+        let backup = told(&operator, &cluster).await?;
+        backup.get("error").is_none().then_some(())
+    })
+    .await;
+    for (at, moment) in moments.iter().enumerate() {
+        comes_back(&operator, &format!("away-{at}"), "acme", moment).await;
+    }
+    let metrics = operator
+        .call(Call::new(Method::GET, "/metrics".to_owned()))
+        .await
+        .expect("metrics")
+        .body;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let failures = "cloudnest_backup_failures_total{cell=\"eu-west-1-shared\"} ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(failures)).expect("counted");
+    assert!(count.parse::<u64>().is_ok_and(|count| count > 0), "{count}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
+    let store = tempfile::tempdir().expect("a directory");
+    let mut layout = Layout::new(&[("home", 1), ("away", 1)]).expect("a layout");
+    layout.backup = Some(keys(store.path()));
+    let options = Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into());
+    let mut cluster = Cluster::up(options).expect("a cluster");
+    let mut tenants = Vec::new();
+    for slug in ["one", "two", "three"] {
+        let made = tenant::create_in(&cluster, "away", slug, Some("workspace"))
+            .await
+            .expect("a tenant");
+        write(&made, "FIRST").await;
+        tenants.push(made);
+    }
+    let away = cluster.layout().node("awaya").expect("a node").api;
+    let operator = tenant::client_of(away, cluster.operator_token())
+        .expect("a client")
+        .with_retries(200);
+    let mut moments = Vec::new();
+    for tenant in &tenants {
+        moments.push(Moment::of(tenant).await);
+    }
+    // All of it is archived once the last time can be had.
+    comes_back(&operator, "copy", "three", &moments[2]).await;
+    cluster.stop().expect("stopped");
+    fs::remove_dir_all(cluster.data().join("awaya")).expect("lost");
+    cluster.up_again().expect("up again");
+    let refusal = operator
+        .cell_restore("home-shared", &CellRestore::default())
+        .await
+        .expect_err("another region");
+    assert!(refused(&refusal).contains("404"), "{refusal:?}");
+    let begun = until("the restore of the cell", async || {
+        let begun = operator.cell_restore("away-shared", &CellRestore::default()).await;
+        begun.ok().map(|begun| begun.body)
+    })
+    .await;
+    let done = ended(&operator, &begun).await;
+    assert_eq!(
+        (done.status.as_str(), done.kind.as_str()),
+        ("done", "cell.restore"),
+        "{done:?}"
+    );
+    for (tenant, moment) in tenants.iter().zip(&moments) {
+        assert!(
+            archive(&tenant.client, &tenant.slug).await == moment.archive,
+            "{}",
+            tenant.slug
+        );
+        write(tenant, "LATER").await;
+    }
+    let again = operator
+        .cell_restore("away-shared", &CellRestore::default())
+        .await
+        .expect_err("nothing is missing");
+    assert!(refused(&again).contains("has all its tenants"), "{again:?}");
+}
