@@ -173,7 +173,7 @@ fn next(dream: &mut Dream<'_>, stage: &Stage, number: usize) -> Option<Vec<u8>> 
         2..=5 => records(dream, &catalog)?,
         _ => decided(Payload::deserialize(&mut *dream).ok()?, &catalog, operation)?,
     };
-    let key = (frame >= 128).then(|| [frame & 3; 32]);
+    let key = (frame >= 128).then_some([frame & 3; 32]);
     Some(sealed_with(OPENED, payload, Some(header.schema), key))
 }
 
@@ -237,7 +237,7 @@ fn doc(dream: &mut Dream<'_>, collection: &Collection) -> Doc {
             Kind::Text | Kind::User | Kind::Select(_) => Some(Value::Text((byte % 7).to_string())),
             Kind::Number => Some(Value::Number(f64::from(byte % 7))),
             Kind::Integer => Some(Value::Integer((byte % 7).into())),
-            Kind::Bool => Some(Value::Bool(byte % 2 == 0)),
+            Kind::Bool => Some(Value::Bool(byte.is_multiple_of(2))),
             Kind::Date => Some(Value::Date((byte % 7).into())),
             Kind::Timestamp => Some(Value::Timestamp((byte % 7).into())),
             Kind::MultiSelect(_) | Kind::Tags => Some(Value::List(vec![byte.to_string()])),
