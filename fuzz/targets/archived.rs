@@ -3,4 +3,6 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| cloudnest_fuzz::in_directory(|dir| cell::fuzzing::archived(data, dir)));
+fuzz_target!(|data: &[u8]| cloudnest_fuzz::in_directory(|dir| {
+    cell::fuzzing::archived(data, dir);
+}));

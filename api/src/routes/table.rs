@@ -128,8 +128,6 @@ pub(crate) static TABLE: [Route; 54] = {
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
-    const PUT: Method = Method::PUT;
-    const PATCH: Method = Method::PATCH;
     const DELETE: Method = Method::DELETE;
     [
         route(E::Root, GET, "/", Open, "Links and a quick start, as HTML or JSON"),
@@ -140,7 +138,7 @@ pub(crate) static TABLE: [Route; 54] = {
         route(E::Tenants, GET, "/v1/tenants", Control, "Tenants, by slug"),
         keyed(route(E::TenantCreate, POST, "/v1/tenants", ControlLeader, "Create a tenant; the reply has its first admin token")),
         route(E::Tenant, GET, "/v1/tenants/{tenant}", Control, "One tenant"),
-        route(E::TenantPatch, PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
+        route(E::TenantPatch, Method::PATCH, "/v1/tenants/{tenant}", ControlLeader, "Change a tenant"),
         route(E::TenantDelete, DELETE, "/v1/tenants/{tenant}", ControlLeader, "Erase a tenant: long work"),
         keyed(route(E::TenantMove, POST, "/v1/tenants/{tenant}/move", ControlLeader, "Move a tenant to another cell of its region: long work")),
         route(E::TenantRestore, POST, "/v1/tenants/{tenant}/restore", Control, "Create a tenant out of what another one was at a time: long work"),
@@ -167,7 +165,7 @@ pub(crate) static TABLE: [Route; 54] = {
         route(E::TokenDelete, DELETE, "/v1/tenants/{tenant}/tokens/{id}", WRITE_ADMIN, "Revoke an API key"),
         route(E::Collections, GET, "/v1/tenants/{tenant}/collections", READ, "All collections"),
         route(E::Collection, GET, "/v1/tenants/{tenant}/collections/{collection}", READ, "One collection"),
-        route(E::CollectionPut, PUT, "/v1/tenants/{tenant}/collections/{collection}", WRITE_ADMIN, "Create a collection, or replace its schema"),
+        route(E::CollectionPut, Method::PUT, "/v1/tenants/{tenant}/collections/{collection}", WRITE_ADMIN, "Create a collection, or replace its schema"),
         route(E::CollectionDelete, DELETE, "/v1/tenants/{tenant}/collections/{collection}", WRITE_ADMIN, "Delete a collection with its records"),
         route(E::TenantOperations, GET, "/v1/tenants/{tenant}/operations", READ_ADMIN, "Operations on collections, the newest last"),
         route(E::TenantOperation, GET, "/v1/tenants/{tenant}/operations/{id}", READ_ADMIN, "How far an operation on a collection is"),
@@ -175,8 +173,8 @@ pub(crate) static TABLE: [Route; 54] = {
         route(E::Records, GET, "/v1/tenants/{tenant}/records/{collection}", READ, "A page of records"),
         keyed(route(E::RecordCreate, POST, "/v1/tenants/{tenant}/records/{collection}", WRITE, "Create a record")),
         route(E::Record, GET, "/v1/tenants/{tenant}/records/{collection}/{id}", READ, "One record"),
-        route(E::RecordPut, PUT, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Create or replace a record"),
-        keyed(route(E::RecordPatch, PATCH, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Merge into a record (RFC 7396)")),
+        route(E::RecordPut, Method::PUT, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Create or replace a record"),
+        keyed(route(E::RecordPatch, Method::PATCH, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Merge into a record (RFC 7396)")),
         route(E::RecordDelete, DELETE, "/v1/tenants/{tenant}/records/{collection}/{id}", WRITE, "Delete a record"),
         route(E::History, GET, "/v1/tenants/{tenant}/records/{collection}/{id}/history", READ, "The versions of a record, the newest first"),
         keyed(route(E::Restore, POST, "/v1/tenants/{tenant}/records/{collection}/{id}/restore", WRITE, "Give a record the fields of an older version again")),

@@ -26,11 +26,15 @@ use crate::records::collection_put::CollectionPut;
 use crate::records::evolve::change::CollectionChange;
 use crate::records::evolve::step::OperationStep;
 use crate::records::evolve::work::{self, Phase};
+use crate::records::schema::{Collection, Kind};
 use crate::records::schema_check;
-use crate::records::write::Operation;
+use crate::records::value::{Doc, Value};
+use crate::records::write::{Expect, Operation, RecordsWrite};
 
 const SPACE: Space = Space(OPENED);
 const ATTEMPT: u64 = 1;
+/// Tables of what follows from records.
+const DERIVED: [&str; 4] = ["index_entry", "unique_entry", "reference_entry", "history_age"];
 
 fn owner() -> Owner {
     Owner {
@@ -73,7 +77,8 @@ pub fn archive(data: &[u8]) {
 }
 
 /// Has a space live as the bytes say, writes it as an archive on the way, and makes it again of that. `dir` is empty, and is left dirty.
-pub fn archived(data: &[u8], dir: &Path) {
+/// How many derived rows there were, and how many operations were under way.
+pub fn archived(data: &[u8], dir: &Path) -> (usize, usize) {
     let mut source = Stage::open(&dir.join("source"));
     source.apply(&[opening(OPENED)]);
     let mut dream = Dream::new(data);
@@ -83,6 +88,7 @@ pub fn archived(data: &[u8], dir: &Path) {
             source.apply(&[entry]);
         }
     }
+    let under_way = running(&source).len();
     let mut first = Vec::new();
     let written = write(&source.store.begin_read(), SPACE, &mut first);
     written.unwrap_or_else(|error| panic!("write an archive: {error}"));
@@ -102,6 +108,8 @@ pub fn archived(data: &[u8], dir: &Path) {
         assert_eq!(one, other, "a row of a space, and of what was made of its archive");
     }
     assert_eq!(before.len(), after.len(), "their rows");
+    let is_derived = |(key, _): &&(String, Vec<u8>)| DERIVED.iter().any(|table| key.starts_with(table));
+    (before.iter().filter(is_derived).count(), under_way)
 }
 
 fn bring(target: &mut Stage, bytes: &[u8]) {
@@ -162,9 +170,10 @@ fn next(dream: &mut Dream<'_>, stage: &Stage, number: usize) -> Option<Vec<u8>> 
             id: *running(stage).first()?,
         }
         .into(),
+        2..=5 => records(dream, &catalog)?,
         _ => decided(Payload::deserialize(&mut *dream).ok()?, &catalog, operation)?,
     };
-    let key = (frame >= 128).then(|| [frame & 3; 32]);
+    let key = (frame >= 128).then_some([frame & 3; 32]);
     Some(sealed_with(OPENED, payload, Some(header.schema), key))
 }
 
@@ -191,6 +200,54 @@ fn decided(payload: Payload, catalog: &Catalog, operation: Uuid) -> Option<Paylo
         }
         _ => None,
     }
+}
+
+/// A change of a few records, with values of their fields.
+fn records(dream: &mut Dream<'_>, catalog: &Catalog) -> Option<Payload> {
+    let mut operations = Vec::new();
+    for _ in 0..=dream.byte() % 3 {
+        let all: Vec<_> = catalog.iter().collect();
+        let known = *all.get(usize::from(dream.byte()) % all.len().max(1))?;
+        let collection = known.number;
+        let id = Uuid::from_u128(u128::from(dream.byte() % 12));
+        operations.push(match dream.byte() % 8 {
+            0 => Operation::Delete {
+                collection,
+                id,
+                expect: Expect::Any,
+            },
+            _ => Operation::Store {
+                collection,
+                id,
+                expect: Expect::Any,
+                doc: doc(dream, known),
+                created: None,
+            },
+        });
+    }
+    Some(RecordsChange(RecordsWrite { operations }).into())
+}
+
+fn doc(dream: &mut Dream<'_>, collection: &Collection) -> Doc {
+    let mut doc = Doc::default();
+    for field in &collection.fields {
+        let byte = dream.byte();
+        let value = match &field.kind {
+            _ if byte < 64 => None,
+            Kind::Text | Kind::User | Kind::Select(_) => Some(Value::Text((byte % 7).to_string())),
+            Kind::Number => Some(Value::Number(f64::from(byte % 7))),
+            Kind::Integer => Some(Value::Integer((byte % 7).into())),
+            Kind::Bool => Some(Value::Bool(byte.is_multiple_of(2))),
+            Kind::Date => Some(Value::Date((byte % 7).into())),
+            Kind::Timestamp => Some(Value::Timestamp((byte % 7).into())),
+            Kind::MultiSelect(_) | Kind::Tags => Some(Value::List(vec![byte.to_string()])),
+            Kind::Reference { .. } => Some(Value::Reference(Uuid::from_u128(u128::from(byte % 12)))),
+            Kind::Json => Some(Value::Json(byte.to_string())),
+            Kind::Sequence { .. } => None,
+        };
+        doc.set(field.number, value);
+    }
+    doc
 }
 
 /// One of a few schemas, as a PUT of it is decided.

@@ -60,13 +60,20 @@ fn a_space_and_its_copy_hold_the_same_whatever_it_takes() {
 fn a_space_and_what_is_made_of_its_archive_hold_the_same_whatever_it_took() {
     seeds("archive", archive);
     let mut hasher = blake3::Hasher::new();
+    let (mut derived, mut changing) = (0, 0);
     for number in 0..64u64 {
         let mut data = vec![0; 2_000];
         hasher.update(&number.to_le_bytes()).finalize_xof().fill(&mut data);
         archive(&data);
         let dir = tempfile::tempdir().expect("a directory");
-        archived(&data, dir.path());
+        let (rows, under_way) = archived(&data, dir.path());
+        derived += rows;
+        changing += under_way;
     }
+    assert!(
+        derived > 200 && changing > 20,
+        "lives that hold something: {derived} derived rows, {changing} operations"
+    );
     seeds("archived", |data| {
         let dir = tempfile::tempdir().expect("a directory");
         archived(data, dir.path());

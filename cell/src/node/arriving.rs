@@ -190,7 +190,7 @@ fn read(archive: impl Read + Send + 'static, owner: Owner) -> mpsc::Receiver<Res
     tokio::task::spawn_blocking(move || {
         let mut send = |chunk| sender.blocking_send(chunk).is_ok();
         match Reader::new(archive, owner) {
-            Ok(reader) => reader.map(&mut send).all(|is_taken| is_taken),
+            Ok(mut reader) => reader.all(&mut send),
             Err(error) => send(Err(error)),
         }
     });
