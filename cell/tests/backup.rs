@@ -413,6 +413,17 @@ async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
     }
     // All of it is archived once the last time can be had.
     comes_back(&operator, "copy", "three", &moments[2]).await;
+    // So is the copy, before all is lost.
+    let cell = async || {
+        let cells = operator.cells().await.ok()?;
+        cells.into_iter().find(|cell| cell.name == "away-shared")
+    };
+    let applied = until("the cell", cell).await.applied;
+    until("the end of the log in the archive", async || {
+        let backup = cell().await?.backup?;
+        (backup.archived >= applied).then_some(())
+    })
+    .await;
     cluster.stop().expect("stopped");
     fs::remove_dir_all(cluster.data().join("awaya")).expect("lost");
     cluster.up_again().expect("up again");

@@ -165,14 +165,8 @@ fn control(endpoint: Endpoint) -> Described {
             );
             (vec![], Some(body(JSON, "TenantMove")), vec![moving], vec!["Location"])
         }
-        E::TenantRestore => {
-            let restoring = json_answer(202, "It is being restored; `admin_token` is shown once.", "Operation");
-            (vec![], Some(body(JSON, "TenantRestore")), vec![restoring], vec!["Location"])
-        }
-        E::CellRestore => {
-            let restoring = json_answer(202, "It is being restored.", "Operation");
-            (vec![], Some(body(JSON, "CellRestore")), vec![restoring], vec!["Location"])
-        }
+        E::TenantRestore => restored("It is being restored; `admin_token` is shown once.", "TenantRestore"),
+        E::CellRestore => restored("It is being restored.", "CellRestore"),
         E::TenantReceive => streams::received(),
         E::Operation => ok("Operation"),
         E::OperationCallOff => begun("It is called off: what it has copied is erased.", "Operation"),
@@ -201,6 +195,11 @@ fn control(endpoint: Endpoint) -> Described {
         }
         _ => ok("Tenant"),
     }
+}
+
+fn restored(description: &'static str, schema: &'static str) -> Described {
+    let restoring = json_answer(202, description, "Operation");
+    (vec![], Some(body(JSON, schema)), vec![restoring], vec!["Location"])
 }
 
 fn tenant(endpoint: Endpoint) -> Described {

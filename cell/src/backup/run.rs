@@ -19,7 +19,7 @@ use crate::node::replica::Replica;
 /// Between two looks at who leads what.
 const LOOK: Duration = Duration::from_millis(500);
 /// The longest pause after failures.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Between two looks for what nobody needs.
 const SWEEP: Duration = Duration::from_secs(3_600);
 

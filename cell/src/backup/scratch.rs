@@ -131,7 +131,7 @@ impl Scratch {
             idempotency: None,
             payload: command.into(),
         };
-        let reply = self.apply(&seal(&stamped))?.unwrap_or_default();
+        let reply = self.take_in(&seal(&stamped))?.unwrap_or_default();
         let answer: Answer<C::Reply> = answer(&reply).map_err(told)?;
         answer
             .result
@@ -139,10 +139,10 @@ impl Scratch {
             .map_err(|refusal| format!("a step was refused: {refusal:?}"))
     }
 
-    fn apply(&mut self, command: &[u8]) -> Result<Option<storage::Bytes>> {
+    fn take_in(&mut self, command: &[u8]) -> Result<Option<storage::Bytes>> {
         self.index += 1;
         let store = self.store()?;
-        if self.index % LOOK == 0 && store.over_limit() {
+        if self.index.is_multiple_of(LOOK) && store.over_limit() {
             store.persist().map_err(told)?;
         }
         let mut batch = store.begin_batch().map_err(told)?;
@@ -168,7 +168,7 @@ impl Scratch {
                     return Ok(true);
                 }
             }
-            self.apply(&entry.command)?;
+            self.take_in(&entry.command)?;
         }
         Ok(false)
     }

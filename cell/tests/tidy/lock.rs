@@ -66,8 +66,11 @@ pub(crate) fn bans(tree: &Tree) -> Vec<String> {
             .into_iter()
             .flatten()
             .filter_map(Value::as_str);
-        // rustls-webpki names ring in a weak feature (`ring?/alloc`): cargo locks it for that and builds it never.
-        if name != "rustls-webpki" && needed.into_iter().any(|one| one.split(' ').next() == Some("ring")) {
+        // rustls-webpki names ring in a weak feature (`ring?/alloc`), and quinn-proto is of an optional part of reqwest that nobody asks for:
+        // cargo locks it for them and builds it never.
+        if !["rustls-webpki", "quinn-proto"].contains(&name.as_str())
+            && needed.into_iter().any(|one| one.split(' ').next() == Some("ring"))
+        {
             findings.push(format!(
                 "Cargo.lock: ring is banned (aws-lc-rs is the one provider), and {name} {version} uses it"
             ));

@@ -171,7 +171,7 @@ impl Objects {
             Err(object_store::Error::NotFound { .. }) => return Ok(Vec::new()),
             found => found.map_err(|error| self.failed("list the folders of", folder, error))?,
         };
-        let last = |path: &Path| path.parts().last().map(|part| part.as_ref().to_owned());
+        let last = |path: &Path| path.parts().next_back().map(|part| part.as_ref().to_owned());
         let mut names: Vec<String> = found.common_prefixes.iter().filter_map(last).collect();
         names.sort_unstable();
         Ok(names)
