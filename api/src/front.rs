@@ -163,15 +163,20 @@ impl Front {
     }
 
     async fn route(&self, mut asked: Asked<'_>) -> Result<Reply> {
-        match asked.found.route.plane {
+        let result = match asked.found.route.plane {
             Plane::Open => probes::answer(&mut asked),
-            Plane::Control => {
-                let operator = gate::operator(&asked).await?;
-                control::answer(&mut asked, &operator).await
-            }
+            Plane::Control => match gate::operator(&asked).await {
+                Ok(operator) => control::answer(&mut asked, &operator).await,
+                Err(refused) => Err(refused),
+            },
             Plane::ControlLeader => ingress::control(&mut asked).await,
             Plane::Tenant(reach, role) => ingress::tenant(&mut asked, reach, role).await,
+        };
+        // What is for another region is not even read.
+        if result.as_ref().is_err_and(|error| error.code != Code::WrongRegion) && asked.found.route.streams {
+            asked.body.hear_out();
         }
+        result
     }
 
     fn missing(&self, head: &Parts, missing: Missing) -> Error {

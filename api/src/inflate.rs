@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 
 use crate::error::{Code, Error, Result};
 use crate::limits::{INFLATE_FREE_BYTES, INFLATE_RATIO};
-use crate::read::{RequestBody, timed_piece};
+use crate::read::{RequestBody, hear_out, timed_piece};
 
 /// What is decompressed at a time, in bytes.
 const PIECE_BYTES: usize = 32 * 1024;
@@ -142,7 +142,8 @@ impl Inflate {
     }
 }
 
-/// The pieces of a streamed body, decompressed if need be.
+/// The pieces of a streamed body, decompressed if need be. What is refused before its end is heard out for a while: the system would take the
+/// answer back from a client that still sends, together with the connection.
 pub(crate) struct Pieces {
     incoming: Option<Incoming>,
     kept: Option<Bytes>,
@@ -195,6 +196,16 @@ impl Pieces {
             self.incoming = None;
         }
         Ok(piece)
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        if let Some(incoming) = self.incoming.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(hear_out(incoming));
+        }
     }
 }
 

@@ -10,6 +10,10 @@ pub const BATCH_OPERATIONS: usize = 1_000;
 pub const LIST_DEFAULT: usize = 50;
 /// Most records of one page of a list.
 pub const LIST_MAX: usize = 500;
+/// How much more is read of a streamed body that was refused before its end, in bytes. Raised: clients that send more at once hear why.
+pub const HEARD_OUT_BYTES: usize = 8 * 1024 * 1024;
+/// For how long, in seconds.
+pub const HEARD_OUT_SECONDS: u64 = 2;
 /// Longest line of an import, in bytes.
 pub const IMPORT_LINE_BYTES: usize = 256 * 1024;
 /// Longest cursor of a list, in bytes: base64 of a key of an index, which may hold four texts of 1,024 bytes whose zero bytes

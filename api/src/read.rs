@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::{Code, Error, Result};
 use crate::inflate::Pieces;
-use crate::limits::{IMPORT_LINE_BYTES, KEPT_BODIES_WAIT_MILLIS};
+use crate::limits::{HEARD_OUT_BYTES, HEARD_OUT_SECONDS, IMPORT_LINE_BYTES, KEPT_BODIES_WAIT_MILLIS};
 use crate::service::LineSource;
 
 /// The body of a request.
@@ -63,6 +63,13 @@ impl RequestBody {
     /// The body as a stream; it cannot be sent again.
     pub(crate) fn stream(&mut self) -> Self {
         std::mem::replace(self, Self::Gone)
+    }
+
+    /// Hears the rest of a body out, where it was not read: see [`hear_out`].
+    pub(crate) fn hear_out(&mut self) {
+        if let Self::Waiting(incoming) = self.stream() {
+            tokio::spawn(hear_out(incoming));
+        }
     }
 
     /// Whether the body has been read and can be sent as often as one likes.
@@ -174,6 +181,21 @@ async fn piece(incoming: &mut Incoming) -> Result<Option<Bytes>> {
 pub(crate) async fn timed_piece(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>> {
     let next = tokio::time::timeout(idle, piece(incoming)).await;
     next.unwrap_or_else(|_| Err(Error::new(Code::RequestTimeout, format!("nothing arrived for {idle:?}"))))
+}
+
+/// Reads on, and forgets, what comes of a body whose answer is on its way already; a sender that goes on and on is cut off.
+pub(crate) async fn hear_out(mut incoming: Incoming) {
+    let reading = async {
+        let mut heard = 0;
+        while let Ok(Some(data)) = piece(&mut incoming).await {
+            heard += data.len();
+            if heard > HEARD_OUT_BYTES {
+                return;
+            }
+        }
+    };
+    // Late or not: nobody waits for the rest.
+    let _ = tokio::time::timeout(Duration::from_secs(HEARD_OUT_SECONDS), reading).await;
 }
 
 /// Refuses a body whose media type is none of `wanted`; returns which it is.

@@ -1,7 +1,6 @@
 //! A tenant as one file, over HTTP on real nodes: it comes back byte for byte, wherever it was and goes, and what breaks leaves nothing.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use api::body::control::TenantMove;
 use api::client::{Call, Client, ClientError, EventsFrom, FromArchive, Method};
@@ -11,10 +10,9 @@ use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::tenant::{self, Tenant};
 use rig::verify;
+use rig::wait::{PATIENCE, until};
 use serde_json::{Value as Json, json};
 
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
 const DEDICATED: &str = "eu-west-1-dedicated-0";
 
 fn up(nodes: usize) -> Cluster {
@@ -38,17 +36,6 @@ async fn ask(client: &Client, method: Method, path: &str, key: Option<&str>, bod
     let answer = client.call(call).await.expect("an answer");
     let body = serde_json::from_slice(&answer.body).unwrap_or(Json::Null);
     (answer.status.as_u16(), body)
-}
-
-async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = wanted().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn archive(client: &Client, slug: &str) -> (Vec<u8>, u64) {
@@ -345,7 +332,10 @@ async fn under_its_old_name_it_answers_retries_and_its_tokens_may_stay_behind() 
     let taken = import(&operator, "acme", &new(), &bytes)
         .await
         .expect_err("the name is taken");
-    assert_eq!(taken.problem().expect("a problem").code, "already_exists");
+    assert_eq!(
+        taken.problem().unwrap_or_else(|| panic!("no problem: {taken:?}")).code,
+        "already_exists"
+    );
     operator.tenant_delete("acme").await.expect("erased");
     is_free(&operator, "acme").await;
     import(&operator, "acme", &new(), &bytes).await.expect("a tenant");
@@ -483,7 +473,10 @@ async fn what_a_node_imports_that_is_killed_is_given_up() {
     .await;
     assert_eq!(status, 404, "nobody is served what has not come");
     let taken = import(&operator, slug, &new(), &bytes).await.expect_err("its name is taken");
-    assert_eq!(taken.problem().expect("a problem").code, "already_exists");
+    assert_eq!(
+        taken.problem().unwrap_or_else(|| panic!("no problem: {taken:?}")).code,
+        "already_exists"
+    );
     let old = cluster.kill(&node.name).expect("a node that dies");
     assert!(importing.await.expect("a task").is_err(), "nobody heard of a tenant");
     cluster

@@ -1,8 +1,8 @@
 //! Backups over real nodes: any time comes back as it was, the store may go away, and what is damaged is never taken for whole.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use api::body::backup::{CellRestore, TenantRestore};
 use api::body::control::{Operation, TenantMove};
@@ -11,10 +11,9 @@ use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::random::Random;
 use rig::tenant::{self, Tenant};
+use rig::wait::until;
 use serde_json::{Value as Json, json};
 
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
 const DEDICATED: &str = "eu-west-1-dedicated-0";
 
 /// A cluster whose backups lie in a directory of the test, and are made all the time.
@@ -30,18 +29,6 @@ fn keys(store: &Path) -> String {
         "store = \"file://{}/{{region}}\"\nevery_seconds = 1\nbase_every_seconds = 5",
         store.display()
     )
-}
-
-/// Asks until the answer is what is waited for.
-async fn until<T>(what: &str, mut wanted: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = wanted().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} did not come");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 fn operator(cluster: &Cluster) -> Client {
@@ -118,6 +105,24 @@ fn wanted(from: &str, at: Option<&str>) -> TenantRestore {
     }
 }
 
+/// Waits for the first base of each cell: no time before it comes back.
+async fn based(cluster: &Cluster) {
+    until("the first bases", async || {
+        let (mut all, mut found) = (BTreeSet::new(), BTreeSet::new());
+        for address in cluster.addresses() {
+            let node = tenant::client_of(address, cluster.operator_token()).ok()?;
+            for cell in node.cells().await.ok()?.into_iter().filter(|cell| cell.kind != "directory") {
+                if cell.backup.is_some_and(|backup| backup.base_at.is_some()) {
+                    found.insert(cell.name.clone());
+                }
+                all.insert(cell.name);
+            }
+        }
+        (found == all).then_some(())
+    })
+    .await;
+}
+
 /// Why a call was refused.
 fn refused(error: &ClientError) -> String {
     format!("{error:?}")
@@ -184,6 +189,7 @@ fn leader_of(cells: &[api::body::control::Cell], name: &str) -> Option<String> {
 async fn any_time_comes_back_as_it_was() {
     let store = tempfile::tempdir().expect("a directory");
     let cluster = up(3, store.path());
+    based(&cluster).await;
     let operator = operator(&cluster);
     let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
     let other = tenant::create(&cluster, "other", Some("workspace")).await.expect("a tenant");
@@ -341,6 +347,7 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
     let store = tempfile::tempdir().expect("a directory");
     let place = store.path().join("place");
     let cluster = up(1, &place);
+    based(&cluster).await;
     let operator = operator(&cluster);
     let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
     write(&acme, "BEFORE").await;
@@ -399,6 +406,7 @@ async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
     layout.backup = Some(keys(store.path()));
     let options = Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into());
     let mut cluster = Cluster::up(options).expect("a cluster");
+    based(&cluster).await;
     let mut tenants = Vec::new();
     for slug in ["one", "two", "three"] {
         let made = tenant::create_in(&cluster, "away", slug, Some("workspace"))

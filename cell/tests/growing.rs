@@ -1,7 +1,10 @@
-//! From one replica to three, and a dead node replaced by a new one: by the file and one apply each.
+//! From one replica to three, and a dead node replaced by a new one: by the file and one apply each. A hot cell evened out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use api::body::control::NewTenant;
@@ -9,11 +12,9 @@ use api::body::record::{Fields, NewRecord};
 use api::client::Client;
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
+use rig::wait::{PATIENCE, until};
 use rig::{nursery, tenant};
 use serde_json::json;
-
-/// The longest that anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn binary() -> PathBuf {
     env!("CARGO_BIN_EXE_cloudnest").into()
@@ -200,4 +201,73 @@ async fn a_tenant_that_wants_a_cell_of_its_own_gets_one_and_an_apply_keeps_it() 
         shown.len(),
         "an apply of the file keeps them"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hot_cell_is_shown_and_one_command_evens_it_out_while_it_is_written() {
+    let mut layout = Layout::new(&[("one", 1)]).expect("a layout");
+    layout.shared = 2;
+    let cluster = Cluster::up(Options::new(layout, binary())).expect("a cluster");
+    let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
+    let mut cells = BTreeMap::new();
+    let mut made = Vec::new();
+    for slug in ["acme", "beta", "corp"] {
+        made.push(tenant::create(&cluster, slug, Some("workspace")).await.expect("a tenant"));
+        let shown = operator.tenant_show(slug).await.expect("the tenant").body;
+        cells.entry(shown.cell).or_insert_with(Vec::new).push(slug);
+    }
+    assert_eq!(cells.len(), 2, "new tenants go where there is most room: {cells:?}");
+    let (hot, busy) = cells
+        .into_iter()
+        .find(|(_, tenants)| tenants.len() == 2)
+        .expect("a cell with two tenants");
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = made
+        .into_iter()
+        .filter(|tenant| busy.contains(&tenant.slug.as_str()))
+        .flat_map(|tenant| [tenant.clone(), tenant])
+        .map(|tenant| {
+            let stop = Arc::clone(&stop);
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Acquire) {
+                    let mut fields = Fields::new();
+                    fields.insert("title".to_owned(), json!("busy"));
+                    let new = NewRecord { id: None, fields };
+                    let written = tenant.client.record_create(&tenant.slug, "tasks", &new, None).await;
+                    written.expect("a write");
+                }
+            })
+        })
+        .collect();
+    let proposed = until("a proposal", async || {
+        let balance = operator.balance().await.ok()?;
+        balance.moves.into_iter().find(|one| one.to.is_some())
+    })
+    .await;
+    assert_eq!(proposed.from, hot);
+    assert!(
+        busy.contains(&proposed.tenant.as_str()) && proposed.writes_per_second > 0.0,
+        "{proposed:?}"
+    );
+
+    let mut command = Command::new(binary());
+    command.args(["cluster", "rebalance", "--yes", "--url"]);
+    command.arg(format!("http://{}", cluster.addresses()[0]));
+    command.args(["--token", cluster.operator_token()]);
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("a thread")
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    assert!(output.status.success() && said.contains(&format!("from {hot} to ")), "{said}");
+    stop.store(true, Ordering::Release);
+    for writer in writers {
+        writer.await.expect("a writer whose writes were all answered");
+    }
+    let mut now = Vec::new();
+    for slug in busy {
+        now.push(operator.tenant_show(slug).await.expect("the tenant").body.cell);
+    }
+    assert_ne!(now[0], now[1], "{said}");
 }

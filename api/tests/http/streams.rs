@@ -376,3 +376,33 @@ async fn server_sent_events_resume() {
         assert_eq!(problem(&answer).code, "invalid_parameter", "{query}");
     }
 }
+
+#[tokio::test]
+async fn who_still_sends_when_a_stream_is_refused_hears_why() {
+    let node = Running::start().await;
+    let line = format!("{{\"title\":\"{}\"}}\n", "x".repeat(1_000));
+    let body = line.repeat(3_000);
+    let head = |token: &str| {
+        format!(
+            "POST /v1/tenants/acme/records/tasks/import HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/x-ndjson\r\nimport-id: refused\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    for turn in 0..20 {
+        // By the handler, and at the gate.
+        let (token, status) = [("cnt_admin", 400), ("cnt_guest", 403)][turn % 2];
+        let (address, head, body) = (node.address, head(token), body.clone());
+        // All of it is sent before the answer is looked at, as simple clients do.
+        let answer = tokio::task::spawn_blocking(move || {
+            use std::io::{Read, Write};
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.write_all(head.as_bytes())?;
+            stream.write_all(body.as_bytes())?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).map(|_| answer)
+        });
+        let answer = answer.await.expect("a thread").expect("an answer, and no reset");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{token}: {answer}");
+    }
+}

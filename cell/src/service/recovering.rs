@@ -199,7 +199,9 @@ pub(super) fn time(at: Option<&str>) -> Result<Option<u64>> {
 
 /// Refuses a time that is not in the backup.
 pub(super) fn check_time(found: &Found, latest: Option<u64>, known: Option<&Tenant>, until: Option<u64>) -> Result<()> {
-    let (Some(earliest), Some(latest)) = (found.earliest, latest) else {
+    // Of the first base alone nothing can be had yet: what is archived behind it comes with the next rounds.
+    let reach = found.earliest.zip(latest).filter(|(earliest, latest)| earliest <= latest);
+    let Some((earliest, latest)) = reach else {
         let detail = "there is no backup of any cell of this region yet";
         return Err(Error::new(Code::Unavailable, detail));
     };
