@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) cell: String,
     /// Its region.
     pub(crate) region: String,
-    /// When the snapshot was taken, in microseconds since the epoch.
+    /// A time after the snapshot was taken, in microseconds since the epoch.
     pub(crate) stamp: u64,
 }
 
@@ -44,13 +44,20 @@ enum Told {
     Piece { uid: u64, piece: u64, bytes: Vec<u8> },
     /// A tenant's archive has ended.
     Part(Part),
+    /// A tenant is on its way into the cell.
+    Coming(u64),
 }
 
-/// Writes a base. `wrote` is told of bytes.
-pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: impl Fn(usize) + Send) -> Result<(), VaultError> {
+/// Writes a base; its manifest. `wrote` is told of bytes.
+pub(crate) async fn write(
+    vault: &Vault,
+    plan: Plan,
+    snapshot: Snapshot,
+    wrote: impl Fn(usize) + Send,
+) -> Result<Manifest, VaultError> {
     let (pieces, mut read) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking(move || archive_all(&snapshot, &pieces));
-    let mut parts = Vec::new();
+    let (mut parts, mut coming) = (Vec::new(), Vec::new());
     while let Some(read) = read.recv().await {
         match read {
             Told::Piece { uid, piece, bytes } => {
@@ -61,6 +68,7 @@ pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: 
                 tokio::time::sleep(began.elapsed().min(REST)).await;
             }
             Told::Part(part) => parts.push(part),
+            Told::Coming(uid) => coming.push(uid),
         }
     }
     let ended = reading.await.map_err(|error| VaultError::Source(error.to_string()))?;
@@ -70,15 +78,24 @@ pub(crate) async fn write(vault: &Vault, plan: Plan, snapshot: Snapshot, wrote: 
         region: plan.region,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         index: plan.name.index,
-        stamp: plan.stamp,
+        stamp: not_before(plan.stamp, &parts),
         parts,
+        coming,
     };
     let name = plan.line.manifest(plan.name);
-    let bytes = manifest.encode().map_err(|error| VaultError::Source(error.to_string()))?;
+    let bytes = manifest
+        .clone()
+        .encode()
+        .map_err(|error| VaultError::Source(error.to_string()))?;
     let length = bytes.len();
     vault.put_new(&name, bytes).await?;
     wrote(length);
-    Ok(())
+    Ok(manifest)
+}
+
+/// From which time on a base shows what was: a tenant's stamps run ahead of the clock where an earlier leader's clock did.
+fn not_before(after: u64, parts: &[Part]) -> u64 {
+    parts.iter().map(|part| part.stamp).fold(after, u64::max)
 }
 
 fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), String> {
@@ -88,6 +105,9 @@ fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), S
             continue;
         }
         let placed = snapshot.placed(space).map_err(|fault| fault.to_string())?;
+        if placed.as_ref().is_some_and(|(_, place)| is_coming(*place)) {
+            pieces.blocking_send(Told::Coming(space.0)).map_err(|_| GONE.to_owned())?;
+        }
         let Some((header, held)) = placed.and_then(served) else {
             continue;
         };
@@ -126,6 +146,14 @@ pub(super) fn served((header, place): (Header, Place)) -> Option<(Header, Option
         Place::Held { attempt } if is_live => Some((header, Some(attempt))),
         _ => None,
     }
+}
+
+/// Whether a space is on its way into the cell.
+pub(super) fn is_coming(place: Place) -> bool {
+    matches!(
+        place,
+        Place::Clearing { .. } | Place::Copying { .. } | Place::Following { .. }
+    )
 }
 
 /// Cuts an archive into pieces.
@@ -193,5 +221,44 @@ impl Read for Piped {
         let count = self.rest.len().min(into.len());
         self.rest.copy_to_slice(&mut into[..count]);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_not_taken_for_a_time_before_what_is_in_it() {
+        let part = |stamp| Part {
+            uid: 7,
+            tenant: uuid::Uuid::from_u128(1),
+            slug: "acme".to_owned(),
+            position: 1,
+            stamp,
+            held: None,
+            pieces: 1,
+            bytes: 1,
+            hash: [0; 32],
+        };
+        // The clock of an earlier leader was ahead.
+        assert_eq!(not_before(100, &[part(90), part(130), part(20)]), 130);
+        assert_eq!(not_before(100, &[part(90)]), 100);
+    }
+
+    #[test]
+    fn who_is_on_the_way_into_the_cell_is_neither_served_nor_passed_over() {
+        let attempt = 3;
+        for (place, is_so) in [
+            (Place::Here, false),
+            (Place::Held { attempt }, false),
+            (Place::Departed { attempt }, false),
+            (Place::Clearing { attempt }, true),
+            (Place::Copying { attempt, chunks: 2 }, true),
+            (Place::Following { attempt, index: 9 }, true),
+            (Place::Arrived { attempt, epoch: 2 }, false),
+        ] {
+            assert_eq!(is_coming(place), is_so, "{place:?}");
+        }
     }
 }

@@ -24,10 +24,12 @@ pub(crate) struct Manifest {
     pub(crate) version: String,
     /// The position of the log at which all of it was read.
     pub(crate) index: u64,
-    /// When that was, in microseconds since the epoch.
+    /// When that was, in microseconds since the epoch: nothing of it was stamped later.
     pub(crate) stamp: u64,
     /// The tenants that were served, by their numbers.
     pub(crate) parts: Vec<Part>,
+    /// The numbers of tenants that were on their way into the cell: neither the base nor the log behind it has all of them.
+    pub(crate) coming: Vec<u64>,
 }
 
 /// The archive of one tenant.

@@ -27,13 +27,15 @@ const SWEEP: Duration = Duration::from_secs(3_600);
 #[derive(Default)]
 struct Work {
     round: Option<JoinHandle<Result<(), VaultError>>>,
-    base: Option<JoinHandle<Result<(), VaultError>>>,
+    base: Option<JoinHandle<Result<Vec<u64>, VaultError>>>,
     sweep: Option<JoinHandle<Result<(), VaultError>>>,
     /// When the next round begins; none: now.
     next: Option<Instant>,
     next_base: Option<Instant>,
     next_sweep: Option<Instant>,
     failures: u32,
+    /// Who was on the way into the cell when the last base was made; none: this leader does not know yet.
+    coming: Option<Vec<u64>>,
 }
 
 /// Archives the cells that this node leads, for as long as the platform is there.
@@ -67,8 +69,9 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 
 impl Work {
     fn is_busy(&self) -> bool {
-        let tasks = [&self.round, &self.base, &self.sweep];
-        tasks.into_iter().flatten().any(|task| !task.is_finished())
+        let tasks = [&self.round, &self.sweep].into_iter().flatten();
+        let is_basing = self.base.as_ref().is_some_and(|task| !task.is_finished());
+        is_basing || tasks.into_iter().any(|task| !task.is_finished())
     }
 
     /// Begins what is due, and hears of what has ended.
@@ -84,10 +87,15 @@ impl Work {
             self.next = Some(Instant::now() + if self.failures == 0 { every } else { pause });
         }
         if let Some(ended) = ended(&mut self.base).await {
-            let pause = if tender.heard("make a base", &ended) {
-                every
-            } else {
-                PAUSE_MAX
+            let pause = match ended {
+                Ok(coming) => {
+                    self.coming = Some(coming);
+                    every
+                }
+                Err(error) => {
+                    tender.heard("make a base", &Err(error));
+                    PAUSE_MAX
+                }
             };
             self.next_base = Some(Instant::now() + pause);
         }
@@ -99,8 +107,13 @@ impl Work {
         if self.round.is_none() && is_due(self.next) {
             self.round = Some(tokio::spawn(tender.clone().round()));
         }
-        if self.base.is_none() && is_due(self.next_base) && tender.base_is_due() {
-            self.base = Some(tokio::spawn(tender.clone().base()));
+        if self.base.is_none() && is_due(self.next_base) {
+            self.base = match &self.coming {
+                _ if tender.base_is_due() => Some(tokio::spawn(tender.clone().base())),
+                None => Some(tokio::spawn(tender.clone().look_back())),
+                Some(coming) if tender.have_come(coming) => Some(tokio::spawn(tender.clone().base())),
+                Some(_) => None,
+            };
         }
         if self.sweep.is_none() && is_due(self.next_sweep) {
             self.sweep = Some(tokio::spawn(tender.clone().sweep()));
@@ -109,7 +122,7 @@ impl Work {
 }
 
 /// What has become of a task, once it has ended.
-async fn ended(task: &mut Option<JoinHandle<Result<(), VaultError>>>) -> Option<Result<(), VaultError>> {
+async fn ended<T>(task: &mut Option<JoinHandle<Result<T, VaultError>>>) -> Option<Result<T, VaultError>> {
     let ended = task.take_if(|task| task.is_finished())?;
     Some(match ended.await {
         Ok(ended) => ended,

@@ -10,13 +10,15 @@ use storage::Space;
 use uuid::Uuid;
 
 use super::base::{self, Plan};
-use super::manifest::Through;
+use super::keep::finished;
+use super::manifest::{Manifest, Through};
 use super::names::{BaseName, Line, SegmentName};
 use super::segment::{READ_BYTES, Segment};
 use super::turn::{Archived, BackupTurn, read};
 use super::vault::{Vault, VaultError};
 use crate::config::Backup;
 use crate::machine::dispatch::answer;
+use crate::machine::reader::Reader as _;
 use crate::machine::rows::Actor;
 use crate::node::platform::Platform;
 use crate::node::replica::{Proposal, Replica};
@@ -166,10 +168,35 @@ impl Tender {
         now_micros() >= archived.base_stamp.saturating_add(every)
     }
 
-    /// Makes a base.
-    pub(super) async fn base(self) -> Result<(), VaultError> {
+    /// Whether tenants that were on their way into the cell when the last base was made have come, or will not: what the log has of them behind
+    /// that base is not all of them, so that they are in no backup before the next one.
+    pub(super) fn have_come(&self, coming: &[u64]) -> bool {
+        let snapshot = self.replica.store.begin_read();
+        let is_settled = |uid: &u64| match snapshot.placed(Space(*uid)) {
+            Ok(placed) => placed.is_none_or(|(_, place)| !base::is_coming(place)),
+            // Whoever reads it for the base says what is wrong.
+            Err(_) => true,
+        };
+        !coming.is_empty() && coming.iter().all(is_settled)
+    }
+
+    /// Who was on the way into the cell when the last base was made, as its manifest says.
+    pub(super) async fn look_back(self) -> Result<Vec<u64>, VaultError> {
+        let Some(archived) = self.archived()? else {
+            return Ok(Vec::new());
+        };
         let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
-        let stamp = now_micros();
+        let line = self.line(&archived);
+        let bases = finished(line, &vault.list(&line.bases()).await?);
+        let Some(newest) = bases.last() else { return Ok(Vec::new()) };
+        let name = line.manifest(*newest);
+        let manifest = Manifest::decode(&vault.get(&name).await?).map_err(VaultError::content(&name))?;
+        Ok(manifest.coming)
+    }
+
+    /// Makes a base; who was on the way into the cell.
+    pub(super) async fn base(self) -> Result<Vec<u64>, VaultError> {
+        let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
         let barrier = self.replica.group.read_barrier().await;
         barrier.map_err(|error| VaultError::Source(error.to_string()))?;
         let snapshot = self.replica.store.begin_read();
@@ -177,7 +204,10 @@ impl Tender {
             let why = "the replica has not caught up with its log yet";
             return Err(VaultError::Source(why.to_owned()));
         }
-        let Some(archived) = self.archived()? else { return Ok(()) };
+        let stamp = now_micros();
+        let Some(archived) = self.archived()? else {
+            return Ok(Vec::new());
+        };
         let (line, index) = (self.line(&archived), snapshot.mark().index);
         let plan = Plan {
             line,
@@ -191,10 +221,10 @@ impl Tender {
         };
         let name = Arc::clone(&self.replica.name);
         let backups = Arc::clone(&self.platform);
-        base::write(&vault, plan, snapshot, move |bytes| backups.backups.wrote(&name, bytes)).await?;
-        self.tell_base(archived, (index, stamp)).await?;
+        let written = base::write(&vault, plan, snapshot, move |bytes| backups.backups.wrote(&name, bytes)).await?;
+        self.tell_base(archived, (index, written.stamp)).await?;
         tracing::info!(cell = %self.replica.name, index, "made a base of the backup");
-        Ok(())
+        Ok(written.coming)
     }
 
     /// Says in the cell that there is a base. Segments are told of meanwhile.

@@ -240,6 +240,7 @@ fn a_manifest_and_a_head_are_read_back_and_garbage_is_not() {
         index: 7,
         stamp: 8,
         parts: moments.iter().map(|moment| moment.part.clone()).collect(),
+        coming: vec![9],
     };
     let bytes = manifest.clone().encode().expect("encoded");
     assert_eq!(Manifest::decode(&bytes), Ok(manifest));
