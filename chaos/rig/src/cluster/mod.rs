@@ -31,6 +31,8 @@ use output::Output;
 use process::{Process, send, wait_child};
 pub use process::{is_alive, poll};
 
+/// How long a process may take to end once it was killed.
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// How long everything may take to stop after SIGTERM.
 const STOP_WITHIN: Duration = Duration::from_secs(60);
 
@@ -125,10 +127,11 @@ impl Cluster {
     pub fn start_node(&mut self, name: &str) -> Result<()> {
         let place = self.place(name)?;
         if let Some(process) = &mut self.singles[place] {
-            anyhow::ensure!(
-                process.child.try_wait().context("look at a child")?.is_some(),
-                "{name} runs already"
-            );
+            let pid = process.child.id();
+            // The first thread of a process that was killed may be gone while the last is still on its way.
+            let ended = |child: &mut std::process::Child| matches!(child.try_wait(), Ok(Some(_)));
+            poll(EXIT_WITHIN, || ended(&mut process.child) || is_alive(pid));
+            anyhow::ensure!(ended(&mut process.child), "{name} runs already");
         }
         let own = self.own.get(name).cloned().unwrap_or_default();
         let (mut config, data) = (self.config(), self.data().join(name));
