@@ -189,12 +189,12 @@ impl Net {
         }
     }
 
-    /// Whether there was a sign of life within the last two seconds. Oneself is always reachable.
+    /// Whether there was a sign of life within the last two seconds from a peer that is linked. Oneself is always reachable.
     pub(crate) fn reachable(&self, node: u64) -> bool {
         node == self.node
             || self.known(node).is_some_and(|peer| match peer.heard.load(Relaxed) {
                 0 => false,
-                at => self.now_ms().saturating_sub(at) <= REACHABLE_MS,
+                at => peer.links.is_some() && self.now_ms().saturating_sub(at) <= REACHABLE_MS,
             })
     }
 }
