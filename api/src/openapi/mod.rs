@@ -17,7 +17,7 @@ use self::parameters::Parameter;
 use crate::error::Code;
 use crate::limits;
 use crate::problem::MEDIA_TYPE;
-use crate::routes::table::{Plane, Route, TABLE};
+use crate::routes::table::{Endpoint, Plane, Route, TABLE};
 use crate::service::Reach;
 
 /// The document, as it is checked in.
@@ -200,7 +200,11 @@ fn problem_statuses(route: &Route) -> Vec<u16> {
     if tenant {
         statuses.push(421);
     }
-    if matches!(route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _)) {
+    let makes = matches!(
+        route.endpoint,
+        Endpoint::TenantReceive | Endpoint::TenantRestore | Endpoint::CellRestore
+    );
+    if makes || matches!(route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _)) {
         statuses.extend([408, 409, 412, 413, 415, 422, 507]);
     }
     if route.path.ends_with("/events") || route.path.ends_with("/export") {
