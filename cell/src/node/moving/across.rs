@@ -3,7 +3,7 @@
 
 use raft::NodeId;
 
-use crate::directory::moves::{self, Stage};
+use crate::directory::moves::{self, Move, Stage};
 use crate::machine::dispatch::{Payload, Stamped};
 use crate::machine::envelope::open;
 use crate::node::platform::Platform;
@@ -18,15 +18,70 @@ impl Platform {
 
     fn expects(&self, from: NodeId, cell: u64, stamped: &Stamped) -> bool {
         let Ok(snapshot) = self.directory.read() else { return false };
-        let Ok(Some(moving)) = moves::read(&snapshot, stamped.space) else {
+        let Ok(moving) = moves::read(&snapshot, stamped.space) else {
             return false;
         };
         let topology = self.topology();
-        let left = topology.cell(moving.from).map(|cell| cell.region.clone());
-        let is_step = match &stamped.payload {
+        let left = |cell: u64| topology.cell(cell).map(|cell| cell.region.clone());
+        let comes_from_there = |moving: &Move| left(moving.from).is_some() && left(moving.from) == self.region_of(from);
+        moving.is_some_and(|moving| comes_from_there(&moving) && is_step(&moving, cell, &stamped.payload))
+    }
+}
+
+/// Whether a command for a cell is a step of a move to there. Only who has switched lives there.
+fn is_step(moving: &Move, cell: u64, payload: &Payload) -> bool {
+    moving.to == cell
+        && match payload {
             Payload::SpaceTurn(turn) if turn.lands() => moving.stage == Stage::Departing,
             payload => payload.is_of_a_move(),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::placement::clear::SpaceClear;
+    use crate::placement::turn::{SpaceTurn, Turn};
+    use crate::scrub::begin::ScrubBegin;
+    use crate::space::erase::SpaceErase;
+
+    #[test]
+    fn only_the_steps_of_the_move_that_is_under_way_are_taken_and_none_lives_before_the_switch() {
+        let moving = |stage| Move {
+            operation: Uuid::nil(),
+            uid: 7,
+            tenant: Uuid::nil(),
+            slug: "acme".to_owned(),
+            from: 2,
+            to: 3,
+            epoch: 2,
+            attempt: 5,
+            stage,
         };
-        is_step && moving.to == cell && left.is_some() && left == self.region_of(from)
+        let (attempt, tenant) = (5, Uuid::nil());
+        let clear = || {
+            Payload::from(SpaceClear {
+                attempt,
+                tenant,
+                comes: true,
+            })
+        };
+        let live = || {
+            Payload::from(SpaceTurn {
+                attempt,
+                turn: Turn::Live,
+            })
+        };
+        let (copying, departing) = (moving(Stage::Copying), moving(Stage::Departing));
+        assert!(is_step(&copying, 3, &clear()) && is_step(&departing, 3, &live()));
+        assert!(!is_step(&copying, 3, &live()), "it has not switched");
+        assert!(!is_step(&copying, 4, &clear()), "it goes elsewhere");
+        let others = [
+            Payload::from(SpaceErase { tenant, after: None }),
+            Payload::from(ScrubBegin { id: tenant }),
+        ];
+        assert!(others.iter().all(|other| !is_step(&copying, 3, other)), "no steps of a move");
     }
 }
