@@ -8,10 +8,12 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::service::{Stage, Timing};
+use crate::service::{Budget, Stage, Timing};
 use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Puts them on a reply.
 pub(crate) fn mark(headers: &mut HeaderMap, trace: Trace, timing: &Timing, took: Duration) {
@@ -41,6 +43,18 @@ fn secure(headers: &mut HeaderMap) {
         "no-store"
     };
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(keeping));
+}
+
+/// What a tenant may use, in request units, as draft-ietf-httpapi-ratelimit-headers-10 has it.
+pub(crate) fn budget(headers: &mut HeaderMap, budget: &Budget) {
+    let (window, full_in) = (budget.window.as_secs().max(1), budget.full_in.as_secs());
+    let policy = format!("\"units\";q={};w={window}", budget.quota);
+    let limit = format!("\"units\";r={};t={full_in}", budget.left);
+    for (name, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, limit)] {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// Takes out what HTTP/2 does not have: a connection is not a matter of one reply there.

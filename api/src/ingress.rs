@@ -6,7 +6,9 @@
 //! the new place. That goes for a node that has fallen silent too: what may be repeated is, as soon as another node is named; what
 //! may not waits for its reply as long as a request may take. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use http_body::Body;
 
 mod waiting;
 
@@ -16,6 +18,7 @@ use crate::error::{Code, Error, Outcome, Result};
 use crate::forward::{self, Attempt};
 use crate::front::{Asked, Front, Origin};
 use crate::gate;
+use crate::headers;
 use crate::ids::{NodeNumber, Slug};
 use crate::reply::Reply;
 use crate::routes::{self, control};
@@ -95,7 +98,16 @@ async fn tenant_here(asked: &mut Asked<'_>, placement: Placement, reach: Reach, 
     }
     let ctx = gate::tenant(asked, placement, reach, role).await?;
     asked.receive().await?;
-    routes::answer(asked, &ctx).await
+    let turn = Instant::now();
+    let service = &asked.front.service;
+    let mut admitted = asked.limited(false, service.admit(&ctx, routes::usage::kind(asked))).await?;
+    asked.clock(Stage::Queue, turn);
+    let mut reply = routes::answer(asked, &ctx).await?;
+    admitted.answered(reply.body().size_hint().exact().unwrap_or(0));
+    if let Some(budget) = admitted.budget() {
+        headers::budget(reply.headers_mut(), &budget);
+    }
+    Ok(reply)
 }
 
 async fn control_here(asked: &mut Asked<'_>) -> Result<Reply> {

@@ -77,6 +77,14 @@ impl RequestBody {
         matches!(self, Self::Kept(_))
     }
 
+    /// How long it is, in bytes, where it has been read.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Kept(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether the body can still be sent, from its start.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self, Self::Gone)

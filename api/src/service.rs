@@ -22,10 +22,12 @@ use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
 pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
 
+mod admission;
 mod collections;
 mod records;
 mod timing;
 
+pub use admission::{Admission, Admitted, Budget, Following, Kind};
 pub use collections::{Changed, Collections};
 pub use records::Records;
 pub use timing::{Stage, Timing};
@@ -166,7 +168,7 @@ pub struct Operator {
 
 /// The platform behind the front.
 #[async_trait]
-pub trait Service: Collections + Records + Send + Sync + 'static {
+pub trait Service: Admission + Collections + Records + Send + Sync + 'static {
     // ---- ingress ----
 
     /// Where a tenant is served, from this node's copy of the directory. Never blocks.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, moving};
+use bench::{backfill, company, isolation, moving};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -81,6 +81,22 @@ pub(crate) enum Action {
     Move {
         #[command(flatten)]
         size: moving::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Many tenants of very different size, nine reads for a write, at a fixed rate
+    #[command(after_help = "Example:\n  cloudnest-bench company --tenants 500 --records 1000000 --rate 7500 --seconds 300")]
+    Company {
+        #[command(flatten)]
+        size: company::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// What tenants notice of one that imports, floods, asks what is expensive, or keeps connections
+    #[command(after_help = "Example:\n  cloudnest-bench isolation --seconds 20 --runs 3\n  cloudnest-bench isolation --control")]
+    Isolation {
+        #[command(flatten)]
+        size: isolation::Size,
         #[command(flatten)]
         common: Common,
     },

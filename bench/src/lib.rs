@@ -19,10 +19,12 @@
 pub mod backfill;
 pub mod board;
 pub mod bulk;
+pub mod company;
 pub mod compare;
 pub mod data;
 pub mod holds;
 pub mod idle;
+pub mod isolation;
 pub mod kill_import;
 pub mod moving;
 pub mod operation;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, compare, data, idle, kill_import, moving, run};
+use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, moving, run};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -73,6 +73,11 @@ fn main() -> Result<()> {
             let layout = moving::layout(common.cluster.nodes)?;
             measure_as(layout, &common, |cluster| moving::run(cluster, &size))?.without_failures()
         }
+        Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
+        Action::Isolation { size, common } => {
+            let layout = isolation::layout(common.cluster.nodes, &size)?;
+            measure_as(layout, &common, |cluster| isolation::run(cluster, &size)).map(drop)
+        }
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -98,6 +103,8 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Stall { common, .. }
         | Action::Backfill { common, .. }
         | Action::Move { common, .. }
+        | Action::Company { common, .. }
+        | Action::Isolation { common, .. }
         | Action::Idle { common, .. }
         | Action::Data { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,

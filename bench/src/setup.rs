@@ -47,6 +47,12 @@ pub fn start_as(layout: Layout, args: &ClusterArgs) -> Result<Cluster> {
     Cluster::up(options)
 }
 
+/// Microseconds since the epoch: names what is made in this run and in no other.
+pub fn moment() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
 /// A runtime for calls besides the load.
 pub fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()

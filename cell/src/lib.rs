@@ -23,6 +23,7 @@ mod archive;
 mod backup;
 mod directory;
 mod expr;
+mod fair;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

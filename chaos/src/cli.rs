@@ -133,6 +133,9 @@ pub(crate) struct What {
     /// Put a bug back (CLOUDNEST_MUTANT), in a build with the feature `mutants`
     #[arg(long, value_name = "NAME")]
     pub(crate) mutant: Option<String>,
+    /// A tenant beside the load floods and imports as fast as it is answered
+    #[arg(long)]
+    pub(crate) noisy: bool,
 }
 
 impl What {
@@ -144,6 +147,7 @@ impl What {
             faults: self.faults.clone(),
             binary,
             mutant: self.mutant.clone(),
+            noisy: self.noisy,
         };
         options.choose()?;
         Ok(options)

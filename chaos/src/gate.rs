@@ -165,6 +165,7 @@ fn hunt(binary: &Path, seconds: u64, bug: &str, faults: &[&str], out: &Path) -> 
             faults: (!faults.is_empty()).then(|| faults.iter().map(|name| (*name).to_owned()).collect()),
             binary: binary.to_path_buf(),
             mutant: Some(bug.to_owned()),
+            noisy: false,
         };
         match try_out(&options, &out.join(bug)) {
             Ok(tried) => {

@@ -28,6 +28,7 @@ pub mod judge;
 mod ledger;
 pub mod liveness;
 pub mod measure;
+pub mod noise;
 pub mod plan;
 pub mod proxy;
 pub mod readback;

@@ -12,6 +12,7 @@ use crate::faults::{self, Fault};
 use crate::field::Field;
 use crate::history::{History, Tenant};
 use crate::judge::{self, Judged};
+use crate::noise::Noise;
 use crate::plan::Plan;
 use crate::stage::{NODES, Stage};
 use crate::stalls::{Stall, Watch};
@@ -33,6 +34,8 @@ pub struct Options {
     pub binary: PathBuf,
     /// The bug to put back, in a build with the feature `mutants`.
     pub mutant: Option<String>,
+    /// Whether a noisy tenant is beside the load.
+    pub noisy: bool,
 }
 
 impl Options {
@@ -41,6 +44,9 @@ impl Options {
         let mut line = format!("cloudnest-chaos reproduce --seed {} --seconds {}", self.seed, self.seconds);
         if let Some(faults) = &self.faults {
             line.push_str(&format!(" --faults {}", faults.join(",")));
+        }
+        if self.noisy {
+            line.push_str(" --noisy");
         }
         if let Some(mutant) = &self.mutant {
             line.push_str(&format!(" --mutant {mutant}"));
@@ -78,6 +84,8 @@ pub struct Account {
     pub acknowledged: u64,
     /// What was refused or lost how often, by code.
     pub refusals: std::collections::BTreeMap<String, u64>,
+    /// What was acknowledged to the noisy tenant beside it, if there was one: creates, and lines of imports.
+    pub noise: Option<(u64, u64)>,
     /// Faults that this machine cannot do, and why.
     pub not_covered: Vec<(String, String)>,
     /// Wall time of all of it, in seconds.
@@ -121,7 +129,12 @@ pub fn perform(options: &Options, mut stage: Stage, plan: Plan, start: Instant, 
     let controls = Arc::new(Controls::default());
     let mut plan = plan;
     let moves = plan.steps.is_empty();
-    let mut played = play(&mut stage, &plan, &workspaces, (&controls, &runtime), conduct)?;
+    let noise = options.noisy.then(|| Noise::start(&stage.cluster, &runtime)).transpose()?;
+    let played = play(&mut stage, &plan, &workspaces, (&controls, &runtime), conduct);
+    // Whatever happened, the noise ends before anything else does.
+    let noise = noise.map(Noise::end).transpose();
+    let mut played = played?;
+    let noise = noise?;
     if let Some(ending) = &mut played.ending {
         // What a tenant that moves is sent in is larger than all of a hurried log.
         ending.hurried = options.mutant.is_some() && !moves;
@@ -162,6 +175,7 @@ pub fn perform(options: &Options, mut stage: Stage, plan: Plan, start: Instant, 
         leaders: controls.leaders(),
         acknowledged: controls.acknowledged(),
         refusals: controls.refusals(),
+        noise,
         not_covered: not_covered(),
         took_seconds: start.elapsed().as_secs_f64(),
         plan,

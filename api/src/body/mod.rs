@@ -11,3 +11,4 @@ pub mod policy;
 pub mod record;
 pub mod token;
 pub mod topology;
+pub mod usage;

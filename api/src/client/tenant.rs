@@ -10,6 +10,7 @@ use super::{Answer, Call, Client, ClientError};
 use crate::body::collection::Collection;
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record};
 use crate::body::token::{Me, NewToken, Token};
+use crate::body::usage::Usage;
 use crate::ids::Id;
 use crate::service::Consistency;
 
@@ -25,6 +26,12 @@ impl Client {
     /// Who this token is.
     pub async fn me(&self, tenant: &str) -> Result<Answer<Me>, ClientError> {
         self.typed(Call::new(Method::GET, format!("/v1/tenants/{tenant}/me"))).await
+    }
+
+    /// What the tenant may use, and has used.
+    pub async fn usage(&self, tenant: &str) -> Result<Answer<Usage>, ClientError> {
+        self.typed(Call::new(Method::GET, format!("/v1/tenants/{tenant}/usage")))
+            .await
     }
 
     /// All API keys, without secrets.

@@ -207,6 +207,12 @@ fn tenant(endpoint: Endpoint) -> Described {
     let ok = |parameters, description, schema, named| (parameters, None, vec![json_answer(200, description, schema)], named);
     match endpoint {
         E::Me => ok(vec![], "Who this token is.", "Me", vec![]),
+        E::Usage => ok(
+            vec![],
+            "What the tenant may use, and has used, as the node knows it.",
+            "Usage",
+            vec![],
+        ),
         E::Tokens => ok(parameters::listing(), "One page.", "TokenPage", vec![]),
         E::TokenCreate => {
             let made = json_answer(201, "Created; `secret` is shown once.", "Token");

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, import, node, record, token, topology};
+use crate::body::{backup, balance, collection, control, event, import, node, record, token, topology, usage};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -83,6 +83,9 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         balance::Balance,
         balance::CellLoad,
         balance::ProposedMove,
+        usage::Usage,
+        usage::UsageLimits,
+        usage::UsedUnits,
         control::Operation,
         control::OperationFailure,
         control::Initialized

@@ -29,7 +29,7 @@ use crate::gate;
 use crate::problem::Problem;
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::server::Phase;
-use crate::service::{self, Location, Principal, Reach, RequestContext, Service};
+use crate::service::{self, Following, Location, Principal, Reach, RequestContext, Service};
 
 /// Events that are read at a time.
 const PAGE: usize = 256;
@@ -42,8 +42,14 @@ const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let mut wanted = wanted(asked)?;
     let first = first(asked, ctx, &mut wanted).await?;
+    let place = if wanted.follow {
+        Some(asked.front.service.follow(ctx)?)
+    } else {
+        None
+    };
     let (sender, receiver) = mpsc::channel(LINES);
     let follower = Follower {
+        _place: place,
         service: asked.front.service.clone(),
         secret: gate::bearer(&asked.head.headers)?.to_owned(),
         ctx: ctx.clone(),
@@ -110,6 +116,8 @@ fn is_visible(principal: &Principal, event: &Event) -> bool {
 
 /// Writes events for one client.
 struct Follower {
+    /// Among as many as its tenant may have.
+    _place: Option<Box<dyn Following>>,
     service: Arc<dyn Service>,
     secret: String,
     ctx: RequestContext,

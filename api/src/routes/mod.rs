@@ -9,6 +9,7 @@ pub(crate) mod records;
 pub(crate) mod streams;
 pub(crate) mod table;
 pub(crate) mod tokens;
+pub(crate) mod usage;
 pub(crate) mod versions;
 
 use http::{HeaderMap, StatusCode};
@@ -37,6 +38,7 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Restore => Box::pin(versions::restore(asked, ctx)).await,
         E::Batch => Box::pin(records::batch(asked, ctx)).await,
         E::Me => Box::pin(tokens::me(asked, ctx)).await,
+        E::Usage => Box::pin(usage::show(asked, ctx)).await,
         E::Tokens => Box::pin(tokens::list(asked, ctx)).await,
         E::TokenCreate => Box::pin(tokens::create(asked, ctx)).await,
         E::TokenDelete => Box::pin(tokens::delete(asked, ctx)).await,

@@ -42,6 +42,7 @@ pub(crate) enum Endpoint {
     ClusterCancel,
     Initialize,
     Me,
+    Usage,
     Tokens,
     TokenCreate,
     TokenDelete,
@@ -124,7 +125,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 55] = {
+pub(crate) static TABLE: [Route; 56] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -162,6 +163,7 @@ pub(crate) static TABLE: [Route; 55] = {
         route(E::ClusterCancel, DELETE, "/v1/cluster/apply", ControlLeader, "Call the change of the topology off; what was done stays"),
         route(E::Initialize, POST, "/v1/cluster/initialize", Control, "Initialise the region's groups, once"),
         route(E::Me, GET, "/v1/tenants/{tenant}/me", READ, "Who this token is"),
+        route(E::Usage, GET, "/v1/tenants/{tenant}/usage", READ_ADMIN, "What the tenant may use, and has used"),
         route(E::Tokens, GET, "/v1/tenants/{tenant}/tokens", READ_ADMIN, "API keys, without secrets"),
         keyed(route(E::TokenCreate, POST, "/v1/tenants/{tenant}/tokens", WRITE_ADMIN, "Create an API key; its secret is shown once")),
         route(E::TokenDelete, DELETE, "/v1/tenants/{tenant}/tokens/{id}", WRITE_ADMIN, "Revoke an API key"),

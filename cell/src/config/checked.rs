@@ -8,6 +8,8 @@ use super::error::{Findings, suggestion};
 use super::raw::{At, RawConfig, RawPlan, RawSecret, RawTiming};
 use super::{ApiTls, Backup, Config, Plan, Region, Secret, Timing, TlsFiles, Topology};
 
+/// How many seconds' units a plan gives at once, where it does not say.
+const BURST_SECONDS: u64 = 60;
 /// Longest name of a cluster, region, node, cell or plan, in characters: a label of a certificate's name holds no more than 63.
 const NAME_CHARS: usize = 40;
 /// Shortest heartbeat, in milliseconds: below it the timer itself is the load.
@@ -56,6 +58,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
             })
         }),
         timing: checker.timing(&raw.timing),
+        scheduler: raw.scheduler.unwrap_or(true),
         backups,
     }
 }
@@ -160,15 +163,16 @@ impl Checker<'_, '_> {
             }
             at.as_ref().map_or(default, |at| at.value)
         };
-        let units_per_second = limit(&raw.units_per_second, 100);
+        let usual = Plan::default();
+        let units_per_second = limit(&raw.units_per_second, usual.units_per_second);
         let mut plan = Plan {
             name: String::new(),
-            weight: limit(&raw.weight, 1),
+            weight: limit(&raw.weight, usual.weight),
             units_per_second,
-            burst_units: limit(&raw.burst_units, units_per_second.saturating_mul(10)),
-            storage_gib: limit(&raw.storage_gib, 5),
-            events_days: limit(&raw.events_days, 7),
-            history_days: limit(&raw.history_days, 30),
+            burst_units: limit(&raw.burst_units, units_per_second.saturating_mul(BURST_SECONDS)),
+            storage_gib: limit(&raw.storage_gib, usual.storage_gib),
+            events_days: limit(&raw.events_days, usual.events_days),
+            history_days: limit(&raw.history_days, usual.history_days),
             dedicated: raw.dedicated.as_ref().is_some_and(|at| at.value),
         };
         let name = raw.name.as_ref()?;

@@ -51,6 +51,8 @@ pub struct Config {
     pub api_tls: Option<ApiTls>,
     /// Heartbeats and elections of the cells.
     pub timing: Timing,
+    /// Whether tenants are kept apart (`fair/`): switched off for measurements only.
+    pub scheduler: bool,
     /// The backups of the regions that have any.
     pub backups: Vec<Backup>,
 }

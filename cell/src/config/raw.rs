@@ -85,6 +85,7 @@ pub(super) struct RawConfig {
     pub(super) tls: Option<RawTls>,
     pub(super) api_tls: Option<RawApiTls>,
     pub(super) timing: RawTiming,
+    pub(super) scheduler: Option<bool>,
 }
 
 /// Reads a text. What has the wrong form goes to `findings`; the rest is read as if it were not there.
@@ -117,6 +118,10 @@ pub(super) fn read(text: &str, findings: &mut Findings<'_>) -> RawConfig {
         tls: file.table("tls", Need::Optional, read_tls),
         api_tls: file.table("api_tls", Need::Optional, read_api_tls),
         timing: file.table("timing", Need::Optional, read_timing).unwrap_or_default(),
+        scheduler: file
+            .table("scheduler", Need::Optional, |section| section.flag("scheduler.enabled"))
+            .flatten()
+            .map(|at| at.value),
     };
     file.finish();
     raw

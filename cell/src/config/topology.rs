@@ -131,6 +131,22 @@ pub struct Plan {
     pub dedicated: bool,
 }
 
+impl Default for Plan {
+    /// What a plan without a word gives.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            weight: 1,
+            units_per_second: 1_000,
+            burst_units: 60_000,
+            storage_gib: 5,
+            events_days: 7,
+            history_days: 30,
+            dedicated: false,
+        }
+    }
+}
+
 impl Topology {
     /// The node of a name.
     pub fn node(&self, name: &str) -> Option<&NodeEntry> {

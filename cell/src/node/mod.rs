@@ -3,6 +3,7 @@
 pub(crate) mod about;
 pub(crate) mod applying;
 pub(crate) mod arriving;
+mod asked;
 mod bind;
 pub(crate) mod certificates;
 pub(crate) mod data;
@@ -51,6 +52,7 @@ use self::platform::Platform;
 use crate::access::secret;
 use crate::backup;
 use crate::config::{Config, NodeEntry, TlsFiles};
+use crate::fair::{Fair, governor, spending};
 use crate::scrub;
 use crate::service::Front;
 
@@ -112,8 +114,9 @@ impl Node {
         let opener = Arc::clone(&places.opener);
         host.set_peers(places::peers(&places.topology, &config, &me));
         let others = places.topology.region_nodes(&me.region).len() > 1;
+        let fair = Fair::new(config.scheduler).context("start the threads of the elastic class")?;
         let operator = settings.operator_secret.as_deref().map(secret::hash);
-        let platform = Arc::new(Platform::new(config, me, host, places, operator));
+        let platform = Arc::new(Platform::new(config, me, host, places, operator, fair));
         let certificates = clients.as_ref().map(Keeper::certificates);
         let service: Arc<dyn Service> = Arc::new(Front::new(Arc::clone(&platform), certificates.clone()));
         let server = Server::new(
@@ -137,6 +140,8 @@ impl Node {
             tokio::spawn(drain::run(Arc::clone(&platform))),
             tokio::spawn(levels::run(Arc::clone(&platform))),
             tokio::spawn(loads::run(Arc::clone(&platform))),
+            tokio::spawn(governor::run(Arc::clone(&platform))),
+            tokio::spawn(spending::run(Arc::clone(&platform))),
             tokio::spawn(applying::run(Arc::clone(&platform))),
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),

@@ -26,6 +26,7 @@ use crate::backup::told::Told;
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::GROUP;
 use crate::directory::rows::{Tenant, cors, tenant};
+use crate::fair::Fair;
 use crate::records::time::now_micros;
 use crate::service::error::internal;
 
@@ -63,6 +64,8 @@ pub(crate) struct Platform {
     pub(crate) lines: Lines,
     /// Tenants whose moves this node drives.
     pub(crate) moves: Moves,
+    /// What keeps its tenants apart.
+    pub(crate) fair: Fair,
     /// How busy and how full the cells are.
     pub(crate) loads: Known,
     /// How the backups of the cells stand that this node leads.
@@ -76,8 +79,16 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn new(config: Arc<Config>, me: NodeEntry, host: raft::Host, places: Places, operator: Option<[u8; 32]>) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        me: NodeEntry,
+        host: raft::Host,
+        places: Places,
+        operator: Option<[u8; 32]>,
+        fair: Fair,
+    ) -> Self {
         Self {
+            fair,
             config,
             me,
             host,

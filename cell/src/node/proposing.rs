@@ -74,6 +74,7 @@ impl Replica {
 
     /// Sends an encoded command through the log.
     async fn propose_bytes(&self, bytes: Bytes, timing: &Timing) -> Result<Bytes, ProposeError> {
+        timing.proposed(bytes.len());
         let done = self.group.propose(bytes).await?;
         let micros = |micros: u32| std::time::Duration::from_micros(u64::from(micros));
         timing.add(Stage::Propose, micros(done.propose_us));

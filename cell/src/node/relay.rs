@@ -8,14 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::node::NodeChange;
 use api::error::{Code, Error, Outcome};
 use bytes::Bytes;
 use raft::NodeId;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::about::{About, AboutForm};
-use super::loads::LoadForm;
 use super::platform::Platform;
 use super::replica::Replica;
 use crate::directory::GROUP;
@@ -64,16 +62,18 @@ pub(crate) enum What {
     About = 13,
     /// What a cell takes that the node leads, encoded ([`Load`](super::loads::Load)).
     Load = 14,
+    /// What the asking node has charged to tenants, encoded (`fair/spending.rs`).
+    Spending = 15,
 }
 
 /// What a request of a newer version is told.
 pub(crate) const UNKNOWN: &str = "a newer version asks for what this one does not know";
 
 /// What is answered. The first byte of the answer.
-mod status {
-    pub(super) const DONE: u8 = 0;
-    pub(super) const NOT_APPLIED: u8 = 1;
-    pub(super) const UNKNOWN: u8 = 2;
+pub(super) mod status {
+    pub(crate) const DONE: u8 = 0;
+    pub(crate) const NOT_APPLIED: u8 = 1;
+    pub(crate) const UNKNOWN: u8 = 2;
 }
 
 impl Platform {
@@ -232,32 +232,8 @@ impl Platform {
 
     /// What is answered to one exchange.
     async fn exchange(self: &Arc<Self>, what: u8, group: u64, payload: Bytes) -> (u8, Bytes) {
-        let change = [
-            (What::Drain, NodeChange::Drain),
-            (What::Undrain, NodeChange::Undrain),
-            (What::Restart, NodeChange::Restart),
-        ];
-        if let Some((_, change)) = change.into_iter().find(|(one, _)| *one as u8 == what) {
-            self.change(change);
-            return (status::DONE, Bytes::new());
-        }
-        if what == What::Alive as u8 {
-            return (status::DONE, Bytes::new());
-        }
-        if what == What::About as u8 {
-            return (status::DONE, seal(&AboutForm::V1(self.about(group))).into());
-        }
-        if what == What::Position as u8 {
-            return match self.own_directory_position().await {
-                Ok(position) => (status::DONE, Bytes::copy_from_slice(&position.to_be_bytes())),
-                Err(error) => (status::NOT_APPLIED, error.detail.into()),
-            };
-        }
-        if what == What::Load as u8 {
-            return match self.own_load(group) {
-                Some(load) => (status::DONE, seal(&LoadForm::V1(load)).into()),
-                None => (status::NOT_APPLIED, Bytes::from_static(b"the node does not lead the cell")),
-            };
+        if let Some(answer) = self.answer_of_node(what, group, &payload).await {
+            return answer;
         }
         match self.group(group) {
             _ if (What::ScrubBegin as u8..=What::ScrubOdd as u8).contains(&what) => {

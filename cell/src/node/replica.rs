@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::holding::HELD;
 use super::slot::Slot;
 use crate::access::cache::Principals;
+use crate::fair::turns::Turns;
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::{Answer, Command, answer};
 use crate::machine::idempotency::{self, IdempotencyKey};
@@ -49,8 +50,12 @@ pub(crate) struct Replica {
     pub(crate) loads: Arc<Loads>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
+    /// Turns of the requests that are served here.
+    pub(crate) turns: Arc<Turns>,
     /// Whether its log goes into a backup.
     pub(crate) is_archived: bool,
+    /// How much its store may have in memory before proposals wait, in bytes.
+    pub(crate) delta_limit_bytes: usize,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -124,7 +129,9 @@ impl Replica {
             level,
             loads,
             held: Arc::new(Semaphore::new(HELD)),
+            turns: Turns::of_requests(),
             is_archived,
+            delta_limit_bytes,
             principals: Arc::default(),
         })
     }
@@ -151,6 +158,7 @@ impl Replica {
                 let start = Instant::now();
                 let decided = self.decide(space, key.as_ref(), &decide);
                 timing.add(Stage::Decide, start.elapsed());
+                timing.computed(start.elapsed());
                 decided
             };
             let proposal = match decided {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::fair::threads::core_time;
+
 /// Most rows that are read in vain for a page. Raised: filters that no index serves work on larger collections, and take longer.
 const PAGE_ROWS: u64 = 20_000;
-/// How long reading a page in vain may take.
+/// How long reading a page in vain may take, on a core.
 const PAGE_TIME: Duration = Duration::from_millis(250);
 /// How long a glance takes at most. Raised: requests that share its thread wait longer. Lowered: more pages are read twice.
 const GLANCE_TIME: Duration = Duration::from_millis(2);
@@ -14,9 +16,12 @@ const TIME_STEP: u64 = 256;
 /// What is left to read a page with.
 pub(crate) struct Budget {
     start: Instant,
+    /// The time of this thread on a core when it began: what others took from it does not count.
+    core: Duration,
     glance: Option<Duration>,
     rows: u64,
     vain: u64,
+    looked: u64,
 }
 
 impl Budget {
@@ -24,9 +29,11 @@ impl Budget {
     pub(crate) fn whole() -> Self {
         Self {
             start: Instant::now(),
+            core: core_time(),
             glance: None,
             rows: PAGE_ROWS,
             vain: 0,
+            looked: 0,
         }
     }
 
@@ -49,14 +56,20 @@ impl Budget {
         }
     }
 
-    /// Whether this was a glance and is over.
-    pub(super) fn is_over(&self) -> bool {
+    /// Counts the next row, and says whether this was a glance and is over.
+    pub(super) fn is_over_at_next(&mut self) -> bool {
+        self.looked += 1;
         self.glance.is_some_and(|time| self.start.elapsed() >= time)
+    }
+
+    /// Rows that were looked at, and for how long on a core.
+    pub(crate) fn spent(&self) -> (u64, Duration) {
+        (self.looked, core_time().saturating_sub(self.core))
     }
 
     /// Counts one row that was read in vain, and says whether that was the last.
     pub(super) fn is_spent(&mut self) -> bool {
         self.vain += 1;
-        self.vain >= self.rows || (self.vain.is_multiple_of(TIME_STEP) && self.start.elapsed() > PAGE_TIME)
+        self.vain >= self.rows || (self.vain.is_multiple_of(TIME_STEP) && core_time().saturating_sub(self.core) > PAGE_TIME)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn list(
     sight: Sight<'_>,
     expand: &Expand<'_>,
 ) -> Result<Page<Body>, Error> {
-    let page = list_within(snapshot, space, collection, query, sight, expand, Budget::whole())?;
+    let page = list_within(snapshot, space, collection, query, sight, expand, &mut Budget::whole())?;
     page.ok_or_else(|| internal(&"a list has ended before its page was whole"))
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn list_within(
     query: &ListQuery,
     sight: Sight<'_>,
     expand: &Expand<'_>,
-    budget: Budget,
+    budget: &mut Budget,
 ) -> Result<Option<Page<Body>>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
@@ -159,7 +159,7 @@ impl Reading<'_> {
         mut ranges: Vec<KeyRange>,
         limit: usize,
         wanted: render::Wanted<'_>,
-        mut budget: Budget,
+        budget: &mut Budget,
     ) -> Result<Option<Items>, Error> {
         let open = self.sieve.is_open(self.plan);
         let mut items = Vec::with_capacity(limit.min(api::limits::LIST_MAX));
@@ -174,7 +174,7 @@ impl Reading<'_> {
                 if items.len() == limit || bytes > PAGE_BYTES {
                     return Ok(Some((items, last)));
                 }
-                if budget.is_over() {
+                if budget.is_over_at_next() {
                     return Ok(None);
                 }
                 let (id, record) = self.record(&key, &value)?;

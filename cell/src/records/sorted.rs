@@ -35,7 +35,7 @@ impl Reading<'_> {
         after: Option<Vec<u8>>,
         limit: usize,
         wanted: render::Wanted<'_>,
-        mut budget: Budget,
+        budget: &mut Budget,
     ) -> Result<Option<Items>, Error> {
         let open = self.sieve.is_open(self.plan);
         let too_long = || {
@@ -48,7 +48,7 @@ impl Reading<'_> {
         for range in &self.plan.ranges {
             for row in self.snapshot.scan(range.clone(), Direction::Forward) {
                 let (key, value) = row.map_err(|error| internal(&error))?;
-                if budget.is_over() {
+                if budget.is_over_at_next() {
                     return Ok(None);
                 }
                 let (id, record) = self.record(&key, &value)?;

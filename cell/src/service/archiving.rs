@@ -43,7 +43,8 @@ impl Front {
         let moment = self.platform.replica(placement)?.moment(space)?;
         let position = moment.header.position;
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || {
+        // Nobody waits for what it computes.
+        self.platform.fair.elastic.handle().spawn_blocking(move || {
             let _place = place;
             let mut pieces = Pieces {
                 out,

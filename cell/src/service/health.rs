@@ -7,6 +7,7 @@ use api::certificate::Certificate;
 use storage::Space;
 
 use super::Front;
+use crate::fair::turns::Crowd;
 use crate::machine::reader::Reader;
 use crate::node::replica::Replica;
 
@@ -43,6 +44,11 @@ impl Front {
         self.write_certificates(out)?;
         self.platform.moves.counts.write(out)?;
         self.platform.backups.write(out)?;
+        let turns = || self.platform.replicas().map(|replica| Arc::clone(&replica.turns));
+        let crowd = turns().map(|turns| turns.crowd()).fold(Crowd::default(), Crowd::and);
+        self.platform
+            .fair
+            .write(&crowd, turns().map(|turns| turns.spare()).min().unwrap_or(0), out)?;
         let rows: Vec<_> = self
             .platform
             .slots()

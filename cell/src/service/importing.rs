@@ -11,16 +11,18 @@ use api::ids::Name;
 use api::service::{Import, LineSender, LineSource, RequestContext};
 use bytes::Bytes;
 use storage::Space;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Front;
+use super::error::internal;
 use super::pipeline::{Pipeline, failure};
 use super::view::named;
 use super::writing::asker;
 use crate::machine::limits::APPLY_KEYS;
 use crate::records::decide::View;
 use crate::records::import::digest;
-use crate::records::import_lines::{CHUNK_BYTES, CHUNK_LINES, ImportLines, admit, upsert_field};
+use crate::records::import_lines::{CHUNK_BYTES, ImportLines, admit, upsert_field};
 use crate::records::line::{Line, Reading};
 use crate::records::schema::Collection;
 
@@ -47,7 +49,22 @@ struct Run<'a> {
 }
 
 impl Front {
+    /// Imports lines, as work of the elastic class.
     pub(super) async fn import_lines(
+        &self,
+        ctx: &RequestContext,
+        collection: &Name,
+        import: Import,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        let (front, ctx, collection) = (self.clone(), ctx.clone(), collection.clone());
+        let work = async move { front.import_here(&ctx, &collection, import, lines, out).await };
+        let done = self.platform.fair.elastic.run(work.in_current_span()).await;
+        done.map_err(|error| internal(&error))?
+    }
+
+    async fn import_here(
         &self,
         ctx: &RequestContext,
         collection: &Name,
@@ -64,7 +81,7 @@ impl Front {
         let upsert = field.transpose()?;
         let name = import.id.unwrap_or_else(|| Uuid::now_v7().to_string());
         let key = digest(&collection.name, &name);
-        let pipeline = Pipeline::resume(&replica, ctx, key, &moment, out)?;
+        let pipeline = Pipeline::resume(self, &replica, ctx, key, &moment, out)?;
         drop(moment);
         let reading = Reading {
             texts: lines.are_texts(),
@@ -81,13 +98,15 @@ impl Front {
             last: settled,
             ..Chunk::default()
         };
+        let mut most = run.pipeline.chunk_lines();
         while let Some((number, text)) = lines.next().await? {
             if number <= settled {
                 continue;
             }
             chunk.take(&run, number, text);
-            if chunk.is_full() {
+            if chunk.is_full(most) {
                 run.send(std::mem::take(&mut chunk)).await?;
+                most = run.pipeline.chunk_lines();
             }
         }
         run.send(chunk).await?;
@@ -119,8 +138,8 @@ impl Chunk {
         self.last = number;
     }
 
-    fn is_full(&self) -> bool {
-        self.lines >= CHUNK_LINES || self.bytes >= CHUNK_BYTES || self.keys >= CHUNK_KEYS
+    fn is_full(&self, most: usize) -> bool {
+        self.lines >= most || self.bytes >= CHUNK_BYTES || self.keys >= CHUNK_KEYS
     }
 }
 
@@ -147,6 +166,7 @@ impl Run<'_> {
         if chunk.lines == 0 {
             return Ok(());
         }
+        let records = chunk.decided.len();
         let command = ImportLines {
             import: self.pipeline.key,
             collection: self.collection.number,
@@ -156,6 +176,6 @@ impl Run<'_> {
             lines: chunk.decided,
             refused: chunk.failures.len() as u64,
         };
-        self.pipeline.send(command, chunk.last, chunk.failures).await
+        self.pipeline.send(command, chunk.last, records, chunk.failures).await
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
+mod admission;
 mod archiving;
 mod balance;
 mod cluster;
@@ -25,6 +26,7 @@ pub(crate) mod streams;
 pub(crate) mod tenant_life;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
+mod toll;
 pub(crate) mod versions;
 pub(crate) mod view;
 pub(crate) mod writing;

@@ -10,8 +10,11 @@ use bytes::Bytes;
 use raft::{ProposeError, Submitted};
 use storage::{Space, table};
 
+use super::Front;
 use super::error::{internal, refused};
+use super::toll::Toll;
 use super::writing::{asker, current_access, heard, principal};
+use crate::fair::unit;
 use crate::machine::dispatch::{Answer, Command, answer};
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
@@ -19,9 +22,13 @@ use crate::node::moment::Moment;
 use crate::node::proposing::stamped;
 use crate::node::replica::{Proposal, Replica};
 use crate::records::import::{Checkpoint, Imported, checkpoint};
+use crate::records::import_lines::CHUNK_LINES;
 
 /// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
 const UNDER_WAY: usize = 4;
+/// Most lines of one command while others are served: it takes a fraction of a millisecond to apply. Raised: others wait longer behind it.
+/// Lowered: more of an import is the way through the log.
+const SHARED_LINES: usize = 64;
 /// How long an import waits for a cell that is busy.
 const BUSY: Duration = Duration::from_secs(60);
 /// Longest message of a failure, in characters.
@@ -43,11 +50,13 @@ pub(super) struct Pipeline<'a> {
     /// Where the checkpoint is.
     pub(super) done: Checkpoint,
     position: u64,
+    toll: Toll<'a>,
 }
 
 impl<'a> Pipeline<'a> {
     /// Goes on after the checkpoint. The moment is behind a read barrier: the checkpoint must be the last one that was answered.
     pub(super) fn resume(
+        front: &'a Front,
         replica: &'a Replica,
         ctx: &'a RequestContext,
         key: [u8; 32],
@@ -68,14 +77,21 @@ impl<'a> Pipeline<'a> {
             out,
             done,
             position: moment.header.position,
+            toll: Toll::new(&front.platform, replica, &ctx.placement),
         })
     }
 
-    /// Puts a command under way that settles the lines up to `last`; waits where there are enough of them.
+    /// How many lines the next command is to have at most: few where others wait for what one command takes.
+    pub(super) fn chunk_lines(&self) -> usize {
+        if self.toll.is_shared() { SHARED_LINES } else { CHUNK_LINES }
+    }
+
+    /// Puts a command under way that changes so many records and settles the lines up to `last`; waits where there are enough of them.
     pub(super) async fn send<C: Command<Reply = Imported>>(
         &mut self,
         command: C,
         last: u64,
+        records: usize,
         failures: Vec<ImportFailure>,
     ) -> Result<()> {
         while self.under_way.len() >= UNDER_WAY {
@@ -89,6 +105,7 @@ impl<'a> Pipeline<'a> {
         };
         let (space, actor) = (Space(self.ctx.placement.uid), Actor::Token(self.ctx.principal.token.0));
         let bytes = stamped(space, actor, None, proposal);
+        self.toll.pay(unit::of_command(records, bytes.len())).await?;
         let submitted = self.submit(bytes).await?;
         self.under_way.push_back((failures, submitted));
         Ok(())

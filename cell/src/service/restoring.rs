@@ -14,6 +14,7 @@ use api::ids::Name;
 use api::service::{LineSender, LineSource, RequestContext};
 use bytes::Bytes;
 use storage::{Direction, Space, table};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Front;
@@ -26,7 +27,7 @@ use crate::records::decide::View;
 use crate::records::evolve::change::Changed;
 use crate::records::export::FORMAT;
 use crate::records::import::digest;
-use crate::records::import_lines::{CHUNK_BYTES, CHUNK_LINES};
+use crate::records::import_lines::CHUNK_BYTES;
 use crate::records::restore_lines::{ArchivedRecord, RecordsRestore, dangling, read};
 
 /// What is read so far of the records.
@@ -47,7 +48,21 @@ struct Prologue {
 }
 
 impl Front {
+    /// Reads an export back, as work of the elastic class.
     pub(super) async fn restore_archive(
+        &self,
+        ctx: &RequestContext,
+        import: Option<String>,
+        lines: Box<dyn LineSource>,
+        out: LineSender,
+    ) -> Result<()> {
+        let (front, ctx) = (self.clone(), ctx.clone());
+        let work = async move { front.restore_here(&ctx, import, lines, out).await };
+        let done = self.platform.fair.elastic.run(work.in_current_span()).await;
+        done.map_err(|error| internal(&error))?
+    }
+
+    async fn restore_here(
         &self,
         ctx: &RequestContext,
         import: Option<String>,
@@ -59,14 +74,14 @@ impl Front {
         replica.group.read_barrier().await.map_err(barrier)?;
         // No collection has this name.
         let key = digest("", &import.unwrap_or_else(|| Uuid::now_v7().to_string()));
-        let before = Pipeline::resume(&replica, ctx, key, &replica.moment(space)?, out.clone())?.done;
+        let before = Pipeline::resume(self, &replica, ctx, key, &replica.moment(space)?, out.clone())?.done;
         let prologue = prologue(&mut lines).await?;
         if before.last == 0 {
             self.define(ctx, &prologue.collections).await?;
         }
         let moment = replica.moment(space)?;
         let catalog = Arc::clone(&moment.catalog);
-        let mut pipeline = Pipeline::resume(&replica, ctx, key, &moment, out)?;
+        let mut pipeline = Pipeline::resume(self, &replica, ctx, key, &moment, out)?;
         drop(moment);
         let settled = pipeline.done.last;
         let mut chunk = Chunk {
@@ -93,7 +108,7 @@ impl Front {
             if number > settled {
                 chunk.take(&catalog, number, parsed);
             }
-            if chunk.lines >= CHUNK_LINES || chunk.bytes >= CHUNK_BYTES {
+            if chunk.lines >= pipeline.chunk_lines() || chunk.bytes >= CHUNK_BYTES {
                 send(&mut pipeline, std::mem::take(&mut chunk)).await?;
             }
         }
@@ -244,6 +259,7 @@ async fn send(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
     if chunk.lines == 0 {
         return Ok(());
     }
+    let records = chunk.records.len();
     let command = RecordsRestore {
         import: pipeline.key,
         after: pipeline.sent,
@@ -251,5 +267,5 @@ async fn send(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
         records: chunk.records,
         refused: chunk.failures.len() as u64,
     };
-    pipeline.send(command, chunk.last, chunk.failures).await
+    pipeline.send(command, chunk.last, records, chunk.failures).await
 }

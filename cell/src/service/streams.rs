@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use api::error::{Code, Error, Result};
 use api::service::{LineSender, Reply, RequestContext};
+use bytes::Bytes;
 use storage::Space;
 use tokio::runtime::Handle;
 
 use super::Front;
+use crate::fair::unit;
 use crate::records::export;
 
 /// Most exports of a node at a time. Raised: more pages are pinned. Lowered: tenants wait for each other.
@@ -31,10 +33,13 @@ impl Front {
         let (space, slug) = (Space(ctx.placement.uid), ctx.placement.slug.clone());
         let position = moment.header.position;
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || {
+        let (account, limits) = self.platform.account(&ctx.placement);
+        // Nobody waits for what it computes.
+        self.platform.fair.elastic.handle().spawn_blocking(move || {
             let _place = place;
             let deadline = Instant::now() + EXPORT_TIME;
-            let send = |chunk| {
+            let send = |chunk: Bytes| {
+                account.charge(&limits, unit::of_export(chunk.len()));
                 let sent = runtime.block_on(tokio::time::timeout(PATIENCE, out.send(Ok(chunk))));
                 matches!(sent, Ok(Ok(()))) && Instant::now() < deadline
             };

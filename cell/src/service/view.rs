@@ -11,8 +11,10 @@ use api::service::{Reply, RequestContext, Stage};
 use storage::Space;
 
 use super::Front;
+use super::admission::crowded;
 use super::error::internal;
 use super::writing::{asker, principal};
+use crate::fair::unit;
 use crate::node::moment::Moment;
 use crate::records::budget::Budget;
 use crate::records::expand::Expand;
@@ -44,6 +46,7 @@ impl Front {
             query::get(&moment.snapshot, space, found, id, sight, &expand)?
         };
         ctx.timing.add(Stage::Query, start.elapsed());
+        ctx.timing.read(1, start.elapsed());
         Ok(Reply {
             body,
             position: moment.header.position,
@@ -63,17 +66,27 @@ impl Front {
         let guard = moment.catalog.guard(&found).cloned();
         let is_short = query.limit <= LIST_INLINE && !query.count && query.expand.is_empty();
         let (asking, principal) = (ctx.clone(), principal(ctx));
-        let read = move |budget: Budget| {
+        let read = move |mut budget: Budget| {
             let asker = asker(&asking, &principal);
             let sight = Sight::new(guard.as_deref(), asker);
             let expand = Expand::read(&moment.catalog, &found, &query.expand, asker, |name| in_scope(&asking, name))?;
-            query::list_within(&moment.snapshot, space, &found, &query, sight, &expand, budget)
+            let page = query::list_within(&moment.snapshot, space, &found, &query, sight, &expand, &mut budget);
+            let (rows, core) = budget.spent();
+            asking.timing.read(rows, core);
+            page
         };
         let glanced = if is_short { read(Budget::glance())? } else { None };
         let body = match glanced {
             Some(page) => page,
             None => {
-                let whole = tokio::task::spawn_blocking(move || read(Budget::whole())).await;
+                let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
+                let turn = fair.queries.enter(ctx.placement.uid, limits.weight, unit::LIST);
+                let turn = turn.await.map_err(crowded)?;
+                let reading = move || {
+                    let _turn = turn;
+                    read(Budget::whole())
+                };
+                let whole = fair.query_threads.handle().spawn_blocking(reading).await;
                 let whole = whole.map_err(|error| internal(&error))??;
                 whole.ok_or_else(|| internal(&"a list has ended before its page was whole"))?
             }
@@ -133,6 +146,8 @@ impl Front {
                     after,
                     limit,
                 )?;
+                let (account, limits) = self.platform.account(&ctx.placement);
+                account.charge(&limits, unit::of_events(body.len() as u64));
                 return Ok(Reply { body, position });
             }
             let left = deadline.saturating_duration_since(Instant::now());

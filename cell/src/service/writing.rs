@@ -39,6 +39,7 @@ impl Front {
     ) -> Result<Reply<Stored<Record>>> {
         let is_fresh = operation.id.is_none();
         operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
+        ctx.timing.changes(1);
         let decide = |view: &View<'_>, _: &Header| {
             let decided = decide::single(view, &operation)?;
             Ok(if is_fresh { decide::fresh(decided) } else { decided })
@@ -69,6 +70,7 @@ impl Front {
 
     /// Deletes a record.
     pub(super) async fn delete_record(&self, ctx: &RequestContext, operation: BatchOperation) -> Result<Reply<()>> {
+        ctx.timing.changes(1);
         let answer = self.write_as(ctx, None, |view, _| decide::single(view, &operation)).await?;
         Ok(Reply {
             body: (),
@@ -87,6 +89,7 @@ impl Front {
         for operation in operations.iter_mut().filter(|operation| operation.op == BatchVerb::Create) {
             operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
         }
+        ctx.timing.changes(operations.len());
         let answer = self.write_as(ctx, key, |view, _| decide::batch(view, &operations)).await?;
         let written = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
         let mut results = Vec::with_capacity(written.len());

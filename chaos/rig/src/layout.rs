@@ -35,6 +35,8 @@ pub struct Layout {
     pub plan: String,
     /// `[timing]`: heartbeat, shortest and longest election time, in milliseconds; `None`: the program's own.
     pub timing: Option<[u64; 3]>,
+    /// Whether tenants are kept apart; without for measurements alone.
+    pub scheduler: bool,
     /// Shared cells of each region, over all its nodes: at least one.
     pub shared: usize,
     /// Dedicated cells of each region, likewise.
@@ -69,6 +71,7 @@ impl Layout {
             nodes,
             plan: "unlimited".to_owned(),
             timing: None,
+            scheduler: true,
             shared: 1,
             dedicated: 0,
             voters: None,
@@ -133,6 +136,9 @@ impl Layout {
     pub fn to_toml(&self) -> String {
         let list = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let mut out = format!("cluster = \"rig\"\n\n[directory]\nvoters = [{}]\n", list(&self.voters()));
+        if !self.scheduler {
+            out.push_str("\n[scheduler]\nenabled = false\n");
+        }
         if let Some([heartbeat, min, max]) = self.timing {
             let _ = write!(
                 out,

@@ -84,6 +84,7 @@ pub fn run(options: &Options) -> Result<Done> {
         faults: None,
         binary: options.binary.clone(),
         mutant: options.mutant.clone(),
+        noisy: false,
     };
     let count = options.count;
     let mut done = run::perform(&what, stage, plan, start, &|field, plan, idle| {

@@ -13,6 +13,7 @@ pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["records", c, id, "restore"] => (&[E::Restore], t, c, id),
         ["batch"] => (&[E::Batch], t, "", ""),
         ["me"] => (&[E::Me], t, "", ""),
+        ["usage"] => (&[E::Usage], t, "", ""),
         ["move"] => (&[E::TenantMove], t, "", ""),
         ["restore"] => (&[E::TenantRestore], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),

@@ -1,5 +1,6 @@
 //! A service in memory: enough of a platform for the front to be tested against.
 
+mod admission;
 mod collections;
 mod records;
 mod service;
@@ -15,7 +16,7 @@ use api::body::token::{Role, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::server::Server;
-use api::service::{Location, Placement, Principal, Reply, Stored};
+use api::service::{Kind, Location, Placement, Principal, Reply, Stored};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -69,6 +70,14 @@ pub(crate) struct Memory {
     /// Whether writes wait until [`Memory::release`].
     pub(crate) held: AtomicBool,
     released: Notify,
+    /// What requests were let in as.
+    pub(crate) admissions: Mutex<Vec<Kind>>,
+    /// Bytes of the replies to requests that are over.
+    pub(crate) answered: Arc<AtomicU64>,
+    /// Whether the tenant has used up its units.
+    pub(crate) spent: AtomicBool,
+    /// How many more followers there may be.
+    pub(crate) followers: Arc<AtomicU64>,
     /// Whether an event of `notes` happens whenever events are read.
     pub(crate) busy: AtomicBool,
 }
@@ -102,6 +111,7 @@ impl Memory {
     /// A service with one token a role (`cnt_owner` and so on), one for tasks only, and the collections `tasks` and `notes`.
     pub(crate) fn new() -> Arc<Self> {
         let memory = Self::default();
+        memory.followers.store(100, Ordering::Relaxed);
         {
             let mut state = memory.state();
             for (name, role) in [

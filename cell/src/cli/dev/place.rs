@@ -123,17 +123,18 @@ nodes = ["{NODE}"]
 
 [[plan]]
 name = "free"
+units_per_second = 20000
 
 [[plan]]
 name = "team"
 weight = 4
-units_per_second = 1000
+units_per_second = 20000
 storage_gib = 100
 
 [[plan]]
 name = "enterprise"
 weight = 16
-units_per_second = 10000
+units_per_second = 20000
 storage_gib = 2000
 dedicated = true
 "#

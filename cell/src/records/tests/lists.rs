@@ -140,7 +140,7 @@ fn a_list_that_is_too_long_to_be_sorted_is_refused_with_the_index_that_would_ser
     let stage = some_tasks();
     let wanted = query(5, Some("points"), &[("status", "done")]);
     let collection = Arc::clone(stage.catalog().named("tasks").expect("tasks"));
-    let spent = Budget::whole_of(2);
+    let mut spent = Budget::whole_of(2);
     let page = list_within(
         &stage.snapshot(),
         SPACE,
@@ -148,7 +148,7 @@ fn a_list_that_is_too_long_to_be_sorted_is_refused_with_the_index_that_would_ser
         &wanted,
         Sight::default(),
         &Expand::default(),
-        spent,
+        &mut spent,
     );
     let error = page.map(|_| ()).expect_err("too many");
     assert_eq!(error.code, Code::FilterTooBroad);
@@ -209,9 +209,9 @@ fn a_glance_gives_a_whole_page_or_none() {
     let stage = some_tasks();
     let (catalog, snapshot) = (stage.catalog(), stage.snapshot());
     let tasks = catalog.named("tasks").expect("tasks");
-    let glance = |budget: Budget| {
+    let glance = |mut budget: Budget| {
         let (sight, expand) = (Sight::default(), Expand::default());
-        let page = list_within(&snapshot, SPACE, tasks, &query(4, None, &[]), sight, &expand, budget);
+        let page = list_within(&snapshot, SPACE, tasks, &query(4, None, &[]), sight, &expand, &mut budget);
         page.expect("no refusal")
             .map(|page| (page.items.len(), page.next_cursor.is_some()))
     };

@@ -1,0 +1,190 @@
+//! The governor: how much of the machine may be used for what nobody is owed.
+//!
+//! It looks at how long interactive work waits before anything is done for it: for its turn, for its turn at the log, for its turn to be
+//! applied, and for a thread. That is near nothing on a machine with room and rises first where there is none. While it is above the aim, the
+//! rate of the elastic class falls by a quarter at each look, and then the places beyond shares; while it is below, they rise slowly.
+//! Where nobody interactive is there, nothing is bound.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Fair;
+use super::turns::Turns;
+use crate::node::platform::Platform;
+
+/// Between two looks while there is something to govern.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks for something to govern.
+const IDLE: Duration = Duration::from_millis(200);
+/// The timer's own grain: a sleep ends so much late on a machine with room.
+const GRAIN: Duration = Duration::from_millis(2);
+/// What nine of ten interactive requests may wait. Raised: more for the elastic class, and others wait longer. Lowered: less of the machine is used.
+const AIM: Duration = Duration::from_micros(700);
+/// The rate of the elastic class when somebody interactive comes, in units a second.
+const FIRST: f64 = 4_000.0;
+/// The rate that it always has. Raised: it hurts where there is no room at all. Lowered: imports stand still there.
+const LEAST: f64 = 400.0;
+/// A rate that is never reached.
+const MOST: f64 = 1_000_000.0;
+/// Places beyond shares in each cell that are always there, and as many as there are.
+const SPARE_LEAST: f64 = 4.0;
+const SPARE_MOST: f64 = 256.0;
+/// What is left of a rate that was too high.
+const FALL: f64 = 0.75;
+/// How a rate rises at each look.
+const RISE: f64 = 1.04;
+/// The part of the rate that must have been taken for it to rise.
+const USED: f64 = 0.5;
+/// How long after the last interactive request nothing is bound any more.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
+
+/// What the governor knows.
+#[derive(Debug)]
+struct Governor {
+    rate: f64,
+    spare: f64,
+    last_interactive: Option<Instant>,
+}
+
+/// What it sees at a look.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    now: Instant,
+    since: Duration,
+    /// How many interactive requests ended.
+    interactive: u64,
+    /// How long nine of ten have waited.
+    delay: Duration,
+    /// Units that the elastic class took.
+    taken: f64,
+    /// Whether there are places beyond shares in use, or wanted, beside others.
+    beyond: bool,
+}
+
+/// Governs for as long as the platform is there.
+pub(crate) async fn run(platform: Arc<Platform>) {
+    let fair = &platform.fair;
+    if !fair.is_on {
+        return;
+    }
+    let mut governor = Governor::new();
+    let mut looked = Instant::now();
+    let mut busy = false;
+    loop {
+        let pause = if busy { LOOK } else { IDLE };
+        let slept = Instant::now();
+        tokio::time::sleep(pause).await;
+        let late = slept.elapsed().saturating_sub(pause + GRAIN);
+        // Behind all that this thread has to do.
+        let queued = Instant::now();
+        tokio::task::yield_now().await;
+        let late = late.max(queued.elapsed());
+        let seen = fair.delays.take();
+        let cells: Vec<Arc<Turns>> = platform.replicas().map(|replica| Arc::clone(&replica.turns)).collect();
+        let mut crowds = cells.iter().map(|turns| turns.crowd());
+        let now = Instant::now();
+        let sight = Sight {
+            now,
+            since: now - looked,
+            interactive: seen.count,
+            delay: seen.p90.max(late),
+            taken: fair.elastic.take_count(),
+            beyond: crowds.any(|crowd| crowd.is_shared && crowd.beyond + crowd.waiting > 0),
+        };
+        looked = now;
+        governor.look(&sight);
+        governor.tell(fair, &cells, now);
+        busy = sight.taken > 0.0 || sight.beyond || fair.elastic.is_wanted();
+    }
+}
+
+impl Governor {
+    fn new() -> Self {
+        Self {
+            rate: FIRST,
+            spare: SPARE_MOST,
+            last_interactive: None,
+        }
+    }
+
+    fn look(&mut self, sight: &Sight) {
+        if sight.interactive > 0 {
+            if !self.is_shared(sight.now) {
+                self.rate = FIRST;
+            }
+            self.last_interactive = Some(sight.now);
+        }
+        if !self.is_shared(sight.now) {
+            return;
+        }
+        let was_used = sight.taken >= USED * self.rate * sight.since.as_secs_f64();
+        if sight.delay > AIM {
+            // The elastic class gives way first.
+            if self.rate > LEAST && sight.taken > 0.0 {
+                self.rate = (self.rate * FALL).max(LEAST);
+            } else if sight.beyond {
+                self.spare = (self.spare * FALL).max(SPARE_LEAST);
+            }
+            return;
+        }
+        if was_used {
+            self.rate = (self.rate * RISE).min(MOST);
+        }
+        self.spare = (self.spare + 1.0).min(SPARE_MOST);
+    }
+
+    fn is_shared(&self, now: Instant) -> bool {
+        self.last_interactive
+            .is_some_and(|last| now.saturating_duration_since(last) < ALONE_AFTER)
+    }
+
+    fn tell(&self, fair: &Fair, cells: &[Arc<Turns>], now: Instant) {
+        fair.elastic.set_rate(self.is_shared(now).then_some(self.rate));
+        cells.iter().for_each(|turns| turns.set_spare(self.spare as usize));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(now: Instant, delay: Duration, taken: f64) -> Sight {
+        Sight {
+            now,
+            since: LOOK,
+            interactive: 10,
+            delay,
+            taken,
+            beyond: true,
+        }
+    }
+
+    #[test]
+    fn the_elastic_class_gives_way_first_and_then_what_is_beyond_shares() {
+        let (mut governor, now) = (Governor::new(), Instant::now());
+        for _ in 0..8 {
+            governor.look(&sight(now, 2 * AIM, 1.0));
+        }
+        assert!(governor.rate <= LEAST * 1.4 && governor.spare == SPARE_MOST, "{governor:?}");
+        for _ in 0..20 {
+            governor.look(&sight(now, 2 * AIM, 1.0));
+        }
+        assert_eq!((governor.rate, governor.spare), (LEAST, SPARE_LEAST));
+        for _ in 0..200 {
+            governor.look(&sight(now, AIM / 2, 1e9));
+        }
+        assert!(governor.rate > 100_000.0 && governor.spare > 50.0, "{governor:?}");
+    }
+
+    #[test]
+    fn what_is_not_used_does_not_rise_and_alone_nothing_is_bound() {
+        let (mut governor, now) = (Governor::new(), Instant::now());
+        governor.look(&sight(now, AIM / 2, 0.0));
+        assert_eq!(governor.rate, FIRST);
+        assert!(governor.is_shared(now) && !governor.is_shared(now + ALONE_AFTER));
+        governor.rate = MOST;
+        let later = now + 2 * ALONE_AFTER;
+        governor.look(&sight(later, AIM / 2, 0.0));
+        assert_eq!(governor.rate, FIRST, "it begins anew when somebody comes");
+    }
+}

@@ -1,0 +1,182 @@
+//! Turns: so many requests under way at a time, and those that wait drained by deficit round robin.
+//!
+//! A tenant has a share of places that nobody else can take, by its weight. Beyond it, it gets places as long as it is alone, or as the
+//! governor finds that nobody waits for it. While there is room a turn costs one short lock.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+mod round;
+
+use self::round::{COST_MAX, Place, Room, Round};
+use super::unit::Units;
+
+/// Requests of a cell that are under way at a node at a time. Raised: more wait inside for log and processor, where nobody is preferred. Lowered: fewer
+/// writes share an fsync.
+const REQUESTS: usize = 256;
+/// How long a request waits for its turn. Raised: answers that come too late. Lowered: refusals that would have passed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    window: usize,
+    patience: Duration,
+    /// Places beyond shares that may be taken while the node is shared.
+    spare: AtomicUsize,
+    round: Mutex<Round>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    turns: Arc<Turns>,
+    tenant: u64,
+    cost: i64,
+    actual: Option<Units>,
+}
+
+/// Why there is no turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crowded {
+    /// The tenant itself has too many that wait.
+    Own,
+    /// It did not come in time.
+    Late,
+}
+
+/// How it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Crowd {
+    /// Under way.
+    pub(crate) under_way: usize,
+    /// Of these, beyond shares.
+    pub(crate) beyond: usize,
+    /// Waiting.
+    pub(crate) waiting: usize,
+    /// Whether several tenants come.
+    pub(crate) is_shared: bool,
+}
+
+impl Crowd {
+    /// This one and another.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            under_way: self.under_way + other.under_way,
+            beyond: self.beyond + other.beyond,
+            waiting: self.waiting + other.waiting,
+            is_shared: self.is_shared || other.is_shared,
+        }
+    }
+}
+
+impl Turns {
+    /// Turns for the requests of a cell.
+    pub(crate) fn of_requests() -> Arc<Self> {
+        Self::new(REQUESTS, PATIENCE)
+    }
+
+    /// Turns with so many places, for which is waited so long.
+    pub(crate) fn new(window: usize, patience: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            window,
+            patience,
+            spare: AtomicUsize::new(window),
+            round: Mutex::default(),
+        })
+    }
+
+    /// A place for a request of a tenant, at once or in its turn. `cost`: what it is thought to cost.
+    pub(crate) async fn enter(self: &Arc<Self>, tenant: u64, weight: u64, cost: Units) -> Result<Turn, Crowded> {
+        let cost = i64::try_from(cost.min(COST_MAX).0).unwrap_or(i64::MAX).max(1);
+        let place = self.lock().comes(tenant, weight, cost, self.room(), Instant::now());
+        let turn = match place {
+            Some(Place::AtOnce) => return Ok(self.turn(tenant, cost)),
+            Some(Place::Later(turn)) => turn,
+            None => return Err(Crowded::Own),
+        };
+        // Those before it may have gone.
+        self.wake();
+        match tokio::time::timeout(self.patience, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Crowded::Late),
+        }
+    }
+
+    /// Lets so many be under way beyond shares while the node is shared.
+    pub(crate) fn set_spare(self: &Arc<Self>, spare: usize) {
+        if self.spare.swap(spare, Ordering::Relaxed) < spare {
+            self.wake();
+        }
+    }
+
+    /// How many may be.
+    pub(crate) fn spare(&self) -> usize {
+        self.spare.load(Ordering::Relaxed)
+    }
+
+    /// How it stands.
+    pub(crate) fn crowd(&self) -> Crowd {
+        self.lock().crowd(Instant::now())
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            window: self.window,
+            spare: self.spare(),
+        }
+    }
+
+    fn turn(self: &Arc<Self>, tenant: u64, cost: i64) -> Turn {
+        Turn {
+            turns: Arc::clone(self),
+            tenant,
+            cost,
+            actual: None,
+        }
+    }
+
+    /// Wakes those whose turn it is.
+    fn wake(self: &Arc<Self>) {
+        loop {
+            let next = self.lock().next(self.room(), Instant::now());
+            let Some((tenant, waiter)) = next else { return };
+            // Whoever does not wait any more gives the place back by dropping it.
+            let _ = waiter.wake.send(self.turn(tenant, waiter.cost));
+        }
+    }
+
+    fn release(self: &Arc<Self>, tenant: u64, cost: i64, actual: Option<Units>) {
+        let waits = {
+            let mut round = self.lock();
+            round.give_back(tenant, cost, actual);
+            round.is_waited_for()
+        };
+        if waits {
+            self.wake();
+        }
+    }
+
+    /// Counts are whole whatever panicked.
+    fn lock(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// Gives the place back, and says what the request has cost.
+    pub(crate) fn end(mut self, actual: Units) {
+        self.actual = Some(actual);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.release(self.tenant, self.cost, self.actual);
+    }
+}
+
+#[cfg(test)]
+#[path = "turns/tests.rs"]
+mod tests;

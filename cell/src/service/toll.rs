@@ -1,0 +1,90 @@
+//! What work of the elastic class pays before each step: units of its tenant's plan, its turn among the elastic work of others, and patience
+//! with a store that has much in memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::error::{Code, Error, Result};
+use api::service::Placement;
+
+use crate::fair::account::{Account, Limits};
+use crate::fair::unit::Units;
+use crate::node::platform::Platform;
+use crate::node::replica::Replica;
+
+/// How long a step waits for units of the plan, or for the store, before the work says that it cannot go on.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the store.
+const LOOK: Duration = Duration::from_millis(5);
+/// The part of what a store may have in memory that elastic work leaves for others.
+const LEFT: usize = 2;
+
+/// Pays for the steps of one piece of work.
+pub(super) struct Toll<'a> {
+    platform: &'a Arc<Platform>,
+    replica: &'a Replica,
+    placement: &'a Placement,
+}
+
+impl<'a> Toll<'a> {
+    pub(super) fn new(platform: &'a Arc<Platform>, replica: &'a Replica, placement: &'a Placement) -> Self {
+        Self {
+            platform,
+            replica,
+            placement,
+        }
+    }
+
+    /// Whether others are served, so that steps should be short.
+    pub(super) fn is_shared(&self) -> bool {
+        self.platform.fair.is_on && self.platform.fair.elastic.rate().is_some()
+    }
+
+    /// Pays for a step, and returns when it may be done.
+    pub(super) async fn pay(&self, cost: Units) -> Result<()> {
+        let fair = &self.platform.fair;
+        let (account, limits) = self.platform.account(self.placement);
+        if !fair.is_on {
+            account.charge(&limits, cost);
+            return Ok(());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        self.within_plan(&account, &limits, deadline).await?;
+        self.below_limit(deadline).await?;
+        let taken = fair.elastic.take(self.placement.uid, limits.weight, cost).await;
+        taken.map_err(|_| busy("the node has no time for imports now"))?;
+        account.charge(&limits, cost);
+        Ok(())
+    }
+
+    /// Waits until the tenant owes nothing: an import goes on as fast as the plan allows.
+    async fn within_plan(&self, account: &Account, limits: &Limits, deadline: Instant) -> Result<()> {
+        while let Some(wait) = account.level(limits).empty_for {
+            if Instant::now() + wait > deadline {
+                let detail = format!("the tenant has used up the request units of its plan {:?}", limits.plan);
+                return Err(Error::new(Code::TooManyRequests, detail).retry_after(wait));
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the store has brought to its file what it has in memory, but for a part.
+    async fn below_limit(&self, deadline: Instant) -> Result<()> {
+        while self.replica.store.stats().delta_bytes > self.replica.delta_limit_bytes / LEFT {
+            if Instant::now() > deadline {
+                return Err(busy("the store does not get over what it was given"));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+}
+
+fn busy(why: &str) -> Error {
+    Error::new(
+        Code::Unavailable,
+        format!("{why}: send the import again with the same Import-Id"),
+    )
+    .retry_after(Duration::from_secs(5))
+}
