@@ -28,7 +28,8 @@ struct Witness {
 
 impl Witness {
     fn beside(node: &Running) -> Self {
-        let client = node.client("");
+        // On a busy machine it may pause for longer than the server keeps a connection that says nothing.
+        let client = node.client("").with_retries(5);
         let served = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&served);
         let asking = tokio::spawn(async move {
