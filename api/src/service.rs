@@ -248,9 +248,21 @@ pub trait Service: Collections + Records + Send + Sync + 'static {
     /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
     async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation>;
     /// A new tenant out of what another one was at a time: long work.
-    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation>;
+    async fn tenant_restore(
+        &self,
+        operator: &Operator,
+        slug: &Slug,
+        wanted: TenantRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation>;
     /// The tenants of a cell that was lost, out of its backup: long work.
-    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation>;
+    async fn cell_restore(
+        &self,
+        operator: &Operator,
+        cell: &str,
+        wanted: CellRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
     async fn tenant_token(
         &self,

@@ -201,12 +201,24 @@ impl Service for Front {
         self.delete_tenant(operator, slug).await
     }
 
-    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
-        self.restore_tenant(operator, slug, wanted).await
+    async fn tenant_restore(
+        &self,
+        operator: &Operator,
+        slug: &Slug,
+        wanted: TenantRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation> {
+        self.restore_tenant(operator, slug, wanted, key).await
     }
 
-    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation> {
-        self.restore_cell(operator, cell, wanted).await
+    async fn cell_restore(
+        &self,
+        operator: &Operator,
+        cell: &str,
+        wanted: CellRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation> {
+        self.restore_cell(operator, cell, wanted, key).await
     }
 
     async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {
