@@ -1,5 +1,8 @@
 //! Backups over real nodes: any time comes back as it was, the store may go away, and what is damaged is never taken for whole.
 
+#[path = "backup/s3.rs"]
+mod s3;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
