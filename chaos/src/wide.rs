@@ -10,6 +10,7 @@ use chaos::report;
 use clap::{Args, Subcommand};
 
 use crate::cli::{On, find};
+use crate::life::Life;
 use crate::{explain, show};
 
 #[derive(Subcommand)]
@@ -30,6 +31,8 @@ pub(crate) enum Regions {
         #[command(flatten)]
         on: On,
     },
+    /// The cluster upgraded, changed, and restored from while leaders are killed, under every checker
+    Lifecycle(Life),
     /// The directory without a quorum, then a whole region gone and back, under load in all regions
     #[command(name = "regions")]
     Lose {
@@ -118,7 +121,7 @@ pub(crate) struct Far {
 
 impl Far {
     /// One way.
-    fn distance(self) -> Duration {
+    pub(crate) fn distance(self) -> Duration {
         Duration::from_millis(self.delay_ms) / 2
     }
 }
@@ -151,6 +154,7 @@ impl Regions {
             | Self::Soak { on, .. }
             | Self::Residency { on, .. }
             | Self::Restart { on, .. } => on,
+            Self::Lifecycle(life) => &life.on,
         }
     }
 
@@ -175,6 +179,7 @@ impl Regions {
                 };
                 move_tenants(&options, out)
             }
+            Self::Lifecycle(life) => life.carry_out(binary),
             Self::Lose {
                 quiet,
                 directory,
