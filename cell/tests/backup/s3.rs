@@ -148,6 +148,13 @@ async fn failure(cluster: &Cluster) -> String {
     .await
 }
 
+/// Waits until the cell has another base than now.
+async fn based_again(cluster: &Cluster) {
+    let base = async || told(cluster, SHARED).await?.backup?.base_at;
+    let before = until("a base", base).await;
+    until("another base", async || base().await.filter(|now| *now != before)).await;
+}
+
 async fn goes_on(cluster: &Cluster) {
     until("the backup to go on", async || {
         told(cluster, SHARED).await?.backup?.error.is_none().then_some(())
@@ -180,7 +187,16 @@ async fn a_bucket_is_backed_up_to_and_restored_from() {
     write(&acme, "FIRST").await;
     let first = Moment::of(&acme).await;
     comes_back(&operator, "first", "acme", &first).await;
-    damage_in_the_bucket_is_named(&operator, &bucket, &first).await;
+    // A time behind a base that has the tenant, and needs both its pieces and the log.
+    until("a base with a tenant", async || {
+        (!bucket.names("bases").is_empty()).then_some(())
+    })
+    .await;
+    based_again(&cluster).await;
+    write(&acme, "SECOND").await;
+    let second = Moment::of(&acme).await;
+    comes_back(&operator, "second", "acme", &second).await;
+    damage_in_the_bucket_is_named(&operator, &bucket, &second).await;
     let moments = writes_go_on_without_the_bucket(&cluster, &acme, &way).await;
     for (at, moment) in moments.iter().enumerate() {
         comes_back(&operator, &format!("away-{at}"), "acme", moment).await;
