@@ -8,6 +8,7 @@
 //! deed itself; that nobody lost anything over it, by the checkers at the end.
 
 mod applies;
+mod keepsake;
 mod restores;
 mod upgrades;
 
@@ -38,10 +39,6 @@ const EASE: u32 = 4;
 const CALM_MS: u64 = 1_000;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(40);
-/// The name under which the end of backups stands in a timeline.
-const RESTART: &str = "restart";
-/// How long a node may take to end, and to be ready again.
-const RESTARTED_WITHIN: Duration = Duration::from_secs(60);
 /// What a node says when a thread of it panics.
 const PANIC: &str = "panicked at";
 /// The names under which deeds stand in a timeline.
@@ -171,30 +168,11 @@ fn conduct(options: &Options, field: &mut Field<'_>, idle: &mut dyn FnMut(&mut F
         let mut deed = Restores::new(field, seed, options.restores)?;
         carry_out(&mut deed, field, &mut reaper, idle)?;
     }
-    end_backups(field, &mut reaper)?;
+    restores::end_backups(field, &mut reaper)?;
     let panics = (0..field.network.nodes()).filter_map(|place| Some((field.name(place), field.says(place, PANIC)?)));
     let panics: Vec<_> = panics.map(|(name, line)| format!("{name}: {line}")).collect();
     field.findings.extend(panics);
     Ok(reaper.fired)
-}
-
-/// Restarts every node without backups: what a cell holds does not change by itself any more, and can be compared.
-fn end_backups(field: &mut Field<'_>, reaper: &mut Reaper) -> Result<()> {
-    let section = field.cluster.layout().backup_section();
-    for place in 0..field.network.nodes() {
-        let (name, at_us) = (field.name(place), field.controls.now_us());
-        let mut given = field.cluster.given(&name);
-        given.config = given.config.map(|text| text.replace(&section, ""));
-        field.cluster.give(&name, given);
-        field.cluster.terminate(&name)?;
-        field.cluster.wait_ended(&name, RESTARTED_WITHIN)?;
-        field.cluster.start_node(&name)?;
-        field.cluster.wait_ready(&name, RESTARTED_WITHIN)?;
-        let times = (at_us, field.controls.now_us());
-        let said = "without backups from here on".to_owned();
-        reaper.fired.push(done(RESTART, vec![name], times, said));
-    }
-    Ok(())
 }
 
 fn carry_out(

@@ -1,6 +1,6 @@
 //! Tenants made of what another one was at a time, from the backup of their region.
 //!
-//! One tenant, the keepsake, is written by this module alone, so that its archive at a time is known: that of what is restored must be the same,
+//! One tenant, the keepsake, is written by nobody else, so that its archive at a time is known: that of what is restored must be the same,
 //! byte for byte, whatever the load writes into the same cell meanwhile. Killed are the node that restores, and leaders of the tenant's cell and
 //! of the directory. A restore that fails over it says why, leaves nothing, and succeeds the second time.
 
@@ -8,36 +8,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use api::body::backup::TenantRestore;
-use rig::http::{Request, send};
 use rig::random::Random;
-use rig::tenant::{self, Tenant};
-use rig::{clock, cluster};
-use serde_json::json;
 
+use super::keepsake::{KEEPSAKE, Keepsake};
 use super::{DEEDS, DIRECTORY, Deed, Prey, Whom, done};
 use crate::field::Field;
 use crate::regions::desk::Desk;
 use crate::regions::reaper::Reaper;
-use crate::regions::runtime;
 
 /// How long a restore may take to begin, to end, and to be cleared away. One whose node has gone is over after a minute.
 const WITHIN: Duration = Duration::from_secs(180);
-/// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a write, or the look at an archive, may be tried while a node is down.
-const TRIED_FOR: Duration = Duration::from_secs(60);
-/// Most records that are written between two times.
-const RECORDS: u64 = 12;
-/// The tenant.
-const KEEPSAKE: &str = "keepsake";
+/// The name under which the end of backups stands in a timeline.
+const RESTART: &str = "restart";
+/// How long a node may take to end, and to be ready again.
+const RESTARTED_WITHIN: Duration = Duration::from_secs(60);
 /// What is said of one that failed at first.
 pub(super) const FAILED: &str = "failed at first";
-
-/// What the keepsake was at a time.
-struct Moment {
-    at: String,
-    archive: Vec<u8>,
-}
 
 /// What a restore is at.
 enum Phase {
@@ -76,9 +62,8 @@ pub(super) struct Restores {
     /// The nodes of the region.
     nodes: Vec<(String, Desk)>,
     cell: String,
-    keepsake: Tenant,
+    keepsake: Keepsake,
     random: Random,
-    moments: Vec<Moment>,
     left: usize,
     task: Option<Task>,
 }
@@ -86,71 +71,25 @@ pub(super) struct Restores {
 impl Restores {
     pub(super) fn new(field: &Field<'_>, seed: u64, count: usize) -> Result<Self> {
         let region = field.cluster.layout().regions()[0].to_owned();
-        let made = tenant::create_in(field.cluster, &region, KEEPSAKE, Some("workspace"));
         let desk = Desk::of(field.cluster, &region);
         let names = field.cluster.nodes().iter().filter(|node| node.region == region);
         Ok(Self {
-            keepsake: runtime()?.block_on(made)?,
+            keepsake: Keepsake::new(field, &region, seed)?,
             nodes: names.map(|node| node.name.clone()).zip(desk.each()).collect(),
             desk,
             cell: format!("{region}-shared"),
             random: Random::new(seed ^ 0x7265_7374_6F72),
-            moments: Vec::new(),
             left: count,
             task: None,
         })
-    }
-
-    /// Writes into the keepsake, and remembers what it is then.
-    fn live(&mut self, field: &Field<'_>) -> Result<()> {
-        let addresses = field.cluster.addresses();
-        let (path, round) = (format!("/v1/tenants/{KEEPSAKE}/records/projects"), self.moments.len());
-        for number in 0..1 + self.random.below(RECORDS) {
-            let key = format!("K{round}X{number}");
-            let body = json!({ "fields": { "key": key, "name": format!("{} {key}", self.random.draw()) } }).to_string();
-            let headers = format!("idempotency-key: {key}\r\n");
-            let request = Request {
-                method: "POST",
-                path: &path,
-                token: &self.keepsake.token,
-                headers: &headers,
-                body: body.as_bytes(),
-            };
-            let mut stored = || {
-                addresses[..self.nodes.len()]
-                    .iter()
-                    .any(|node| matches!(send(*node, request, TIMEOUT), Ok((201, _))))
-            };
-            if !cluster::poll(TRIED_FOR, &mut stored) {
-                bail!("the record {key} was not stored within {TRIED_FOR:?}");
-            }
-        }
-        let archive = self.archive(KEEPSAKE)?;
-        // What comes afterwards is stamped later: the clock of the nodes is this one.
-        self.moments.push(Moment {
-            at: clock::now(),
-            archive,
-        });
-        Ok(())
-    }
-
-    /// The archive of a tenant, which is served.
-    fn archive(&self, slug: &str) -> Result<Vec<u8>> {
-        let mut last = None;
-        cluster::poll(TRIED_FOR, || {
-            last = Some(self.desk.archive(slug));
-            last.as_ref().is_some_and(Result::is_ok)
-        });
-        last.context("nobody was asked")?
-            .with_context(|| format!("take the archive of {slug}"))
     }
 
     fn begin(&mut self, at_us: u64) {
         // The remainders of lengths fit.
         let mut below = |end: usize| self.random.below(end as u64) as usize;
         self.task = Some(Task {
-            slug: format!("again-{}", self.moments.len()),
-            moment: below(self.moments.len()),
+            slug: format!("again-{}", self.keepsake.moments.len()),
+            moment: below(self.keepsake.moments.len()),
             node: below(self.nodes.len()),
             phase: Phase::Asked,
             failed: None,
@@ -164,7 +103,7 @@ impl Restores {
 
     /// Goes on with a restore. The phase that it comes to; none: it stays in its own.
     fn go_on(&self, task: &mut Task, field: &mut Field<'_>) -> Result<Option<Phase>> {
-        let moment = &self.moments[task.moment];
+        let moment = &self.keepsake.moments[task.moment];
         match &task.phase {
             Phase::Asked => {
                 let wanted = TenantRestore {
@@ -186,7 +125,7 @@ impl Restores {
                 match now.status.as_str() {
                     "running" => {}
                     "done" => {
-                        if self.archive(&task.slug)? != moment.archive {
+                        if self.keepsake.archive_of(&task.slug)? != moment.archive {
                             let finding = format!("{} is not what {KEEPSAKE} was at {}", task.slug, moment.at);
                             field.findings.push(finding);
                         }
@@ -250,13 +189,32 @@ fn scratches(field: &Field<'_>, nodes: &[(String, Desk)]) -> Result<usize> {
     Ok(left)
 }
 
+/// Restarts every node without backups: what a cell holds does not change by itself any more, and can be compared.
+pub(super) fn end_backups(field: &mut Field<'_>, reaper: &mut Reaper) -> Result<()> {
+    let section = field.cluster.layout().backup_section();
+    for place in 0..field.network.nodes() {
+        let (name, at_us) = (field.name(place), field.controls.now_us());
+        let mut given = field.cluster.given(&name);
+        given.config = given.config.map(|text| text.replace(&section, ""));
+        field.cluster.give(&name, given);
+        field.cluster.terminate(&name)?;
+        field.cluster.wait_ended(&name, RESTARTED_WITHIN)?;
+        field.cluster.start_node(&name)?;
+        field.cluster.wait_ready(&name, RESTARTED_WITHIN)?;
+        let times = (at_us, field.controls.now_us());
+        let said = "without backups from here on".to_owned();
+        reaper.fired.push(done(RESTART, vec![name], times, said));
+    }
+    Ok(())
+}
+
 impl Deed for Restores {
     fn step(&mut self, field: &mut Field<'_>, reaper: &mut Reaper) -> Result<bool> {
         let Some(mut task) = self.task.take() else {
             if self.left == 0 || !reaper.is_idle() {
                 return Ok(self.left == 0);
             }
-            self.live(field)?;
+            self.keepsake.live()?;
             self.begin(field.controls.now_us());
             return Ok(false);
         };
@@ -276,7 +234,7 @@ impl Deed for Restores {
         }
         if matches!(task.phase, Phase::Going) && self.is_gone(&task.slug) {
             let name = self.nodes[task.node].0.clone();
-            let at = &self.moments[task.moment].at;
+            let at = &self.keepsake.moments[task.moment].at;
             let how = task
                 .failed
                 .as_ref()
