@@ -209,11 +209,7 @@ impl Regions {
                 })?;
                 Ok(show(out, "create", &creating::table(&rows), &rows)? && rows.iter().all(creating::Row::is_green))
             }
-            Self::Residency { seed, mutant, .. } => {
-                let (seed, mutant) = (*seed, mutant.clone());
-                let row = residency::measure(&residency::Options { binary, mutant, seed })?;
-                Ok(show(out, "residency", &residency::table(&row), &row)? && row.is_green())
-            }
+            Self::Residency { seed, mutant, .. } => look_for_canaries(binary, mutant.clone(), *seed, out),
             Self::Soak {
                 minutes,
                 quiet,
@@ -248,6 +244,11 @@ fn lose(
         region_gone,
     })?;
     Ok(show(out, "regions", &loss::table(&row), &row)? && row.is_green())
+}
+
+fn look_for_canaries(binary: PathBuf, mutant: Option<String>, seed: u64, out: &Path) -> Result<bool> {
+    let row = residency::measure(&residency::Options { binary, mutant, seed })?;
+    Ok(show(out, "residency", &residency::table(&row), &row)? && row.is_green())
 }
 
 fn move_tenants(options: &moves::Options, out: &Path) -> Result<bool> {
