@@ -19,6 +19,9 @@ pub(crate) struct Life {
     /// Topologies to bring about and take back
     #[arg(long, default_value_t = 60)]
     applies: usize,
+    /// Among them such in which voters of the directory go: found to leave them behind (docs/plan.md)
+    #[arg(long)]
+    voters: bool,
     /// Tenants to restore from the backup
     #[arg(long, default_value_t = 20)]
     restores: usize,
@@ -38,6 +41,7 @@ impl Life {
             binary,
             seed: self.seed,
             applies: self.applies,
+            voters: self.voters,
             upgrades: self.upgrades,
             restores: self.restores,
             distance: self.far.distance(),

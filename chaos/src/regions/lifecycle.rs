@@ -53,6 +53,8 @@ pub struct Options {
     pub seed: u64,
     /// Topologies to bring about, those that take another one back among them.
     pub applies: usize,
+    /// Among them such in which the directory gets other voters.
+    pub voters: bool,
     /// Times that all nodes are upgraded: all but the last are taken back.
     pub upgrades: usize,
     /// Tenants to restore.
@@ -146,8 +148,12 @@ pub fn run(options: &Options) -> Result<Done> {
     };
     let mut done = run::perform(&what, stage, plan, start, &|field, _, idle| conduct(options, field, idle))?;
     done.account.reproduce = format!(
-        "cloudnest-chaos lifecycle --seed {} --upgrades {} --applies {} --restores {}",
-        options.seed, options.upgrades, options.applies, options.restores
+        "cloudnest-chaos lifecycle --seed {} --upgrades {} --applies {} --restores {}{}",
+        options.seed,
+        options.upgrades,
+        options.applies,
+        options.restores,
+        if options.voters { " --voters" } else { "" }
     );
     Ok(done)
 }
@@ -161,7 +167,7 @@ fn conduct(options: &Options, field: &mut Field<'_>, idle: &mut dyn FnMut(&mut F
         carry_out(&mut deed, field, &mut reaper, idle)?;
     }
     if options.applies > 0 {
-        let mut deed = Applies::new(field, seed, options.applies)?;
+        let mut deed = Applies::new(field, seed, options.applies, options.voters)?;
         carry_out(&mut deed, field, &mut reaper, idle)?;
     }
     if options.restores > 0 {

@@ -48,6 +48,8 @@ pub(super) struct Applies {
     /// What there was at first, and is at the end.
     base: Topology,
     left: usize,
+    /// The directory gets other voters, too.
+    voters: bool,
     /// Something else than the base was wanted last.
     is_changed: bool,
     /// The number of the next cell: numbers are not used again.
@@ -56,7 +58,7 @@ pub(super) struct Applies {
 }
 
 impl Applies {
-    pub(super) fn new(field: &Field<'_>, seed: u64, count: usize) -> Result<Self> {
+    pub(super) fn new(field: &Field<'_>, seed: u64, count: usize, voters: bool) -> Result<Self> {
         let desk = Desk::everywhere(field.cluster);
         let base = desk.cluster().context("ask what there is")?.topology;
         Ok(Self {
@@ -66,6 +68,7 @@ impl Applies {
             desk,
             base,
             left: count,
+            voters,
             is_changed: false,
             task: None,
         })
@@ -82,7 +85,7 @@ impl Applies {
         if self.is_changed {
             return ("what there was at first".to_owned(), wanted, Some(self.home.clone()));
         }
-        match self.random.below(5) {
+        match self.random.below(4 + u64::from(self.voters)) {
             0 | 1 => {
                 let at = wanted.cells.iter().position(|cell| cell.name == self.home).unwrap_or(0);
                 let one = self.one_of(&wanted.cells[at].nodes.clone());
