@@ -108,6 +108,9 @@ pub struct Idempotency {
     pub body: [u8; 32],
 }
 
+/// The key of a request that may have one.
+pub type Key = Option<Idempotency>;
+
 /// What every call behind the gate knows of its request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
@@ -203,7 +206,7 @@ pub trait Service: Admission + Collections + Records + Send + Sync + 'static {
     /// All API keys, without secrets.
     async fn tokens(&self, ctx: &RequestContext) -> Result<Reply<Vec<Token>>>;
     /// A new API key; its secret is in the reply and nowhere else.
-    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Option<Idempotency>) -> Result<Reply<Token>>;
+    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Key) -> Result<Reply<Token>>;
     /// Revokes an API key.
     async fn token_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>>;
 
@@ -236,7 +239,7 @@ pub trait Service: Admission + Collections + Records + Send + Sync + 'static {
     // ---- control ----
 
     /// A new tenant with its first admin token.
-    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant>;
+    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Key) -> Result<Tenant>;
     /// A new tenant out of an archive. Nothing of it is there where that fails.
     async fn tenant_receive(&self, operator: &Operator, new: ArchivedTenant, body: Box<dyn ByteSource>) -> Result<Tenant>;
     /// Tenants by slug, after the cursor.
@@ -248,19 +251,13 @@ pub trait Service: Admission + Collections + Records + Send + Sync + 'static {
     /// Erases a tenant: long work.
     async fn tenant_delete(&self, operator: &Operator, slug: &Slug) -> Result<Operation>;
     /// Moves a tenant to another cell of its region: long work. Where a move is under way, its operation.
-    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation>;
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Key) -> Result<Operation>;
     /// A new tenant out of what another one was at a time: long work.
-    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation>;
+    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore, key: Key) -> Result<Operation>;
     /// The tenants of a cell that was lost, out of its backup: long work.
-    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation>;
+    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore, key: Key) -> Result<Operation>;
     /// A token of a tenant, minted by an operator and audited in the tenant's events. Runs at the tenant's leader.
-    async fn tenant_token(
-        &self,
-        operator: &Operator,
-        placement: &Placement,
-        new: NewToken,
-        key: Option<Idempotency>,
-    ) -> Result<Token>;
+    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken, key: Key) -> Result<Token>;
     /// How far an operation is.
     async fn operation(&self, operator: &Operator, id: Id) -> Result<Operation>;
     /// Calls an operation off, while it still can be.

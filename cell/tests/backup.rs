@@ -1,19 +1,25 @@
 //! Backups over real nodes: any time comes back as it was, the store may go away, and what is damaged is never taken for whole.
 
+#[path = "backup/s3.rs"]
+mod s3;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use api::body::backup::{CellRestore, TenantRestore};
-use api::body::control::{Operation, TenantMove};
+use api::body::control::{Cell, Operation, TenantMove};
 use api::client::{Call, Client, ClientError, Method};
+use rig::clock::now;
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::random::Random;
 use rig::tenant::{self, Tenant};
-use rig::wait::until;
-use serde_json::{Value as Json, json};
+use rig::verify;
+use rig::wait::{PATIENCE, until};
+use serde_json::json;
 
+const SHARED: &str = "eu-west-1-shared";
 const DEDICATED: &str = "eu-west-1-dedicated-0";
 
 /// A cluster whose backups lie in a directory of the test, and are made all the time.
@@ -75,27 +81,6 @@ impl Moment {
     }
 }
 
-/// Now, to the microsecond.
-fn now() -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("a clock");
-    let (days, rest) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
-    // The civil date of a day, by H. Hinnant's algorithm.
-    let z = days as i64 + 719_468;
-    let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest % 3_600 / 60, rest % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
-        now.subsec_micros()
-    )
-}
-
 fn wanted(from: &str, at: Option<&str>) -> TenantRestore {
     TenantRestore {
         from: from.to_owned(),
@@ -131,7 +116,7 @@ fn refused(error: &ClientError) -> String {
 /// Restores, once the time is archived, and waits for the end.
 async fn restore(operator: &Client, slug: &str, wanted: &TenantRestore) -> Operation {
     let begun = until("a time that is archived", async || {
-        match operator.tenant_restore(slug, wanted).await {
+        match operator.tenant_restore(slug, wanted, None).await {
             Ok(begun) => Some(begun.body),
             Err(error) => {
                 let why = refused(&error);
@@ -181,7 +166,7 @@ fn files(below: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn leader_of(cells: &[api::body::control::Cell], name: &str) -> Option<String> {
+fn leader_of(cells: &[Cell], name: &str) -> Option<String> {
     cells.iter().find(|cell| cell.name == name)?.leader.clone()
 }
 
@@ -205,7 +190,7 @@ async fn any_time_comes_back_as_it_was() {
             1 | 4 => {
                 // The next leader goes on where the last one was.
                 let cells = operator.cells().await.expect("cells");
-                let cell = if round == 1 { "eu-west-1-shared" } else { DEDICATED };
+                let cell = if round == 1 { SHARED } else { DEDICATED };
                 if let Some(leader) = leader_of(&cells, cell) {
                     cluster.kill(&leader).expect("killed");
                 }
@@ -248,10 +233,18 @@ async fn another_base(store: &Path) {
 async fn tokens_are_dropped_unless_they_are_kept(cluster: &Cluster, operator: &Client, acme: &Tenant, moment: &Moment) {
     let mut order = wanted("acme", Some(&moment.at));
     order.keep_tokens = false;
-    let begun = operator.tenant_restore("fresh", &order).await.expect("a restore").body;
+    let ask = async |slug: &str, order: &TenantRestore| operator.tenant_restore(slug, order, Some("again")).await;
+    let begun = ask("fresh", &order).await.expect("a restore").body;
     let token = begun.admin_token.clone().expect("a token that is shown once");
+    let again = ask("fresh", &order).await.expect("the first reply").body;
+    assert_eq!((again.id, again.admin_token), (begun.id, None), "while it goes on");
     let done = ended(operator, &begun).await;
     assert_eq!((done.status.as_str(), done.admin_token), ("done", None));
+    let again = ask("fresh", &order).await.expect("the first reply").body;
+    assert_eq!(again.id, begun.id, "and when it is there");
+    order.keep_tokens = true;
+    let other = refused(&ask("fresh", &order).await.expect_err("another request"));
+    assert!(other.contains("422") && other.contains("idempotency_mismatch"), "{other}");
     let me = || Call::new(Method::GET, "/v1/tenants/fresh/me".to_owned());
     let fresh = tenant::client(&cluster.addresses(), &token)
         .expect("a client")
@@ -272,14 +265,14 @@ async fn times_that_are_not_there_are_refused(operator: &Client) {
         ("yesterday", "is not a time"),
     ] {
         let error = operator
-            .tenant_restore("late", &wanted("other", Some(at)))
+            .tenant_restore("late", &wanted("other", Some(at)), None)
             .await
             .expect_err("refused");
         let told = refused(&error);
         assert!(told.contains(why) && told.contains("422"), "{at}: {told}");
     }
     let taken = operator
-        .tenant_restore("other", &wanted("other", None))
+        .tenant_restore("other", &wanted("other", None), None)
         .await
         .expect_err("refused");
     assert!(refused(&taken).contains("there is a tenant"), "{taken:?}");
@@ -328,17 +321,16 @@ async fn damage_is_loud(operator: &Client, store: &Path, moment: &Moment) {
     assert_eq!(done.status, "done", "{done:?}");
 }
 
-/// The backup of a cell, as its leader tells.
-async fn told(operator: &Client, cluster: &Cluster) -> Option<Json> {
+/// A cell, as its leader tells of it: with its backup.
+async fn told(cluster: &Cluster, name: &str) -> Option<Cell> {
     for address in cluster.addresses() {
         let client = tenant::client_of(address, cluster.operator_token()).ok()?;
         let Ok(cells) = client.cells().await else { continue };
-        let found = cells.into_iter().find(|cell| cell.name == "eu-west-1-shared")?.backup;
-        if let Some(found) = found {
-            return serde_json::to_value(found).ok();
+        let found = cells.into_iter().find(|cell| cell.name == name && cell.backup.is_some());
+        if found.is_some() {
+            return found;
         }
     }
-    let _ = operator;
     None
 }
 
@@ -358,8 +350,7 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
     fs::rename(&place, &aside).expect("away");
     fs::write(&place, "no directory").expect("a file");
     until("the failure to be told of", async || {
-        let backup = told(&operator, &cluster).await?;
-        backup.get("error").filter(|error| error.is_string()).map(|_| ())
+        told(&cluster, SHARED).await?.backup?.error.map(drop)
     })
     .await;
     let mut moments = Vec::new();
@@ -374,15 +365,14 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
         .expect("a client")
         .with_retries(0);
     let error = once
-        .tenant_restore("none", &wanted("acme", None))
+        .tenant_restore("none", &wanted("acme", None), None)
         .await
         .expect_err("no store");
     assert!(refused(&error).contains("the backup cannot be read"), "{error:?}");
     fs::remove_file(&place).expect("no file");
     fs::rename(&aside, &place).expect("back");
     until("the backup to go on", async || {
-        let backup = told(&operator, &cluster).await?;
-        backup.get("error").is_none().then_some(())
+        told(&cluster, SHARED).await?.backup?.error.is_none().then_some(())
     })
     .await;
     for (at, moment) in moments.iter().enumerate() {
@@ -394,15 +384,28 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
         .expect("metrics")
         .body;
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
-    let failures = "cloudnest_backup_failures_total{cell=\"eu-west-1-shared\"} ";
-    let count = metrics.lines().find_map(|line| line.strip_prefix(failures)).expect("counted");
+    let failures = format!("cloudnest_backup_failures_total{{cell=\"{SHARED}\"}} ");
+    let count = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(&failures))
+        .expect("counted");
     assert!(count.parse::<u64>().is_ok_and(|count| count > 0), "{count}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
+async fn a_cell_that_was_lost_with_its_one_replica_comes_back_on_a_new_disk() {
+    a_lost_cell_comes_back(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_that_was_lost_with_all_of_three_replicas_comes_back_on_new_disks() {
+    a_lost_cell_comes_back(3).await;
+}
+
+/// All disks of a region are lost, and with them all replicas of its cell; the directory is elsewhere.
+async fn a_lost_cell_comes_back(replicas: usize) {
     let store = tempfile::tempdir().expect("a directory");
-    let mut layout = Layout::new(&[("home", 1), ("away", 1)]).expect("a layout");
+    let mut layout = Layout::new(&[("home", 1), ("away", replicas)]).expect("a layout");
     layout.backup = Some(keys(store.path()));
     let options = Options::new(layout, env!("CARGO_BIN_EXE_cloudnest").into());
     let mut cluster = Cluster::up(options).expect("a cluster");
@@ -415,8 +418,9 @@ async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
         write(&made, "FIRST").await;
         tenants.push(made);
     }
-    let away = cluster.layout().node("awaya").expect("a node").api;
-    let operator = tenant::client_of(away, cluster.operator_token())
+    let away = cluster.nodes().iter().filter(|node| node.region == "away");
+    let (names, addresses): (Vec<_>, Vec<_>) = away.map(|node| (node.name.clone(), node.api)).unzip();
+    let operator = tenant::client(&addresses, cluster.operator_token())
         .expect("a client")
         .with_retries(200);
     let mut moments = Vec::new();
@@ -426,30 +430,35 @@ async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
     // All of it is archived once the last time can be had.
     comes_back(&operator, "copy", "three", &moments[2]).await;
     // So is the copy, before all is lost.
-    let cell = async || {
-        let cells = operator.cells().await.ok()?;
-        cells.into_iter().find(|cell| cell.name == "away-shared")
-    };
-    let applied = until("the cell", cell).await.applied;
+    let applied = until("the cell", async || told(&cluster, "away-shared").await).await.applied;
     until("the end of the log in the archive", async || {
-        let backup = cell().await?.backup?;
+        let backup = told(&cluster, "away-shared").await?.backup?;
         (backup.archived >= applied).then_some(())
     })
     .await;
     cluster.stop().expect("stopped");
-    fs::remove_dir_all(cluster.data().join("awaya")).expect("lost");
+    for name in names {
+        fs::remove_dir_all(cluster.data().join(name)).expect("lost");
+    }
     cluster.up_again().expect("up again");
     let refusal = operator
-        .cell_restore("home-shared", &CellRestore::default())
+        .cell_restore("home-shared", &CellRestore::default(), None)
         .await
         .expect_err("another region");
     assert!(refused(&refusal).contains("404"), "{refusal:?}");
+    let key = Some("once");
     let begun = until("the restore of the cell", async || {
-        let begun = operator.cell_restore("away-shared", &CellRestore::default()).await;
+        let begun = operator.cell_restore("away-shared", &CellRestore::default(), key).await;
         begun.ok().map(|begun| begun.body)
     })
     .await;
     let done = ended(&operator, &begun).await;
+    let again = operator.cell_restore("away-shared", &CellRestore::default(), key).await;
+    assert_eq!(
+        again.expect("the first reply").body.id,
+        begun.id,
+        "though nothing is missing now"
+    );
     assert_eq!(
         (done.status.as_str(), done.kind.as_str()),
         ("done", "cell.restore"),
@@ -464,8 +473,12 @@ async fn a_cell_that_was_lost_with_all_its_replicas_comes_back_on_new_disks() {
         write(tenant, "LATER").await;
     }
     let again = operator
-        .cell_restore("away-shared", &CellRestore::default())
+        .cell_restore("away-shared", &CellRestore::default(), None)
         .await
         .expect_err("nothing is missing");
     assert!(refused(&again).contains("has all its tenants"), "{again:?}");
+    let cells = operator.cells().await.expect("cells");
+    let cell = cells.iter().find(|cell| cell.name == "away-shared").expect("the cell");
+    assert_eq!(cell.replicas.len(), replicas, "{cell:?}");
+    verify::replicas_agree(&cluster, PATIENCE).await.expect("equal replicas");
 }

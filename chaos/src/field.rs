@@ -146,8 +146,13 @@ impl Field<'_> {
 
     /// The first line in which a node says that its store is damaged.
     pub fn damage(&self, place: usize) -> Option<String> {
+        self.says(place, DAMAGED)
+    }
+
+    /// The first line in which a node says something.
+    pub fn says(&self, place: usize, what: &str) -> Option<String> {
         let words = self.words(place);
-        let line = words.lines().find(|line| line.contains(DAMAGED))?;
+        let line = words.lines().find(|line| line.contains(what))?;
         Some(line.chars().take(500).collect())
     }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 green, 1 violated or INVALID, 2 wrong usage.
 
 mod cli;
+mod life;
 mod wide;
 
 use std::path::Path;

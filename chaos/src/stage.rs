@@ -42,14 +42,23 @@ impl Stage {
         if faults.iter().any(|fault| fault.needs_another_cell()) {
             layout.shared = 2;
         }
-        Self::of(layout, binary, mutant, faults, |_, _| true)
+        let mut options = Options::new(layout, binary);
+        options.environment.extend(put_back(mutant));
+        Self::of(options, faults, |_, _| true)
     }
 
     /// Brings several regions up, with a proxy on every link from one to another and, where it is not zero, so much of a way between them.
     pub fn over(layout: Layout, binary: PathBuf, mutant: Option<&str>, distance: Duration) -> Result<Self> {
-        let regions: Vec<_> = layout.nodes.iter().map(|node| node.region.clone()).collect();
+        let mut options = Options::new(layout, binary);
+        options.environment.extend(put_back(mutant));
+        Self::apart(options, distance)
+    }
+
+    /// The same with whatever else the nodes are started with.
+    pub fn apart(options: Options, distance: Duration) -> Result<Self> {
+        let regions: Vec<_> = options.layout.nodes.iter().map(|node| node.region.clone()).collect();
         let is_far = |from: usize, to: usize| regions[from] != regions[to];
-        let stage = Self::of(layout, binary, mutant, &[], is_far)?;
+        let stage = Self::of(options, &[], is_far)?;
         if !distance.is_zero() {
             for (one, other) in (0..regions.len()).flat_map(|one| (0..one).map(move |other| (one, other))) {
                 stage.network.part(one, other, distance);
@@ -58,14 +67,9 @@ impl Stage {
         Ok(stage)
     }
 
-    fn of(
-        layout: Layout,
-        binary: PathBuf,
-        mutant: Option<&str>,
-        faults: &[&'static dyn Fault],
-        proxied: impl Fn(usize, usize) -> bool,
-    ) -> Result<Self> {
+    fn of(mut options: Options, faults: &[&'static dyn Fault], proxied: impl Fn(usize, usize) -> bool) -> Result<Self> {
         disks::sweep();
+        let layout = &options.layout;
         let directory = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
@@ -85,11 +89,7 @@ impl Stage {
         let held = held.context("hold the ports of the nodes")?;
         let network = Network::start_between(&peers, proxied)?;
         drop(held);
-        let mut options = Options::new(layout, binary);
         options.data = Some(data);
-        options
-            .environment
-            .extend(mutant.map(|name| ("CLOUDNEST_MUTANT".to_owned(), name.to_owned())));
         let cluster = Cluster::up(options)?;
         let mut stage = Self {
             cluster,
@@ -146,6 +146,11 @@ impl Stage {
         let text = String::from_utf8_lossy(&output);
         text.lines().next().unwrap_or("unknown").to_owned()
     }
+}
+
+/// The variable that puts a bug back.
+fn put_back(mutant: Option<&str>) -> Option<(String, String)> {
+    mutant.map(|name| ("CLOUDNEST_MUTANT".to_owned(), name.to_owned()))
 }
 
 /// What nodes use: see [`Stage::sampler`].

@@ -10,6 +10,7 @@ use chaos::report;
 use clap::{Args, Subcommand};
 
 use crate::cli::{On, find};
+use crate::life::Life;
 use crate::{explain, show};
 
 #[derive(Subcommand)]
@@ -30,6 +31,8 @@ pub(crate) enum Regions {
         #[command(flatten)]
         on: On,
     },
+    /// The cluster upgraded, changed, and restored from while leaders are killed, under every checker
+    Lifecycle(Life),
     /// The directory without a quorum, then a whole region gone and back, under load in all regions
     #[command(name = "regions")]
     Lose {
@@ -118,7 +121,7 @@ pub(crate) struct Far {
 
 impl Far {
     /// One way.
-    fn distance(self) -> Duration {
+    pub(crate) fn distance(self) -> Duration {
         Duration::from_millis(self.delay_ms) / 2
     }
 }
@@ -151,6 +154,7 @@ impl Regions {
             | Self::Soak { on, .. }
             | Self::Residency { on, .. }
             | Self::Restart { on, .. } => on,
+            Self::Lifecycle(life) => &life.on,
         }
     }
 
@@ -175,6 +179,7 @@ impl Regions {
                 };
                 move_tenants(&options, out)
             }
+            Self::Lifecycle(life) => life.carry_out(binary),
             Self::Lose {
                 quiet,
                 directory,
@@ -204,11 +209,7 @@ impl Regions {
                 })?;
                 Ok(show(out, "create", &creating::table(&rows), &rows)? && rows.iter().all(creating::Row::is_green))
             }
-            Self::Residency { seed, mutant, .. } => {
-                let (seed, mutant) = (*seed, mutant.clone());
-                let row = residency::measure(&residency::Options { binary, mutant, seed })?;
-                Ok(show(out, "residency", &residency::table(&row), &row)? && row.is_green())
-            }
+            Self::Residency { seed, mutant, .. } => look_for_canaries(binary, mutant.clone(), *seed, out),
             Self::Soak {
                 minutes,
                 quiet,
@@ -243,6 +244,11 @@ fn lose(
         region_gone,
     })?;
     Ok(show(out, "regions", &loss::table(&row), &row)? && row.is_green())
+}
+
+fn look_for_canaries(binary: PathBuf, mutant: Option<String>, seed: u64, out: &Path) -> Result<bool> {
+    let row = residency::measure(&residency::Options { binary, mutant, seed })?;
+    Ok(show(out, "residency", &residency::table(&row), &row)? && row.is_green())
 }
 
 fn move_tenants(options: &moves::Options, out: &Path) -> Result<bool> {

@@ -74,15 +74,25 @@ impl Client {
     }
 
     /// Makes a tenant out of what another one was at a time: long work.
-    pub async fn tenant_restore(&self, slug: &str, wanted: &TenantRestore) -> Result<Answer<Operation>, ClientError> {
-        self.typed(Call::new(Method::POST, format!("/v1/tenants/{slug}/restore")).body(JSON, json(wanted)?))
-            .await
+    pub async fn tenant_restore(
+        &self,
+        slug: &str,
+        wanted: &TenantRestore,
+        key: Option<&str>,
+    ) -> Result<Answer<Operation>, ClientError> {
+        let call = Call::new(Method::POST, format!("/v1/tenants/{slug}/restore")).body(JSON, json(wanted)?);
+        self.typed(call.keyed(key)).await
     }
 
     /// Brings the tenants of a cell that was lost back from its backup: long work.
-    pub async fn cell_restore(&self, cell: &str, wanted: &CellRestore) -> Result<Answer<Operation>, ClientError> {
-        self.typed(Call::new(Method::POST, format!("/v1/cells/{cell}/restore")).body(JSON, json(wanted)?))
-            .await
+    pub async fn cell_restore(
+        &self,
+        cell: &str,
+        wanted: &CellRestore,
+        key: Option<&str>,
+    ) -> Result<Answer<Operation>, ClientError> {
+        let call = Call::new(Method::POST, format!("/v1/cells/{cell}/restore")).body(JSON, json(wanted)?);
+        self.typed(call.keyed(key)).await
     }
 
     /// Calls a move off, while it still can be.

@@ -112,12 +112,14 @@ async fn restores(asked: &mut Asked<'_>, operator: &Operator) -> Result<Reply> {
     asked.query.finish()?;
     if asked.found.route.endpoint == Endpoint::CellRestore {
         let wanted: CellRestore = asked.json().await?;
-        let restoring = asked.front.service.cell_restore(operator, asked.found.first, wanted);
+        let key = gate::idempotency(asked).await?;
+        let restoring = asked.front.service.cell_restore(operator, asked.found.first, wanted, key);
         return begun(&asked.limited(true, restoring).await?);
     }
     let slug: Slug = asked.found.tenant.parse().map_err(|_| no_tenant(asked))?;
     let wanted: TenantRestore = asked.json().await?;
-    let restoring = asked.front.service.tenant_restore(operator, &slug, wanted);
+    let key = gate::idempotency(asked).await?;
+    let restoring = asked.front.service.tenant_restore(operator, &slug, wanted, key);
     begun(&asked.limited(true, restoring).await?)
 }
 

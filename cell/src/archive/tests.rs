@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use super::rows::tables;
 use super::{Owner, ReadError, Reader, Summary, write};
-use crate::access::token_create::TokenCreate;
 use crate::access::token_delete::TokenDelete;
-use crate::access::token_row::{StoredRole, TokenRow, is_of_tokens};
+use crate::access::token_row::is_of_tokens;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::limits::{MOVE_CHUNK_BYTES, MOVE_KEYS};
-use crate::machine::stage::{SPACE, Stage};
+use crate::machine::stage::{SPACE, Stage, token};
 use crate::records::change::RecordsChange;
 use crate::records::value::{Doc, Value};
 use crate::records::write::{Expect, Operation, RecordsWrite};
@@ -27,20 +26,6 @@ fn owner(space: Space) -> Owner {
         tenant: Uuid::from_u128(1),
         slug: "acme".to_owned(),
         keeps_tokens: true,
-    }
-}
-
-fn token(number: u8) -> TokenCreate {
-    TokenCreate {
-        row: TokenRow {
-            id: Uuid::from_u128(number.into()),
-            hash: [number; 32],
-            name: "t".to_owned(),
-            role: StoredRole::Owner,
-            scopes: None,
-            created: 0,
-            expires: None,
-        },
     }
 }
 

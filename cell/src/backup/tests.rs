@@ -7,15 +7,11 @@ use uuid::Uuid;
 use super::manifest::{Manifest, Part, Through};
 use super::scratch::Scratch;
 use super::segment::Segment;
-use crate::access::token_create::TokenCreate;
 use crate::access::token_delete::TokenDelete;
-use crate::access::token_row::{StoredRole, TokenRow};
 use crate::archive;
 use crate::machine::idempotency::IdempotencyKey;
-use crate::machine::stage::{SPACE, Stage};
+use crate::machine::stage::{SPACE, Stage, token};
 use crate::placement::turn::{SpaceTurn, Turn};
-use crate::records::import::{ImportChunk, ImportRow};
-use crate::records::value::{Doc, Value};
 
 /// A tenant at a time: how many entries the log had, the stamp of the last, and the archive.
 struct Moment {
@@ -23,45 +19,6 @@ struct Moment {
     stamp: u64,
     part: Part,
     archive: Vec<u8>,
-}
-
-fn token(number: u8) -> TokenCreate {
-    TokenCreate {
-        row: TokenRow {
-            id: Uuid::from_u128(number.into()),
-            hash: [number; 32],
-            name: "t".to_owned(),
-            role: StoredRole::Owner,
-            scopes: None,
-            created: 0,
-            expires: None,
-        },
-    }
-}
-
-fn import(stage: &mut Stage, number: u8) {
-    let catalog = stage.catalog();
-    let tasks = catalog.named("tasks").expect("tasks");
-    let title = tasks.field("title").expect("a title").number;
-    let row = |line: u64| {
-        let mut doc = Doc::default();
-        doc.set(title, Some(Value::Text(number.to_string().repeat(300))));
-        ImportRow {
-            line,
-            id: Uuid::from_u128(u128::from(number) << 64 | u128::from(line)),
-            created: Some(5),
-            doc,
-        }
-    };
-    let chunk = ImportChunk {
-        import: [number; 32],
-        collection: tasks.number,
-        after: 0,
-        last: 20,
-        rows: (1..=20).map(row).collect(),
-        refused: 0,
-    };
-    stage.apply(chunk).result.expect("imported");
 }
 
 fn moment(stage: &Stage, held: Option<u64>) -> Moment {
@@ -92,7 +49,7 @@ fn life() -> (Stage, Vec<Moment>) {
     let mut moments = vec![moment(&stage, None)];
     for step in 0..24u8 {
         match step % 6 {
-            0 | 3 => import(&mut stage, step),
+            0 | 3 => stage.import(step, 20, 300),
             1 => {
                 let key = IdempotencyKey {
                     scope: [step; 32],

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
+use api::body::control::Operation;
 use api::client::{Balance, Client, ClientError};
 use clap::Args;
 
@@ -14,6 +16,8 @@ use super::{Failure, Result, authorities};
 pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:7400";
 /// Most attempts after the first where a call may be made again.
 const RETRIES: u32 = 5;
+/// Between two looks at long work.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Server and token of a client command.
 #[derive(Args, Clone, Debug)]
@@ -69,6 +73,16 @@ impl Remote {
             Ok(client) => Ok(client.with_retries(RETRIES)),
             Err(error) => Err(Failure::Usage(error.to_string())),
         }
+    }
+
+    /// How long work ended; it is looked at until then.
+    pub(super) async fn follow(&self, client: &Client, mut operation: Operation, what: &str) -> Result<Operation> {
+        while operation.status == "running" {
+            tokio::time::sleep(LOOK).await;
+            let looked = client.operation(operation.id).await;
+            operation = looked.map_err(|error| self.failure(&format!("follow {what}"), error))?.body;
+        }
+        Ok(operation)
     }
 
     /// The failure that an error of the client is, in words that say what to do.

@@ -1,6 +1,7 @@
 //! A stage for stories about commands: one store, one space, commands applied one after the other as the log would.
 
 use storage::{Direction, KeyRange, Options, Snapshot, Space, Store};
+use uuid::Uuid;
 
 use super::catalog::{Catalog, Catalogs};
 use super::dispatch::{self, Answer, Command, Stamped, answer};
@@ -8,7 +9,11 @@ use super::envelope::seal;
 use super::idempotency::IdempotencyKey;
 use super::reader::Reader;
 use super::rows::{Actor, Header};
+use crate::access::token_create::TokenCreate;
+use crate::access::token_row::{StoredRole, TokenRow};
+use crate::records::import::{ImportChunk, ImportRow};
 use crate::records::template;
+use crate::records::value::{Doc, Value};
 use crate::space::create::SpaceCreate;
 use crate::space::open::SpaceOpen;
 
@@ -53,7 +58,7 @@ impl Stage {
         let mut stage = Self::empty();
         let start = template::find(name).expect("a template");
         let create = SpaceCreate {
-            tenant: uuid::Uuid::from_u128(1),
+            tenant: Uuid::from_u128(1),
             slug: "acme".to_owned(),
             name: "Acme".to_owned(),
             collections: start.collections,
@@ -107,6 +112,32 @@ impl Stage {
         reply.map(|bytes| answer(&bytes).expect("a reply of the command's type"))
     }
 
+    /// Imports so many tasks whose titles have so many bytes.
+    pub(crate) fn import(&mut self, number: u8, lines: u64, bytes: usize) {
+        let catalog = self.catalog();
+        let tasks = catalog.named("tasks").expect("tasks");
+        let title = tasks.field("title").expect("a title").number;
+        let row = |line: u64| {
+            let mut doc = Doc::default();
+            doc.set(title, Some(Value::Text(number.to_string().repeat(bytes))));
+            ImportRow {
+                line,
+                id: Uuid::from_u128(u128::from(number) << 64 | u128::from(line)),
+                created: Some(5),
+                doc,
+            }
+        };
+        let chunk = ImportChunk {
+            import: [number; 32],
+            collection: tasks.number,
+            after: 0,
+            last: lines,
+            rows: (1..=lines).map(row).collect(),
+            refused: 0,
+        };
+        self.apply(chunk).result.expect("imported");
+    }
+
     /// Moves the leader's clock.
     pub(crate) fn pass(&mut self, micros: u64) {
         self.stamp += micros;
@@ -133,5 +164,20 @@ impl Stage {
     pub(crate) fn keys(&self) -> Vec<String> {
         let rows = self.snapshot().scan(KeyRange::space(self.space), Direction::Forward);
         rows.map(|row| row.expect("a row").0.to_string()).skip(1).collect()
+    }
+}
+
+/// A token of a story: its number is its id, and all of its hash.
+pub(crate) fn token(number: u8) -> TokenCreate {
+    TokenCreate {
+        row: TokenRow {
+            id: Uuid::from_u128(number.into()),
+            hash: [number; 32],
+            name: "t".to_owned(),
+            role: StoredRole::Owner,
+            scopes: None,
+            created: 0,
+            expires: None,
+        },
     }
 }

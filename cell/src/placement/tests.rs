@@ -6,66 +6,22 @@ use super::arrive::{Cursor, Row, SpaceArrive, read};
 use super::clear::SpaceClear;
 use super::follow::SpaceFollow;
 use super::turn::{SpaceTurn, Turn};
-use crate::access::token_create::TokenCreate;
 use crate::access::token_delete::TokenDelete;
-use crate::access::token_row::{StoredRole, TokenRow};
 use crate::machine::dispatch::Payload;
 use crate::machine::envelope::seal;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::{Place, SpaceStatus};
-use crate::machine::stage::{SPACE, Stage};
-use crate::records::import::{ImportChunk, ImportRow};
-use crate::records::value::{Doc, Value};
+use crate::machine::stage::{SPACE, Stage, token};
 use crate::space::erase::SpaceErase;
 
 const TENANT: Uuid = Uuid::from_u128(1);
 
-fn token(number: u8) -> TokenCreate {
-    TokenCreate {
-        row: TokenRow {
-            id: Uuid::from_u128(number.into()),
-            hash: [number; 32],
-            name: "t".to_owned(),
-            role: StoredRole::Owner,
-            scopes: None,
-            created: 0,
-            expires: None,
-        },
-    }
-}
-
-/// Imports so many tasks whose titles have so many bytes.
-fn import(stage: &mut Stage, number: u8, lines: u64, bytes: usize) {
-    let catalog = stage.catalog();
-    let tasks = catalog.named("tasks").expect("tasks");
-    let title = tasks.field("title").expect("a title").number;
-    let row = |line: u64| {
-        let mut doc = Doc::default();
-        doc.set(title, Some(Value::Text(number.to_string().repeat(bytes))));
-        ImportRow {
-            line,
-            id: Uuid::from_u128(u128::from(number) << 64 | u128::from(line)),
-            created: Some(5),
-            doc,
-        }
-    };
-    let chunk = ImportChunk {
-        import: [number; 32],
-        collection: tasks.number,
-        after: 0,
-        last: lines,
-        rows: (1..=lines).map(row).collect(),
-        refused: 0,
-    };
-    stage.apply(chunk).result.expect("imported");
-}
-
 /// One of a few steps that a tenant's life is made of; some are refused.
 fn live(stage: &mut Stage, step: u8) {
     match step % 5 {
-        0 => import(stage, step, 40, 3),
+        0 => stage.import(step, 40, 3),
         1 => {
             let key = IdempotencyKey {
                 scope: [step; 32],
@@ -164,8 +120,8 @@ fn wherever_it_is_copied_a_space_is_the_same_byte_for_byte() {
         turn(&mut target, 5, Turn::Live).expect("live");
         let header = |stage: &Stage| stage.snapshot().get(&SpaceHeader { space: SPACE }).expect("no fault");
         assert_eq!(header(&source), header(&target), "a move leaves no trace in it");
-        import(&mut source, 200, 3, 3);
-        import(&mut target, 200, 3, 3);
+        source.import(200, 3, 3);
+        target.import(200, 3, 3);
         let positions = [&source, &target].map(|stage| stage.header().position);
         assert_eq!(positions[0], positions[1], "positions and sequences go on");
     }
@@ -174,7 +130,7 @@ fn wherever_it_is_copied_a_space_is_the_same_byte_for_byte() {
 #[test]
 fn a_row_that_is_larger_than_a_chunk_comes_in_pieces() {
     let (mut source, mut target) = (Stage::with_template("workspace"), Stage::empty());
-    import(&mut source, 9, 2, 2_500_000);
+    source.import(9, 2, 2_500_000);
     clear(&mut target, 5, true).expect("cleared");
     copy(&source, &mut target, 5);
     assert_eq!(rows(&source), rows(&target));
@@ -210,7 +166,7 @@ fn a_hold_keeps_every_write_out_and_lets_them_in_again() {
 #[test]
 fn a_space_leaves_is_erased_and_comes_back() {
     let (mut here, mut there) = (Stage::with_template("workspace"), Stage::empty());
-    (1..=3).for_each(|number| import(&mut here, number, 900, 3));
+    (1..=3).for_each(|number| here.import(number, 900, 3));
     let sizes = |stage: &Stage| rows(stage).1;
     clear(&mut there, 5, true).expect("cleared");
     let index = copy(&here, &mut there, 5);

@@ -47,8 +47,8 @@ use api::error::Result;
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::server::Certificates;
 use api::service::{
-    ArchivedTenant, BoxStream, ByteSource, Consistency, Idempotency, Import, LineSender, LineSource, Location, Operator,
-    Placement, Principal, Reach, Reply, RequestContext, Service, Timing,
+    ArchivedTenant, BoxStream, ByteSource, Consistency, Import, Key, LineSender, LineSource, Location, Operator, Placement,
+    Principal, Reach, Reply, RequestContext, Service, Timing,
 };
 use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
@@ -138,7 +138,7 @@ impl Service for Front {
         self.list_tokens(ctx)
     }
 
-    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Option<Idempotency>) -> Result<Reply<Token>> {
+    async fn token_create(&self, ctx: &RequestContext, new: NewToken, key: Key) -> Result<Reply<Token>> {
         self.create_token(ctx, new, key).await
     }
 
@@ -179,7 +179,7 @@ impl Service for Front {
         self.events_after(ctx, after, limit, wait).await
     }
 
-    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Tenant> {
+    async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Key) -> Result<Tenant> {
         self.create_tenant(operator, new, key).await
     }
 
@@ -203,25 +203,19 @@ impl Service for Front {
         self.delete_tenant(operator, slug).await
     }
 
-    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
-        self.restore_tenant(operator, slug, wanted).await
+    async fn tenant_restore(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore, key: Key) -> Result<Operation> {
+        self.restore_tenant(operator, slug, wanted, key).await
     }
 
-    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation> {
-        self.restore_cell(operator, cell, wanted).await
+    async fn cell_restore(&self, operator: &Operator, cell: &str, wanted: CellRestore, key: Key) -> Result<Operation> {
+        self.restore_cell(operator, cell, wanted, key).await
     }
 
-    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Option<Idempotency>) -> Result<Operation> {
+    async fn tenant_move(&self, operator: &Operator, slug: &Slug, to: TenantMove, key: Key) -> Result<Operation> {
         self.move_tenant(operator, slug, to, key).await
     }
 
-    async fn tenant_token(
-        &self,
-        operator: &Operator,
-        placement: &Placement,
-        new: NewToken,
-        key: Option<Idempotency>,
-    ) -> Result<Token> {
+    async fn tenant_token(&self, operator: &Operator, placement: &Placement, new: NewToken, key: Key) -> Result<Token> {
         self.mint_token(operator, placement, new, key).await
     }
 

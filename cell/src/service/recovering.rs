@@ -12,13 +12,13 @@ use api::body::backup::TenantRestore;
 use api::body::control::Operation;
 use api::error::{Code, Error, Result};
 use api::ids::Slug;
-use api::service::{ArchivedTenant, Operator};
+use api::service::{ArchivedTenant, Idempotency, Operator};
 
 use super::Front;
 use super::error::internal;
 use super::recovery::Teller;
 use super::tenant_life::show_operation;
-use super::tenants::{first_token, wrong};
+use super::tenants::{first_token, operators_key, wrong};
 use crate::access::secret;
 use crate::access::token_create::TokenCreate;
 use crate::backup::find::{self, Found, Source};
@@ -45,7 +45,17 @@ struct Order {
 }
 
 impl Front {
-    pub(super) async fn restore_tenant(&self, operator: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
+    pub(super) async fn restore_tenant(
+        &self,
+        operator: &Operator,
+        slug: &Slug,
+        wanted: TenantRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation> {
+        let key = key.map(|key| operators_key(operator, key));
+        if let Some(begun) = self.restore_begun(key.as_ref()).await? {
+            return Ok(begun);
+        }
         let plan = self.plan(wanted.plan.as_deref())?;
         let until = time(wanted.at.as_deref())?;
         self.platform.freshen_directory().await;
@@ -58,13 +68,7 @@ impl Front {
             let detail = format!("there is a tenant {:?} already: restore under another name", slug.as_str());
             return Err(Error::new(Code::AlreadyExists, detail));
         }
-        let place = Arc::clone(&self.arrivals).try_acquire_owned();
-        let place = place.map_err(|_| {
-            Error::new(
-                Code::TooManyRequests,
-                "enough restores are under way on this node: try again later",
-            )
-        })?;
+        let place = self.restore_place()?;
         let vault = self.vault().await?;
         let first: Vec<u64> = known.iter().map(|tenant| tenant.cell).collect();
         let cells = find::cells(&vault, &first).await.map_err(|error| unread(&error))?;
@@ -94,7 +98,10 @@ impl Front {
             actor: Actor::Operator(operator.name.to_string()),
         };
         let teller = Teller::new(self, false, slug.as_str());
-        let begun = teller.tell(None).await?;
+        let begun = teller.begin(key).await?;
+        if begun.id != teller.operation {
+            return Ok(show_operation(&begun));
+        }
         let front = self.clone();
         tokio::spawn(async move {
             let _place = place;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::body::backup::CellRestore;
 use api::body::control::Operation;
 use api::error::{Code, Error, Result};
-use api::service::Operator;
+use api::service::{Idempotency, Operator};
 use storage::Space;
 
 use super::Front;
@@ -17,6 +17,7 @@ use super::error::{barrier, internal};
 use super::recovering::{check_time, time, unread};
 use super::recovery::Teller;
 use super::tenant_life::show_operation;
+use super::tenants::operators_key;
 use crate::backup::find::{self, Source};
 use crate::backup::replay::{self, Wanted};
 use crate::backup::vault::Vault;
@@ -34,7 +35,17 @@ const PAGE: usize = 1_000;
 type Missing = (Tenant, u64);
 
 impl Front {
-    pub(super) async fn restore_cell(&self, _: &Operator, cell: &str, wanted: CellRestore) -> Result<Operation> {
+    pub(super) async fn restore_cell(
+        &self,
+        operator: &Operator,
+        cell: &str,
+        wanted: CellRestore,
+        key: Option<Idempotency>,
+    ) -> Result<Operation> {
+        let key = key.map(|key| operators_key(operator, key));
+        if let Some(begun) = self.restore_begun(key.as_ref()).await? {
+            return Ok(begun);
+        }
         let until = time(wanted.at.as_deref())?;
         let none = || Error::new(Code::NotFound, format!("this region has no cell {cell:?}"));
         let entries = self.platform.region_cells();
@@ -43,13 +54,7 @@ impl Front {
             let detail = format!("this node has no replica of {cell}: ask one that has");
             Error::new(Code::Unavailable, detail)
         })?;
-        let place = Arc::clone(&self.arrivals).try_acquire_owned();
-        let place = place.map_err(|_| {
-            Error::new(
-                Code::TooManyRequests,
-                "enough restores are under way on this node: try again later",
-            )
-        })?;
+        let place = self.restore_place()?;
         let missing = self.missing(&replica).await?;
         if missing.is_empty() {
             let detail = format!(
@@ -62,7 +67,10 @@ impl Front {
         let found = find::find(&vault, &cells, until).await.map_err(|error| unread(&error))?;
         check_time(&found, found.latest(Some(number), &[]), None, until)?;
         let teller = Teller::new(self, true, cell);
-        let begun = teller.tell(None).await?;
+        let begun = teller.begin(key).await?;
+        if begun.id != teller.operation {
+            return Ok(show_operation(&begun));
+        }
         let front = self.clone();
         tokio::spawn(async move {
             let _place = place;

@@ -21,7 +21,7 @@ use crate::directory::tenant_change::TenantChange;
 use crate::directory::tenant_delete::TenantDelete;
 use crate::directory::tenant_plan::TenantPlan;
 use crate::machine::rows::Actor;
-use crate::records::time::format_stamp;
+use crate::records::time::{format_stamp, now_micros};
 
 impl Front {
     pub(super) async fn list_tenants(&self, limit: usize, cursor: Option<String>) -> Result<Page<Body>> {
@@ -97,7 +97,8 @@ impl Front {
         let snapshot = self.platform.directory.read()?;
         let restore = restore_tell::read(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         if let Some(restore) = restore {
-            return Ok(show_restore(&restore));
+            let named = rows::tenant(&snapshot, &restore.operation.tenant).map_err(|fault| internal(&fault))?;
+            return Ok(show_restore(&restore, named.as_ref(), now_micros()));
         }
         let told = moves::told(&snapshot, id.0).map_err(|fault| internal(&fault))?;
         told.as_ref().map(show_told).ok_or_else(|| match fresh {

@@ -132,6 +132,12 @@ impl Layout {
         layout.to_toml()
     }
 
+    /// What of it says how a region is backed up.
+    pub fn backup_section(&self) -> String {
+        let section = |keys| format!("\n[region.backup]\n{keys}\n");
+        self.backup.as_ref().map(section).unwrap_or_default()
+    }
+
     /// The text of `cluster.toml`.
     pub fn to_toml(&self) -> String {
         let list = |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
@@ -149,9 +155,7 @@ impl Layout {
             let members: Vec<_> = self.nodes.iter().filter(|node| node.region == region).collect();
             let names: Vec<_> = members.iter().map(|node| node.name.as_str()).collect();
             let _ = write!(out, "\n[[region]]\nname = {region:?}\n");
-            if let Some(keys) = &self.backup {
-                let _ = write!(out, "\n[region.backup]\n{keys}\n");
-            }
+            out.push_str(&self.backup_section());
             for node in &members {
                 let Node {
                     name, number, api, peer, ..

@@ -18,6 +18,7 @@
 //! figure.
 
 pub mod binary;
+pub mod clock;
 pub mod cluster;
 pub mod http;
 pub mod import;

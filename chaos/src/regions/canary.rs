@@ -137,7 +137,7 @@ fn pair(bytes: &[u8]) -> usize {
 }
 
 /// All files below a directory, or the file itself.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }

@@ -1,11 +1,13 @@
-//! What an operator asks the nodes of a region: where tenants are, to move them, who leads. Blocks; the next node is asked where one does
-//! not answer.
+//! What an operator asks some nodes: where tenants are, to move and restore them, to change the cluster, who leads. Blocks; the next node
+//! is asked where one does not answer.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use api::body::backup::TenantRestore;
 use api::body::control::{Cell, Operation, Tenant, TenantMove};
+use api::body::topology::{self, NewTopology};
 use rig::cluster::Cluster;
 use rig::http::{Request, send};
 use rig::verify::cells_of;
@@ -30,8 +32,29 @@ impl Desk {
         }
     }
 
+    /// At all nodes.
+    pub fn everywhere(cluster: &Cluster) -> Self {
+        Self {
+            nodes: cluster.addresses(),
+            token: cluster.operator_token().to_owned(),
+        }
+    }
+
+    /// At each of its nodes alone.
+    pub fn each(&self) -> impl Iterator<Item = Self> + '_ {
+        self.nodes.iter().map(|node| Self {
+            nodes: vec![*node],
+            token: self.token.clone(),
+        })
+    }
+
     /// The body of the first answer of this status.
     fn ask(&self, method: &str, path: &str, body: &[u8], wanted: u16) -> Result<Vec<u8>> {
+        Ok(self.ask_for(method, path, body, &[wanted])?.1)
+    }
+
+    /// Status and body of the first answer of one of these.
+    fn ask_for(&self, method: &str, path: &str, body: &[u8], wanted: &[u16]) -> Result<(u16, Vec<u8>)> {
         let mut last = String::new();
         for node in &self.nodes {
             let request = Request {
@@ -42,7 +65,7 @@ impl Desk {
                 body,
             };
             match send(*node, request, TIMEOUT) {
-                Ok((status, body)) if status == wanted => return Ok(body),
+                Ok((status, body)) if wanted.contains(&status) => return Ok((status, body)),
                 Ok((status, body)) => last = format!("{status} {}", String::from_utf8_lossy(&body)),
                 Err(error) => last = format!("{error:#}"),
             }
@@ -67,6 +90,47 @@ impl Desk {
         let body = serde_json::to_vec(&to).context("write a move")?;
         let body = self.ask("POST", &format!("/v1/tenants/{slug}/move"), &body, 202)?;
         serde_json::from_slice(&body).context("read an operation")
+    }
+
+    /// Makes a tenant of what another one was.
+    pub fn restore(&self, slug: &str, wanted: &TenantRestore) -> Result<Operation> {
+        let body = serde_json::to_vec(wanted).context("write a restore")?;
+        let body = self.ask("POST", &format!("/v1/tenants/{slug}/restore"), &body, 202)?;
+        serde_json::from_slice(&body).context("read an operation")
+    }
+
+    /// Whether there is a tenant of this name.
+    pub fn has(&self, slug: &str) -> Result<bool> {
+        let (status, _) = self.ask_for("GET", &format!("/v1/tenants/{slug}"), b"", &[200, 404])?;
+        Ok(status == 200)
+    }
+
+    /// The archive of a tenant.
+    pub fn archive(&self, slug: &str) -> Result<Vec<u8>> {
+        self.ask("GET", &format!("/v1/tenants/{slug}/archive"), b"", 200)
+    }
+
+    /// Has a tenant erased.
+    pub fn erase(&self, slug: &str) -> Result<()> {
+        self.ask("DELETE", &format!("/v1/tenants/{slug}"), b"", 202).map(drop)
+    }
+
+    /// What the cluster consists of, and the change of it that is under way.
+    pub fn cluster(&self) -> Result<topology::Cluster> {
+        let body = self.ask("GET", "/v1/cluster", b"", 200)?;
+        serde_json::from_slice(&body).context("read what the cluster consists of")
+    }
+
+    /// Has a topology brought about. False: there is nothing to do.
+    pub fn apply(&self, wanted: &NewTopology) -> Result<bool> {
+        let body = serde_json::to_vec(wanted).context("write a topology")?;
+        let (status, _) = self.ask_for("POST", "/v1/cluster/apply", &body, &[200, 202])?;
+        Ok(status == 202)
+    }
+
+    /// Calls the change of the cluster off that is under way.
+    pub fn call_off(&self) -> Result<()> {
+        self.ask("DELETE", "/v1/cluster/apply", b"", 202).map(drop)
     }
 
     /// How far an operation is.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use self::conductor::Conductor;
-use super::layout;
+use super::{DIRECTORY, KILL, layout};
 use crate::plan::Plan;
 use crate::run::{self, Done};
 use crate::stage::Stage;
@@ -22,10 +22,6 @@ use crate::verdict::Verdict;
 
 /// The name under which moves stand in a timeline.
 const MOVE: &str = "move";
-/// The name under which kills do.
-const KILL: &str = "kill";
-/// The group of all regions.
-const DIRECTORY: &str = "directory";
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -1,19 +1,23 @@
-//! What a tenant wrote stays in its region: canaries of everything that a tenant can write, looked for on the disks, in the logs and on the
-//! links of the other regions.
+//! What a tenant wrote stays in its region: canaries of everything that a tenant can write, looked for on the disks, in the logs, in the
+//! backups and on the links of the other regions.
 //!
 //! In each region a tenant gets a canary of its own in every place: its name, idempotency keys, names of a collection, fields and options,
-//! values of every kind of field, changes, imports, batches, tokens. Then it moves to another cell and back while leaders are killed, its
-//! export is read, and the other regions' nodes are asked for what is not theirs. Everything between two regions goes over a proxy that
-//! listens in ([`crate::proxy::Network::listen_in`]). When all nodes have ended, in an orderly way, so that everything is flushed, each
-//! canary must be in its own region, where it is kept at all, and nowhere else; and slugs, which are public, must have been seen on the
-//! links, or the search would prove nothing.
+//! values of every kind of field, changes, imports, batches, tokens. Then it moves to another cell and back while leaders are killed, and more
+//! canaries are written meanwhile; its export is read, and the other regions' nodes are asked for what is not theirs. All the while its
+//! region is backed up to a store of its own, from which it is restored under another name. Everything between two regions goes over a
+//! proxy that listens in ([`crate::proxy::Network::listen_in`]). When all nodes have ended, in an orderly way, so that everything is
+//! flushed, each canary must be in its own region and in that region's store, where it is kept at all, and nowhere else (`search`).
 
 mod guest;
+mod search;
+mod stores;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use api::body::backup::TenantRestore;
+use api::body::control::Cell;
 use rig::cluster::{Cluster, poll};
 use rig::http::{Request, send};
 use rig::random::Random;
@@ -21,9 +25,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use self::guest::{Guest, Pen};
-use super::canary::{Canary, Search};
 use super::desk::Desk;
-use super::{layout, runtime};
+use super::{DIRECTORY, backup, layout, runtime};
 use crate::proxy::Identities;
 use crate::stage::Stage;
 use crate::stop;
@@ -36,6 +39,13 @@ const NOT_KEPT: [&str; 4] = [
     "idempotency key of a record",
     "a filter",
     "a text sent to another region",
+];
+/// What is written while a tenant moves, and while a leader is dead.
+const MEANWHILE: [&str; 4] = [
+    "a text during a move",
+    "a text while a leader was dead",
+    "a text during the move back",
+    "a text while another leader was dead",
 ];
 /// Records that a tenant has beside those with canaries.
 const BALLAST: usize = 500;
@@ -60,8 +70,12 @@ pub struct Row {
     pub disk_bytes: u64,
     /// Bytes that went between regions.
     pub link_bytes: u64,
+    /// Bytes of the stores of backups.
+    pub store_bytes: u64,
     /// Canaries that were found in their own region.
     pub at_home: usize,
+    /// Canaries that were found in the store of their region.
+    pub in_store: usize,
     /// Where one was that must not be there.
     pub leaks: Vec<String>,
     /// Why the search proves nothing, where it does not.
@@ -78,7 +92,10 @@ impl Row {
 /// Does it.
 pub fn measure(options: &Options) -> Result<Row> {
     let heard = tempfile::tempdir().context("make a directory")?;
-    let mut stage = Stage::over(layout(2)?, options.binary.clone(), options.mutant.as_deref(), Duration::ZERO)?;
+    let store = tempfile::tempdir().context("make a directory for the backups")?;
+    let mut layout = layout(2)?;
+    layout.backup = Some(backup(store.path()));
+    let mut stage = Stage::over(layout, options.binary.clone(), options.mutant.as_deref(), Duration::ZERO)?;
     listen_in(&mut stage, heard.path())?;
     let runtime = runtime()?;
     let mut random = Random::new(options.seed);
@@ -101,10 +118,17 @@ pub fn measure(options: &Options) -> Result<Row> {
     }
     for (number, guest) in guests.iter().enumerate() {
         runtime.block_on(trouble(&stage.cluster, guest))?;
-        there_and_back(&mut stage.cluster, guest, number)?;
+        let mut pen = Pen {
+            region: &guest.region,
+            random: &mut random,
+            canaries: &mut canaries,
+        };
+        let mut write = |what| runtime.block_on(guest.note(&mut pen, what));
+        there_and_back(&mut stage.cluster, guest, number, &mut write)?;
+        restore(&stage.cluster, guest)?;
     }
     stage.cluster.stop().context("end in an orderly way")?;
-    search(&stage, heard.path(), &canaries, &guests)
+    search::everywhere(&stage.cluster, [heard.path(), store.path()], &canaries, &guests)
 }
 
 /// Every node runs anew, so that all that it says to another region is heard.
@@ -150,16 +174,19 @@ async fn trouble(cluster: &Cluster, guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The tenant moves to the other cell and back; the leader of the cell that it leaves is killed meanwhile, and that of the directory.
-fn there_and_back(cluster: &mut Cluster, guest: &Guest, number: usize) -> Result<()> {
+/// The tenant moves to the other cell and back; the leader of the cell that it leaves is killed meanwhile, and that of the directory. It
+/// writes while it moves, and while they are dead.
+fn there_and_back(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    number: usize,
+    write: &mut dyn FnMut(&'static str) -> Result<()>,
+) -> Result<()> {
     let desk = Desk::of(cluster, &guest.region);
     for (turn, cell) in ["shared-1", "shared"].iter().enumerate() {
         ensure!(!stop::is_asked(), "interrupted");
-        let from = desk.cell_of(&guest.slug)?;
-        let to = format!("{}-{cell}", guest.region);
-        if from == to {
-            continue;
-        }
+        let (from, to) = (desk.cell_of(&guest.slug)?, format!("{}-{cell}", guest.region));
+        ensure!(from != to, "{} is in {to} already", guest.slug);
         let begun = desk.begin(&guest.slug, &to)?.id.to_string();
         let group = if (turn + number).is_multiple_of(2) {
             from.as_str()
@@ -172,8 +199,10 @@ fn there_and_back(cluster: &mut Cluster, guest: &Guest, number: usize) -> Result
             leader.is_some()
         });
         let leader = leader.with_context(|| format!("nobody leads {group}"))?;
+        write(MEANWHILE[2 * turn])?;
         cluster.kill(&leader)?;
         cluster.wait_ended(&leader, WITHIN)?;
+        write(MEANWHILE[2 * turn + 1])?;
         cluster.start_node(&leader)?;
         cluster.wait_ready(&leader, WITHIN)?;
         let deadline = Instant::now() + WITHIN;
@@ -183,89 +212,72 @@ fn there_and_back(cluster: &mut Cluster, guest: &Guest, number: usize) -> Result
     Ok(())
 }
 
-/// Looks everywhere.
-fn search(stage: &Stage, heard: &std::path::Path, canaries: &[Canary], guests: &[Guest]) -> Result<Row> {
-    let search = Search::new(canaries);
-    let mut row = Row {
-        canaries: canaries.len(),
-        disk_bytes: 0,
-        link_bytes: 0,
-        at_home: 0,
-        leaks: Vec::new(),
-        doubts: Vec::new(),
+/// The tenant is restored from its region's store under another name, once all of it is there; at a node of another region it is not.
+fn restore(cluster: &Cluster, guest: &Guest) -> Result<()> {
+    let desk = Desk::of(cluster, &guest.region);
+    let own = |cell: &Cell| cell.region == guest.region && cell.kind != DIRECTORY;
+    let applied: Vec<_> = desk
+        .cells()
+        .into_iter()
+        .filter(own)
+        .map(|cell| (cell.name, cell.applied))
+        .collect();
+    ensure!(!applied.is_empty(), "nobody tells of the cells of {}", guest.region);
+    let is_archived = |(name, applied): &(String, u64)| {
+        let backups = desk.each().flat_map(|node| node.cells()).filter(|cell| cell.name == *name);
+        let mut archived = backups.filter_map(|cell| Some(cell.backup?.archived));
+        archived.any(|archived| archived >= *applied)
     };
-    let mut at_home = std::collections::BTreeSet::new();
-    let beside = stage.cluster.config();
-    for node in stage.cluster.nodes() {
-        let logs = ["stderr", "stdout"].map(|kind| beside.with_file_name(format!("{}.{kind}", node.name)));
-        for path in [stage.cluster.data().join(&node.name)].into_iter().chain(logs) {
-            let (found, bytes) = search.below(&path)?;
-            row.disk_bytes += bytes;
-            for (canary, file) in found {
-                if canary.region == node.region {
-                    at_home.insert((&canary.region, canary.what));
-                } else {
-                    row.leaks.push(format!(
-                        "{} of {} is on {} in {}",
-                        canary.what,
-                        canary.region,
-                        node.name,
-                        file.display()
-                    ));
-                }
-            }
-        }
+    ensure!(
+        poll(WITHIN, || applied.iter().all(is_archived)),
+        "what {} wrote did not come into its region's store",
+        guest.slug
+    );
+    let wanted = TenantRestore {
+        from: guest.slug.clone(),
+        keep_tokens: true,
+        ..TenantRestore::default()
+    };
+    let slug = format!("again-{}", guest.region);
+    let body = serde_json::to_string(&wanted).context("write a restore")?;
+    for node in cluster.nodes().iter().filter(|node| node.region != guest.region) {
+        let request = Request {
+            method: "POST",
+            path: &format!("/v1/tenants/{slug}/restore"),
+            token: cluster.operator_token(),
+            headers: "",
+            body: body.as_bytes(),
+        };
+        let (status, _) = send(node.api, request, WITHIN)?;
+        ensure!(
+            status == 421,
+            "{} answered {status} for a restore of {}",
+            node.name,
+            guest.slug
+        );
     }
-    let (found, bytes) = search.below(heard)?;
-    row.link_bytes = bytes;
-    for (canary, file) in found {
-        let link = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        row.leaks.push(format!(
-            "{} of {} went over a link between regions: {link}",
-            canary.what, canary.region
-        ));
-    }
-    row.at_home = at_home.len();
-    row.doubts = doubts(canaries, &at_home, heard, guests)?;
-    row.leaks.sort();
-    Ok(row)
-}
-
-/// What would have had to be found.
-fn doubts(
-    canaries: &[Canary],
-    at_home: &std::collections::BTreeSet<(&String, &'static str)>,
-    heard: &std::path::Path,
-    guests: &[Guest],
-) -> Result<Vec<String>> {
-    let kept = |canary: &&Canary| !NOT_KEPT.contains(&canary.what);
-    let missing = canaries
-        .iter()
-        .filter(kept)
-        .filter(|canary| !at_home.contains(&(&canary.region, canary.what)));
-    let mut doubts: Vec<_> = missing
-        .map(|canary| format!("{} of {} is not even in its own region", canary.what, canary.region))
-        .collect();
-    let slugs: Vec<_> = guests
-        .iter()
-        .map(|guest| Canary::of_text(&guest.region, "a slug", &guest.slug))
-        .collect();
-    let (heard, _) = Search::new(&slugs).below(heard)?;
-    for guest in guests {
-        if !heard.iter().any(|(slug, _)| slug.region == guest.region) {
-            doubts.push(format!("{} was not heard on a link, though slugs are public", guest.slug));
-        }
-    }
-    Ok(doubts)
+    let mut begun = None;
+    poll(WITHIN, || {
+        begun = Some(desk.restore(&slug, &wanted));
+        begun.as_ref().is_some_and(Result::is_ok)
+    });
+    let begun = begun.context("nobody was asked")??.id.to_string();
+    let ended = poll(WITHIN, || desk.operation(&begun).is_ok_and(|now| now.status != "running"));
+    let now = desk.operation(&begun)?;
+    ensure!(ended && now.status == "done", "{slug} was not restored: {now:?}");
+    Ok(())
 }
 
 /// All of it as a table.
 pub fn table(row: &Row) -> String {
     let mut out = format!(
-        "| canaries | found at home | bytes of disks and logs | bytes between regions | leaks |\n|---|---|---|---|---|\n| {} | {} | {} | {} | {} |\n\n",
+        "| canaries | found at home | in the store at home | bytes of disks and logs | of stores | between regions | leaks |\n\
+         |---|---|---|---|---|---|---|\n| {} | {} | {} | {} | {} | {} | {} |\n\n",
         row.canaries,
         row.at_home,
+        row.in_store,
         row.disk_bytes,
+        row.store_bytes,
         row.link_bytes,
         row.leaks.len()
     );

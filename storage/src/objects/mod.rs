@@ -58,6 +58,21 @@ pub enum ObjectError {
         /// The newest version that this program knows.
         known: u8,
     },
+    /// The store does not know the key, or does not let it do this.
+    #[error(
+        "{place} does not let this key {action} {name}: check the id of the access key and its secret, and that the key may list, read, \
+         write and remove objects there ({source})"
+    )]
+    Key {
+        /// What was tried, as "verb object".
+        action: &'static str,
+        /// Where.
+        place: String,
+        /// The name.
+        name: String,
+        /// The store's answer.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store refused, or cannot be reached.
     #[error("{action} {name} in {place}: {source}")]
     Store {
@@ -210,13 +225,36 @@ impl Objects {
     }
 
     fn failed(&self, action: &'static str, name: &str, source: object_store::Error) -> ObjectError {
-        ObjectError::Store {
-            action,
-            place: self.place.to_string(),
-            name: name.to_owned(),
-            source: Box::new(source),
+        let (place, name) = (self.place.to_string(), name.to_owned());
+        let is_of_the_key = self.place.starts_with(place::BUCKET) && refuses_key(&source);
+        let source = Box::new(source);
+        match is_of_the_key {
+            true => ObjectError::Key {
+                action,
+                place,
+                name,
+                source,
+            },
+            false => ObjectError::Store {
+                action,
+                place,
+                name,
+                source,
+            },
         }
     }
+}
+
+/// Whether a bucket's store says that the key is wrong, or may not do this. For a list it says so in words alone.
+fn refuses_key(error: &object_store::Error) -> bool {
+    use object_store::Error::{PermissionDenied, Unauthenticated};
+    let is_told = || {
+        let told = error.to_string();
+        ["401 Unauthorized", "403 Forbidden"]
+            .iter()
+            .any(|status| told.contains(status))
+    };
+    matches!(error, PermissionDenied { .. } | Unauthenticated { .. }) || is_told()
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use object_store::path::Path;
 
 use super::{ObjectError, Objects};
 
+/// What the address of a bucket begins with.
+pub(super) const BUCKET: &str = "s3://";
+
 /// Where objects lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -62,7 +65,7 @@ impl Place {
                 path => Ok(Place::Directory(base.join(path))),
             };
         }
-        let Some(rest) = address.strip_prefix("s3://") else {
+        let Some(rest) = address.strip_prefix(BUCKET) else {
             return Err(PlaceError::Unknown(address.to_owned()));
         };
         if !cfg!(feature = "s3") {
@@ -155,8 +158,8 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::Directory(path) => write!(f, "file://{}", path.display()),
-            Place::Bucket { bucket, prefix, .. } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Place::Bucket { bucket, prefix, .. } => write!(f, "s3://{bucket}/{prefix}"),
+            Place::Bucket { bucket, prefix, .. } if prefix.is_empty() => write!(f, "{BUCKET}{bucket}"),
+            Place::Bucket { bucket, prefix, .. } => write!(f, "{BUCKET}{bucket}/{prefix}"),
         }
     }
 }

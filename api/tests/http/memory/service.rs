@@ -389,14 +389,20 @@ impl Service for Memory {
         })
     }
 
-    async fn tenant_restore(&self, _: &Operator, slug: &Slug, wanted: TenantRestore) -> Result<Operation> {
+    async fn tenant_restore(
+        &self,
+        _: &Operator,
+        slug: &Slug,
+        wanted: TenantRestore,
+        _: Option<Idempotency>,
+    ) -> Result<Operation> {
         Ok(Operation {
             tenant: format!("{slug} from {}", wanted.from),
             ..operation_body(new_id())
         })
     }
 
-    async fn cell_restore(&self, _: &Operator, cell: &str, _: CellRestore) -> Result<Operation> {
+    async fn cell_restore(&self, _: &Operator, cell: &str, _: CellRestore, _: Option<Idempotency>) -> Result<Operation> {
         Ok(Operation {
             tenant: cell.to_owned(),
             ..operation_body(new_id())

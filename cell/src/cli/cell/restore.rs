@@ -1,16 +1,11 @@
 //! `cell restore`: the tenants of a cell that was lost, out of its backup.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use api::body::backup::CellRestore;
 use clap::Args;
 
 use super::super::remote::Remote;
 use super::super::{Failure, Result, output};
-
-/// Between two looks at the operation.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Bring the tenants of a cell that was lost back from its backup
 #[derive(Args, Debug)]
@@ -38,12 +33,10 @@ impl Restore {
     pub(crate) async fn run(self) -> Result {
         let wanted = CellRestore { at: self.at.clone() };
         let client = self.remote.client()?;
-        let begun = client.cell_restore(&self.cell, &wanted).await;
+        let begun = client.cell_restore(&self.cell, &wanted, None).await;
         let mut operation = begun.map_err(|error| self.remote.failure("restore the cell", error))?.body;
-        while self.wait && operation.status == "running" {
-            tokio::time::sleep(POLL).await;
-            let looked = client.operation(operation.id).await;
-            operation = looked.map_err(|error| self.remote.failure("follow the restore", error))?.body;
+        if self.wait {
+            operation = self.remote.follow(&client, operation, "the restore").await?;
         }
         if self.json {
             output::json(&operation)?;

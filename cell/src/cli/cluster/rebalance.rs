@@ -1,7 +1,5 @@
 //! `cluster rebalance`: shows which cells are hot, proposes moves, and does them.
 
-use std::time::Duration;
-
 use api::body::balance::Balance;
 use api::body::control::TenantMove;
 use api::client::Client;
@@ -10,9 +8,6 @@ use clap::Args;
 use super::super::output::{self, plain};
 use super::super::remote::Remote;
 use super::super::{Failure, Result};
-
-/// Between two looks at a move.
-const POLL: Duration = Duration::from_millis(500);
 
 /// Even out the load of a region's cells: show what would help, and do it
 #[derive(Args, Debug)]
@@ -54,12 +49,8 @@ impl Rebalance {
             };
             let key = uuid::Uuid::now_v7().to_string();
             let begun = client.tenant_move(&one.tenant, &wanted, Some(&key)).await;
-            let mut operation = begun.map_err(|error| self.remote.failure("move a tenant", error))?.body;
-            while operation.status == "running" {
-                tokio::time::sleep(POLL).await;
-                let looked = client.operation(operation.id).await;
-                operation = looked.map_err(|error| self.remote.failure("follow a move", error))?.body;
-            }
+            let begun = begun.map_err(|error| self.remote.failure("move a tenant", error))?.body;
+            let operation = self.remote.follow(client, begun, "a move").await?;
             if operation.status != "done" {
                 let ended = format!("the move of {} has ended as {}", one.tenant, operation.status);
                 return Err(Failure::Failed(anyhow::anyhow!(ended)));

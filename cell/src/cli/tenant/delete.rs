@@ -1,7 +1,5 @@
 //! `tenant delete`: erases a tenant and all that it owns.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use api::body::control::Operation;
 use api::ids::Slug;
@@ -9,9 +7,6 @@ use clap::Args;
 
 use super::super::remote::Remote;
 use super::super::{Failure, Result, output};
-
-/// Between two looks at the operation.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Erase a tenant and all that it owns, for good
 #[derive(Args, Debug)]
@@ -42,12 +37,8 @@ impl Delete {
         let client = self.remote.client()?;
         let deleted = client.tenant_delete(slug).await;
         let mut operation = deleted.map_err(|error| self.remote.failure("delete the tenant", error))?.body;
-        while !self.no_wait && operation.status == "running" {
-            tokio::time::sleep(POLL).await;
-            let looked = client.operation(operation.id).await;
-            operation = looked
-                .map_err(|error| self.remote.failure("follow the deletion", error))?
-                .body;
+        if !self.no_wait {
+            operation = self.remote.follow(&client, operation, "the deletion").await?;
         }
         self.report(&operation)
     }

@@ -1,7 +1,5 @@
 //! `tenant move`: takes a tenant to another cell while it is in use.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use api::body::control::{Operation, TenantMove};
 use api::ids::Slug;
@@ -9,9 +7,6 @@ use clap::Args;
 
 use super::super::remote::Remote;
 use super::super::{Failure, Result, output};
-
-/// Between two looks at the operation.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Move a tenant to another cell, while it is in use
 #[derive(Args, Debug)]
@@ -56,10 +51,8 @@ impl Move {
         let key = uuid::Uuid::now_v7().to_string();
         let begun = client.tenant_move(slug, &to, Some(&key)).await;
         let mut operation = begun.map_err(|error| self.remote.failure("move the tenant", error))?.body;
-        while self.wait && operation.status == "running" {
-            tokio::time::sleep(POLL).await;
-            let looked = client.operation(operation.id).await;
-            operation = looked.map_err(|error| self.remote.failure("follow the move", error))?.body;
+        if self.wait {
+            operation = self.remote.follow(&client, operation, "the move").await?;
         }
         self.report(&operation)
     }

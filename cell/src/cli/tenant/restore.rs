@@ -1,7 +1,5 @@
 //! `tenant restore`: what a tenant was at a time, as a new tenant beside it.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use api::body::backup::TenantRestore;
 use api::body::control::Operation;
@@ -10,9 +8,6 @@ use clap::Args;
 
 use super::super::remote::Remote;
 use super::super::{Failure, Result, output};
-
-/// Between two looks at the operation.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Make a new tenant of what another one was at a time
 #[derive(Args, Debug)]
@@ -54,13 +49,11 @@ impl Restore {
             keep_tokens: self.keep_tokens,
         };
         let client = self.remote.client()?;
-        let begun = client.tenant_restore(self.slug.as_str(), &wanted).await;
+        let begun = client.tenant_restore(self.slug.as_str(), &wanted, None).await;
         let begun = begun.map_err(|error| self.remote.failure("restore the tenant", error))?.body;
         let mut operation = begun.clone();
-        while self.wait && operation.status == "running" {
-            tokio::time::sleep(POLL).await;
-            let looked = client.operation(operation.id).await;
-            operation = looked.map_err(|error| self.remote.failure("follow the restore", error))?.body;
+        if self.wait {
+            operation = self.remote.follow(&client, operation, "the restore").await?;
         }
         operation.admin_token = begun.admin_token;
         self.report(&operation)

@@ -78,21 +78,27 @@ impl Platform {
         self.directory_reply::<C>(&reply).await
     }
 
+    /// What a command with this key was answered, if one was applied before: for who would refuse what has long been done.
+    pub(crate) async fn directory_answered<C: Command>(&self, key: &IdempotencyKey) -> Result<Option<C::Reply>, Error> {
+        self.freshen_directory().await;
+        let Some(bytes) = stored(&self.directory.read()?, key)? else {
+            return Ok(None);
+        };
+        let reply = self.directory_reply::<C>(&bytes).await?;
+        reply.map(Some).map_err(|refusal| refused(&refusal))
+    }
+
     fn decide_here<C>(
         &self,
         key: Option<&IdempotencyKey>,
         decide: &impl Fn(&Snapshot) -> Result<C, Error>,
     ) -> Result<Decided<C>, Error> {
         let snapshot = self.directory.read()?;
-        if let Some(key) = key {
-            match idempotency::stored(&snapshot, Space::SYSTEM, key) {
-                Ok(Some(bytes)) => return Ok(Decided::Answered(bytes)),
-                Ok(None) => {}
-                Err(Stop::Refused(refusal)) => return Err(refused(&refusal)),
-                Err(Stop::Fault(fault)) => return Err(internal(&fault)),
-            }
+        let answered = key.map(|key| stored(&snapshot, key)).transpose()?.flatten();
+        match answered {
+            Some(bytes) => Ok(Decided::Answered(bytes)),
+            None => decide(&snapshot).map(Decided::Propose),
         }
-        decide(&snapshot).map(Decided::Propose)
     }
 
     /// What applying answered, once this node has it too.
@@ -103,6 +109,14 @@ impl Platform {
         }
         Ok(result)
     }
+}
+
+/// The answer that is stored under a key.
+fn stored(snapshot: &Snapshot, key: &IdempotencyKey) -> Result<Option<Bytes>, Error> {
+    idempotency::stored(snapshot, Space::SYSTEM, key).map_err(|stop| match stop {
+        Stop::Refused(refusal) => refused(&refusal),
+        Stop::Fault(fault) => internal(&fault),
+    })
 }
 
 /// What a decision ends in.

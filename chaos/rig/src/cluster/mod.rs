@@ -133,7 +133,7 @@ impl Cluster {
             poll(EXIT_WITHIN, || ended(&mut process.child) || is_alive(pid));
             anyhow::ensure!(ended(&mut process.child), "{name} runs already");
         }
-        let own = self.own.get(name).cloned().unwrap_or_default();
+        let own = self.given(name);
         let (mut config, data) = (self.config(), self.data().join(name));
         if let Some(text) = &own.config {
             config = self.directory.path().join(format!("{name}.toml"));
@@ -154,6 +154,11 @@ impl Cluster {
     /// What a node is to be started with from its next [`Cluster::start_node`] on.
     pub fn give(&mut self, name: &str, own: Own) {
         self.own.insert(name.to_owned(), own);
+    }
+
+    /// What a node is to be started with: to change a part of it.
+    pub fn given(&self, name: &str) -> Own {
+        self.own.get(name).cloned().unwrap_or_default()
     }
 
     fn spawn(&self, name: &str, arguments: &[String], own: &Own) -> Result<Process> {

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rig::http;
 use rig::random::Random;
 
-use super::{DIRECTORY, KILL, MOVE};
+use super::MOVE;
 use crate::field::Field;
+use crate::regions::DIRECTORY;
 use crate::regions::desk::Desk;
+use crate::regions::reaper::Reaper;
 use crate::stop;
 use crate::timeline::Fired;
 use crate::workload::slugs;
@@ -23,14 +24,10 @@ const EASE: u32 = 4;
 const LOOK: Duration = Duration::from_millis(15);
 /// How long a kill waits for the phase that was drawn for it.
 const PHASE_WITHIN: Duration = Duration::from_millis(1_500);
-/// How long a killed node stays away at most, in milliseconds.
-const AWAY_MS: u64 = 1_200;
 /// How long a calm between two kills is at most, in milliseconds.
 const CALM_MS: u64 = 500;
 /// How long a move may take.
 const MOVE_WITHIN: Duration = Duration::from_secs(180);
-/// How long a node may take to be asked whether it is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A tenant on its way.
 struct Journey {
@@ -45,15 +42,6 @@ struct Journey {
     until: Instant,
 }
 
-/// A node that was killed.
-struct Dead {
-    place: usize,
-    back: Instant,
-    started: bool,
-    /// Its place among what has fired.
-    fired: usize,
-}
-
 /// See the module.
 pub(super) struct Conductor<'a, 'b> {
     field: &'a mut Field<'b>,
@@ -63,10 +51,9 @@ pub(super) struct Conductor<'a, 'b> {
     /// Tenants that are at rest, with their cells.
     resting: Vec<(&'static str, String)>,
     under_way: Vec<Journey>,
-    dead: Option<Dead>,
-    /// The next kill: not before, and in which phase.
-    next: (Instant, &'static str),
-    fired: Vec<Fired>,
+    reaper: Reaper,
+    /// In which phase the next kill is.
+    phase: &'static str,
 }
 
 impl<'a, 'b> Conductor<'a, 'b> {
@@ -83,23 +70,22 @@ impl<'a, 'b> Conductor<'a, 'b> {
             cells: ["shared", "shared-1"].map(|name| format!("{region}-{name}")),
             resting,
             under_way: Vec::new(),
-            dead: None,
-            next: (Instant::now(), PHASES[2]),
-            fired: Vec::new(),
+            reaper: Reaper::new(seed ^ 0x0072_6561_7065, CALM_MS),
+            phase: PHASES[2],
         })
     }
 
     pub(super) fn conduct(mut self, count: usize, idle: &mut dyn FnMut(&mut Field<'_>)) -> Result<Vec<Fired>> {
         let mut begun = 0;
-        while begun < count || !self.under_way.is_empty() || self.dead.is_some() {
+        while begun < count || !self.under_way.is_empty() || !self.reaper.is_idle() {
             ensure!(!stop::is_asked(), "interrupted");
             // Nobody takes a move while the directory has no leader.
-            while begun < count && self.dead.is_none() && self.depart(None)? {
+            while begun < count && self.reaper.is_idle() && self.depart(None)? {
                 begun += 1;
             }
             self.look()?;
             self.tend()?;
-            if begun < count && self.dead.is_none() {
+            if begun < count && self.reaper.is_idle() {
                 self.strike()?;
             }
             std::thread::sleep(LOOK);
@@ -115,7 +101,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
             std::thread::sleep(LOOK);
             idle(self.field);
         }
-        Ok(self.fired)
+        Ok(self.reaper.fired)
     }
 
     /// Begins the move of a tenant that rests; where `to` is given, of one that is not there. False: there is none, or nobody takes it now.
@@ -175,7 +161,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
                     self.under_way.push(journey);
                 }
                 "done" => {
-                    self.fired.push(Fired {
+                    self.reaper.fired.push(Fired {
                         fault: MOVE.to_owned(),
                         nodes: Vec::new(),
                         at_us: journey.at_us,
@@ -195,56 +181,28 @@ impl<'a, 'b> Conductor<'a, 'b> {
         Ok(())
     }
 
-    /// Starts who was killed when it is time, and whoever has ended by itself.
+    /// Starts whoever does not run.
     fn tend(&mut self) -> Result<()> {
-        if let Some(dead) = &mut self.dead
-            && Instant::now() >= dead.back
-        {
-            if !dead.started {
-                self.field.start(&[dead.place])?;
-                dead.started = true;
-                self.fired[dead.fired].healed_us = self.field.controls.now_us();
-            }
-            let address = self.field.cluster.nodes()[dead.place].api;
-            if matches!(http::status(address, "/readyz", "", READY_TIMEOUT), Ok((200, _))) {
-                self.dead = None;
-                let calm = Duration::from_millis(self.random.below(CALM_MS));
-                // The remainder of a length fits.
-                let phase = PHASES[self.random.below(PHASES.len() as u64) as usize];
-                self.next = (Instant::now() + calm, phase);
-            }
-        }
-        for place in 0..self.field.network.nodes() {
-            let is_dead = self.dead.as_ref().is_some_and(|dead| dead.place == place && !dead.started);
-            if !is_dead && !self.field.runs(place) {
-                let (name, words) = (self.field.name(place), self.field.last_words(place));
-                self.field
-                    .findings
-                    .push(format!("{name} ended by itself; the end of its log: {words}"));
-                self.field.start(&[place])?;
-            }
+        if self.reaper.tend(self.field, None)? {
+            // The remainder of a length fits.
+            self.phase = PHASES[self.random.below(PHASES.len() as u64) as usize];
         }
         Ok(())
     }
 
     /// Kills a leader, if it is time.
     fn strike(&mut self) -> Result<()> {
-        let (at, phase) = self.next;
-        let now = Instant::now();
         // All share two cells: whatever is killed costs each of them an attempt.
-        if self.under_way.iter().any(|journey| journey.hits >= MOST_HITS) {
+        if !self.reaper.is_due() || self.under_way.iter().any(|journey| journey.hits >= MOST_HITS) {
             return Ok(());
         }
         let Some(journey) = self
             .under_way
             .iter()
-            .find(|journey| journey.phase == phase || now > at + PHASE_WITHIN)
+            .find(|journey| journey.phase == self.phase || self.reaper.overdue() > PHASE_WITHIN)
         else {
             return Ok(());
         };
-        if now < at {
-            return Ok(());
-        }
         let (group, why) = match self.random.below(3) {
             0 => (journey.from.as_str(), "which a tenant leaves"),
             1 => (journey.to.as_str(), "which a tenant goes to"),
@@ -252,25 +210,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
         };
         let said = format!("led {group}, {why}, while {} was {}", journey.slug, journey.phase);
         let Some(name) = self.desk.leader(group) else { return Ok(()) };
-        let place = self.field.cluster.nodes().iter().position(|node| node.name == name);
-        let place = place.with_context(|| format!("there is no node {name}"))?;
-        let at_us = self.field.controls.now_us();
         self.under_way.iter_mut().for_each(|journey| journey.hits += 1);
-        self.field.kill(&[place])?;
-        self.dead = Some(Dead {
-            place,
-            back: Instant::now() + Duration::from_millis(self.random.below(AWAY_MS)),
-            started: false,
-            fired: self.fired.len(),
-        });
-        self.fired.push(Fired {
-            fault: KILL.to_owned(),
-            nodes: vec![name],
-            at_us,
-            healed_us: at_us,
-            said,
-            trouble: None,
-        });
-        Ok(())
+        self.reaper.kill(self.field, &name, said)
     }
 }

@@ -1,0 +1,91 @@
+//! A tenant that is written by nobody else, and what it was at some times.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rig::http::{Request, send};
+use rig::random::Random;
+use rig::tenant::{self, Tenant};
+use rig::{clock, cluster};
+use serde_json::json;
+
+use crate::field::Field;
+use crate::regions::desk::Desk;
+use crate::regions::runtime;
+
+/// Its name.
+pub(super) const KEEPSAKE: &str = "keepsake";
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a write, or the look at an archive, may be tried while a node is down.
+const TRIED_FOR: Duration = Duration::from_secs(60);
+/// Most records that are written between two times.
+const RECORDS: u64 = 12;
+
+/// What the tenant was at a time.
+pub(super) struct Moment {
+    pub(super) at: String,
+    pub(super) archive: Vec<u8>,
+}
+
+/// See the module.
+pub(super) struct Keepsake {
+    tenant: Tenant,
+    nodes: Vec<SocketAddr>,
+    desk: Desk,
+    random: Random,
+    /// In their order.
+    pub(super) moments: Vec<Moment>,
+}
+
+impl Keepsake {
+    /// Makes it in a region.
+    pub(super) fn new(field: &Field<'_>, region: &str, seed: u64) -> Result<Self> {
+        let made = tenant::create_in(field.cluster, region, KEEPSAKE, Some("workspace"));
+        let nodes = field.cluster.nodes().iter().filter(|node| node.region == region);
+        Ok(Self {
+            tenant: runtime()?.block_on(made)?,
+            nodes: nodes.map(|node| node.api).collect(),
+            desk: Desk::of(field.cluster, region),
+            random: Random::new(seed ^ 0x6B65_6570),
+            moments: Vec::new(),
+        })
+    }
+
+    /// Writes into it, and remembers what it is then.
+    pub(super) fn live(&mut self) -> Result<()> {
+        let (path, round) = (format!("/v1/tenants/{KEEPSAKE}/records/projects"), self.moments.len());
+        for number in 0..1 + self.random.below(RECORDS) {
+            let key = format!("K{round}X{number}");
+            let body = json!({ "fields": { "key": key, "name": format!("{} {key}", self.random.draw()) } }).to_string();
+            let headers = format!("idempotency-key: {key}\r\n");
+            let request = Request {
+                method: "POST",
+                path: &path,
+                token: &self.tenant.token,
+                headers: &headers,
+                body: body.as_bytes(),
+            };
+            let takes = |node: &SocketAddr| matches!(send(*node, request, TIMEOUT), Ok((201, _)));
+            let is_stored = cluster::poll(TRIED_FOR, || self.nodes.iter().any(takes));
+            ensure!(is_stored, "the record {key} was not stored within {TRIED_FOR:?}");
+        }
+        let archive = self.archive_of(KEEPSAKE)?;
+        // What comes afterwards is stamped later: the clock of the nodes is this one.
+        let at = clock::now();
+        self.moments.push(Moment { at, archive });
+        Ok(())
+    }
+
+    /// The archive of a tenant of its region, which is served.
+    pub(super) fn archive_of(&self, slug: &str) -> Result<Vec<u8>> {
+        let mut last = None;
+        cluster::poll(TRIED_FOR, || {
+            last = Some(self.desk.archive(slug));
+            last.as_ref().is_some_and(Result::is_ok)
+        });
+        let last = last.context("nobody was asked")?;
+        last.with_context(|| format!("take the archive of {slug}"))
+    }
+}
