@@ -68,6 +68,12 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
                 vec!["ETag", "Location"],
             )
         }
+        E::Search => (
+            parameters::search(),
+            None,
+            vec![json_answer(200, "One page, the best first.", "SearchReply")],
+            vec![],
+        ),
         E::RecordDelete => (vec![parameters::if_match()], None, gone(), vec![]),
         E::Batch => (
             vec![],

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, import, node, record, token, topology};
+use crate::body::{backup, balance, collection, control, event, import, node, record, search, token, topology};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -60,7 +60,8 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         token::Me,
         collection::CollectionSchema,
         collection::Collection,
-        event::Event
+        event::Event,
+        search::SearchReply
     ];
     add![
         import::ImportLine,

@@ -66,6 +66,7 @@ pub(crate) enum Endpoint {
     Export,
     Archive,
     Events,
+    Search,
 }
 
 /// Where a route is served, and who may use it.
@@ -124,7 +125,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 55] = {
+pub(crate) static TABLE: [Route; 56] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -186,6 +187,7 @@ pub(crate) static TABLE: [Route; 55] = {
         streams(route(E::Export, GET, "/v1/tenants/{tenant}/export", READ_ADMIN, "Everything that the tenant owns, at one position")),
         streams(route(E::Archive, GET, "/v1/tenants/{tenant}/archive", READ_ADMIN, "The tenant as one file, at one position")),
         streams(route(E::Events, GET, "/v1/tenants/{tenant}/events", READ, "Events after a position")),
+        route(E::Search, GET, "/v1/tenants/{tenant}/search", READ, "What is found by words, the best first"),
     ]
 };
 

@@ -21,6 +21,7 @@ mod recovering_cell;
 mod recovery;
 mod restoring;
 pub(crate) mod schema;
+mod searching;
 pub(crate) mod streams;
 pub(crate) mod tenant_life;
 pub(crate) mod tenants;
@@ -65,6 +66,8 @@ pub(crate) struct Front {
     exports: Arc<Semaphore>,
     /// Places for tenants that come from archives.
     arrivals: Arc<Semaphore>,
+    /// Places for searches.
+    searches: Arc<Semaphore>,
 }
 
 impl Front {
@@ -74,6 +77,7 @@ impl Front {
             certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
             arrivals: Arc::new(Semaphore::new(archiving::ARRIVALS)),
+            searches: Arc::new(Semaphore::new(searching::SEARCHES)),
         }
     }
 }

@@ -3,9 +3,10 @@
 use api::body::record::{
     Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record, RecordVersion,
 };
+use api::body::search::{SearchQuery, SearchReply};
 use api::error::Result;
 use api::ids::{Id, Name};
-use api::service::{Idempotency, Records, Reply, RequestContext, Stored};
+use api::service::{Consistency, Idempotency, Records, Reply, RequestContext, Stored};
 use async_trait::async_trait;
 
 use super::Front;
@@ -103,6 +104,10 @@ impl Records for Front {
 
     async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
         self.list_records(ctx, collection, query).await
+    }
+
+    async fn search(&self, ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>> {
+        self.search_records(ctx, query, fresh).await
     }
 
     async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {

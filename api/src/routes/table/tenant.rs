@@ -15,6 +15,7 @@ pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["me"] => (&[E::Me], t, "", ""),
         ["move"] => (&[E::TenantMove], t, "", ""),
         ["restore"] => (&[E::TenantRestore], t, "", ""),
+        ["search"] => (&[E::Search], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),

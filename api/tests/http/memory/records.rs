@@ -1,9 +1,10 @@
 //! Records, over the maps of [`Memory`].
 
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
+use api::body::search::{SearchItem, SearchQuery, SearchReply};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
-use api::service::{Idempotency, Records, Reply, RequestContext, Stored};
+use api::service::{Consistency, Idempotency, Records, Reply, RequestContext, Stored};
 use async_trait::async_trait;
 
 use super::{Memory, TIME, new_id};
@@ -103,6 +104,28 @@ impl Records for Memory {
                 items,
                 next_cursor: None,
                 count: None,
+            },
+            position: state.events.len() as u64,
+        })
+    }
+
+    async fn search(&self, _ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>> {
+        self.begin("search").await?;
+        let state = self.state();
+        let named = |name: &str| query.collections.as_ref().is_none_or(|named| named.iter().any(|one| one.as_str() == name));
+        let found = state.records.iter().filter(|((name, _), record)| named(name) && record.fields.get().contains(&query.q));
+        let items = found.take(query.limit).map(|(_, record)| SearchItem {
+            record: record.clone(),
+            highlights: Default::default(),
+        });
+        Ok(Reply {
+            body: SearchReply {
+                items: items.collect(),
+                next_cursor: None,
+                total: None,
+                facets: Default::default(),
+                indexed: 1,
+                building: fresh == Consistency::Local,
             },
             position: state.events.len() as u64,
         })

@@ -1,0 +1,79 @@
+//! Searches of a tenant's records.
+
+use std::time::{Duration, Instant};
+
+use api::body::search::{SearchQuery, SearchReply};
+use api::error::{Code, Error, Result};
+use api::service::{Consistency, Reply, RequestContext, Stage};
+use storage::Space;
+
+use super::Front;
+use super::error::internal;
+use super::view::in_scope;
+use super::writing::{asker, principal};
+use crate::search::answer::{Search, Unanswered};
+
+/// Most searches of a node at a time. Raised: all take longer when there are many. Lowered: a few long ones keep others waiting.
+pub(super) const SEARCHES: usize = 16;
+/// How long a search waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
+
+impl Front {
+    /// What is found by words. Rows are read from one moment; the index may be behind it, and never shows what a row does not have any more.
+    pub(super) async fn search_records(
+        &self,
+        ctx: &RequestContext,
+        query: SearchQuery,
+        fresh: Consistency,
+    ) -> Result<Reply<SearchReply>> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let seeker = replica.seeker.clone().ok_or_else(|| internal(&"a replica of a cell has no search"))?;
+        let space = Space(ctx.placement.uid);
+        let wanted = match fresh {
+            Consistency::Local => None,
+            Consistency::AtLeast(position) => Some(position),
+            Consistency::Strong => Some(replica.moment(space)?.header.position),
+        };
+        let progress = match wanted {
+            Some(position) => seeker.wait(space, position).await?,
+            None => seeker.progress(space).unwrap_or(crate::search::seeker::Progress::UNKNOWN),
+        };
+        let turn = tokio::time::timeout(TURN, self.searches.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| busy())?.map_err(|error| internal(&error))?;
+        let start = Instant::now();
+        let index = seeker.index()?;
+        let moment = replica.moment(space)?;
+        let position = moment.header.position;
+        let asking = ctx.clone();
+        let answered = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let principal = principal(&asking);
+            let search = Search {
+                index: &index,
+                snapshot: &moment.snapshot,
+                space,
+                catalog: &moment.catalog,
+                asker: asker(&asking, &principal),
+                query: &query,
+                is_scoped: asking.principal.scopes.is_some(),
+            };
+            search.answer(|name| in_scope(&asking, name))
+        });
+        let answered = answered.await.map_err(|error| internal(&error))?;
+        ctx.timing.add(Stage::Query, start.elapsed());
+        let found = answered.map_err(|unanswered| match unanswered {
+            Unanswered::Refused(error) => error,
+            Unanswered::Index(error) => seeker.failed(error),
+        })?;
+        let body = SearchReply {
+            indexed: progress.position.min(position),
+            building: progress.building,
+            ..found
+        };
+        Ok(Reply { body, position })
+    }
+}
+
+fn busy() -> Error {
+    Error::new(Code::Unavailable, "too many searches are under way on this node: try again in a moment").retry_after(Duration::from_secs(1))
+}
