@@ -75,7 +75,11 @@ async fn fill(tenant: &Tenant, word: &str) {
         let operations: Vec<Json> = (batch * 100..(batch + 1) * 100).map(one).collect();
         let body = json!({ "operations": operations }).to_string();
         let call = Call::new(Method::POST, format!("/v1/tenants/{}/batch", tenant.slug));
-        let answer = tenant.client.call(call.body("application/json", body)).await.expect("an answer");
+        let answer = tenant
+            .client
+            .call(call.body("application/json", body))
+            .await
+            .expect("an answer");
         assert_eq!(answer.status.as_u16(), 200, "{:?}", answer.body);
     }
 }
@@ -101,7 +105,13 @@ async fn every_node_finds_the_same_soon_and_at_once_where_it_is_asked_to() {
     assert_eq!(whole.iter().collect::<BTreeSet<_>>().len(), RECORDS * 4 / 5);
     for node in &nodes {
         assert_eq!(pages(node, &acme, "ticket again", 37).await, whole);
-        assert_eq!(search(node, &acme, &words("wallaby"), Some(Consistency::Strong)).await.items.len(), 0);
+        assert_eq!(
+            search(node, &acme, &words("wallaby"), Some(Consistency::Strong))
+                .await
+                .items
+                .len(),
+            0
+        );
         let facets = SearchQuery {
             facets: vec!["status".to_owned()],
             highlight: true,
@@ -133,7 +143,10 @@ async fn every_node_finds_the_same_soon_and_at_once_where_it_is_asked_to() {
         assert_eq!(ids(&search(node, &acme, &words("quokka"), None).await), [second]);
     }
     let wrong = nodes[0].search("acme", &words("\"open"), None).await.expect_err("refused");
-    assert!(wrong.to_string().contains("the quote at character 0 is not closed"), "{wrong}");
+    assert!(
+        wrong.to_string().contains("the quote at character 0 is not closed"),
+        "{wrong}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

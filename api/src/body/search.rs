@@ -82,3 +82,11 @@ pub struct FacetCount {
     /// In so many records.
     pub count: u64,
 }
+
+/// How a tenant's records are searched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSettings {
+    /// The language of its texts, such as `en`, `de` or `fr` (ISO 639-1), by which other forms of a word are known; null: none.
+    pub language: Option<String>,
+}

@@ -1,11 +1,11 @@
-//! The call that searches.
+//! The calls that search.
 
 use http::Method;
 
 use super::call::Call;
-use super::tenant::push_parameter;
+use super::tenant::{JSON, json, push_parameter};
 use super::{Answer, Client, ClientError};
-use crate::body::search::{SearchQuery, SearchReply};
+use crate::body::search::{SearchQuery, SearchReply, SearchSettings};
 use crate::service::Consistency;
 
 impl Client {
@@ -44,5 +44,17 @@ impl Client {
             Some(Consistency::AtLeast(position)) => push_parameter(&mut path, "consistency", &format!("at-least:{position}")),
         }
         self.typed(Call::new(Method::GET, path)).await
+    }
+
+    /// How a tenant's records are searched.
+    pub async fn search_settings(&self, tenant: &str) -> Result<Answer<SearchSettings>, ClientError> {
+        self.typed(Call::new(Method::GET, format!("/v1/tenants/{tenant}/search/settings")))
+            .await
+    }
+
+    /// Says how a tenant's records are searched.
+    pub async fn search_set(&self, tenant: &str, settings: &SearchSettings) -> Result<Answer<SearchSettings>, ClientError> {
+        let call = Call::new(Method::PUT, format!("/v1/tenants/{tenant}/search/settings"));
+        self.typed(call.body(JSON, json(settings)?)).await
     }
 }

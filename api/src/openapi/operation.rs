@@ -247,7 +247,7 @@ fn tag(route: &Route) -> &'static str {
         {
             "streams"
         }
-        Plane::Tenant(..) if route.path.ends_with("/search") => "search",
+        Plane::Tenant(..) if route.path.contains("/search") => "search",
         Plane::Tenant(..) => "records",
     }
 }

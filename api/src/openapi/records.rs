@@ -74,6 +74,14 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
             vec![json_answer(200, "One page, the best first.", "SearchReply")],
             vec![],
         ),
+        E::SearchSettings => {
+            let now = json_answer(200, "As it is now.", "SearchSettings");
+            (vec![], None, vec![now], vec![])
+        }
+        E::SearchSet => {
+            let stored = json_answer(200, "It is so now; the index follows.", "SearchSettings");
+            (vec![], Some(body(JSON, "SearchSettings")), vec![stored], vec![])
+        }
         E::RecordDelete => (vec![parameters::if_match()], None, gone(), vec![]),
         E::Batch => (
             vec![],

@@ -61,7 +61,8 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         collection::CollectionSchema,
         collection::Collection,
         event::Event,
-        search::SearchReply
+        search::SearchReply,
+        search::SearchSettings
     ];
     add![
         import::ImportLine,

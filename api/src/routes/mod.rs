@@ -54,6 +54,8 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Archive => Box::pin(archive::for_admin(asked, ctx)).await,
         E::Events => Box::pin(events::answer(asked, ctx)).await,
         E::Search => Box::pin(search::answer(asked, ctx)).await,
+        E::SearchSettings => Box::pin(search::settings(asked, ctx)).await,
+        E::SearchSet => Box::pin(search::set(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }
 }

@@ -1,10 +1,11 @@
-//! Search: one call.
+//! Search, and how it is done.
 
 use http::StatusCode;
 
-use crate::body::search::SearchQuery;
+use crate::body::search::{SearchQuery, SearchSettings};
 use crate::error::Result;
 use crate::front::Asked;
+use crate::gate;
 use crate::ids::Name;
 use crate::limits::{FILTER_BYTES, SEARCH_BYTES, SEARCH_LIST};
 use crate::query::{Query, invalid};
@@ -14,10 +15,23 @@ use crate::service::{Consistency, RequestContext};
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let fresh = fresh(&mut asked.query)?;
     let query = query(&mut asked.query)?;
-    let found = asked
-        .limited(false, asked.front.service.search(ctx, query, fresh))
-        .await?;
+    let found = asked.limited(false, asked.front.service.search(ctx, query, fresh)).await?;
     Ok(reply::json(StatusCode::OK, &found.body)?.at(found.position))
+}
+
+pub(super) async fn settings(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    asked.query.consistency()?;
+    asked.query.finish()?;
+    let settings = asked.limited(false, asked.front.service.search_settings(ctx)).await?;
+    Ok(reply::json(StatusCode::OK, &settings.body)?.at(settings.position))
+}
+
+pub(super) async fn set(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
+    gate::unscoped(ctx)?;
+    asked.query.finish()?;
+    let wanted: SearchSettings = asked.json().await?;
+    let settings = asked.limited(true, asked.front.service.search_set(ctx, wanted)).await?;
+    Ok(reply::json(StatusCode::OK, &settings.body)?.at(settings.position))
 }
 
 /// What the index must show. Records are as they are now whatever it shows: waiting for it is for who asks to.
@@ -85,7 +99,10 @@ mod tests {
         let read = parsed("q=cn-12+%22a+b%22&collections=tasks,comments&facets=status&highlight=true&limit=7").expect("a search");
         assert_eq!(read.q, "cn-12 \"a b\"");
         assert_eq!(read.collections.expect("named").len(), 2);
-        assert_eq!((read.facets, read.highlight, read.limit), (vec!["status".to_owned()], true, 7));
+        assert_eq!(
+            (read.facets, read.highlight, read.limit),
+            (vec!["status".to_owned()], true, 7)
+        );
         for wrong in [
             "q=a&x=1",
             "q=a&collections=",
@@ -99,6 +116,9 @@ mod tests {
         }
         assert!(parsed(&format!("q={}", "x".repeat(SEARCH_BYTES + 1))).is_err());
         let read = |text: &str| fresh(&mut Query::parse(Some(text)).expect("a query")).expect("fresh");
-        assert_eq!((read("q=a"), read("consistency=strong")), (Consistency::Local, Consistency::Strong));
+        assert_eq!(
+            (read("q=a"), read("consistency=strong")),
+            (Consistency::Local, Consistency::Strong)
+        );
     }
 }

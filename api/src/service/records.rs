@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Consistency, Idempotency, Reply, RequestContext, Stored};
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
-use crate::body::search::{SearchQuery, SearchReply};
+use crate::body::search::{SearchQuery, SearchReply, SearchSettings};
 use crate::error::Result;
 use crate::ids::{Id, Name};
 
@@ -63,6 +63,10 @@ pub trait Records {
     ) -> Result<Reply<Stored<Record>>>;
     /// What is found by words; `fresh`: what the index must show.
     async fn search(&self, ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>>;
+    /// How the tenant's records are searched.
+    async fn search_settings(&self, ctx: &RequestContext) -> Result<Reply<SearchSettings>>;
+    /// Says how the tenant's records are searched.
+    async fn search_set(&self, ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>>;
     /// One page of records.
     async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>>;
     /// Several operations, all or none.

@@ -122,7 +122,9 @@ impl Replica {
         let seeker = search.and_then(|directory| {
             let started = Seeker::start(&store, &catalogs, &touched, directory);
             started
-                .inspect_err(|error| tracing::error!(cell = %slot.name, %error, "there is no thread for search: it finds nothing here"))
+                .inspect_err(
+                    |error| tracing::error!(cell = %slot.name, %error, "there is no thread for search: it finds nothing here"),
+                )
                 .ok()
         });
         Ok(Self {

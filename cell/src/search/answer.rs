@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use api::body::search::{Relation, SearchItem, SearchQuery, SearchReply, SearchTotal};
 use api::error::{Code, Error};
-use storage::search::{Found, Question, Rank, SearchError, SearchIndex};
+use storage::search::{Found, Language, Question, Rank, SearchError, SearchIndex};
 use storage::{Snapshot, Space};
 use uuid::Uuid;
 
@@ -77,6 +77,12 @@ pub(crate) struct Search<'a> {
     pub(crate) is_scoped: bool,
 }
 
+/// What is asked of the index, and in which language.
+struct Asked {
+    question: Question,
+    language: Language,
+}
+
 /// A collection that is searched.
 struct Searched<'a> {
     collection: &'a Arc<Collection>,
@@ -94,7 +100,8 @@ struct Seen<'s, 'a> {
 impl<'a> Search<'a> {
     /// Answers. `in_scope`: whether the token may see a collection at all.
     pub(crate) fn answer(&self, in_scope: impl Fn(&str) -> bool) -> Result<SearchReply, Unanswered> {
-        let parsed = parse(&self.query.q, language::usual())?;
+        let language = language::of(self.snapshot, self.space).map_err(|fault| internal(&fault))?;
+        let parsed = parse(&self.query.q, language)?;
         let searched = self.searched(&in_scope)?;
         let facets = Facets::new(&self.query.facets, searched.values().map(|searched| searched.collection))?;
         let by_rarity = !self.is_scoped && self.shows_all();
@@ -108,8 +115,15 @@ impl<'a> Search<'a> {
             by_rarity,
             time: INDEX_TIME,
         };
-        let is_plain = facets.is_empty() && searched.values().all(|searched| searched.sight.is_whole() && searched.filter.is_none());
-        let wanted = if after.is_none() && !is_plain { COUNTED } else { self.query.limit + SPARE };
+        let is_plain = facets.is_empty()
+            && searched
+                .values()
+                .all(|searched| searched.sight.is_whole() && searched.filter.is_none());
+        let wanted = if after.is_none() && !is_plain {
+            COUNTED
+        } else {
+            self.query.limit + SPARE
+        };
         let found = self.index.find(&question, after, wanted)?;
         let (total, facets) = match (after, is_plain) {
             (Some(_), _) => (None, BTreeMap::new()),
@@ -119,7 +133,8 @@ impl<'a> Search<'a> {
                 (Some(total), facets.answer())
             }
         };
-        let (items, last) = self.page(&searched, &question, found, wanted)?;
+        let asked = Asked { question, language };
+        let (items, last) = self.page(&searched, &asked, found, wanted)?;
         Ok(SearchReply {
             items,
             next_cursor: last.map(|last| cursor::encode(self.space, self.query, by_rarity, last)),
@@ -235,7 +250,7 @@ impl<'a> Search<'a> {
     fn page(
         &self,
         searched: &BTreeMap<u32, Searched<'a>>,
-        question: &Question,
+        asked: &Asked,
         mut found: Found,
         mut wanted: usize,
     ) -> Result<(Vec<SearchItem>, Option<Rank>), Unanswered> {
@@ -256,7 +271,7 @@ impl<'a> Search<'a> {
                 if items.len() == self.query.limit || bytes > PAGE_BYTES {
                     return Ok((items, last));
                 }
-                let item = self.show(&seen, rank, question)?;
+                let item = self.show(&seen, rank, asked)?;
                 bytes += item.record.fields.get().len();
                 items.push(item);
                 last = Some(*rank);
@@ -265,13 +280,13 @@ impl<'a> Search<'a> {
                 None => return Ok((items, None)),
                 Some(after) => {
                     wanted = COUNTED;
-                    found = self.index.find(question, Some(after), wanted)?;
+                    found = self.index.find(&asked.question, Some(after), wanted)?;
                 }
             }
         }
     }
 
-    fn show(&self, seen: &Seen<'_, 'a>, rank: &Rank, question: &Question) -> Result<SearchItem, Error> {
+    fn show(&self, seen: &Seen<'_, 'a>, rank: &Rank, asked: &Asked) -> Result<SearchItem, Error> {
         let Searched { collection, shape, .. } = seen.searched;
         let id = Uuid::from_bytes(rank.id);
         let record = render::record(collection, id, &seen.record, None).map_err(|error| internal(&error))?;
@@ -279,7 +294,7 @@ impl<'a> Search<'a> {
         for (number, _) in shape.fields().filter(|_| self.query.highlight) {
             let field = collection.field_numbered(number);
             let text = seen.record.doc.get(number).and_then(text);
-            let excerpt = text.and_then(|text| excerpt(&text, &question.needed, language::usual()));
+            let excerpt = text.and_then(|text| excerpt(&text, &asked.question.needed, asked.language));
             highlights.extend(field.map(|field| field.name.clone()).zip(excerpt));
         }
         Ok(SearchItem { record, highlights })

@@ -69,7 +69,11 @@ mod tests {
         let cursor = encode(Space(4), &query("a", None), true, rank);
         let read = |space, q, by_rarity| decode(space, &query(q, Some(cursor.clone())), by_rarity);
         assert_eq!(read(Space(4), "a", true).expect("its own"), Some(rank));
-        for other in [read(Space(5), "a", true), read(Space(4), "b", true), read(Space(4), "a", false)] {
+        for other in [
+            read(Space(5), "a", true),
+            read(Space(4), "b", true),
+            read(Space(4), "a", false),
+        ] {
             assert_eq!(other.expect_err("another's").code, Code::InvalidCursor);
         }
         assert_eq!(decode(Space(4), &query("a", None), true).expect("none"), None);

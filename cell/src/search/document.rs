@@ -41,7 +41,10 @@ struct Number {
 impl Shape {
     /// What is indexed of a collection; none: nothing is.
     pub(super) fn of(catalog: &Catalog, collection: &Collection) -> Option<Shape> {
-        let searched = collection.search.iter().filter_map(|number| collection.field_numbered(*number));
+        let searched = collection
+            .search
+            .iter()
+            .filter_map(|number| collection.field_numbered(*number));
         let mut is_called = false;
         let part = |field: &FieldSpec| match field.kind {
             Kind::Text if !std::mem::replace(&mut is_called, true) => Part::Title,
@@ -49,7 +52,10 @@ impl Shape {
             _ => Part::Label,
         };
         let fields: Vec<_> = searched.clone().map(|field| field.number).zip(searched.map(part)).collect();
-        let numbers = collection.fields.iter().filter_map(|field| number(catalog, collection, field));
+        let numbers = collection
+            .fields
+            .iter()
+            .filter_map(|field| number(catalog, collection, field));
         (!fields.is_empty() && !collection.dropped).then(|| Shape {
             collection: collection.number,
             fields,
@@ -62,9 +68,12 @@ impl Shape {
         digest(&format!("{VERSION} {} {self:?}", language.code()))
     }
 
-    /// Whether records of a collection give the records of this one their names.
-    pub(super) fn is_called_after(&self, collection: u32) -> bool {
-        self.numbers.iter().any(|number| number.within.is_some_and(|(_, target, _)| target == collection))
+    /// The fields of another collection that records of this one are called after.
+    pub(super) fn keys_in(&self, collection: u32) -> impl Iterator<Item = u16> {
+        let within = self.numbers.iter().filter_map(|number| number.within);
+        within
+            .filter(move |(_, target, _)| *target == collection)
+            .map(|(_, _, key)| key)
     }
 
     /// The field of a text, and which part it is.
@@ -85,7 +94,11 @@ impl Shape {
             texts.extend(record.doc.get(*field).and_then(text).map(|text| (*part, text)));
         }
         for number in &self.numbers {
-            texts.extend(number.label(snapshot, place.space, record)?.map(|label| (Part::Label, label.into())));
+            texts.extend(
+                number
+                    .label(snapshot, place.space, record)?
+                    .map(|label| (Part::Label, label.into())),
+            );
         }
         Ok(Indexed {
             space: place.space,
@@ -110,7 +123,9 @@ impl Number {
             return Ok(Some(number.to_string()));
         };
         let target = key_of(snapshot, space, collection, *id, key)?;
-        Ok(Some(target.map_or_else(|| number.to_string(), |key| format!("{key}-{number}"))))
+        Ok(Some(
+            target.map_or_else(|| number.to_string(), |key| format!("{key}-{number}")),
+        ))
     }
 }
 

@@ -24,7 +24,10 @@ pub(super) struct Facets<'q> {
 
 impl<'q> Facets<'q> {
     /// Nothing is counted yet. Each name must be one of a field of choices, in one of the collections at least.
-    pub(super) fn new<'c>(names: &'q [String], collections: impl Iterator<Item = &'c Arc<Collection>> + Clone) -> Result<Self, Error> {
+    pub(super) fn new<'c>(
+        names: &'q [String],
+        collections: impl Iterator<Item = &'c Arc<Collection>> + Clone,
+    ) -> Result<Self, Error> {
         let wrong = |what: String| Err(Error::new(Code::InvalidParameter, format!("facets: {what}")));
         if names.len() > FACETS {
             return wrong(format!("at most {FACETS} are allowed"));
@@ -78,5 +81,8 @@ impl<'q> Facets<'q> {
 }
 
 fn is_counted(kind: &Kind) -> bool {
-    matches!(kind, Kind::Select(_) | Kind::MultiSelect(_) | Kind::Tags | Kind::User | Kind::Bool)
+    matches!(
+        kind,
+        Kind::Select(_) | Kind::MultiSelect(_) | Kind::Tags | Kind::User | Kind::Bool
+    )
 }

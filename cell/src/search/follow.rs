@@ -25,8 +25,8 @@ use crate::machine::reader::{Reader, decode};
 use crate::machine::refusal::Fault;
 use crate::machine::rows::{EventKind, EventRow, Header, SpaceStatus, Subject};
 use crate::records::entries::Place;
-use crate::records::trim;
 use crate::records::value::RecordRow;
+use crate::records::{history, trim};
 
 /// Events, or records, that one step takes of one space: others wait no longer than that.
 const STEP: usize = 500;
@@ -144,7 +144,13 @@ impl Followed {
     }
 
     /// Goes on for one step.
-    pub(super) fn step(&mut self, snapshot: &Snapshot, catalogs: &Catalogs, writer: &SearchWriter, space: Space) -> Result<Step, Halt> {
+    pub(super) fn step(
+        &mut self,
+        snapshot: &Snapshot,
+        catalogs: &Catalogs,
+        writer: &SearchWriter,
+        space: Space,
+    ) -> Result<Step, Halt> {
         let Some(header) = served(snapshot, space)? else {
             let was = self.mark.take();
             *self = Self::default();
@@ -159,7 +165,10 @@ impl Followed {
                 if self.ahead.get_or_insert_with(Instant::now).elapsed() < AHEAD {
                     return Ok(Step::Waits);
                 }
-                tracing::warn!(space = space.0, "the search index knows of positions that the store never reached: it is built anew");
+                tracing::warn!(
+                    space = space.0,
+                    "the search index knows of positions that the store never reached: it is built anew"
+                );
                 self.anew(snapshot, writer, space, &header)?
             }
             Some(mark) if is_cut(snapshot, space, &header, mark)? => self.anew(snapshot, writer, space, &header)?,
@@ -190,7 +199,7 @@ impl Followed {
             return Ok(Arc::clone(wanted));
         }
         let catalog = catalogs.get(snapshot, space, header.schema)?;
-        let wanted = Arc::new(Wanted::of(catalog, language::usual()));
+        let wanted = Arc::new(Wanted::of(catalog, language::of(snapshot, space)?));
         self.wanted = Some((header.schema, Arc::clone(&wanted)));
         Ok(wanted)
     }
@@ -224,10 +233,10 @@ impl Followed {
             let (raw, bytes) = row?;
             let key = table::Event::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
             let EventRow::V1(event) = decode(&key, &bytes)?;
-            if let Subject::Record(collection, id, _) = event.subject {
+            if let Subject::Record(collection, id, version) = event.subject {
                 changed.insert((collection, id));
                 if event.kind == EventKind::RecordUpdated {
-                    self.renamed(wanted, collection);
+                    self.renamed(snapshot, wanted, Place { space, collection, id }, version)?;
                 }
             }
             (mark.position, mark.stamp) = (key.position, event.stamp);
@@ -235,27 +244,43 @@ impl Followed {
         }
         for (collection, id) in changed {
             let place = Place { space, collection, id };
-            let record = match wanted.shapes.get(&collection) {
-                Some(shape) => place.read(snapshot)?.map(|record| (shape, record)),
-                None => None,
+            // Nothing is indexed of the others.
+            let Some(shape) = wanted.shapes.get(&collection) else {
+                continue;
             };
-            match record {
-                Some((shape, record)) => writer.put(&shape.document(snapshot, place, &record, wanted.language)?)?,
+            match place.read(snapshot)? {
+                Some(record) => writer.put(&shape.document(snapshot, place, &record, wanted.language)?)?,
                 None => writer.remove(space, collection, id.into_bytes()),
             }
         }
         Ok((mark, count == STEP))
     }
 
-    /// A record that others are called after has changed: they may be called otherwise now.
-    fn renamed(&mut self, wanted: &Wanted, collection: u32) {
-        let called_after = wanted.shapes.values().filter(|shape| shape.is_called_after(collection));
-        for shape in called_after {
-            let known = self.left.iter().any(|(number, last)| *number == shape.collection && last.is_none());
-            if !known {
+    /// A record has got this version. Where others are called after it, and it is called otherwise than before, so are they.
+    fn renamed(&mut self, snapshot: &Snapshot, wanted: &Wanted, place: Place, version: u64) -> Result<(), Fault> {
+        for shape in wanted.shapes.values() {
+            let mut keys = shape.keys_in(place.collection).peekable();
+            if keys.peek().is_none() {
+                continue;
+            }
+            // What it is now may be a later version: that has an event of its own. What nobody remembers may have been another name.
+            let before = history::version(snapshot, place, version.saturating_sub(1))?;
+            let after = match history::version(snapshot, place, version)? {
+                Some(superseded) => Some(superseded.record),
+                None => place.read(snapshot)?,
+            };
+            let same = before
+                .zip(after)
+                .is_some_and(|(before, after)| keys.all(|key| before.record.doc.get(key) == after.doc.get(key)));
+            let known = self
+                .left
+                .iter()
+                .any(|(number, last)| *number == shape.collection && last.is_none());
+            if !same && !known {
                 self.left.push_back((shape.collection, None));
             }
         }
+        Ok(())
     }
 
     /// Begins to go through what is to be indexed otherwise than it is.
@@ -269,7 +294,10 @@ impl Followed {
             return;
         }
         let known = self.shapes.take().unwrap_or_default();
-        let other = wanted.digests.iter().filter(|(number, digest)| known.get(number) != Some(digest));
+        let other = wanted
+            .digests
+            .iter()
+            .filter(|(number, digest)| known.get(*number) != Some(*digest));
         self.left = other.map(|(number, _)| (*number, None)).collect();
         for gone in wanted.catalog.numbers().filter(|number| !wanted.shapes.contains_key(number)) {
             writer.remove_collection(space, gone);

@@ -49,6 +49,8 @@ struct Open {
     followed: BTreeMap<Space, Followed>,
     /// Spaces that are to be looked at.
     due: BTreeSet<Space>,
+    /// There is more to do than the last round did.
+    has_more: bool,
     last_commit: Option<Instant>,
 }
 
@@ -75,7 +77,11 @@ impl Indexer {
                 // A store that is damaged, or a directory that somebody else still has: the next attempt may find it otherwise.
                 tracing::warn!(directory = %self.directory.display(), error = %halt, again_in = ?rest, "the search index could not be kept up");
                 self.shared.touched.pause(rest);
-                rest = if began.elapsed() > RESTS.1 { RESTS.0 } else { (rest * 2).min(RESTS.1) };
+                rest = if began.elapsed() > RESTS.1 {
+                    RESTS.0
+                } else {
+                    (rest * 2).min(RESTS.1)
+                };
             }
         }
         self.shared.opened(None);
@@ -93,6 +99,7 @@ impl Indexer {
             writer: None,
             followed: BTreeMap::new(),
             due: BTreeSet::new(),
+            has_more: false,
             last_commit: None,
         })
     }
@@ -100,15 +107,18 @@ impl Indexer {
     fn follow(&self, open: &mut Open) -> Result<(), Halt> {
         let touched = &self.shared.touched;
         loop {
-            match open.due.is_empty() {
-                true => touched.wait(IDLE),
-                false => touched.wait(AGAIN),
+            match (open.has_more, open.due.is_empty()) {
+                (true, _) => {}
+                (false, true) => touched.wait(IDLE),
+                (false, false) => touched.wait(AGAIN),
             }
             if let Some(suspect) = self.shared.take_suspect() {
                 return Err(SearchError::Unusable(suspect).into());
             }
             if let Some(last) = open.last_commit {
-                touched.rest(PACE.saturating_sub(last.elapsed()));
+                if !open.has_more {
+                    touched.rest(PACE.saturating_sub(last.elapsed()));
+                }
                 touched.pause(HURRY.saturating_sub(last.elapsed()));
             }
             if touched.has_ended() {
@@ -143,13 +153,11 @@ impl Indexer {
                 let step = open.step(&snapshot, &self.catalogs, space)?;
                 done.insert(space);
                 wrote |= matches!(step, Step::More | Step::Done);
-                match step {
-                    Step::More => drop(open.due.insert(space)),
-                    Step::Waits => drop(waiting.insert(space)),
-                    Step::Still | Step::Done => {}
-                }
+                open.due.extend((step == Step::More).then_some(space));
+                waiting.extend((step == Step::Waits).then_some(space));
             }
         }
+        open.has_more = !open.due.is_empty();
         open.due.extend(waiting);
         if let (true, Some(writer)) = (wrote, &mut open.writer) {
             writer.commit(snapshot.mark().index)?;

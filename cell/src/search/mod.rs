@@ -23,9 +23,9 @@ mod document;
 mod facets;
 mod follow;
 mod indexer;
-mod language;
+pub(crate) mod language;
 pub(crate) mod seeker;
-mod snippet;
+pub(crate) mod snippet;
 pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;

@@ -95,7 +95,12 @@ impl Drop for Handle {
 
 impl Seeker {
     /// Follows a store, with the index in `directory`.
-    pub(crate) fn start(store: &Store, catalogs: &Arc<Catalogs>, touched: &Arc<Touched>, directory: &Path) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        store: &Store,
+        catalogs: &Arc<Catalogs>,
+        touched: &Arc<Touched>,
+        directory: &Path,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             touched: Arc::clone(touched),
             index: ArcSwapOption::empty(),
@@ -125,7 +130,12 @@ impl Seeker {
     /// The index, once it is open.
     pub(crate) fn index(&self) -> Result<Arc<SearchIndex>, Error> {
         let index = self.0.shared.index.load_full();
-        index.ok_or_else(|| Error::new(Code::Unavailable, "the search index of this replica is being opened: try again in a moment"))
+        index.ok_or_else(|| {
+            Error::new(
+                Code::Unavailable,
+                "the search index of this replica is being opened: try again in a moment",
+            )
+        })
     }
 
     /// How far a space is.
@@ -155,7 +165,10 @@ impl Seeker {
     pub(crate) fn failed(&self, error: SearchError) -> Error {
         match error {
             SearchError::TooBroad(what) => Error::new(Code::InvalidParameter, format!("q: {what}")),
-            SearchError::TimedOut(_) => Error::new(Code::Timeout, format!("{error}: ask for rarer words, or in fewer collections")),
+            SearchError::TimedOut(_) => Error::new(
+                Code::Timeout,
+                format!("{error}: ask for rarer words, or in fewer collections"),
+            ),
             other => {
                 let error = internal(&other);
                 *lock(&self.0.shared.suspect) = Some(other.to_string());

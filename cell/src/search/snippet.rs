@@ -14,7 +14,7 @@ const TEXT_BYTES: usize = 200_000;
 const PLACES: usize = 500;
 
 /// An excerpt of a text; none: nothing of the question is in it.
-pub(super) fn excerpt(text: &str, clauses: &[Clause], language: Language) -> Option<String> {
+pub(crate) fn excerpt(text: &str, clauses: &[Clause], language: Language) -> Option<String> {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES)];
     let patterns: Vec<_> = clauses.iter().flat_map(Clause::patterns).collect();
     let found = words(text, language).filter_map(|word| {
@@ -47,7 +47,12 @@ fn window(text: &str, found: &[(usize, usize, usize)]) -> Option<(usize, usize)>
     if text.chars().nth(EXCERPT_CHARS).is_none() {
         return found.first().map(|_| (0, text.len()));
     }
-    let reach = |from: usize| text[from..].char_indices().nth(EXCERPT_CHARS - BEFORE_CHARS).map_or(text.len(), |(at, _)| from + at);
+    let reach = |from: usize| {
+        text[from..]
+            .char_indices()
+            .nth(EXCERPT_CHARS - BEFORE_CHARS)
+            .map_or(text.len(), |(at, _)| from + at)
+    };
     let worth = |(first, (from, ..)): (usize, &(usize, usize, usize))| {
         let within = found[first..].iter().take_while(|(_, to, _)| *to <= reach(*from));
         let mut patterns: Vec<_> = within.map(|(_, _, pattern)| *pattern).collect();
@@ -110,9 +115,14 @@ mod tests {
 
     #[test]
     fn what_was_found_is_marked_and_all_else_is_text() {
-        assert_eq!(of("Running <b>late</b> & \"loud\"", "runs").as_deref(), Some("<mark>Running</mark> &lt;b&gt;late&lt;/b&gt; &amp; &quot;loud&quot;"));
-        assert_eq!(of("<script>alert('x')</script>", "script ").as_deref(),
-            Some("&lt;<mark>script</mark>&gt;alert(&#39;x&#39;)&lt;/<mark>script</mark>&gt;"));
+        assert_eq!(
+            of("Running <b>late</b> & \"loud\"", "runs").as_deref(),
+            Some("<mark>Running</mark> &lt;b&gt;late&lt;/b&gt; &amp; &quot;loud&quot;")
+        );
+        assert_eq!(
+            of("<script>alert('x')</script>", "script ").as_deref(),
+            Some("&lt;<mark>script</mark>&gt;alert(&#39;x&#39;)&lt;/<mark>script</mark>&gt;")
+        );
         assert_eq!(of("東京都の天気", "東京都 ").as_deref(), Some("<mark>東京都</mark>の天気"));
         assert_eq!(of("Étude", "etudes").as_deref(), Some("<mark>Étude</mark>"));
         assert_eq!(of("nothing", "else"), None);

@@ -108,7 +108,8 @@ fn clause(words: &[Word], piece: Piece<'_>) -> Option<Clause> {
     let is_prefix = !piece.is_quoted && (piece.text.ends_with('*') || (piece.is_last && !piece.is_excluded));
     let begins = |pattern: Pattern| if is_prefix { pattern.prefix() } else { pattern };
     // The last character of what has no spaces goes with the pair before it.
-    let in_pair = words.len() > 1 && words.last().is_some_and(|last| last.cut == Cut::Last) && words[words.len() - 2].cut == Cut::Pair;
+    let in_pair =
+        words.len() > 1 && words.last().is_some_and(|last| last.cut == Cut::Last) && words[words.len() - 2].cut == Cut::Pair;
     match &words[..words.len() - usize::from(in_pair)] {
         [] => None,
         [word] if piece.is_quoted => Some(Clause::Word(Pattern::exact(word))),
@@ -169,7 +170,10 @@ mod tests {
             ("a -\"b", "the quote at character 3 is not closed"),
         ] {
             let error = parse(question, Language::default()).expect_err(question);
-            assert!(error.code == Code::InvalidParameter && error.detail.contains(what), "{question}: {error}");
+            assert!(
+                error.code == Code::InvalidParameter && error.detail.contains(what),
+                "{question}: {error}"
+            );
         }
         assert!(parse(&"x".repeat(QUESTION_CHARS + 1), Language::default()).is_err());
         assert!(parse(&"x ".repeat(WORDS + 1), Language::default()).is_err());

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::answer::{Search, Unanswered};
 use super::follow::{Followed, Step};
+use super::language::{SearchSet, Settings};
 use crate::expr::Auth;
 use crate::machine::stage::{SPACE, Stage};
 use crate::records::collection_define::CollectionDefine;
@@ -21,6 +22,9 @@ use crate::records::guard::Asker;
 use crate::records::schema_check::check;
 use crate::records::trim::SpaceTrim;
 use crate::space::erase::SpaceErase;
+
+/// No record.
+const NONE: [u128; 0] = [];
 
 /// A stage with an index beside it.
 struct Scene {
@@ -101,7 +105,10 @@ impl Scene {
         let writer = self.writer.as_mut().expect("a writer");
         let mut steps = 0;
         loop {
-            let step = self.followed.step(&snapshot, &self.stage.catalogs, writer, SPACE).expect("a step");
+            let step = self
+                .followed
+                .step(&snapshot, &self.stage.catalogs, writer, SPACE)
+                .expect("a step");
             steps += 1;
             match step {
                 Step::More => {}
@@ -174,8 +181,16 @@ fn numbers(reply: &SearchReply) -> Vec<u128> {
 fn records_are_found_as_they_are_now() {
     let mut scene = Scene::new("workspace");
     scene.create("projects", 1, json!({ "key": "CN", "name": "Cloud nest" }));
-    scene.create("tasks", 2, json!({ "project": id(1), "title": "Order a cake", "labels": ["party"] }));
-    scene.create("tasks", 3, json!({ "project": id(1), "title": "Bake", "description": "a cake, then eat it" }));
+    scene.create(
+        "tasks",
+        2,
+        json!({ "project": id(1), "title": "Order a cake", "labels": ["party"] }),
+    );
+    scene.create(
+        "tasks",
+        3,
+        json!({ "project": id(1), "title": "Bake", "description": "a cake, then eat it" }),
+    );
     scene.follow();
     assert_eq!(scene.found("cake"), [2, 3], "a title weighs more");
     assert_eq!(scene.found("cn-2"), [3]);
@@ -183,25 +198,37 @@ fn records_are_found_as_they_are_now() {
     assert_eq!(scene.found("clod nest"), [1], "one letter short");
     scene.run(BatchVerb::Patch, "tasks", 2, json!({ "title": "Order flowers" }));
     scene.run(BatchVerb::Delete, "tasks", 3, Json::Null);
-    assert_eq!(scene.found("bake"), [], "a row that is gone is not shown, whatever the index says");
+    assert_eq!(
+        scene.found("bake"),
+        NONE,
+        "a row that is gone is not shown, whatever the index says"
+    );
     scene.follow();
-    assert_eq!(scene.found("cake"), []);
+    assert_eq!(scene.found("cake"), NONE);
     assert_eq!(scene.found("flowers"), [2]);
     scene.run(BatchVerb::Patch, "projects", 1, json!({ "key": "NEST" }));
     scene.follow();
-    assert_eq!((scene.found("cn-1"), scene.found("nest-1")), (vec![], vec![2]), "others are called after it");
+    assert_eq!(
+        (scene.found("cn-1"), scene.found("nest-1")),
+        (vec![], vec![2]),
+        "others are called after it"
+    );
 }
 
 #[test]
 fn a_restart_goes_on_at_the_mark_and_a_schema_asks_for_other_words() {
     let mut scene = Scene::new("workspace");
     for number in 1..=1_200 {
-        scene.create("tasks", number, json!({ "title": format!("number {number}"), "description": "hidden gem" }));
+        scene.create(
+            "tasks",
+            number,
+            json!({ "title": format!("number {number}"), "description": "hidden gem" }),
+        );
     }
     assert!(scene.follow() > 2, "some at a time");
     scene.create("tasks", 2_000, json!({ "title": "late gem" }));
     scene.reopen();
-    assert_eq!(scene.found("late"), []);
+    assert_eq!(scene.found("late"), NONE);
     assert_eq!(scene.follow(), 1, "only what is new");
     assert_eq!(scene.found("late"), [2_000]);
     let template: Vec<Json> = serde_json::from_str(include_str!("../records/templates/workspace.json")).expect("JSON");
@@ -232,7 +259,10 @@ fn what_events_cannot_tell_is_built_anew() {
     };
     assert!(scene.stage.apply(trim).result.expect("trimmed").events > 0);
     scene.follow();
-    assert_eq!((scene.found("first"), scene.found("second"), scene.found("third")), (vec![], vec![2], vec![3]));
+    assert_eq!(
+        (scene.found("first"), scene.found("second"), scene.found("third")),
+        (vec![], vec![2], vec![3])
+    );
     let stale = |scene: &Scene| scene.search(&words("first")).total.expect("a total").value;
     assert_eq!(stale(&scene), 0, "nothing of it is left in the index either");
 }
@@ -247,10 +277,13 @@ fn an_index_that_is_ahead_waits_and_one_of_another_history_is_built_anew() {
     let step = |scene: &mut Scene| {
         let snapshot = scene.stage.snapshot();
         let writer = scene.writer.as_ref().expect("a writer");
-        scene.followed.step(&snapshot, &scene.stage.catalogs, writer, SPACE).expect("a step")
+        scene
+            .followed
+            .step(&snapshot, &scene.stage.catalogs, writer, SPACE)
+            .expect("a step")
     };
     assert_eq!(step(&mut scene), Step::Waits);
-    assert_eq!(scene.found("first"), [], "what the store does not have is not shown");
+    assert_eq!(scene.found("first"), NONE, "what the store does not have is not shown");
     // It gets there by another way.
     scene.stage.pass(77);
     scene.create("tasks", 9, json!({ "title": "another" }));
@@ -275,7 +308,11 @@ fn a_collection_or_a_space_that_goes_takes_its_words_along() {
     scene.stage.apply_as(drop, None, schema).result.expect("dropped");
     assert_eq!(scene.found("plan"), [500], "before the index knows");
     scene.follow();
-    assert_eq!((scene.found("plan"), scene.index.size().0), (vec![500], 2), "a record and a mark");
+    assert_eq!(
+        (scene.found("plan"), scene.index.size().0),
+        (vec![500], 2),
+        "a record and a mark"
+    );
     let tenant = scene.stage.header().tenant;
     let erase = SpaceErase { tenant, after: None };
     scene.stage.apply(erase).result.expect("erased");
@@ -300,7 +337,10 @@ fn notes(hidden: bool) -> Scene {
         }),
     );
     for number in 1..=6u128 {
-        let text = format!("plan {}", ["alpha", "beta"][(number % 2) as usize].repeat(1 + number as usize % 3));
+        let text = format!(
+            "plan {}",
+            ["alpha", "beta"][(number % 2) as usize].repeat(1 + number as usize % 3)
+        );
         let mood = ["good", "bad"][(number % 2) as usize];
         let note = json!({ "text": format!("plan {text} alpha"), "public": true, "mood": mood, "tags": ["t"] });
         scene.create("notes", number, note);
@@ -318,7 +358,17 @@ fn notes(hidden: bool) -> Scene {
 #[test]
 fn nothing_that_a_rule_hides_shows_in_any_part_of_an_answer() {
     let (with, without) = (notes(true), notes(false));
-    for q in ["plan", "alpha plan", "secret", "merg*", "classified", "plan -secret", "\"plan alpha\"", "secrte", "t"] {
+    for q in [
+        "plan",
+        "alpha plan",
+        "secret",
+        "merg*",
+        "classified",
+        "plan -secret",
+        "\"plan alpha\"",
+        "secrte",
+        "t",
+    ] {
         for limit in [2, 50] {
             let mut cursor = None;
             loop {
@@ -334,7 +384,10 @@ fn nothing_that_a_rule_hides_shows_in_any_part_of_an_answer() {
                     let mut shown = serde_json::to_value(reply).expect("JSON");
                     for item in shown["items"].as_array_mut().expect("items") {
                         // The clocks of two stages need not agree.
-                        item["record"].as_object_mut().expect("a record").retain(|name, _| name != "created_at" && name != "updated_at");
+                        item["record"]
+                            .as_object_mut()
+                            .expect("a record")
+                            .retain(|name, _| name != "created_at" && name != "updated_at");
                     }
                     shown
                 };
@@ -366,7 +419,10 @@ fn scopes_filters_and_facets_leave_out_what_is_not_asked_for() {
         collections: Some(vec![name.parse().expect("a name")]),
         ..words("plan")
     };
-    assert_eq!(scoped(&named("notes")).expect_err("out of scope").code, Code::InvalidParameter);
+    assert_eq!(
+        scoped(&named("notes")).expect_err("out of scope").code,
+        Code::InvalidParameter
+    );
     let filtered = SearchQuery {
         filter: Some("status == \"todo\"".to_owned()),
         facets: vec!["status".to_owned(), "collection".to_owned()],
@@ -376,11 +432,32 @@ fn scopes_filters_and_facets_leave_out_what_is_not_asked_for() {
     assert_eq!(numbers(&reply), [500], "notes have no status");
     let total = reply.total.expect("a total");
     assert_eq!((total.value, total.relation), (1, Relation::Eq));
-    assert_eq!((reply.facets["status"][0].value.as_str(), reply.facets["collection"][0].count), ("todo", 1));
+    assert_eq!(
+        (reply.facets["status"][0].value.as_str(), reply.facets["collection"][0].count),
+        ("todo", 1)
+    );
     for (query, what) in [
-        (SearchQuery { filter: Some("nonsense == 1".to_owned()), ..words("plan") }, "filter"),
-        (SearchQuery { facets: vec!["title".to_owned()], ..words("plan") }, "facets"),
-        (SearchQuery { filter: Some("status == \"todo\"".to_owned()), ..named("notes") }, "notes"),
+        (
+            SearchQuery {
+                filter: Some("nonsense == 1".to_owned()),
+                ..words("plan")
+            },
+            "filter",
+        ),
+        (
+            SearchQuery {
+                facets: vec!["title".to_owned()],
+                ..words("plan")
+            },
+            "facets",
+        ),
+        (
+            SearchQuery {
+                filter: Some("status == \"todo\"".to_owned()),
+                ..named("notes")
+            },
+            "notes",
+        ),
         (words("\"plan"), "character 0"),
     ] {
         let error = scene.search_as(Role::Admin, None, &query).expect_err(what);
@@ -393,15 +470,32 @@ fn pages_are_the_whole_cut() {
     let mut scene = Scene::new("workspace");
     for number in 1..=90u128 {
         let title = format!("review {}", "again ".repeat(number as usize % 4));
-        scene.create("tasks", number, json!({ "title": title, "status": ["todo", "done"][number as usize % 2] }));
+        scene.create(
+            "tasks",
+            number,
+            json!({ "title": title, "status": ["todo", "done"][number as usize % 2] }),
+        );
     }
     scene.follow();
     for filter in [None, Some("status == \"todo\"".to_owned())] {
-        let whole = scene.search(&SearchQuery { limit: 500, filter: filter.clone(), ..words("review") });
+        let whole = scene.search(&SearchQuery {
+            limit: 500,
+            filter: filter.clone(),
+            ..words("review")
+        });
         let (mut pages, mut cursor) = (Vec::new(), None);
         loop {
-            let page = scene.search(&SearchQuery { limit: 7, cursor: cursor.clone(), filter: filter.clone(), ..words("review") });
-            assert_eq!(page.total.is_some(), cursor.is_none(), "the first page says how many there are");
+            let page = scene.search(&SearchQuery {
+                limit: 7,
+                cursor: cursor.clone(),
+                filter: filter.clone(),
+                ..words("review")
+            });
+            assert_eq!(
+                page.total.is_some(),
+                cursor.is_none(),
+                "the first page says how many there are"
+            );
             pages.extend(numbers(&page));
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -411,4 +505,27 @@ fn pages_are_the_whole_cut() {
         assert_eq!(pages, numbers(&whole));
         assert_eq!(whole.total.expect("a total").value, pages.len() as u64);
     }
+}
+
+#[test]
+fn a_language_is_the_tenants_and_changes_what_is_a_form_of_a_word() {
+    let mut scene = Scene::new("workspace");
+    scene.create("tasks", 1, json!({ "title": "Häuser streichen" }));
+    scene.create("tasks", 2, json!({ "title": "running late" }));
+    scene.follow();
+    assert_eq!((scene.found("haus "), scene.found("runs ")), (vec![], vec![2]));
+    let set = |scene: &mut Scene, language: &str| {
+        let language = language.to_owned();
+        scene.stage.apply(SearchSet(Settings { language })).result.expect("set");
+        scene.follow();
+    };
+    set(&mut scene, "de");
+    assert_eq!((scene.found("haus "), scene.found("runs ")), (vec![1], vec![]));
+    scene.reopen();
+    assert_eq!(scene.follow(), 1, "nothing was left");
+    set(&mut scene, "");
+    assert_eq!(
+        (scene.found("haus "), scene.found("runs "), scene.found("hauser")),
+        (vec![], vec![], vec![1])
+    );
 }

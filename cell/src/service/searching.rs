@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use api::body::search::{SearchQuery, SearchReply};
-use api::error::{Code, Error, Result};
+use api::body::search::{SearchQuery, SearchReply, SearchSettings};
+use api::error::{Code, Error, FieldError, Result};
 use api::service::{Consistency, Reply, RequestContext, Stage};
 use storage::Space;
+use storage::search::Language;
 
 use super::Front;
-use super::error::internal;
+use super::error::{internal, refused};
 use super::view::in_scope;
 use super::writing::{asker, principal};
 use crate::search::answer::{Search, Unanswered};
+use crate::search::language::{SearchSet, Settings, USUAL, settings};
 
 /// Most searches of a node at a time. Raised: all take longer when there are many. Lowered: a few long ones keep others waiting.
 pub(super) const SEARCHES: usize = 16;
@@ -27,7 +29,10 @@ impl Front {
         fresh: Consistency,
     ) -> Result<Reply<SearchReply>> {
         let replica = self.platform.replica(&ctx.placement)?;
-        let seeker = replica.seeker.clone().ok_or_else(|| internal(&"a replica of a cell has no search"))?;
+        let seeker = replica
+            .seeker
+            .clone()
+            .ok_or_else(|| internal(&"a replica of a cell has no search"))?;
         let space = Space(ctx.placement.uid);
         let wanted = match fresh {
             Consistency::Local => None,
@@ -74,6 +79,47 @@ impl Front {
     }
 }
 
+/// How a tenant's records are searched, as users see it.
+fn shown(settings: Option<&Settings>) -> SearchSettings {
+    let code = settings.map_or(USUAL, |settings| &settings.language);
+    SearchSettings {
+        language: (!code.is_empty()).then(|| code.to_owned()),
+    }
+}
+
+impl Front {
+    pub(super) fn show_search(&self, ctx: &RequestContext) -> Result<Reply<SearchSettings>> {
+        let moment = self.moment(ctx)?;
+        let settings = settings(&moment.snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
+        Ok(Reply {
+            body: shown(settings.as_ref()),
+            position: moment.header.position,
+        })
+    }
+
+    pub(super) async fn set_search(&self, ctx: &RequestContext, wanted: SearchSettings) -> Result<Reply<SearchSettings>> {
+        let language = wanted.language.unwrap_or_default();
+        if !language.is_empty() && Language::of(&language).is_none() {
+            let known: Vec<_> = Language::codes().collect();
+            return Err(Error::fields(vec![FieldError {
+                pointer: "/language".to_owned(),
+                message: format!("must be null or one of {}", known.join(", ")),
+            }]));
+        }
+        let settings = Settings { language };
+        let answer = self.write_as(ctx, None, |_, _| Ok(SearchSet(settings.clone()))).await?;
+        answer.result.map_err(|refusal| refused(&refusal))?;
+        Ok(Reply {
+            body: shown(Some(&settings)),
+            position: answer.position,
+        })
+    }
+}
+
 fn busy() -> Error {
-    Error::new(Code::Unavailable, "too many searches are under way on this node: try again in a moment").retry_after(Duration::from_secs(1))
+    Error::new(
+        Code::Unavailable,
+        "too many searches are under way on this node: try again in a moment",
+    )
+    .retry_after(Duration::from_secs(1))
 }

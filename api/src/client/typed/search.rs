@@ -67,7 +67,7 @@ impl SearchBuilder {
     pub fn within(mut self, collection: &str) -> Self {
         match collection.parse::<Name>() {
             Ok(name) => self.query.collections.get_or_insert_default().push(name),
-            Err(_) => drop(self.wrong.get_or_insert_with(|| collection.to_owned())),
+            Err(_) => self.wrong = self.wrong.or_else(|| Some(collection.to_owned())),
         }
         self
     }

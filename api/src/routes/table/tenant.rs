@@ -16,6 +16,7 @@ pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["move"] => (&[E::TenantMove], t, "", ""),
         ["restore"] => (&[E::TenantRestore], t, "", ""),
         ["search"] => (&[E::Search], t, "", ""),
+        ["search", "settings"] => (&[E::SearchSettings, E::SearchSet], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),

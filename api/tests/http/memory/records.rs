@@ -1,7 +1,7 @@
 //! Records, over the maps of [`Memory`].
 
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
-use api::body::search::{SearchItem, SearchQuery, SearchReply};
+use api::body::search::{SearchItem, SearchQuery, SearchReply, SearchSettings};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
 use api::service::{Consistency, Idempotency, Records, Reply, RequestContext, Stored};
@@ -112,8 +112,16 @@ impl Records for Memory {
     async fn search(&self, _ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>> {
         self.begin("search").await?;
         let state = self.state();
-        let named = |name: &str| query.collections.as_ref().is_none_or(|named| named.iter().any(|one| one.as_str() == name));
-        let found = state.records.iter().filter(|((name, _), record)| named(name) && record.fields.get().contains(&query.q));
+        let named = |name: &str| {
+            query
+                .collections
+                .as_ref()
+                .is_none_or(|named| named.iter().any(|one| one.as_str() == name))
+        };
+        let found = state
+            .records
+            .iter()
+            .filter(|((name, _), record)| named(name) && record.fields.get().contains(&query.q));
         let items = found.take(query.limit).map(|(_, record)| SearchItem {
             record: record.clone(),
             highlights: Default::default(),
@@ -128,6 +136,22 @@ impl Records for Memory {
                 building: fresh == Consistency::Local,
             },
             position: state.events.len() as u64,
+        })
+    }
+
+    async fn search_settings(&self, _ctx: &RequestContext) -> Result<Reply<SearchSettings>> {
+        self.begin("search_settings").await?;
+        Ok(Reply {
+            body: SearchSettings { language: None },
+            position: self.position(),
+        })
+    }
+
+    async fn search_set(&self, _ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>> {
+        self.begin("search_set").await?;
+        Ok(Reply {
+            body: settings,
+            position: self.position(),
         })
     }
 

@@ -90,9 +90,7 @@ impl Platform {
                 seeker.iter().for_each(Seeker::stop);
                 store.close()
             };
-            let closed = tokio::task::spawn_blocking(close)
-                .await
-                .map_err(|error| internal(&error))?;
+            let closed = tokio::task::spawn_blocking(close).await.map_err(|error| internal(&error))?;
             closed.map_err(|error| internal(&error))?;
         }
         remove(opener.directory(&slot)).await
