@@ -5,7 +5,6 @@
 //! that was all. Nothing of a record that the asker may not read goes into any figure, any cursor or any order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::body::search::{Relation, SearchItem, SearchQuery, SearchReply, SearchTotal};
@@ -15,17 +14,17 @@ use storage::{Snapshot, Space};
 use uuid::Uuid;
 
 use super::cursor;
-use super::document::{Shape, text};
+use super::document::text;
 use super::facets::Facets;
 use super::language;
+use super::scope::Searched;
 use super::snippet::excerpt;
 use super::syntax::{Parsed, parse};
-use crate::expr::{Expression, Facts, Scope};
+use crate::expr::Facts;
 use crate::machine::catalog::Catalog;
 use crate::records::entries::Place;
-use crate::records::guard::{Asker, Sight};
+use crate::records::guard::Asker;
 use crate::records::render;
-use crate::records::schema::Collection;
 use crate::records::time::now_micros;
 use crate::records::value::Record;
 use crate::service::error::internal;
@@ -83,14 +82,6 @@ struct Asked {
     language: Language,
 }
 
-/// A collection that is searched.
-struct Searched<'a> {
-    collection: &'a Arc<Collection>,
-    shape: Shape,
-    filter: Option<Expression>,
-    sight: Sight<'a>,
-}
-
 /// A candidate whose row was read, and may be shown.
 struct Seen<'s, 'a> {
     searched: &'s Searched<'a>,
@@ -143,60 +134,6 @@ impl<'a> Search<'a> {
             indexed: 0,
             building: false,
         })
-    }
-
-    /// Whether the asker may read every record of the tenant.
-    fn shows_all(&self) -> bool {
-        let hides = |collection: &Arc<Collection>| {
-            let guard = self.catalog.guard(collection);
-            guard.is_some_and(|guard| !guard.shows_all(&self.asker))
-        };
-        !self.catalog.iter().any(hides)
-    }
-
-    /// The collections that are searched, by number.
-    fn searched(&self, in_scope: impl Fn(&str) -> bool) -> Result<BTreeMap<u32, Searched<'a>>, Error> {
-        let named = self.query.collections.as_deref();
-        for name in named.unwrap_or_default() {
-            let name = name.as_str();
-            match self.catalog.named(name).filter(|_| in_scope(name)) {
-                None => return Err(wrong("collections", format!("there is no collection {name:?}"))),
-                Some(collection) if Shape::of(self.catalog, collection).is_none() => {
-                    let what = format!("{name} has no fields to search: name some in the `search` of its schema");
-                    return Err(wrong("collections", what));
-                }
-                Some(_) => {}
-            }
-        }
-        let asked = |name: &str| in_scope(name) && named.is_none_or(|named| named.iter().any(|one| one.as_str() == name));
-        let (mut searched, mut unfit) = (BTreeMap::new(), None);
-        for collection in self.catalog.iter().filter(|collection| asked(&collection.name)) {
-            let Some(shape) = Shape::of(self.catalog, collection) else {
-                continue;
-            };
-            let compile = |text: &String| Expression::compile(text, Scope::Filter(collection));
-            let filter = match self.query.filter.as_ref().map(compile).transpose() {
-                Ok(filter) => filter,
-                // Where nobody has said which collections, a filter is for those that have its fields.
-                Err(message) if named.is_none() => {
-                    unfit.get_or_insert(message);
-                    continue;
-                }
-                Err(message) => return Err(wrong("filter", format!("{}: {message}", collection.name))),
-            };
-            let guard = self.catalog.guard(collection).map(AsRef::as_ref);
-            let one = Searched {
-                collection,
-                shape,
-                filter,
-                sight: Sight::new(guard, self.asker),
-            };
-            searched.insert(collection.number, one);
-        }
-        match unfit.filter(|_| searched.is_empty()) {
-            Some(message) => Err(wrong("filter", message)),
-            None => Ok(searched),
-        }
     }
 
     /// The row behind a candidate, if it may be shown.
@@ -306,10 +243,6 @@ fn exactly(value: u64) -> SearchTotal {
         value,
         relation: Relation::Eq,
     }
-}
-
-fn wrong(parameter: &str, what: String) -> Error {
-    Error::new(Code::InvalidParameter, format!("{parameter}: {what}"))
 }
 
 fn too_little() -> Error {

@@ -4,12 +4,13 @@
 //! counts within another record is a label together with that record's key: number 12 of the project `CN` is found as `CN-12`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use storage::search::{Indexed, Language, Part};
 use storage::{Snapshot, Space};
 use uuid::Uuid;
 
-use super::follow::digest;
 use crate::machine::catalog::Catalog;
 use crate::machine::refusal::Fault;
 use crate::records::entries::Place;
@@ -28,6 +29,44 @@ pub(super) struct Shape {
     fields: Vec<(u16, Part)>,
     /// Sequences by which records are called.
     numbers: Vec<Number>,
+}
+
+/// What a space is to be indexed like.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) language: Language,
+    /// By the number of the collection.
+    pub(super) shapes: BTreeMap<u32, Shape>,
+    /// What stands for each shape.
+    pub(super) digests: BTreeMap<u32, u64>,
+    /// What stands for all of them; never zero, which is what was not indexed yet.
+    pub(super) digest: u64,
+}
+
+impl Wanted {
+    pub(super) fn of(catalog: Arc<Catalog>, language: Language) -> Self {
+        let shapes = catalog.iter().filter_map(|collection| Shape::of(&catalog, collection));
+        let shapes: BTreeMap<_, _> = shapes.map(|shape| (shape.collection, shape)).collect();
+        let digests: BTreeMap<_, _> = shapes
+            .iter()
+            .map(|(number, shape)| (*number, shape.digest(language)))
+            .collect();
+        Self {
+            digest: digest(&format!("{digests:?}")).max(1),
+            catalog,
+            language,
+            shapes,
+            digests,
+        }
+    }
+}
+
+/// What stands for something where it is compared.
+fn digest(what: &str) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(what.as_bytes()).as_bytes()[..8]);
+    u64::from_be_bytes(first)
 }
 
 /// A sequence by which records are called.
@@ -64,7 +103,7 @@ impl Shape {
     }
 
     /// What stands for it where it is compared with what was indexed.
-    pub(super) fn digest(&self, language: Language) -> u64 {
+    fn digest(&self, language: Language) -> u64 {
         digest(&format!("{VERSION} {} {self:?}", language.code()))
     }
 

@@ -12,44 +12,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::search::{Language, SearchError, SearchIndex, SearchWriter, SpaceMark};
+use storage::search::{SearchIndex, SearchWriter, SpaceMark};
 use storage::table::{self, Record as RecordKey};
 use storage::{Direction, Snapshot, Space, Table};
 use uuid::Uuid;
 
-use super::document::Shape;
+use super::document::Wanted;
 use super::language;
-use crate::machine::catalog::{Catalog, Catalogs};
+use super::stand::{Halt, is_cut, served, stamp_at};
+use crate::machine::catalog::Catalogs;
 use crate::machine::idempotency::bad_key;
 use crate::machine::reader::{Reader, decode};
 use crate::machine::refusal::Fault;
-use crate::machine::rows::{EventKind, EventRow, Header, SpaceStatus, Subject};
+use crate::machine::rows::{EventKind, EventRow, Header, Subject};
 use crate::records::entries::Place;
+use crate::records::history;
 use crate::records::value::RecordRow;
-use crate::records::{history, trim};
 
 /// Events, or records, that one step takes of one space: others wait no longer than that.
 const STEP: usize = 500;
 /// How long the index of a space may be ahead of the store. Raised: one that is of another history is wrong for longer. Lowered: a store
 /// that takes long to replay its log makes it index everything anew.
 const AHEAD: Duration = Duration::from_secs(60);
-
-/// Why a space cannot be followed now.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Halt {
-    /// The store answers nothing.
-    #[error("{0}")]
-    Store(#[from] Fault),
-    /// The index does not take it.
-    #[error("{0}")]
-    Index(#[from] SearchError),
-}
-
-impl From<storage::Error> for Halt {
-    fn from(error: storage::Error) -> Self {
-        Self::Store(error.into())
-    }
-}
 
 /// How far one space is followed.
 #[derive(Debug, Default)]
@@ -79,43 +63,6 @@ pub(super) enum Step {
     Done,
     /// The store must get further first.
     Waits,
-}
-
-/// What a space is to be indexed like.
-#[derive(Debug)]
-struct Wanted {
-    catalog: Arc<Catalog>,
-    language: Language,
-    shapes: BTreeMap<u32, Shape>,
-    /// What stands for each shape.
-    digests: BTreeMap<u32, u64>,
-    /// What stands for all of them; never zero, which is what was not indexed yet.
-    digest: u64,
-}
-
-impl Wanted {
-    fn of(catalog: Arc<Catalog>, language: Language) -> Self {
-        let shapes = catalog.iter().filter_map(|collection| Shape::of(&catalog, collection));
-        let shapes: BTreeMap<_, _> = shapes.map(|shape| (shape.collection, shape)).collect();
-        let digests: BTreeMap<_, _> = shapes
-            .iter()
-            .map(|(number, shape)| (*number, shape.digest(language)))
-            .collect();
-        Self {
-            digest: digest(&format!("{digests:?}")).max(1),
-            catalog,
-            language,
-            shapes,
-            digests,
-        }
-    }
-}
-
-/// What stands for something where it is compared.
-pub(super) fn digest(what: &str) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(what.as_bytes()).as_bytes()[..8]);
-    u64::from_be_bytes(first)
 }
 
 impl Followed {
@@ -340,26 +287,4 @@ impl Followed {
         }
         Ok(true)
     }
-}
-
-/// The header of a space that is served here.
-fn served(snapshot: &Snapshot, space: Space) -> Result<Option<Header>, Fault> {
-    let placed = snapshot.placed(space)?;
-    let served = placed.filter(|(header, place)| header.status == SpaceStatus::Live && place.is_read());
-    Ok(served.map(|(header, _)| header))
-}
-
-/// Whether events do not lead from a mark to where the space is: they are no longer kept, or are of another history.
-fn is_cut(snapshot: &Snapshot, space: Space, header: &Header, mark: SpaceMark) -> Result<bool, Fault> {
-    match stamp_at(snapshot, space, mark.position)? {
-        Some(stamp) => Ok(mark.stamp != 0 && mark.stamp != stamp),
-        // A space begins with an event, and what is trimmed reaches its last one at most.
-        None => Ok(mark.position < trim::trimmed_to(snapshot, space, header)?),
-    }
-}
-
-/// The stamp of an event; none: it is no longer kept.
-fn stamp_at(snapshot: &Snapshot, space: Space, position: u64) -> Result<Option<u64>, Fault> {
-    let event: Option<EventRow> = snapshot.row(&table::Event { space, position })?;
-    Ok(event.map(|EventRow::V1(event)| event.stamp))
 }

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use storage::search::{SearchError, SearchIndex, SearchWriter};
 use storage::{Snapshot, Space, Store};
 
-use super::follow::{Followed, Halt, Step};
+use super::follow::{Followed, Step};
 use super::seeker::{Progress, Shared};
+use super::stand::Halt;
 use crate::machine::catalog::Catalogs;
 
 /// Between two commits. Raised: what is new is found later. Lowered: more is written for as much. A commit costs 25 ms of a core, whatever

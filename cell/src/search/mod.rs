@@ -24,8 +24,10 @@ mod facets;
 mod follow;
 mod indexer;
 pub(crate) mod language;
+mod scope;
 pub(crate) mod seeker;
 pub(crate) mod snippet;
+mod stand;
 pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;

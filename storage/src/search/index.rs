@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, Index, IndexReader, IndexWriter, ReloadPolicy, TERMINATED};
+use tantivy::{DocSet, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TERMINATED};
 
+use super::files::Files;
 use super::question::Question;
 use super::rank::{Found, Rank, Search};
 use super::shape::{self, Fields, HIGH, LOW, SHAPE, VERSION};
@@ -52,7 +53,11 @@ impl SearchIndex {
             _ => fs::create_dir_all(directory)?,
         }
         let (schema, fields) = shape::schema();
-        SearchIndex::over(directory, Index::create_in_dir(directory, schema)?, fields)
+        SearchIndex::over(
+            directory,
+            Index::create(Files::open(directory)?, schema, IndexSettings::default())?,
+            fields,
+        )
     }
 
     fn open_as_it_is(directory: &Path) -> Result<SearchIndex, SearchError> {
@@ -61,7 +66,7 @@ impl SearchIndex {
         }
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let (schema, fields) = shape::schema();
-            let index = Index::open_in_dir(directory)?;
+            let index = Index::open(Files::open(directory)?)?;
             if index.schema() != schema {
                 return Err(SearchError::Unusable("it has other fields".to_owned()));
             }

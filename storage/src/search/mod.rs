@@ -9,8 +9,8 @@
 //! one of what it cannot use, and who writes follows each space from its mark on, which is part of the commit that it speaks of. The commit's
 //! payload says the version and the log position that it covers.
 //!
-//! Where to read: `words` and `language` say what a word is; `shape` what is in a document; `question` what can be asked; `rank` how matches are
-//! found and ordered, the same on every replica; `typo` which words are near one; `index` opens, writes and reads.
+//! Where to read: `words` and `language` say what a word is; `shape` what is in a document; `question` what can be asked; `rank` and `lists` how matches are
+//! found and ordered, the same on every replica; `typo` which words are near one; `index` opens, writes and reads; `files` what it is kept in.
 //!
 //! Invariants:
 //! - What is found is of the space that was asked for: its terms begin with the space, and its column has it.
@@ -18,8 +18,10 @@
 //!
 //! CAVEATS: it knows nothing of who may read what, and it does not keep texts: who asks reads the records, and shows what may be shown.
 
+mod files;
 mod index;
 mod language;
+mod lists;
 mod question;
 mod rank;
 mod shape;
