@@ -39,6 +39,8 @@ const COUNT_TIME: Duration = Duration::from_millis(300);
 const PAGE_ROWS: usize = 20_000;
 /// How long that may take.
 const PAGE_TIME: Duration = Duration::from_millis(300);
+/// How many rows are read between two looks at the time.
+const TIME_STEP: usize = 256;
 /// Candidates that are asked for at a time beyond a page.
 const SPARE: usize = 50;
 /// A page ends early when its fields are this long, in bytes.
@@ -168,8 +170,8 @@ impl<'a> Search<'a> {
     ) -> Result<(SearchTotal, Facets<'q>), Error> {
         let start = Instant::now();
         let (mut value, mut is_whole) = (0, found.matches <= found.ranks.len() as u64);
-        for rank in &found.ranks {
-            if start.elapsed() > COUNT_TIME {
+        for (place, rank) in found.ranks.iter().enumerate() {
+            if place > 0 && place.is_multiple_of(TIME_STEP) && start.elapsed() > COUNT_TIME {
                 is_whole = false;
                 break;
             }
@@ -192,18 +194,17 @@ impl<'a> Search<'a> {
         mut wanted: usize,
     ) -> Result<(Vec<SearchItem>, Option<Rank>), Unanswered> {
         let start = Instant::now();
-        let (mut items, mut last, mut bytes, mut vain) = (Vec::new(), None, 0, 0);
+        let (mut items, mut last, mut bytes, mut vain) = (Vec::new(), None, 0, 0_usize);
         loop {
             for rank in &found.ranks {
-                if vain >= PAGE_ROWS || start.elapsed() > PAGE_TIME {
-                    return match last {
-                        Some(_) => Ok((items, last)),
-                        None => Err(too_little().into()),
-                    };
-                }
                 let Some(seen) = self.see(searched, rank)? else {
                     vain += 1;
-                    continue;
+                    let is_spent = vain >= PAGE_ROWS || (vain.is_multiple_of(TIME_STEP) && start.elapsed() > PAGE_TIME);
+                    match (is_spent, last) {
+                        (false, _) => continue,
+                        (true, Some(_)) => return Ok((items, last)),
+                        (true, None) => return Err(too_little().into()),
+                    }
                 };
                 if items.len() == self.query.limit || bytes > PAGE_BYTES {
                     return Ok((items, last));

@@ -22,7 +22,7 @@ use super::language;
 use super::stand::{Halt, is_cut, served, stamp_at};
 use crate::machine::catalog::Catalogs;
 use crate::machine::idempotency::bad_key;
-use crate::machine::reader::{Reader, decode};
+use crate::machine::reader::decode;
 use crate::machine::refusal::Fault;
 use crate::machine::rows::{EventKind, EventRow, Header, Subject};
 use crate::records::entries::Place;
