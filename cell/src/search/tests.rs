@@ -473,7 +473,7 @@ fn pages_are_the_whole_cut() {
         scene.create(
             "tasks",
             number,
-            json!({ "title": title, "status": ["todo", "done"][number as usize % 2] }),
+            json!({ "title": title, "status": if number % 2 == 0 { "todo" } else { "done" } }),
         );
     }
     scene.follow();
