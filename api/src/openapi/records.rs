@@ -68,20 +68,7 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
                 vec!["ETag", "Location"],
             )
         }
-        E::Search => (
-            parameters::search(),
-            None,
-            vec![json_answer(200, "One page, the best first.", "SearchReply")],
-            vec![],
-        ),
-        E::SearchSettings => {
-            let now = json_answer(200, "As it is now.", "SearchSettings");
-            (vec![], None, vec![now], vec![])
-        }
-        E::SearchSet => {
-            let stored = json_answer(200, "It is so now; the index follows.", "SearchSettings");
-            (vec![], Some(body(JSON, "SearchSettings")), vec![stored], vec![])
-        }
+        E::Search | E::SearchSettings | E::SearchSet => search(endpoint),
         E::RecordDelete => (vec![parameters::if_match()], None, gone(), vec![]),
         E::Batch => (
             vec![],
@@ -96,5 +83,20 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
             vec![json_answer(200, "The record.", "Record"), unchanged()],
             vec!["ETag"],
         ),
+    }
+}
+
+fn search(endpoint: Endpoint) -> Described {
+    let settings = |description| vec![json_answer(200, description, "SearchSettings")];
+    match endpoint {
+        Endpoint::SearchSettings => (vec![], None, settings("As it is now."), vec![]),
+        Endpoint::SearchSet => {
+            let stored = settings("It is so now; the index follows.");
+            (vec![], Some(body(JSON, "SearchSettings")), stored, vec![])
+        }
+        _ => {
+            let page = json_answer(200, "One page, the best first.", "SearchReply");
+            (parameters::search(), None, vec![page], vec![])
+        }
     }
 }

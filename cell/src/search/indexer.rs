@@ -24,8 +24,9 @@ use crate::machine::catalog::Catalogs;
 const PACE: Duration = Duration::from_millis(1_000);
 /// Between two commits while somebody waits for one.
 const HURRY: Duration = Duration::from_millis(100);
-/// How long a round gathers before it is committed.
-const ROUND: Duration = Duration::from_millis(1_000);
+/// How long a round works before it is committed. Below the pace, so that what has much to index rests as long as it works: where there is
+/// too little processor time for all, priority alone does not leave enough to the others.
+const ROUND: Duration = Duration::from_millis(500);
 /// After so long without anything to write the engine's threads and memory are given back.
 const IDLE: Duration = Duration::from_secs(30);
 /// Between two looks at a space whose store must get further first.
@@ -117,9 +118,7 @@ impl Indexer {
                 return Err(SearchError::Unusable(suspect).into());
             }
             if let Some(last) = open.last_commit {
-                if !open.has_more {
-                    touched.rest(PACE.saturating_sub(last.elapsed()));
-                }
+                touched.rest(PACE.saturating_sub(last.elapsed()));
                 touched.pause(HURRY.saturating_sub(last.elapsed()));
             }
             if touched.has_ended() {
