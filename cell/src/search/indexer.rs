@@ -95,6 +95,7 @@ impl Indexer {
             tracing::info!(directory = %self.directory.display(), why, "the search index is built anew");
         }
         self.shared.opened(Some(index.clone()));
+        let index = self.checked(index)?;
         self.shared.touched.replaced();
         Ok(Open {
             index,
@@ -104,6 +105,17 @@ impl Indexer {
             has_more: false,
             last_commit: None,
         })
+    }
+
+    /// An index that is whole: this one, or an empty one in its place. It is searched meanwhile.
+    fn checked(&self, index: SearchIndex) -> Result<SearchIndex, Halt> {
+        let Err(error) = index.check() else { return Ok(index) };
+        tracing::warn!(directory = %self.directory.display(), %error, "the search index is built anew");
+        self.shared.opened(None);
+        drop(index);
+        let index = SearchIndex::create(&self.directory)?;
+        self.shared.opened(Some(index.clone()));
+        Ok(index)
     }
 
     fn follow(&self, open: &mut Open) -> Result<(), Halt> {

@@ -37,8 +37,8 @@ pub struct SearchIndex {
 }
 
 impl SearchIndex {
-    /// Opens the index of a directory. What is missing, damaged, or of another version is made anew, empty: the second value says why.
-    /// Reads all of it once, to know that it is whole.
+    /// Opens the index of a directory. What is missing, cannot be opened, or is of another version is made anew, empty: the second value
+    /// says why. Whether all of it is whole is for [`SearchIndex::check`] to say.
     pub fn open(directory: &Path) -> Result<(SearchIndex, Option<String>), SearchError> {
         match SearchIndex::open_as_it_is(directory) {
             Ok(index) => Ok((index, None)),
@@ -76,9 +76,6 @@ impl SearchIndex {
                 Some(Some((VERSION, _))) => {}
                 Some(_) => return Err(SearchError::Unusable("it is of another version".to_owned())),
             }
-            if let Some(file) = index.validate_checksum()?.into_iter().next() {
-                return Err(SearchError::Unusable(format!("{} is damaged", file.display())));
-            }
             SearchIndex::over(directory, index, fields)
         }));
         opened.unwrap_or_else(|_| Err(panicked()))
@@ -93,6 +90,15 @@ impl SearchIndex {
             index,
             fields,
         })
+    }
+
+    /// Reads all of it, and fails with what is damaged. Takes as long as the disk does; it can be searched meanwhile.
+    pub fn check(&self) -> Result<(), SearchError> {
+        let checked = catch_unwind(AssertUnwindSafe(|| self.index.validate_checksum()));
+        match checked.map_err(|_| panicked())??.into_iter().next() {
+            Some(file) => Err(SearchError::Unusable(format!("{} is damaged", file.display()))),
+            None => Ok(()),
+        }
     }
 
     /// Where it is.

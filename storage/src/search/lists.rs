@@ -110,7 +110,7 @@ impl Search<'_> {
         &mut self,
         segment: &SegmentReader,
         part: Part,
-        patterns: &[Vec<(f64, TermInfo)>],
+        patterns: &[Terms],
         within: Option<&[(u32, u64)]>,
         out: &mut Vec<(u32, Part, u64)>,
     ) -> Result<(), SearchError> {
@@ -203,16 +203,19 @@ impl Search<'_> {
     }
 }
 
+/// The terms of a pattern in one dictionary, each with how well it fits.
+type Terms = Vec<(f64, TermInfo)>;
+
 /// The lists of a clause.
 pub(super) struct Lists {
     /// By part: the terms of each pattern, with how well each fits.
-    parts: Vec<(Part, Vec<Vec<(f64, TermInfo)>>)>,
+    parts: Vec<(Part, Vec<Terms>)>,
 }
 
 impl Lists {
     /// How many documents the clause can have at most.
     pub(super) fn shortest(&self) -> u64 {
-        let of_part = |(_, patterns): &(Part, Vec<Vec<(f64, TermInfo)>>)| patterns.iter().map(|terms| documents(terms)).min();
+        let of_part = |(_, patterns): &(Part, Vec<Terms>)| patterns.iter().map(|terms| documents(terms)).min();
         self.parts.iter().filter_map(of_part).sum()
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An index is a cache. It may be lost, damaged, of an older version, behind the store or ahead of it: [`SearchIndex::open`] makes an empty
-//! one of what it cannot use, and who writes follows each space from its mark on, which is part of the commit that it speaks of. The commit's
+//! one of what it cannot use, [`SearchIndex::check`] finds the rest, and who writes follows each space from its mark on, which is part of the commit that it speaks of. The commit's
 //! payload says the version and the log position that it covers.
 //!
 //! Where to read: `words` and `language` say what a word is; `shape` what is in a document; `question` what can be asked; `rank` and `lists` how matches are
