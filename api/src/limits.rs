@@ -23,6 +23,10 @@ pub const CURSOR_BYTES: usize = 12 * 1024;
 pub const EXPAND_FIELDS: usize = 5;
 /// Longest filter of a list, in bytes.
 pub const FILTER_BYTES: usize = 4 * 1024;
+/// Longest question of a search, in bytes.
+pub const SEARCH_BYTES: usize = 2 * 1024;
+/// Most collections, or facets, that a search names.
+pub const SEARCH_LIST: usize = 50;
 /// Largest request head, in bytes: the longest cursor, four texts that values are compared with, percent-encoded to three bytes
 /// a byte, and the usual headers. Raised: a slow client holds more memory. Lowered: lists over long values are refused.
 pub const HEAD_BYTES: usize = 32 * 1024;

@@ -38,6 +38,11 @@ impl Query {
         Some(self.0.swap_remove(place).1)
     }
 
+    /// Whether a parameter is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// Takes a whole number.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>> {
         match self.take(name) {

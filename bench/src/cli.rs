@@ -121,7 +121,16 @@ pub(crate) enum Action {
         #[command(flatten)]
         common: Common,
     },
-    /// The same while random nodes are killed with SIGKILL; then compare all replicas
+    /// Import every *.jsonl.gz of a directory and search it: time and size of the index, queries, and how well they find (nDCG@10)
+    #[command(after_help = "Example:\n  cloudnest-bench search --data-dir DIR")]
+    Search {
+        /// The directory
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Like `data`, while random nodes are killed with SIGKILL; then compare all replicas
     #[command(after_help = "Example:\n  cloudnest-bench kill-import --data-dir DIR --seed 7 --kills 20")]
     KillImport {
         /// The directory

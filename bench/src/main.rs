@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, moving, run};
+use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, moving, run, search};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -82,6 +82,9 @@ fn main() -> Result<()> {
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
         }),
+        Action::Search { data_dir, common } => measure(&common, |cluster| {
+            setup::runtime()?.block_on(search::measure(cluster, &data_dir))
+        }),
         Action::KillImport {
             data_dir,
             seed,
@@ -106,7 +109,8 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Company { common, .. }
         | Action::Isolation { common, .. }
         | Action::Idle { common, .. }
-        | Action::Data { common, .. } => common.cluster.sched_rr,
+        | Action::Data { common, .. }
+        | Action::Search { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,
         Action::Compare { .. } => false,
     }

@@ -11,6 +11,7 @@
 //! | `service` | one method a call of the contract |
 //! | `machine` | the frame of every command: decode, compare versions, apply, answer |
 //! | `archive` | a tenant as one file |
+//! | `search` | what records say, found by words |
 //! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
@@ -32,5 +33,6 @@ mod mutant;
 mod placement;
 mod records;
 mod scrub;
+mod search;
 mod service;
 mod space;

@@ -46,6 +46,7 @@ mod rebuild;
 mod received;
 mod scan;
 mod scrub;
+pub mod search;
 mod snapshot;
 mod sorted;
 mod space;

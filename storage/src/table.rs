@@ -166,6 +166,8 @@ tables! {
     Import = 0x38 "import" Carried { import: [u8; 32] = "The hash that names the imported thing." }
     /// An operation and how far it is.
     Operation = 0x40 "operation" Carried { id: [u8; 16] = "The operation's id." }
+    /// How a tenant's records are searched; none: as is usual.
+    SearchSettings = 0x41 "search_settings" Carried {}
     /// The directory's tenant, by slug.
     DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
     /// The directory's tenant, by uid.

@@ -9,6 +9,7 @@ pub mod import;
 pub mod node;
 pub mod policy;
 pub mod record;
+pub mod search;
 pub mod token;
 pub mod topology;
 pub mod usage;

@@ -57,6 +57,7 @@ mod payload;
 mod pool;
 mod regions;
 mod retry;
+mod search;
 mod stream;
 mod tenant;
 mod tls;

@@ -1,7 +1,5 @@
 //! What each route takes and answers, beyond what the route table says.
 
-use serde_json::json;
-
 use super::parameters::{self, Parameter};
 use super::records::{begun_or, gone, records, stored, unchanged};
 use super::streams;
@@ -88,12 +86,7 @@ pub(super) fn describe(route: &Route) -> Operation {
             operation.headers.push("CloudNest-Position");
         }
         if reach == Reach::Replica {
-            let schema = json!({ "type": "string", "pattern": "^(strong|local|at-least:[0-9]+)$", "default": "strong" });
-            let description = "`strong` sees every write that was answered before; `local` what this replica has; `at-least:N` \
-                               at least the tenant's position N.";
-            operation
-                .parameters
-                .push(parameters::query("consistency", schema, description));
+            operation.parameters.push(parameters::consistency(route.endpoint));
         }
     }
     if route.keyed {
@@ -260,6 +253,7 @@ fn tag(route: &Route) -> &'static str {
         {
             "streams"
         }
+        Plane::Tenant(..) if route.path.contains("/search") => "search",
         Plane::Tenant(..) => "records",
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::limits;
+use crate::routes::table::Endpoint;
 
 /// A parameter of the query or a header.
 pub(super) struct Parameter {
@@ -125,6 +126,53 @@ pub(super) fn record_list() -> Vec<Parameter> {
         "{field}",
         text(),
         "Any other parameter is the name of a field and the value that it must have.",
+    ));
+    parameters
+}
+
+/// How fresh a read must be.
+pub(super) fn consistency(endpoint: Endpoint) -> Parameter {
+    let mut schema = json!({ "type": "string", "pattern": "^(strong|local|at-least:[0-9]+)$" });
+    if endpoint == Endpoint::Search {
+        let description = "What the index must show: `strong` every write that was answered before, `at-least:N` the tenant's position N. \
+                           Where it is left out, it shows what was written two seconds ago. Records are answered as they are now in any case.";
+        return query("consistency", schema, description);
+    }
+    schema["default"] = json!("strong");
+    let description = "`strong` sees every write that was answered before; `local` what this replica has; `at-least:N` at least the \
+                       tenant's position N.";
+    query("consistency", schema, description)
+}
+
+pub(super) fn search() -> Vec<Parameter> {
+    let text = || json!({ "type": "string" });
+    let question = json!({ "type": "string", "minLength": 1, "maxLength": limits::SEARCH_BYTES });
+    let mut parameters = vec![required(query(
+        "q",
+        question,
+        "Words, all of which a record must have: also in other forms, or with a typo. `\"words in quotes\"` stand one after the other, \
+         `-word` and `-\"words\"` must not be there, `word*` and the last word may be a beginning.",
+    ))];
+    parameters.extend(paging());
+    parameters.push(query(
+        "collections",
+        text(),
+        "Collections to look into, separated by commas; all that have fields to search where it is left out.",
+    ));
+    parameters.push(query(
+        "filter",
+        json!({ "type": "string", "maxLength": limits::FILTER_BYTES }),
+        "A CEL expression over the names of fields, as in lists. Where `collections` is left out, it leaves out collections without its fields.",
+    ));
+    parameters.push(query(
+        "facets",
+        text(),
+        "What to count the values of, separated by commas: `collection`, or fields of choices, tags, users or bools.",
+    ));
+    parameters.push(query(
+        "highlight",
+        json!({ "type": "boolean", "default": false }),
+        "Whether to show where the words are.",
     ));
     parameters
 }

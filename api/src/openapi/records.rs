@@ -68,6 +68,7 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
                 vec!["ETag", "Location"],
             )
         }
+        E::Search | E::SearchSettings | E::SearchSet => search(endpoint),
         E::RecordDelete => (vec![parameters::if_match()], None, gone(), vec![]),
         E::Batch => (
             vec![],
@@ -82,5 +83,20 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
             vec![json_answer(200, "The record.", "Record"), unchanged()],
             vec!["ETag"],
         ),
+    }
+}
+
+fn search(endpoint: Endpoint) -> Described {
+    let settings = |description| vec![json_answer(200, description, "SearchSettings")];
+    match endpoint {
+        Endpoint::SearchSettings => (vec![], None, settings("As it is now."), vec![]),
+        Endpoint::SearchSet => {
+            let stored = settings("It is so now; the index follows.");
+            (vec![], Some(body(JSON, "SearchSettings")), stored, vec![])
+        }
+        _ => {
+            let page = json_answer(200, "One page, the best first.", "SearchReply");
+            (parameters::search(), None, vec![page], vec![])
+        }
     }
 }

@@ -8,7 +8,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, import, node, record, token, topology, usage};
+use crate::body::{
+    backup, balance, collection, control, event, import, node, record, search, token, topology, usage,
+};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -60,7 +62,9 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         token::Me,
         collection::CollectionSchema,
         collection::Collection,
-        event::Event
+        event::Event,
+        search::SearchReply,
+        search::SearchSettings
     ];
     add![
         import::ImportLine,

@@ -6,6 +6,7 @@ pub(crate) mod control;
 pub(crate) mod events;
 pub(crate) mod probes;
 pub(crate) mod records;
+pub(crate) mod search;
 pub(crate) mod streams;
 pub(crate) mod table;
 pub(crate) mod tokens;
@@ -54,6 +55,9 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Export => Box::pin(streams::export(asked, ctx)).await,
         E::Archive => Box::pin(archive::for_admin(asked, ctx)).await,
         E::Events => Box::pin(events::answer(asked, ctx)).await,
+        E::Search => Box::pin(search::answer(asked, ctx)).await,
+        E::SearchSettings => Box::pin(search::settings(asked, ctx)).await,
+        E::SearchSet => Box::pin(search::set(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }
 }

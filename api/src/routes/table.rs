@@ -67,6 +67,9 @@ pub(crate) enum Endpoint {
     Export,
     Archive,
     Events,
+    Search,
+    SearchSettings,
+    SearchSet,
 }
 
 /// Where a route is served, and who may use it.
@@ -125,7 +128,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 56] = {
+pub(crate) static TABLE: [Route; 59] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -188,6 +191,9 @@ pub(crate) static TABLE: [Route; 56] = {
         streams(route(E::Export, GET, "/v1/tenants/{tenant}/export", READ_ADMIN, "Everything that the tenant owns, at one position")),
         streams(route(E::Archive, GET, "/v1/tenants/{tenant}/archive", READ_ADMIN, "The tenant as one file, at one position")),
         streams(route(E::Events, GET, "/v1/tenants/{tenant}/events", READ, "Events after a position")),
+        route(E::Search, GET, "/v1/tenants/{tenant}/search", READ, "What is found by words, the best first"),
+        route(E::SearchSettings, GET, "/v1/tenants/{tenant}/search/settings", READ, "How the tenant's records are searched"),
+        route(E::SearchSet, Method::PUT, "/v1/tenants/{tenant}/search/settings", WRITE_ADMIN, "Say how the tenant's records are searched"),
     ]
 };
 

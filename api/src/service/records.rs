@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Idempotency, Reply, RequestContext, Stored};
+use super::{Consistency, Idempotency, Reply, RequestContext, Stored};
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
+use crate::body::search::{SearchQuery, SearchReply, SearchSettings};
 use crate::error::Result;
 use crate::ids::{Id, Name};
 
@@ -60,6 +61,12 @@ pub trait Records {
         if_match: Option<u64>,
         key: Option<Idempotency>,
     ) -> Result<Reply<Stored<Record>>>;
+    /// What is found by words; `fresh`: what the index must show.
+    async fn search(&self, ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>>;
+    /// How the tenant's records are searched.
+    async fn search_settings(&self, ctx: &RequestContext) -> Result<Reply<SearchSettings>>;
+    /// Says how the tenant's records are searched.
+    async fn search_set(&self, ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>>;
     /// One page of records.
     async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>>;
     /// Several operations, all or none.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::body::record::{BatchVerb, Fields};
+use api::body::search::SearchSettings;
 use api::client::{Client, ClientError, TypedRecord};
 use api::error::{Code, Elsewhere, Error, Outcome};
 use api::ids::Id;
@@ -163,6 +164,42 @@ async fn what_does_not_fit_the_type_is_said_so() {
     let error = tasks.of::<u32>().create(&7).send().await.expect_err("no struct");
     assert_eq!(error.outcome(), Outcome::NotApplied);
     assert_eq!(node.service.count("record_create"), 1);
+}
+
+#[tokio::test]
+async fn a_search_is_sent_as_it_was_built() {
+    let node = Running::start().await;
+    let acme = node.client("cnt_member").tenant("acme");
+    let tasks = acme.records("tasks").of::<Task>();
+    for title in ["a cake", "another cake", "tea"] {
+        tasks.create(&task(title)).send().await.expect("made");
+    }
+    let found = acme.search("cake").within("tasks").facet("collection").highlight().limit(1);
+    let page = found.send::<Task>().await.expect("a page");
+    assert_eq!(
+        (page.items.len(), page.building),
+        (1, true),
+        "nothing was said of how fresh it is to be"
+    );
+    assert_eq!(
+        (page.items[0].collection.as_str(), page.items[0].record.fields.title.as_str()),
+        ("tasks", "a cake")
+    );
+    let page = acme.search("cake").own_writes().send::<Task>().await.expect("a page");
+    assert_eq!((page.items.len(), page.building), (2, false));
+    let error = acme
+        .search("cake")
+        .within("No name")
+        .send::<Task>()
+        .await
+        .expect_err("no name");
+    assert_eq!((error.outcome(), node.service.count("search")), (Outcome::NotApplied, 2));
+    let client = node.client("cnt_admin");
+    let settings = SearchSettings {
+        language: Some("de".to_owned()),
+    };
+    assert_eq!(client.search_set("acme", &settings).await.expect("set").body, settings);
+    assert_eq!(client.search_settings("acme").await.expect("shown").body.language, None);
 }
 
 #[tokio::test]

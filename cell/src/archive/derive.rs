@@ -27,6 +27,7 @@ use crate::records::policy::PolicyRow;
 use crate::records::schema::CollectionRow;
 use crate::records::value::RecordRow;
 use crate::records::{derived, history};
+use crate::search::language::SettingsRow;
 
 /// Most that the definitions of a tenant's collections have, in bytes: they are held in memory.
 const DEFINITIONS_BYTES: usize = 256 * 1024 * 1024;
@@ -96,6 +97,7 @@ impl Deriver {
                 let expiry = idempotency::expiry(&parse(key)?, value)?;
                 Ok(vec![(expiry.key(), Bytes::new())])
             }
+            table::SearchSettings::TAG => read::<table::SearchSettings, SettingsRow>(key, value).map(nothing),
             table::Import::TAG => read::<table::Import, ImportRowVersion>(key, value).map(nothing),
             _ => Err(unfit(key, "it is of a table that is not carried")),
         }

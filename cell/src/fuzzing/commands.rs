@@ -264,6 +264,7 @@ pub fn rows(data: &[u8]) {
         records::evolve::pending::ChangeRow,
         records::evolve::work::WorkRow,
         records::import::ImportRowVersion,
+        crate::search::language::SettingsRow,
         access::token_row::TokenVersion,
         directory::rows::TenantRow,
         directory::rows::CellRow,

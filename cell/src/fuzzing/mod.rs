@@ -13,6 +13,7 @@
 //! | [`list`] | whatever order, filter, cursor and equalities are asked for, no page is a defect and no record comes twice |
 //! | [`line`] | a line of an import is refused or becomes a document that the store takes |
 //! | [`schema`] | a schema is refused or becomes a collection that reads back as it was sent |
+//! | [`search`] | a question is refused or has a word to look for; an excerpt is a part of the text, escaped, with marks that close |
 //! | [`config`] | every text is a configuration or a list of what is wrong with it, with lines that are there |
 
 mod archive;
@@ -21,6 +22,7 @@ mod dream;
 pub mod expression;
 mod moving;
 mod requests;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -29,3 +31,4 @@ pub use commands::{commands, entry, rows};
 pub use expression::expression;
 pub use moving::moving;
 pub use requests::{config, line, list, schema};
+pub use search::search;

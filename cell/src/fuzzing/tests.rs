@@ -22,6 +22,25 @@ fn every_target_holds_over_its_seeds() {
     seeds("config", config);
     seeds("entry", entry);
     seeds("rows", rows);
+    seeds("search", search);
+}
+
+#[test]
+fn whatever_is_typed_an_excerpt_is_a_part_of_the_text() {
+    const PIECES: [&str; 16] = [
+        "a", "form", "forms", "\"", "-", " ", "*", "<b>", "&", "東京", "都", "é", "e\u{301}", "x1", "'", "\u{1}",
+    ];
+    let mut hasher = blake3::Hasher::new();
+    for number in 0..400u64 {
+        let mut bytes = [0; 80];
+        hasher.update(&number.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        let piece = |byte: &u8| PIECES[usize::from(*byte) % PIECES.len()];
+        let (question, text) = bytes.split_at(4 + number as usize % 8);
+        let question: String = question.iter().map(piece).collect();
+        let text: String = text.iter().map(piece).collect();
+        search(format!("{question}\n{text}").as_bytes());
+        search(format!("{question}\n{}", text.repeat(20)).as_bytes());
+    }
 }
 
 #[test]

@@ -137,6 +137,11 @@ impl Catalog {
         self.by_number.get(&number)
     }
 
+    /// The numbers of all collections, dropped ones included.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.by_number.keys().copied()
+    }
+
     /// The collections that are there, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Collection>> {
         self.by_name.values().filter_map(|number| self.by_number.get(number))

@@ -26,6 +26,7 @@ pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod stage;
 pub(crate) mod tap;
+pub(crate) mod touched;
 pub(crate) mod world;
 
 use std::io;
@@ -40,6 +41,7 @@ use self::level::Level;
 use self::loads::Loads;
 use self::refusal::Fault;
 use self::tap::Taps;
+use self::touched::Touched;
 use crate::backup::turn;
 use crate::scrub::pins::Pins;
 
@@ -58,6 +60,8 @@ pub(crate) struct Beside {
     pub(crate) level: Arc<Level>,
     /// How much is written where.
     pub(crate) loads: Arc<Loads>,
+    /// Where anything was written, for who follows.
+    pub(crate) touched: Arc<Touched>,
 }
 
 impl Beside {
@@ -68,6 +72,7 @@ impl Beside {
             taps: Arc::default(),
             level: Arc::new(level),
             loads: Arc::default(),
+            touched: Arc::default(),
         }
     }
 }
@@ -131,11 +136,12 @@ impl Machine {
         Ok(replies)
     }
 
-    /// Tells those who move spaces what was applied to them.
+    /// Tells those who follow spaces, or move them, what was applied to them.
     fn tell(&self, entries: &[raft::Entry], done: &[(storage::Space, After, bool)]) {
         self.beside
             .loads
             .applied(done.iter().filter(|(_, _, is_new)| *is_new).map(|(space, ..)| *space));
+        self.beside.touched.touch(done.iter().map(|(space, ..)| *space));
         let tapped = self.beside.taps.any();
         for (entry, (space, after, is_new)) in entries.iter().zip(done) {
             match after {
@@ -195,6 +201,7 @@ impl raft::StateMachine for Machine {
             store: self.store.clone(),
             catalogs: Arc::clone(&self.catalogs),
             taps: Arc::clone(&self.beside.taps),
+            touched: Arc::clone(&self.beside.touched),
             level: Arc::clone(&self.beside.level),
         }))
     }
@@ -220,6 +227,7 @@ struct Sink {
     store: Store,
     catalogs: Arc<Catalogs>,
     taps: Arc<Taps>,
+    touched: Arc<Touched>,
     level: Arc<Level>,
 }
 
@@ -258,6 +266,7 @@ impl raft::SnapshotSink for Sink {
         self.store.install(received).map_err(io::Error::other)?;
         self.catalogs.clear();
         self.taps.replaced();
+        self.touched.replaced();
         self.level.read(&self.store.begin_read()).map_err(io::Error::other)?;
         Ok(to_log(self.store.mark()))
     }

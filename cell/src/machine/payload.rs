@@ -31,6 +31,7 @@ use crate::records::restore_lines::RecordsRestore;
 use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, import_lines::ImportLines, trim::SpaceTrim, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
+use crate::search::language::SearchSet;
 use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen};
 
 macro_rules! payloads {
@@ -96,5 +97,5 @@ payloads!(
     ]
     // Proposed at any level: it needs the one that it raises to.
     0: [LevelRaise]
-    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell]
+    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet]
 );

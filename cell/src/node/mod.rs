@@ -201,6 +201,9 @@ impl Node {
         self.platform.host.clone().shutdown().await.context("stop the log")?;
         let copy = self.platform.directory.copy().and_then(|copy| copy.take());
         let copy = copy.map(|store| (storage::Store::clone(&store), Arc::from("the directory's copy")));
+        for seeker in self.platform.replicas().filter_map(|replica| replica.seeker.clone()) {
+            tokio::task::spawn_blocking(move || seeker.stop()).await?;
+        }
         let replicas = self
             .platform
             .replicas()

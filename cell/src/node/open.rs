@@ -22,6 +22,9 @@ use crate::machine::level::Level;
 /// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
 
+/// Where the search index of a store is, in the store's directory.
+const SEARCH: &str = "search";
+
 /// Heartbeats and elections of a directory whose voters are in several regions.
 const WIDE_TIMING: Timing = Timing {
     heartbeat_ms: 500,
@@ -121,6 +124,7 @@ impl Opener {
             level,
             self.options().delta_limit_bytes,
             is_archived,
+            (!of_directory).then(|| self.directory(slot).join(SEARCH)).as_deref(),
             options,
         );
         joined.map_err(|error| match (error, store.damaged()) {

@@ -1,5 +1,6 @@
 //! One replica of a group on this node: its store, its machine and its place in the log.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ use crate::machine::rows::{Actor, Header};
 use crate::machine::tap::Taps;
 use crate::machine::{Beside, Machine};
 use crate::scrub::pins::Pins;
+use crate::search::seeker::Seeker;
 use crate::service::error::{self, internal};
 
 /// A replica.
@@ -48,6 +50,8 @@ pub(crate) struct Replica {
     pub(crate) level: Arc<Level>,
     /// How much is written where.
     pub(crate) loads: Arc<Loads>,
+    /// Its search; none: the directory has none.
+    pub(crate) seeker: Option<Seeker>,
     /// Places for writes that wait while a tenant moves.
     pub(crate) held: Arc<Semaphore>,
     /// Turns of the requests that are served here.
@@ -95,7 +99,7 @@ impl From<Unwritten> for Error {
 
 impl Replica {
     /// Joins the group with its store, bound to what `options` say, as a process that runs at this level; `is_archived`: its log goes into a
-    /// backup. Blocking.
+    /// backup; `search`: where its search index is, if it has one. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,
@@ -103,6 +107,7 @@ impl Replica {
         level: Level,
         delta_limit_bytes: usize,
         is_archived: bool,
+        search: Option<&Path>,
         options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
@@ -116,8 +121,17 @@ impl Replica {
             taps,
             level,
             loads,
+            touched,
         } = beside;
         pins.open();
+        let seeker = search.and_then(|directory| {
+            let started = Seeker::start(&store, &catalogs, &touched, directory);
+            started
+                .inspect_err(
+                    |error| tracing::error!(cell = %slot.name, %error, "there is no thread for search: it finds nothing here"),
+                )
+                .ok()
+        });
         Ok(Self {
             number: slot.number,
             name: Arc::clone(&slot.name),
@@ -128,6 +142,7 @@ impl Replica {
             taps,
             level,
             loads,
+            seeker,
             held: Arc::new(Semaphore::new(HELD)),
             turns: Turns::of_requests(),
             is_archived,

@@ -22,6 +22,7 @@ mod recovering_cell;
 mod recovery;
 mod restoring;
 pub(crate) mod schema;
+mod searching;
 pub(crate) mod streams;
 pub(crate) mod tenant_life;
 pub(crate) mod tenants;

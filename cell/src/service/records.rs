@@ -3,9 +3,10 @@
 use api::body::record::{
     Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record, RecordVersion,
 };
+use api::body::search::{SearchQuery, SearchReply, SearchSettings};
 use api::error::Result;
 use api::ids::{Id, Name};
-use api::service::{Idempotency, Records, Reply, RequestContext, Stored};
+use api::service::{Consistency, Idempotency, Records, Reply, RequestContext, Stored};
 use async_trait::async_trait;
 
 use super::Front;
@@ -103,6 +104,18 @@ impl Records for Front {
 
     async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
         self.list_records(ctx, collection, query).await
+    }
+
+    async fn search(&self, ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>> {
+        self.search_records(ctx, query, fresh).await
+    }
+
+    async fn search_settings(&self, ctx: &RequestContext) -> Result<Reply<SearchSettings>> {
+        self.show_search(ctx)
+    }
+
+    async fn search_set(&self, ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>> {
+        self.set_search(ctx, settings).await
     }
 
     async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>> {

@@ -197,7 +197,12 @@ pub(super) async fn filters_and_orders(scene: &Scene) {
         .send()
         .await
         .is(200);
-    assert_eq!(said.lines().last().expect("a summary")["imported"], 20_001);
+    assert_eq!(
+        said.lines().last().expect("a summary")["imported"],
+        20_001,
+        "{:?}",
+        said.lines().last()
+    );
     let problem = scene
         .get("records/tasks?order=title&points=100")
         .await

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// The longest that anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// Asks until there is an answer, and returns it.
 ///

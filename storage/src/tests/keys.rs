@@ -4,8 +4,8 @@ use crate::key::{Field, push_hex};
 use crate::{
     Backup, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
     DirectoryMove, DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry,
-    Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry, Sequence,
-    Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
+    Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry,
+    SearchSettings, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
 };
 
 use super::sim::Random;
@@ -111,6 +111,7 @@ fn every_key() -> Vec<(u8, String, String)> {
         }),
         shown(Import { space, import: hash }),
         shown(Operation { space, id }),
+        shown(SearchSettings { space }),
         shown(DirectoryTenant {
             space,
             slug: "acme".to_owned(),
@@ -152,6 +153,7 @@ fn golden_bytes() -> Vec<String> {
         format!("31000000000000000a{b}"),
         format!("38{b}"),
         format!("40{a}"),
+        "41".to_owned(),
         "5061636d650000".to_owned(),
         "51000000000000000b".to_owned(),
         format!("52{b}"),
@@ -192,6 +194,7 @@ fn golden_texts() -> Vec<String> {
         format!("idempotency_expiry space=258 stamp=10 scope={b}"),
         format!("import space=258 import={b}"),
         format!("operation space=258 id={a}"),
+        "search_settings space=258".to_owned(),
         "directory_tenant space=258 slug=\"acme\"".to_owned(),
         "directory_tenant_uid space=258 uid=11".to_owned(),
         format!("operator_token space=258 hash={b}"),

@@ -11,6 +11,7 @@ mod feed;
 mod import;
 mod list;
 mod record;
+mod search;
 mod write;
 
 use std::marker::PhantomData;
@@ -26,6 +27,7 @@ pub use self::feed::{EventFeed, EventsBuilder};
 pub use self::import::ImportBuilder;
 pub use self::list::{ListBuilder, RecordPage, RecordStream};
 pub use self::record::{GetBuilder, TypedRecord};
+pub use self::search::{FoundPage, FoundRecord, SearchBuilder};
 pub use self::write::{CreateBuilder, DeleteBuilder, PatchBuilder, PutBuilder};
 use super::{Answer, Client, ClientError, ExportStream};
 use crate::body::collection::{Collection, CollectionSchema};
@@ -89,6 +91,11 @@ impl TenantClient {
     /// Several changes, all or none.
     pub fn batch(&self) -> BatchBuilder {
         BatchBuilder::new(self.clone())
+    }
+
+    /// What is found by words, the best first.
+    pub fn search(&self, words: &str) -> SearchBuilder {
+        SearchBuilder::new(self.clone(), words)
     }
 
     /// What happened, and what happens.

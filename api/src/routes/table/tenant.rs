@@ -16,6 +16,8 @@ pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["usage"] => (&[E::Usage], t, "", ""),
         ["move"] => (&[E::TenantMove], t, "", ""),
         ["restore"] => (&[E::TenantRestore], t, "", ""),
+        ["search"] => (&[E::Search], t, "", ""),
+        ["search", "settings"] => (&[E::SearchSettings, E::SearchSet], t, "", ""),
         ["events"] => (&[E::Events], t, "", ""),
         ["import"] => (&[E::TenantImport], t, "", ""),
         ["export"] => (&[E::Export], t, "", ""),

@@ -1,9 +1,10 @@
 //! Records, over the maps of [`Memory`].
 
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
+use api::body::search::{SearchItem, SearchQuery, SearchReply, SearchSettings};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
-use api::service::{Idempotency, Records, Reply, RequestContext, Stored};
+use api::service::{Consistency, Idempotency, Records, Reply, RequestContext, Stored};
 use async_trait::async_trait;
 
 use super::{Memory, TIME, new_id};
@@ -105,6 +106,52 @@ impl Records for Memory {
                 count: None,
             },
             position: state.events.len() as u64,
+        })
+    }
+
+    async fn search(&self, _ctx: &RequestContext, query: SearchQuery, fresh: Consistency) -> Result<Reply<SearchReply>> {
+        self.begin("search").await?;
+        let state = self.state();
+        let named = |name: &str| {
+            query
+                .collections
+                .as_ref()
+                .is_none_or(|named| named.iter().any(|one| one.as_str() == name))
+        };
+        let found = state
+            .records
+            .iter()
+            .filter(|((name, _), record)| named(name) && record.fields.get().contains(&query.q));
+        let items = found.take(query.limit).map(|(_, record)| SearchItem {
+            record: record.clone(),
+            highlights: Default::default(),
+        });
+        Ok(Reply {
+            body: SearchReply {
+                items: items.collect(),
+                next_cursor: None,
+                total: None,
+                facets: Default::default(),
+                indexed: 1,
+                building: fresh == Consistency::Local,
+            },
+            position: state.events.len() as u64,
+        })
+    }
+
+    async fn search_settings(&self, _ctx: &RequestContext) -> Result<Reply<SearchSettings>> {
+        self.begin("search_settings").await?;
+        Ok(Reply {
+            body: SearchSettings { language: None },
+            position: self.position(),
+        })
+    }
+
+    async fn search_set(&self, _ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>> {
+        self.begin("search_set").await?;
+        Ok(Reply {
+            body: settings,
+            position: self.position(),
         })
     }
 

@@ -10,6 +10,7 @@ use crate::directory::{GROUP, changes};
 use crate::node::open::{Opener, place};
 use crate::node::platform::Platform;
 use crate::node::slot::Slot;
+use crate::search::seeker::Seeker;
 use crate::service::error::internal;
 
 impl Directory {
@@ -84,10 +85,12 @@ impl Platform {
                 .close_group(&replica.group)
                 .await
                 .map_err(|error| internal(&error))?;
-            let store = replica.store.clone();
-            let closed = tokio::task::spawn_blocking(move || store.close())
-                .await
-                .map_err(|error| internal(&error))?;
+            let (store, seeker) = (replica.store.clone(), replica.seeker.clone());
+            let close = move || {
+                seeker.iter().for_each(Seeker::stop);
+                store.close()
+            };
+            let closed = tokio::task::spawn_blocking(close).await.map_err(|error| internal(&error))?;
             closed.map_err(|error| internal(&error))?;
         }
         remove(opener.directory(&slot)).await

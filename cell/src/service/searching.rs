@@ -1,0 +1,119 @@
+//! Searches of a tenant's records.
+
+use std::time::Instant;
+
+use api::body::search::{SearchQuery, SearchReply, SearchSettings};
+use api::error::{Error, FieldError, Result};
+use api::service::{Consistency, Reply, RequestContext, Stage};
+use storage::Space;
+use storage::search::Language;
+
+use super::Front;
+use super::admission::crowded;
+use super::error::{internal, refused};
+use super::view::in_scope;
+use super::writing::{asker, principal};
+use crate::fair::threads::core_time;
+use crate::fair::unit;
+use crate::search::answer::{Search, Unanswered};
+use crate::search::language::{SearchSet, Settings, USUAL, settings};
+
+
+impl Front {
+    /// What is found by words. Rows are read from one moment; the index may be behind it, and never shows what a row does not have any more.
+    pub(super) async fn search_records(
+        &self,
+        ctx: &RequestContext,
+        query: SearchQuery,
+        fresh: Consistency,
+    ) -> Result<Reply<SearchReply>> {
+        let replica = self.platform.replica(&ctx.placement)?;
+        let seeker = replica
+            .seeker
+            .clone()
+            .ok_or_else(|| internal(&"a replica of a cell has no search"))?;
+        let space = Space(ctx.placement.uid);
+        let wanted = match fresh {
+            Consistency::Local => None,
+            Consistency::AtLeast(position) => Some(position),
+            Consistency::Strong => Some(replica.moment(space)?.header.position),
+        };
+        let progress = match wanted {
+            Some(position) => seeker.wait(space, position).await?,
+            None => seeker.progress(space).unwrap_or(crate::search::seeker::Progress::UNKNOWN),
+        };
+        let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
+        let turn = fair.searches.enter(ctx.placement.uid, limits.weight, unit::LIST).await;
+        let turn = turn.map_err(crowded)?;
+        let start = Instant::now();
+        let index = seeker.index()?;
+        let moment = replica.moment(space)?;
+        let position = moment.header.position;
+        let asking = ctx.clone();
+        let answered = tokio::task::spawn_blocking(move || {
+            let (_turn, core) = (turn, core_time());
+            let principal = principal(&asking);
+            let search = Search {
+                index: &index,
+                snapshot: &moment.snapshot,
+                space,
+                catalog: &moment.catalog,
+                asker: asker(&asking, &principal),
+                query: &query,
+                is_scoped: asking.principal.scopes.is_some(),
+            };
+            let answered = search.answer(|name| in_scope(&asking, name));
+            asking.timing.computed(core_time().saturating_sub(core));
+            answered
+        });
+        let answered = answered.await.map_err(|error| internal(&error))?;
+        ctx.timing.add(Stage::Query, start.elapsed());
+        let found = answered.map_err(|unanswered| match unanswered {
+            Unanswered::Refused(error) => error,
+            Unanswered::Index(error) => seeker.failed(error),
+        })?;
+        let body = SearchReply {
+            indexed: progress.position.min(position),
+            building: progress.building,
+            ..found
+        };
+        Ok(Reply { body, position })
+    }
+}
+
+/// How a tenant's records are searched, as users see it.
+fn shown(settings: Option<&Settings>) -> SearchSettings {
+    let code = settings.map_or(USUAL, |settings| &settings.language);
+    SearchSettings {
+        language: (!code.is_empty()).then(|| code.to_owned()),
+    }
+}
+
+impl Front {
+    pub(super) fn show_search(&self, ctx: &RequestContext) -> Result<Reply<SearchSettings>> {
+        let moment = self.moment(ctx)?;
+        let settings = settings(&moment.snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
+        Ok(Reply {
+            body: shown(settings.as_ref()),
+            position: moment.header.position,
+        })
+    }
+
+    pub(super) async fn set_search(&self, ctx: &RequestContext, wanted: SearchSettings) -> Result<Reply<SearchSettings>> {
+        let language = wanted.language.unwrap_or_default();
+        if !language.is_empty() && Language::of(&language).is_none() {
+            let known: Vec<_> = Language::codes().collect();
+            return Err(Error::fields(vec![FieldError {
+                pointer: "/language".to_owned(),
+                message: format!("must be null or one of {}", known.join(", ")),
+            }]));
+        }
+        let settings = Settings { language };
+        let answer = self.write_as(ctx, None, |_, _| Ok(SearchSet(settings.clone()))).await?;
+        answer.result.map_err(|refusal| refused(&refusal))?;
+        Ok(Reply {
+            body: shown(Some(&settings)),
+            position: answer.position,
+        })
+    }
+}
