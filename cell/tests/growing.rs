@@ -147,6 +147,25 @@ async fn one_replica_grows_to_three_and_a_dead_node_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_of_the_directory_that_loses_its_vote_while_it_lives_hears_of_it() {
+    let layout = Layout::new(&[("one", 3)]).expect("a layout");
+    let cluster = Cluster::up(Options::new(layout.clone(), binary())).expect("a cluster");
+    let (config, text) = (cluster.data().join("wanted.toml"), layout.to_toml());
+    let voters = text.lines().find(|line| line.starts_with("voters = ")).expect("voters");
+    let text = text.replace(voters, "voters = [\"onea\"]");
+    std::fs::write(&config, text).expect("a configuration");
+    tokio::task::block_in_place(|| apply(&cluster, &config));
+    for (node, address) in layout.nodes.iter().zip(cluster.addresses()) {
+        let own = tenant::client_of(address, cluster.operator_token()).expect("a client");
+        until(&format!("{} hears of it", node.name), async || {
+            let shown = own.cluster().await.ok()?;
+            (shown.topology.directory_voters == ["onea"] && shown.applying.is_none()).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_that_wants_a_cell_of_its_own_gets_one_and_an_apply_keeps_it() {
     let layout = Layout::new(&[("one", 3)]).expect("a layout");
     let cluster = Cluster::up(Options::new(layout.clone(), binary())).expect("a cluster");

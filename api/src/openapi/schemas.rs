@@ -8,9 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{
-    backup, balance, collection, control, event, import, node, record, search, token, topology, usage,
-};
+use crate::body::{backup, balance, collection, control, event, import, node, record, search, token, topology, usage};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.

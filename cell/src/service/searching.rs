@@ -18,7 +18,6 @@ use crate::fair::unit;
 use crate::search::answer::{Search, Unanswered};
 use crate::search::language::{SearchSet, Settings, USUAL, settings};
 
-
 impl Front {
     /// What is found by words. Rows are read from one moment; the index may be behind it, and never shows what a row does not have any more.
     pub(super) async fn search_records(

@@ -17,7 +17,7 @@ mod seat;
 mod write;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use api::error::{Code, Error};
@@ -43,8 +43,10 @@ pub(crate) struct Directory {
     seat: ArcSwapOption<Slot>,
     /// The place of a replica that is not a member yet, or has not caught up: it becomes the seat.
     joining: ArcSwapOption<Slot>,
-    /// Its copy, where it has no seat.
+    /// Its copy, where it has no seat, or one that may have lost its vote.
     copy: ArcSwapOption<Copy>,
+    /// When a seat has last heard of the others; none: it has not been asked yet.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Directory {
@@ -61,6 +63,7 @@ impl Directory {
             seat: ArcSwapOption::empty(),
             joining: ArcSwapOption::new(joining),
             copy: ArcSwapOption::new(Some(Arc::new(Copy::open(directory, options)?))),
+            heard: Mutex::default(),
         })
     }
 
@@ -79,14 +82,16 @@ impl Directory {
         self.copy.load_full()
     }
 
-    /// What this node has now.
+    /// What this node has now: the newer one, where it has both a seat and a copy.
     pub(crate) fn read(&self) -> Result<Snapshot, Error> {
-        if let Some(slot) = &*self.seat.load() {
-            return Ok(slot.take_part()?.store.begin_read());
-        }
         let copy = self.copy.load();
-        let store = copy.as_ref().and_then(|copy| copy.store());
-        store.map(|store| store.begin_read()).ok_or_else(away)
+        let copied = copy.as_ref().and_then(|copy| copy.store()).map(|store| store.begin_read());
+        let Some(slot) = &*self.seat.load() else {
+            return copied.ok_or_else(away);
+        };
+        let own = slot.take_part()?.store.begin_read();
+        let position = |snapshot: &Snapshot| changes::position(snapshot).unwrap_or_default();
+        Ok(copied.filter(|copied| position(copied) > position(&own)).unwrap_or(own))
     }
 
     /// Waits until what this node has is the directory at a position; false when it is not within `most`.

@@ -1,6 +1,7 @@
 //! From a copy of the directory to a seat in it, and back.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use api::error::Error;
 use storage::Store;
@@ -13,7 +14,28 @@ use crate::node::slot::Slot;
 use crate::search::seeker::Seeker;
 use crate::service::error::internal;
 
+/// How often a seat makes sure that it still hears of the directory.
+const ASK: Duration = Duration::from_secs(4);
+/// After how long without a word it may have lost its vote: above what the directory takes to elect a leader, votes that are split included.
+const FORGOTTEN: Duration = Duration::from_secs(12);
+
 impl Directory {
+    /// Whether a seat has not heard of the others for so long that it may be no member any more: who loses its vote while it lives is told so by
+    /// nobody, because it is no member when the topology says so.
+    async fn is_forgotten(&self, seat: &Slot) -> bool {
+        let last = |now| *self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+        let since = last(Instant::now()).elapsed();
+        // A replica that is being repaired is not asked.
+        let Some(replica) = seat.get().filter(|_| since > ASK) else {
+            return false;
+        };
+        if replica.group.read_barrier().await.is_ok() {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            return false;
+        }
+        since > FORGOTTEN
+    }
+
     /// Whether the replica that is joining has what the copy has.
     fn has_caught_up(&self, joining: &Slot, me: u64) -> bool {
         let position = |store: &Store| changes::position(&store.begin_read()).unwrap_or_default();
@@ -40,7 +62,12 @@ impl Platform {
             }
             return Ok(());
         }
+        let forgotten = match directory.seat() {
+            Some(seat) if votes == Some(true) => directory.is_forgotten(&seat).await,
+            _ => false,
+        };
         match (directory.seat(), directory.copy(), votes) {
+            (Some(_), Some(_), Some(true)) if forgotten => Ok(()),
             (Some(_), Some(copy), Some(true)) => {
                 directory.copy.store(None);
                 close(opener, copy).await
@@ -53,7 +80,7 @@ impl Platform {
                 directory.joining.store(Some(slot));
                 Ok(())
             }
-            (Some(_), None, Some(false)) => {
+            (Some(_), None, Some(voting)) if forgotten || !voting => {
                 let opening = Arc::clone(opener);
                 let opened = tokio::task::spawn_blocking(move || Copy::open(&opening.copy_directory(), opening.options()));
                 let copy = opened.await.map_err(|error| internal(&error))?;
