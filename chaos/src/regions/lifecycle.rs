@@ -145,6 +145,7 @@ pub fn run(options: &Options) -> Result<Done> {
         faults: None,
         binary: options.binary.clone(),
         mutant: None,
+        noisy: false,
     };
     let mut done = run::perform(&what, stage, plan, start, &|field, _, idle| conduct(options, field, idle))?;
     done.account.reproduce = format!(
