@@ -13,7 +13,7 @@ use storage::{Options, Store};
 
 use super::data::Data;
 use super::directory::Directory;
-use super::replica::Replica;
+use super::replica::{Followers, Replica};
 use super::slot::Slot;
 use crate::config::{CellEntry, Config, NodeEntry, Topology};
 use crate::directory::{GROUP, topology};
@@ -116,15 +116,18 @@ impl Opener {
         level
             .read(&store.begin_read())
             .with_context(|| format!("open {}", slot.name))?;
-        let is_archived = self.backs_up && !of_directory;
+        let search = self.directory(slot).join(SEARCH);
+        let follows = Followers {
+            is_archived: self.backs_up && !of_directory,
+            search: (!of_directory).then_some(&*search),
+        };
         let joined = Replica::join(
             &self.host,
             slot,
             store,
             level,
             self.options().delta_limit_bytes,
-            is_archived,
-            (!of_directory).then(|| self.directory(slot).join(SEARCH)).as_deref(),
+            &follows,
             options,
         );
         joined.map_err(|error| match (error, store.damaged()) {

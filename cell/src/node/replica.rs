@@ -64,6 +64,14 @@ pub(crate) struct Replica {
     pub(crate) principals: Arc<Principals>,
 }
 
+/// What follows a replica.
+pub(crate) struct Followers<'d> {
+    /// Whether its log goes into a backup.
+    pub(crate) is_archived: bool,
+    /// Where its search index is, if it has one.
+    pub(crate) search: Option<&'d Path>,
+}
+
 /// What a command is proposed with.
 pub(crate) struct Proposal<C> {
     /// What to do.
@@ -98,23 +106,21 @@ impl From<Unwritten> for Error {
 }
 
 impl Replica {
-    /// Joins the group with its store, bound to what `options` say, as a process that runs at this level; `is_archived`: its log goes into a
-    /// backup; `search`: where its search index is, if it has one. Blocking.
+    /// Joins the group with its store, bound to what `options` say, as a process that runs at this level. Blocking.
     pub(crate) fn join(
         host: &Host,
         slot: &Slot,
         store: &Store,
         level: Level,
         delta_limit_bytes: usize,
-        is_archived: bool,
-        search: Option<&Path>,
+        follows: &Followers<'_>,
         options: GroupOptions,
     ) -> Result<Self, raft::Error> {
         let store = store.clone();
         let catalogs = Arc::new(Catalogs::default());
         let beside = Beside::new(level);
         let machine = Machine::new(store.clone(), Arc::clone(&catalogs), beside.clone(), delta_limit_bytes);
-        let machine = if is_archived { machine.archived() } else { machine };
+        let machine = if follows.is_archived { machine.archived() } else { machine };
         let group = host.open_group(GroupId(slot.number), Arc::new(machine), options)?;
         let Beside {
             pins,
@@ -124,7 +130,7 @@ impl Replica {
             touched,
         } = beside;
         pins.open();
-        let seeker = search.and_then(|directory| {
+        let seeker = follows.search.and_then(|directory| {
             let started = Seeker::start(&store, &catalogs, &touched, directory);
             started
                 .inspect_err(
@@ -145,7 +151,7 @@ impl Replica {
             seeker,
             held: Arc::new(Semaphore::new(HELD)),
             turns: Turns::of_requests(),
-            is_archived,
+            is_archived: follows.is_archived,
             delta_limit_bytes,
             principals: Arc::default(),
         })

@@ -61,7 +61,7 @@ impl Part {
         }
     }
 
-    /// How much a match weighs. From the relevance figures in docs/search.md.
+    /// How much a match weighs. The relevance in docs/search.md was measured with these.
     const fn weight(self) -> f64 {
         match self {
             Part::Title => 2.5,
