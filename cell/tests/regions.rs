@@ -238,7 +238,7 @@ async fn a_rolling_restart_and_a_drain_cost_no_request() {
         })
         .collect();
     let config = cluster.config();
-    let restarted = tokio::task::block_in_place(|| run(&cluster, &config, &["restart", "--rolling"]));
+    let restarted = tokio::task::block_in_place(|| run(&cluster, &config, &["restart", "--rolling", "--pause", "0"]));
     assert!(restarted.status.success(), "{}", said(&restarted));
     assert_eq!(said(&restarted).matches("is back after").count(), 3, "{}", said(&restarted));
     let after = cluster.pids().expect("processes");

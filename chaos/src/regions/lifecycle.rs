@@ -1,8 +1,8 @@
 //! What is done to a cluster in the course of its life, while leaders are killed: it is upgraded, it is changed, and tenants are restored
 //! from its backups.
 //!
-//! An ordinary run, with the load and the checkers of every run, over three regions, and three deeds one after the other. [`upgrades`] brings
-//! all nodes from the level before to the newest. [`applies`] has other topologies brought about and takes them back. [`restores`] makes
+//! An ordinary run, with the load and the checkers of every run, over three regions, and three deeds one after the other. `upgrades` brings
+//! all nodes from the level before to the newest. `applies` has other topologies brought about and takes them back. `restores` makes
 //! tenants of what another one was at a time. Each says whom a kill is to hit, which is whoever leads a group that it works on, or the
 //! node that works; the node is started again after a while, and meanwhile nobody else is killed. What a deed has promised is looked at by the
 //! deed itself; that nobody lost anything over it, by the checkers at the end.

@@ -31,6 +31,9 @@ pub(crate) struct Restart {
     /// How long a node may take to come back, in seconds
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     within: u64,
+    /// How long the cluster is left alone between two nodes, in seconds: what waited for the one before has been served by then
+    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    pause: u64,
     #[command(flatten)]
     target: Target,
 }
@@ -42,10 +45,11 @@ impl Restart {
         if let Some(unknown) = self.node.iter().find(|name| !nodes.iter().any(|node| node.name == **name)) {
             return Err(Failure::Usage(format!("the cluster has no node {unknown:?}")));
         }
-        for node in nodes
-            .iter()
-            .filter(|node| self.node.is_empty() || self.node.contains(&node.name))
-        {
+        let wanted = |node: &&TopologyNode| self.node.is_empty() || self.node.contains(&node.name);
+        for (at, node) in nodes.iter().filter(wanted).enumerate() {
+            if at > 0 {
+                sleep(Duration::from_secs(self.pause)).await;
+            }
             self.one(node, &remote).await?;
         }
         output::line("done")
