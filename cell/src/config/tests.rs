@@ -180,6 +180,18 @@ fn paths_are_relative_to_the_file_and_carry_the_node() {
 }
 
 #[test]
+fn the_scheduler_is_on_unless_it_is_switched_off() {
+    let scheduler = |text: &str| {
+        Config::parse(text, Path::new("cluster.toml"))
+            .expect("a sound file")
+            .scheduler
+    };
+    assert!(scheduler(SOUND));
+    assert!(!scheduler(&format!("{SOUND}\n[scheduler]\nenabled = false\n")));
+    assert!(broken("voters =", "voters = [\"one-a\"]\n\n[scheduler]\nenabled = 1\n#").contains("scheduler.enabled"));
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     assert_eq!(
         broken("kind = \"dedicated\"", "knid = \"dedicated\""),
@@ -187,7 +199,7 @@ fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     );
     assert_eq!(
         broken("cluster = \"acme\"", "cluster = \"acme\"\nsize = 3"),
-        "cluster.toml:2:1: size: is not a key of the configuration; there are: api_tls, cell, cluster, directory, node, operator_token, plan, region, timing, tls"
+        "cluster.toml:2:1: size: is not a key of the configuration; there are: api_tls, cell, cluster, directory, node, operator_token, plan, region, scheduler, timing, tls"
     );
     assert!(broken("voters =", "extra = 1\nvoters =").starts_with("cluster.toml:5:1: directory.extra: is not a key"));
     let errors = all_broken("{ env =", "{ enf =");
