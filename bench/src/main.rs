@@ -69,15 +69,9 @@ fn main() -> Result<()> {
             )
         }),
         Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
-        Action::Move { size, common } => {
-            let layout = moving::layout(common.cluster.nodes)?;
-            measure_as(layout, &common, |cluster| moving::run(cluster, &size))?.without_failures()
-        }
+        Action::Move { size, common } => moved(&size, &common),
         Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
-        Action::Isolation { size, common } => {
-            let layout = isolation::layout(common.cluster.nodes, &size)?;
-            measure_as(layout, &common, |cluster| isolation::run(cluster, &size)).map(drop)
-        }
+        Action::Isolation { size, common } => isolate(&size, &common),
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -97,6 +91,16 @@ fn main() -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn isolate(size: &isolation::Size, common: &Common) -> Result<()> {
+    let layout = isolation::layout(common.cluster.nodes, size)?;
+    measure_as(layout, common, |cluster| isolation::run(cluster, size)).map(drop)
+}
+
+fn moved(size: &moving::Size, common: &Common) -> Result<()> {
+    let layout = moving::layout(common.cluster.nodes)?;
+    measure_as(layout, common, |cluster| moving::run(cluster, size))?.without_failures()
 }
 
 /// Whether nodes and loader are to run under SCHED_RR.
