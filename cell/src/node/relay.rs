@@ -118,10 +118,16 @@ impl Platform {
         self.slot(number)?.get()
     }
 
-    /// Who leads a group; for one without a replica here, each node that has one in turn.
+    /// Who leads a group; for one without a replica here, or with one that has no place in it any more, each node that has one in turn.
     pub(crate) fn leader_of(&self, group: u64, attempt: usize) -> Option<u64> {
         if let Some(replica) = self.group(group) {
-            return replica.group.leader().map(|node| node.0);
+            let leader = replica.group.leader().map(|node| node.0);
+            let voters = replica.group.status().voters;
+            if leader.is_some() || voters.contains(&NodeId(self.me.number)) {
+                return leader;
+            }
+            // A replica that has lost its place in the group hears of no leader any more: those who are left are asked in turn.
+            return voters.iter().map(|node| node.0).nth(attempt % voters.len().max(1));
         }
         if group == GROUP {
             let voters = self.directory_voters();
