@@ -79,6 +79,26 @@ impl Noise {
     }
 }
 
+/// A noisy tenant until it is quiet, and what it got done by then: creates, and lines of imports.
+pub struct Quiet {
+    noise: Option<Noise>,
+    /// None: there was no noise, or there still is.
+    pub done: Option<(u64, u64)>,
+}
+
+impl Quiet {
+    /// Will be quiet after this noise, if there is any.
+    pub fn after(noise: Option<Noise>) -> Self {
+        Self { noise, done: None }
+    }
+
+    /// Ends the noise.
+    pub fn end(&mut self) -> Result<()> {
+        self.done = self.noise.take().map(Noise::end).transpose()?;
+        Ok(())
+    }
+}
+
 fn flood(targets: Vec<SocketAddr>, place: &Place, stop: &Notify) -> Result<u64> {
     let plan = Plan {
         targets,

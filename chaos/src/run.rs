@@ -12,7 +12,7 @@ use crate::faults::{self, Fault};
 use crate::field::Field;
 use crate::history::{History, Tenant};
 use crate::judge::{self, Judged};
-use crate::noise::Noise;
+use crate::noise::{Noise, Quiet};
 use crate::plan::Plan;
 use crate::stage::{NODES, Stage};
 use crate::stalls::{Stall, Watch};
@@ -130,11 +130,9 @@ pub fn perform(options: &Options, mut stage: Stage, plan: Plan, start: Instant, 
     let mut plan = plan;
     let moves = plan.steps.is_empty();
     let noise = options.noisy.then(|| Noise::start(&stage.cluster, &runtime)).transpose()?;
-    let played = play(&mut stage, &plan, &workspaces, (&controls, &runtime), conduct);
-    // Whatever happened, the noise ends before anything else does.
-    let noise = noise.map(Noise::end).transpose();
-    let mut played = played?;
-    let noise = noise?;
+    let mut quiet = Quiet::after(noise);
+    let mut played = play(&mut stage, &plan, &workspaces, (&controls, &runtime), conduct, &mut quiet)?;
+    let noise = quiet.done;
     if let Some(ending) = &mut played.ending {
         // What a tenant that moves is sent in is larger than all of a hurried log.
         ending.hurried = options.mutant.is_some() && !moves;
@@ -204,6 +202,7 @@ fn play(
     workspaces: &[Workspace],
     (controls, runtime): (&Arc<Controls>, &tokio::runtime::Runtime),
     conduct: Conduct<'_>,
+    quiet: &mut Quiet,
 ) -> Result<Played> {
     let token = stage.cluster.operator_token().to_owned();
     let region = stage.cluster.layout().regions()[0];
@@ -226,6 +225,8 @@ fn play(
     let ran_ms = controls.now_us() / 1_000;
     // Whatever happened, the load ends before anything else does.
     let followed = load.stop()?;
+    // Replicas are compared at one position: nobody may write any more.
+    quiet.end()?;
     let stalls = watch.end();
     let fired = fired?;
     let came_back = runtime.block_on(liveness::require(&mut field, workspaces));
