@@ -70,7 +70,7 @@ pub(crate) fn mark(front: &Front, head: &Parts, headers: &mut HeaderMap) {
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "cloudnest-endpoint, cloudnest-position, cloudnest-region, etag, location, retry-after, server-timing, traceparent, \
+            "cloudnest-endpoint, cloudnest-position, cloudnest-region, etag, location, ratelimit, ratelimit-policy, retry-after, server-timing, traceparent, \
              x-request-id",
         ),
     );

@@ -122,12 +122,8 @@ impl Platform {
     pub(crate) fn leader_of(&self, group: u64, attempt: usize) -> Option<u64> {
         if let Some(replica) = self.group(group) {
             let leader = replica.group.leader().map(|node| node.0);
-            let voters = replica.group.status().voters;
-            if leader.is_some() || voters.contains(&NodeId(self.me.number)) {
-                return leader;
-            }
-            // A replica that has lost its place in the group hears of no leader any more: those who are left are asked in turn.
-            return voters.iter().map(|node| node.0).nth(attempt % voters.len().max(1));
+            let voters: Vec<u64> = replica.group.status().voters.into_iter().map(|node| node.0).collect();
+            return led_by(leader, &voters, self.me.number, attempt);
         }
         if group == GROUP {
             let voters = self.directory_voters();
@@ -268,6 +264,16 @@ impl Platform {
     }
 }
 
+/// Who leads a group with these voters, as far as a replica of it knows. One that has no place in it any more hears of no leader, or knows of an
+/// old one for ever: those who are left are asked in turn.
+fn led_by(leader: Option<u64>, voters: &[u64], me: u64, attempt: usize) -> Option<u64> {
+    match leader {
+        leader if voters.contains(&me) => leader,
+        Some(leader) if attempt == 0 => Some(leader),
+        _ => voters.get(attempt % voters.len().max(1)).copied(),
+    }
+}
+
 async fn read_block(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Bytes> {
     let length = stream.read_u32().await? as usize;
     if length > MOVE_BYTES {
@@ -276,4 +282,22 @@ async fn read_block(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<By
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).await?;
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_without_a_place_in_its_group_asks_those_who_have_one() {
+        // A member believes itself, and waits where it knows of no leader.
+        assert_eq!(led_by(Some(3), &[1, 2, 3], 1, 5), Some(3));
+        assert_eq!(led_by(None, &[1, 2, 3], 1, 5), None);
+        // It was taken out of the group, and has heard of that, but of nothing since.
+        assert_eq!(led_by(None, &[2], 1, 0), Some(2));
+        let asked: Vec<_> = (0..3).map(|attempt| led_by(Some(9), &[2, 3], 1, attempt)).collect();
+        assert_eq!(asked, [Some(9), Some(3), Some(2)]);
+        // A replica that nobody has given members yet.
+        assert_eq!(led_by(None, &[], 1, 0), None);
+    }
 }
