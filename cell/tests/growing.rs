@@ -195,6 +195,17 @@ async fn a_tenant_that_wants_a_cell_of_its_own_gets_one_and_an_apply_keeps_it() 
             .clone()
             .with_token(&made.admin_token.expect("a token"))
             .expect("a client");
+        let levels: BTreeMap<_, _> = operator
+            .cells()
+            .await
+            .expect("cells")
+            .into_iter()
+            .map(|cell| (cell.name, cell.level))
+            .collect();
+        assert_eq!(
+            levels[&made.cell], levels["one-shared"],
+            "it knows from its first moment what its nodes know: {levels:?}"
+        );
         let mut fields = Fields::new();
         fields.insert("title".to_owned(), json!("the first"));
         own.record_create(slug, "tasks", &NewRecord { id: None, fields }, None)

@@ -15,7 +15,7 @@ use super::relay::What;
 use crate::cluster::begin::wanted;
 use crate::cluster::step::{Act, Step, next};
 use crate::cluster::turn::ApplyTurn;
-use crate::config::Topology;
+use crate::config::{CellEntry, Topology};
 use crate::directory::topology;
 use crate::machine::envelope::seal;
 use crate::machine::rows::Actor;
@@ -92,15 +92,7 @@ async fn act(platform: &Arc<Platform>, step: &Step) -> Result<(), Error> {
                 .then
                 .cell(*cell)
                 .ok_or_else(|| internal(&"a cell that is formed is not there"))?;
-            let first = step.then.numbers(&cell.nodes).into_iter().next();
-            let first = first.ok_or_else(|| internal(&"a cell without nodes"))?;
-            return match first == platform.me.number {
-                true => {
-                    let slot = platform.slot(cell.number).ok_or_else(super::directory::away)?;
-                    platform.initialize_group(&*slot.take_part()?, &cell.nodes).await.map(|_| ())
-                }
-                false => platform.initialize_at(NodeId(first), cell.number, &cell.nodes).await,
-            };
+            return form(platform, cell, &step.then.numbers(&cell.nodes)).await;
         }
         Act::Voters(group, names) => (*group, What::Voters, names),
     };
@@ -121,6 +113,18 @@ async fn act(platform: &Arc<Platform>, step: &Step) -> Result<(), Error> {
         }
     }
     Err(failure)
+}
+
+/// Gives a cell its first members. It serves when this ends: at the level of its nodes, so that nothing is refused in its first second.
+async fn form(platform: &Arc<Platform>, cell: &CellEntry, nodes: &[u64]) -> Result<(), Error> {
+    let first = *nodes.first().ok_or_else(|| internal(&"a cell without nodes"))?;
+    if first == platform.me.number {
+        let slot = platform.slot(cell.number).ok_or_else(super::directory::away)?;
+        platform.initialize_group(&*slot.take_part()?, &cell.nodes).await?;
+    } else {
+        platform.initialize_at(NodeId(first), cell.number, &cell.nodes).await?;
+    }
+    platform.wait_level_of(cell.number, nodes).await
 }
 
 /// The nodes that answer, of these.

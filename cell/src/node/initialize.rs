@@ -47,11 +47,13 @@ impl Platform {
     /// Gives a group with a replica here its first members, once.
     pub(crate) async fn initialize_group(&self, replica: &Replica, members: &[String]) -> Result<bool, Error> {
         let members = self.topology().numbers(members).into_iter().map(NodeId).collect();
-        replica.group.initialize(&members).await.map_err(|error| match error {
+        let done = replica.group.initialize(&members).await.map_err(|error| match error {
             raft::Error::Refused(reason) => {
                 Error::new(Code::Unavailable, format!("{} is not initialised: {reason}", replica.name))
             }
             error => internal(&error),
-        })
+        })?;
+        self.formed.notify_one();
+        Ok(done)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::error::{Code, Error};
 use api::service::Timing;
@@ -22,11 +22,18 @@ use crate::service::error::{internal, refused};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks while a new group may have got its leader.
+const SOON: Duration = Duration::from_millis(20);
+/// How long after a group got its first members its leader is looked for so often.
+const NEW: Duration = Duration::from_secs(2);
+/// How long a group of lower level is waited for.
+const REACHES: Duration = Duration::from_secs(3);
 
 /// Looks for as long as the platform is there.
 pub(crate) async fn run(platform: Arc<Platform>) {
     // What held each group back the last time: it is told when that changes.
     let mut told = BTreeMap::new();
+    let mut new_until = Instant::now();
     loop {
         for replica in platform.replicas().filter(|replica| replica.group.is_leader()) {
             if replica.level.group() >= platform.level {
@@ -40,11 +47,55 @@ pub(crate) async fn run(platform: Arc<Platform>) {
                 told.insert(replica.number, error.detail);
             }
         }
-        tokio::time::sleep(LOOK).await;
+        let pause = if Instant::now() < new_until { SOON } else { LOOK };
+        if tokio::time::timeout(pause, platform.formed.notified()).await.is_ok() {
+            new_until = Instant::now() + NEW;
+        }
     }
 }
 
 impl Platform {
+    /// Waits for a little until a group is at a level, as those of its nodes that can be asked know it. An error: it is not yet.
+    pub(crate) async fn wait_level(&self, group: u64, wanted: u32) -> Result<(), Error> {
+        let until = Instant::now() + REACHES;
+        for attempt in 0.. {
+            let level = match self.leader_of(group, attempt) {
+                Some(number) if number == self.me.number => self.group(group).map(|replica| replica.level.group()),
+                Some(number) => self
+                    .ask_about(NodeId(number), group)
+                    .await
+                    .ok()
+                    .and_then(|about| about.group_level),
+                None => None,
+            };
+            if level >= Some(wanted) {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                let why = match level {
+                    Some(level) => format!("group {group} is at level {level}, level {wanted} is needed"),
+                    None => format!("no node of group {group} says at which level it is"),
+                };
+                return Err(Error::new(Code::Unavailable, why));
+            }
+            tokio::time::sleep(SOON).await;
+        }
+        Err(internal(&"a wait has no end"))
+    }
+
+    /// Waits for a little until a group is at the level that all of these nodes run at. Not at all while one of them does not answer: it
+    /// holds the level back.
+    pub(crate) async fn wait_level_of(&self, group: u64, nodes: &[u64]) -> Result<(), Error> {
+        let mut lowest = self.level;
+        for node in nodes.iter().filter(|node| **node != self.me.number) {
+            let Ok(level) = self.level_of(*node).await else {
+                return Ok(());
+            };
+            lowest = lowest.min(level);
+        }
+        self.wait_level(group, lowest).await
+    }
+
     /// Raises a group that this node leads to the highest level that all who take part have reached.
     async fn raise(&self, replica: &Replica) -> Result<(), Error> {
         let (level, who) = self.reached(replica).await?;

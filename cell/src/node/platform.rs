@@ -54,6 +54,8 @@ pub(crate) struct Platform {
     pub(super) ending: Notify,
     /// The level that this process runs at.
     pub(crate) level: u32,
+    /// Told when a group got its first members at this node.
+    pub(crate) formed: Notify,
     /// Its data directory.
     pub(crate) data: PathBuf,
     /// When the process started, in microseconds since the epoch.
@@ -100,6 +102,7 @@ impl Platform {
             drains: Notify::new(),
             ending: Notify::new(),
             level: places.opener.level,
+            formed: Notify::new(),
             data: places.opener.root().to_owned(),
             started: now_micros(),
             works: Works::default(),

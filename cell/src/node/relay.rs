@@ -114,7 +114,7 @@ impl Platform {
         self.ask(node, What::Initialize, group, &members).await.map(|_| ())
     }
 
-    fn group(&self, number: u64) -> Option<Arc<Replica>> {
+    pub(super) fn group(&self, number: u64) -> Option<Arc<Replica>> {
         self.slot(number)?.get()
     }
 

@@ -36,6 +36,7 @@ impl Mover<'_> {
     /// Moves the tenant up to the switch. Since when its writes are held.
     pub(super) async fn transfer(&mut self) -> Result<Instant, Error> {
         self.tell(Phase::Clearing, 0).await?;
+        self.wait_level().await?;
         self.clear(true).await?;
         let registered = self.source.taps.register(self.space());
         let snapshot = self.snapshot().await?;
@@ -50,6 +51,7 @@ impl Mover<'_> {
             self.follow(tap, start, &mut last).await?;
             self.check_lead()?;
         }
+        self.wait_level().await?;
         // That the directory answers now makes it likely that it will in a moment.
         self.tell(Phase::Holding, keys).await?;
         while !is_short(tap.backlog()) {
@@ -74,6 +76,12 @@ impl Mover<'_> {
         let ended = || Error::new(Code::NotFound, "the move has ended meanwhile");
         self.moving = self.ask(Turn::Switch { attempt }).await?.ok_or_else(ended)?;
         Ok(since)
+    }
+
+    /// Waits until the cell that the tenant goes to knows everything that the one it leaves may have written.
+    async fn wait_level(&self) -> Result<(), Error> {
+        let level = self.source.level.group();
+        self.platform.wait_level(self.moving.to, level).await
     }
 
     /// Erases in the other cell what is not to be there.
