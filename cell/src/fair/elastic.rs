@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::threads::{self, Threads};
+use super::threads::Threads;
 use super::turns::Turns;
 use super::unit::Units;
 
@@ -59,7 +59,7 @@ impl Elastic {
             }),
             changed: Notify::new(),
             taken: AtomicU64::new(0),
-            threads: Threads::start("elastic", 1, is_on.then_some(threads::LOWEST))?,
+            threads: Threads::start("elastic", 1, is_on)?,
         })
     }
 

@@ -1,8 +1,9 @@
 //! The governor: how much of the machine may be used for what nobody is owed.
 //!
 //! It looks at how long interactive work waits before anything is done for it: for its turn, for its turn at the log, for its turn to be
-//! applied, and for a thread. That is near nothing on a machine with room and rises first where there is none. While it is above the aim, the
-//! rate of the elastic class falls by a quarter at each look, and then the places beyond shares; while it is below, they rise slowly.
+//! applied, and for a thread. That rises first where there is no room. While it is a quarter above what is usual without the elastic class
+//! (`usual`), the rate of that falls by a quarter at each look; while it is below, it rises slowly. Places beyond shares fall and rise the same way,
+//! around a constant: they are for whoever has had more than a share, and what that costs others is not to become usual.
 //! Where nobody interactive is there, nothing is bound.
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Fair;
 use super::turns::Turns;
+use super::usual::Usual;
 use crate::node::platform::Platform;
 
 /// Between two looks while there is something to govern.
@@ -18,10 +20,10 @@ const LOOK: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_millis(200);
 /// The timer's own grain: a sleep ends so much late on a machine with room.
 const GRAIN: Duration = Duration::from_millis(2);
-/// What nine of ten interactive requests may wait. Raised: more for the elastic class, and others wait longer. Lowered: less of the machine is used.
+/// What nine of ten interactive requests may wait because of somebody beyond a share. Raised: others wait longer. Lowered: less of the machine is used.
 const AIM: Duration = Duration::from_micros(700);
-/// The rate of the elastic class when somebody interactive comes, in units a second.
-const FIRST: f64 = 4_000.0;
+/// The rate of the elastic class when it has been seen what is usual, in units a second.
+const FIRST: f64 = 2_000.0;
 /// The rate that it always has. Raised: it hurts where there is no room at all. Lowered: imports stand still there.
 const LEAST: f64 = 400.0;
 /// A rate that is never reached.
@@ -33,6 +35,8 @@ const SPARE_MOST: f64 = 256.0;
 const FALL: f64 = 0.75;
 /// How a rate rises at each look.
 const RISE: f64 = 1.04;
+/// Interactive requests between two looks that say something.
+const ENOUGH: u64 = 3;
 /// The part of the rate that must have been taken for it to rise.
 const USED: f64 = 0.5;
 /// How long after the last interactive request nothing is bound any more.
@@ -43,6 +47,9 @@ const ALONE_AFTER: Duration = Duration::from_secs(1);
 struct Governor {
     rate: f64,
     spare: f64,
+    usual: Usual,
+    /// Whether the elastic class is kept down to see what is usual.
+    probing: bool,
     last_interactive: Option<Instant>,
 }
 
@@ -57,6 +64,8 @@ struct Sight {
     delay: Duration,
     /// Units that the elastic class took.
     taken: f64,
+    /// Whether the elastic class has something to do.
+    is_wanted: bool,
     /// Whether there are places beyond shares in use, or wanted, beside others.
     beyond: bool,
 }
@@ -89,12 +98,13 @@ pub(crate) async fn run(platform: Arc<Platform>) {
             interactive: seen.count,
             delay: seen.p90.max(late),
             taken: fair.elastic.take_count(),
+            is_wanted: fair.elastic.is_wanted(),
             beyond: crowds.any(|crowd| crowd.is_shared && crowd.beyond + crowd.waiting > 0),
         };
         looked = now;
         governor.look(&sight);
         governor.tell(fair, &cells, now);
-        busy = sight.taken > 0.0 || sight.beyond || fair.elastic.is_wanted();
+        busy = sight.taken > 0.0 || sight.beyond || sight.is_wanted;
     }
 }
 
@@ -103,6 +113,8 @@ impl Governor {
         Self {
             rate: FIRST,
             spare: SPARE_MOST,
+            usual: Usual::default(),
+            probing: false,
             last_interactive: None,
         }
     }
@@ -111,26 +123,42 @@ impl Governor {
         if sight.interactive > 0 {
             if !self.is_shared(sight.now) {
                 self.rate = FIRST;
+                self.usual.clear();
             }
             self.last_interactive = Some(sight.now);
         }
         if !self.is_shared(sight.now) {
+            self.probing = false;
             return;
+        }
+        self.look_at_spare(sight);
+        if sight.interactive >= ENOUGH {
+            self.look_at_elastic(sight);
+        }
+        self.probing = sight.is_wanted && self.usual.is_probing(sight.now);
+    }
+
+    /// Places beyond shares.
+    fn look_at_spare(&mut self, sight: &Sight) {
+        let elastic_gives_way = !self.probing && sight.taken > 0.0 && self.rate > LEAST;
+        if sight.delay <= AIM {
+            self.spare = (self.spare + 1.0).min(SPARE_MOST);
+        } else if sight.beyond && !elastic_gives_way {
+            self.spare = (self.spare * FALL).max(SPARE_LEAST);
+        }
+    }
+
+    /// The rate of the elastic class.
+    fn look_at_elastic(&mut self, sight: &Sight) {
+        if self.probing {
+            return self.usual.saw(sight.delay);
         }
         let was_used = sight.taken >= USED * self.rate * sight.since.as_secs_f64();
-        if sight.delay > AIM {
-            // The elastic class gives way first.
-            if self.rate > LEAST && sight.taken > 0.0 {
-                self.rate = (self.rate * FALL).max(LEAST);
-            } else if sight.beyond {
-                self.spare = (self.spare * FALL).max(SPARE_LEAST);
-            }
-            return;
+        match self.usual.aim() {
+            Some(aim) if sight.delay > aim && sight.taken > 0.0 => self.rate = (self.rate * FALL).max(LEAST),
+            Some(aim) if sight.delay <= aim && was_used => self.rate = (self.rate * RISE).min(MOST),
+            _ => {}
         }
-        if was_used {
-            self.rate = (self.rate * RISE).min(MOST);
-        }
-        self.spare = (self.spare + 1.0).min(SPARE_MOST);
     }
 
     fn is_shared(&self, now: Instant) -> bool {
@@ -139,7 +167,8 @@ impl Governor {
     }
 
     fn tell(&self, fair: &Fair, cells: &[Arc<Turns>], now: Instant) {
-        fair.elastic.set_rate(self.is_shared(now).then_some(self.rate));
+        let rate = if self.probing { LEAST } else { self.rate };
+        fair.elastic.set_rate(self.is_shared(now).then_some(rate));
         cells.iter().for_each(|turns| turns.set_spare(self.spare as usize));
     }
 }
@@ -148,6 +177,8 @@ impl Governor {
 mod tests {
     use super::*;
 
+    const USUAL: Duration = Duration::from_millis(2);
+
     fn sight(now: Instant, delay: Duration, taken: f64) -> Sight {
         Sight {
             now,
@@ -155,19 +186,34 @@ mod tests {
             interactive: 10,
             delay,
             taken,
+            is_wanted: true,
             beyond: true,
         }
     }
 
+    /// One that has seen what is usual.
+    fn experienced(now: Instant) -> Governor {
+        let mut governor = Governor::new();
+        governor.look(&sight(now, USUAL, 0.0));
+        assert!(governor.probing, "it looks first");
+        for _ in 0..100 {
+            governor.look(&sight(now, USUAL, 1.0));
+        }
+        assert!(!governor.probing && governor.rate == FIRST, "{governor:?}");
+        governor
+    }
+
     #[test]
     fn the_elastic_class_gives_way_first_and_then_what_is_beyond_shares() {
-        let (mut governor, now) = (Governor::new(), Instant::now());
-        for _ in 0..8 {
-            governor.look(&sight(now, 2 * AIM, 1.0));
+        let now = Instant::now();
+        let mut governor = experienced(now);
+        governor.spare = SPARE_MOST;
+        for _ in 0..5 {
+            governor.look(&sight(now, 2 * USUAL, 1.0));
         }
         assert!(governor.rate <= LEAST * 1.4 && governor.spare == SPARE_MOST, "{governor:?}");
-        for _ in 0..20 {
-            governor.look(&sight(now, 2 * AIM, 1.0));
+        for _ in 0..40 {
+            governor.look(&sight(now, 2 * USUAL, 1.0));
         }
         assert_eq!((governor.rate, governor.spare), (LEAST, SPARE_LEAST));
         for _ in 0..200 {
@@ -177,14 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_usual_on_a_busy_machine_does_not_stop_the_elastic_class() {
+        let now = Instant::now();
+        let mut governor = experienced(now);
+        for _ in 0..100 {
+            governor.look(&sight(now, USUAL, 1e9));
+        }
+        assert!(governor.rate > 10.0 * FIRST, "{governor:?}");
+    }
+
+    #[test]
     fn what_is_not_used_does_not_rise_and_alone_nothing_is_bound() {
-        let (mut governor, now) = (Governor::new(), Instant::now());
-        governor.look(&sight(now, AIM / 2, 0.0));
+        let now = Instant::now();
+        let mut governor = experienced(now);
+        governor.look(&sight(now, USUAL / 2, 0.0));
         assert_eq!(governor.rate, FIRST);
         assert!(governor.is_shared(now) && !governor.is_shared(now + ALONE_AFTER));
         governor.rate = MOST;
         let later = now + 2 * ALONE_AFTER;
-        governor.look(&sight(later, AIM / 2, 0.0));
-        assert_eq!(governor.rate, FIRST, "it begins anew when somebody comes");
+        governor.look(&sight(later, USUAL / 2, 0.0));
+        assert!(
+            governor.rate == FIRST && governor.probing,
+            "it begins anew when somebody comes: {governor:?}"
+        );
     }
 }

@@ -43,6 +43,7 @@ pub(crate) mod spending;
 pub(crate) mod threads;
 pub(crate) mod turns;
 pub(crate) mod unit;
+mod usual;
 
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ impl Fair {
             accounts: Accounts::default(),
             queries: Turns::new(cores, turns::PATIENCE),
             searches: Turns::new(SEARCHES, turns::PATIENCE),
-            query_threads: Threads::start("query", 1, is_on.then_some(threads::LONG))?,
+            query_threads: Threads::start("query", 1, is_on)?,
             elastic: Elastic::start(is_on)?,
             delays,
             is_on,

@@ -3,24 +3,19 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use thread_priority::ThreadPriority;
+use thread_priority::unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The lowest priority that Linux has for ordinary threads.
-pub(super) const LOWEST: i32 = 19;
-/// That of long queries: beside requests that are short they get little of a core that both want, and all of one that is free.
-pub(super) const LONG: i32 = 15;
-
-/// Threads of one priority. Work on them ends with the process: nothing waits for it.
+/// Threads that leave the cores to others, or not. Work on them ends with the process: nothing waits for it.
 pub(crate) struct Threads(Option<Runtime>);
 
 impl Threads {
-    /// Starts them; none: they have the priority of all others.
-    pub(super) fn start(name: &str, workers: usize, priority: Option<i32>) -> std::io::Result<Self> {
+    /// Starts them. Those that give way compute while a core is free: whoever wakes up takes it from them at once.
+    pub(super) fn start(name: &str, workers: usize, gives_way: bool) -> std::io::Result<Self> {
         let lower = move || {
-            if let Some(priority) = priority
-                && let Err(error) = rustix::process::setpriority_process(None, priority)
-            {
-                tracing::debug!(%error, "a thread keeps its priority");
+            if gives_way {
+                give_way();
             }
         };
         let mut builder = Builder::new_multi_thread();
@@ -48,6 +43,15 @@ impl Drop for Threads {
     }
 }
 
+/// Makes this thread one of the scheduling class `SCHED_IDLE` (sched(7)). A lower priority is not enough: beside it a thread of any priority keeps
+/// its core for a whole slice of some milliseconds before another that wakes up gets it, and a write wakes six of them one after the other.
+fn give_way() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
+        tracing::debug!(?error, "a thread keeps its priority");
+    }
+}
+
 /// For how long this thread has been on a core. Unlike a clock it stands while others are.
 pub(crate) fn core_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -57,14 +61,20 @@ pub(crate) fn core_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use thread_priority::unix::thread_schedule_policy;
+
     use super::*;
 
     #[test]
-    fn a_thread_has_the_priority_and_time_counts_what_it_computes() {
-        let threads = Threads::start("test", 1, Some(LOWEST)).expect("threads");
-        let found = threads.handle().spawn_blocking(|| rustix::process::getpriority_process(None));
+    fn a_thread_gives_way_and_time_counts_what_it_computes() {
         let waits = Builder::new_current_thread().build().expect("a runtime");
-        assert_eq!(waits.block_on(found).expect("no panic").expect("a priority"), LOWEST);
+        for gives_way in [true, false] {
+            let threads = Threads::start("test", 1, gives_way).expect("threads");
+            let policy = threads.handle().spawn_blocking(thread_schedule_policy);
+            let policy = waits.block_on(policy).expect("no panic").expect("a policy");
+            let is_idle = matches!(policy, ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle));
+            assert_eq!(is_idle, gives_way, "{policy:?}");
+        }
         let start = core_time();
         while core_time() - start < Duration::from_millis(1) {
             std::hint::spin_loop();
