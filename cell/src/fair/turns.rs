@@ -35,6 +35,8 @@ pub(crate) struct Turn {
     tenant: u64,
     cost: i64,
     actual: Option<Units>,
+    /// Whether it was waited for because its tenant had its share under way.
+    is_own_wait: bool,
 }
 
 /// Why there is no turn.
@@ -91,15 +93,18 @@ impl Turns {
     pub(crate) async fn enter(self: &Arc<Self>, tenant: u64, weight: u64, cost: Units) -> Result<Turn, Crowded> {
         let cost = i64::try_from(cost.min(COST_MAX).0).unwrap_or(i64::MAX).max(1);
         let place = self.lock().comes(tenant, weight, cost, self.room(), Instant::now());
-        let turn = match place {
+        let (turn, is_own_wait) = match place {
             Some(Place::AtOnce) => return Ok(self.turn(tenant, cost)),
-            Some(Place::Later(turn)) => turn,
+            Some(Place::Later(turn, is_own_wait)) => (turn, is_own_wait),
             None => return Err(Crowded::Own),
         };
         // Those before it may have gone.
         self.wake();
         match tokio::time::timeout(self.patience, turn).await {
-            Ok(Ok(turn)) => Ok(turn),
+            Ok(Ok(mut turn)) => {
+                turn.is_own_wait = is_own_wait;
+                Ok(turn)
+            }
             Ok(Err(_)) | Err(_) => Err(Crowded::Late),
         }
     }
@@ -134,6 +139,7 @@ impl Turns {
             tenant,
             cost,
             actual: None,
+            is_own_wait: false,
         }
     }
 
@@ -165,6 +171,11 @@ impl Turns {
 }
 
 impl Turn {
+    /// Whether it was waited for because its tenant had its share under way.
+    pub(crate) fn is_own_wait(&self) -> bool {
+        self.is_own_wait
+    }
+
     /// Gives the place back, and says what the request has cost.
     pub(crate) fn end(mut self, actual: Units) {
         self.actual = Some(actual);

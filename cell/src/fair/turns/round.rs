@@ -66,8 +66,8 @@ pub(super) struct Room {
 pub(super) enum Place {
     /// It has its turn.
     AtOnce,
-    /// It waits for it.
-    Later(oneshot::Receiver<Turn>),
+    /// It waits for it; whether for others of its own tenant alone, which has its share under way.
+    Later(oneshot::Receiver<Turn>, bool),
 }
 
 impl Line {
@@ -120,7 +120,7 @@ impl Round {
                 if waits == 0 {
                     self.order.push_back(tenant);
                 }
-                Some(Place::Later(turn))
+                Some(Place::Later(turn, line.under_way >= line.share))
             }
         };
         self.lines.insert(tenant, line);

@@ -58,6 +58,7 @@ async fn there_is_room_for_as_many_as_there_are_places() {
     assert_eq!((turns.crowd().under_way, turns.crowd().waiting), (2, 1));
     drop(one);
     let third = third.await.expect("a turn");
+    assert!(!third.is_own_wait(), "all places were taken, its share was not");
     assert_eq!((turns.crowd().under_way, turns.crowd().waiting), (2, 0));
     drop((two, third));
     assert_eq!(turns.crowd().under_way, 0);
@@ -106,7 +107,9 @@ async fn a_tenant_beside_others_has_its_share_and_what_is_spare() {
     held.push(pass(&turns, 2).await);
     assert_eq!((turns.crowd().beyond, turns.crowd().is_shared), (2, true));
     turns.set_spare(3);
-    held.push(more.await.expect("a turn"));
+    let more = more.await.expect("a turn");
+    assert!(more.is_own_wait() && !held[0].is_own_wait(), "it had its share");
+    held.push(more);
     drop(held);
     assert_eq!(
         turns.crowd(),
@@ -167,13 +170,13 @@ fn who_has_gone_holds_nobody_up() {
     for tenant in [2, 1, 1, 1, 1] {
         assert!(matches!(round.comes(tenant, 1, 1, room, now), Some(Place::AtOnce)));
     }
-    let Some(Place::Later(gone)) = round.comes(1, 1, 1, room, now) else {
+    let Some(Place::Later(gone, _)) = round.comes(1, 1, 1, room, now) else {
         panic!("it has its share");
     };
     drop(gone);
     // Later the tenant is alone, and may have all places, though nobody gave one back.
     let later = now + Duration::from_secs(60);
-    let Some(Place::Later(mut waits)) = round.comes(1, 1, 1, room, later) else {
+    let Some(Place::Later(mut waits, _)) = round.comes(1, 1, 1, room, later) else {
         panic!("it comes after the one that has gone");
     };
     let (tenant, waiter) = round.next(room, later).expect("its turn");
