@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, import, node, record, search, token, topology, usage};
+use crate::body::{backup, balance, collection, control, event, file, import, node, record, search, token, topology, usage};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -29,6 +29,8 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         "Cell",
         "Node",
         "Operation",
+        "File",
+        "FileVersion",
     ] {
         schemas.insert(format!("{item}Page"), page_schema(item));
     }
@@ -91,6 +93,14 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::Operation,
         control::OperationFailure,
         control::Initialized
+    ];
+    add![
+        file::File,
+        file::FileVersion,
+        file::FilePatch,
+        file::NewLink,
+        file::Link,
+        file::Upload
     ];
     add![
         topology::Topology,

@@ -84,6 +84,20 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
         }
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
         Refusal::Moving => moved(),
+        Refusal::StorageFull { used, quota } => Error::new(
+            Code::StorageFull,
+            format!(
+                "the tenant's files have {used} bytes of the {quota} that its plan stores: delete files or versions, or take another plan"
+            ),
+        ),
+        Refusal::OffsetMismatch { offset } => Error::new(
+            Code::OffsetMismatch,
+            format!("{offset} bytes of the upload have come: go on from there"),
+        ),
+        Refusal::CurrentVersion { version } => Error::new(
+            Code::AlreadyExists,
+            format!("version {version} is the current one: restore another one first, or delete the file"),
+        ),
         Refusal::MoveUnderWay { operation } => Error::new(
             Code::ChangeUnderWay,
             format!("operation {operation} moves the tenant to another cell: wait for it, or cancel it"),
