@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use super::platform::Platform;
 use super::relay::{What, status};
 use super::replica::Replica;
-use crate::service::error::internal;
+use crate::service::error::{away, internal};
 
 /// How long who is late with a chunk has after a majority has it.
 const LATE: Duration = Duration::from_secs(2);
@@ -36,28 +36,19 @@ pub(crate) const LATE_CHUNKS: usize = 16;
 const ASKED: usize = 4_096;
 
 impl Platform {
-    /// Keeps a chunk on a majority of the cell's replicas; its name.
-    pub(crate) async fn keep_chunk(
-        self: &Arc<Self>,
-        replica: &Arc<Replica>,
-        space: Space,
-        bytes: Bytes,
-    ) -> Result<ChunkHash, Error> {
+    /// Keeps a chunk on a majority of the replicas of a cell; its name.
+    pub(crate) async fn keep_chunk(self: &Arc<Self>, cell: u64, space: Space, bytes: Bytes) -> Result<ChunkHash, Error> {
         let hash = *blake3::hash(&bytes).as_bytes();
-        let members = self.members(replica.number);
+        let members = self.members(cell);
         let needed = members.len() / 2 + 1;
         let payload = payload(space, &[hash], &bytes);
         let mut puts = JoinSet::new();
         for number in members {
-            let (platform, replica) = (Arc::clone(self), Arc::clone(replica));
-            let (bytes, payload) = (bytes.clone(), payload.clone());
+            let (platform, bytes, payload) = (Arc::clone(self), bytes.clone(), payload.clone());
             puts.spawn(async move {
                 match number == platform.me.number {
-                    true => platform.keep_here(&replica, space, bytes).await,
-                    false => platform
-                        .ask(NodeId(number), What::ChunkPut, replica.number, &payload)
-                        .await
-                        .map(drop),
+                    true => platform.keep_here(cell, space, bytes).await,
+                    false => platform.ask(NodeId(number), What::ChunkPut, cell, &payload).await.map(drop),
                 }
             });
         }
@@ -77,7 +68,7 @@ impl Platform {
         if let Some(full) = failures.iter().find(|error| error.code == Code::StorageFull) {
             return Err(full.clone());
         }
-        tracing::info!(cell = %replica.name, kept, needed, ?failures, "a chunk is on too few replicas");
+        tracing::info!(cell, kept, needed, ?failures, "a chunk is on too few replicas");
         let detail = "too few replicas of the cell have taken what came; nothing of the file was stored: send it again";
         Err(Error::new(Code::Unavailable, detail).retry_after(Duration::from_secs(1)))
     }
@@ -99,7 +90,8 @@ impl Platform {
     }
 
     /// Keeps a chunk on this node's disk.
-    async fn keep_here(&self, replica: &Replica, space: Space, bytes: Bytes) -> Result<(), Error> {
+    async fn keep_here(&self, cell: u64, space: Space, bytes: Bytes) -> Result<(), Error> {
+        let replica = self.cell(cell).ok_or_else(away)?;
         let blobs = replica.blobs.clone().ok_or_else(no_chunks)?;
         let kept = tokio::task::spawn_blocking(move || blobs.put(space, &bytes)).await;
         kept.map_err(|error| internal(&error))?

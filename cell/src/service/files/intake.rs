@@ -12,13 +12,12 @@ use crate::fair::unit;
 use crate::files::digest::{Cutter, INITIAL, Inner, Leaf, absorb, finish, root};
 use crate::files::rows::Content;
 use crate::node::platform::Platform;
-use crate::node::replica::Replica;
 use crate::service::error::internal;
 
 /// See the module.
 pub(super) struct Intake<'a> {
     platform: &'a Arc<Platform>,
-    replica: Arc<Replica>,
+    cell: u64,
     ctx: &'a RequestContext,
     cutter: Cutter,
     /// Chunks that came, and that nobody has taken from here yet.
@@ -33,21 +32,15 @@ pub(super) struct Intake<'a> {
 
 impl<'a> Intake<'a> {
     /// From the beginning.
-    pub(super) fn new(platform: &'a Arc<Platform>, replica: Arc<Replica>, ctx: &'a RequestContext) -> Self {
-        Self::after(platform, replica, ctx, (0, INITIAL), &[])
+    pub(super) fn new(platform: &'a Arc<Platform>, ctx: &'a RequestContext) -> Self {
+        Self::after(platform, ctx, (0, INITIAL), &[])
     }
 
     /// After whole chunks and a tail.
-    pub(super) fn after(
-        platform: &'a Arc<Platform>,
-        replica: Arc<Replica>,
-        ctx: &'a RequestContext,
-        (place, inner): (u64, Inner),
-        tail: &[u8],
-    ) -> Self {
+    pub(super) fn after(platform: &'a Arc<Platform>, ctx: &'a RequestContext, (place, inner): (u64, Inner), tail: &[u8]) -> Self {
         Self {
             platform,
-            replica,
+            cell: ctx.placement.cell,
             ctx,
             cutter: Cutter::after(tail),
             leaves: Vec::new(),
@@ -93,7 +86,7 @@ impl<'a> Intake<'a> {
 
     async fn keep(&self, chunk: Bytes) -> Result<()> {
         let space = Space(self.ctx.placement.uid);
-        self.platform.keep_chunk(&self.replica, space, chunk).await.map(drop)
+        self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)
     }
 
     /// All of a body, as the content of a file.

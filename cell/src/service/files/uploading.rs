@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
             None => bytes::Bytes::new(),
         };
         let (place, inner) = (upload.chunks, upload.inner);
-        let mut intake = Intake::after(&front.platform, Arc::clone(replica), ctx, (place, inner), &tail);
+        let mut intake = Intake::after(&front.platform, ctx, (place, inner), &tail);
         if upload.done.is_some() {
             intake.size = upload.length;
         }

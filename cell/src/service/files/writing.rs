@@ -36,9 +36,8 @@ impl Front {
         key: Option<Idempotency>,
     ) -> Result<Reply<Body>> {
         let media_type = checked(&new.name, new.content_type)?;
-        let replica = self.platform.replica(&ctx.placement)?;
-        replica.check_level(LEVEL)?;
-        let content = Intake::new(&self.platform, replica, ctx).whole(body, UPLOAD_BYTES).await?;
+        self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
+        let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
         let key = key.map(|key| of_content(key, &content));
         let (id, quota) = (Uuid::now_v7(), self.quota(ctx));
         let answer = self.write_as(ctx, key, |view, _| {
@@ -64,9 +63,8 @@ impl Front {
         body: Box<dyn ByteSource>,
     ) -> Result<Reply<Body>> {
         let given = content_type.map(checked_media_type).transpose()?;
-        let replica = self.platform.replica(&ctx.placement)?;
-        replica.check_level(LEVEL)?;
-        let content = Intake::new(&self.platform, replica, ctx).whole(body, UPLOAD_BYTES).await?;
+        self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
+        let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
         let quota = self.quota(ctx);
         let answer = self.write_as(ctx, None, |view, _| {
             let file = visible(ctx, view, id)?;
