@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::body::control::TenantMove;
 use api::body::file::{AttachedTo, File, NewLink};
-use api::client::{Call, Client, ClientError, Method};
+use api::client::{Call, Client, ClientError, FromArchive, Method};
 use api::ids::Id;
 use api::service::FileList;
 use bytes::Bytes;
@@ -417,4 +417,33 @@ async fn a_tenant_that_moves_takes_its_files_along() {
     assert_everywhere(&cluster, &acme, sent, &meanwhile).await;
     let after = create(&acme, "after.bin", &noise(7, MIB)).await;
     assert_everywhere(&cluster, &acme, after.id, &noise(7, MIB)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_carries_files_into_another_tenant() {
+    let cluster = up();
+    let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    let (one, two) = (noise(8, 2 * MIB + 9), noise(9, 77));
+    let file = create(&acme, "a.bin", &one).await;
+    acme.client
+        .file_put("acme", file.id, None, None, two.clone())
+        .await
+        .expect("a version");
+    let mut stream = until("an archive", async || acme.client.archive("acme").await.ok()).await;
+    let mut archive = Vec::new();
+    while let Some(piece) = stream.next().await.expect("a piece") {
+        archive.extend_from_slice(&piece);
+    }
+    let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
+    let new = FromArchive {
+        region: cluster.layout().regions()[0].to_owned(),
+        ..FromArchive::default()
+    };
+    let source = futures_util::stream::iter([Ok(Bytes::from(archive))]);
+    operator.tenant_from_archive("beta", &new, source).await.expect("a tenant");
+    for node in clients(&cluster, &acme) {
+        let found = read(&node, "beta", file.id, Some(1)).await.expect("the first version");
+        assert!(found == one);
+        assert!(read(&node, "beta", file.id, None).await.expect("the content") == two);
+    }
 }

@@ -38,6 +38,9 @@ use crate::space::Space;
 
 /// Longest chunk, in bytes. Raised: more memory for each read and write. Lowered: more rows and more files.
 pub const CHUNK_BYTES: usize = 1 << 20;
+/// What chunks leave of their disk, in bytes: a log and a store that find no room stop, and files should not have them stop. Raised: a disk is
+/// full of files earlier. Lowered: what is on its way to the log at that moment may not fit.
+pub const RESERVE_BYTES: u64 = 64 << 20;
 /// Turns that chunks take: those of one are never under way together. Raised: more memory. Lowered: they wait for each other.
 const TURNS: usize = 64;
 /// What the name of a file begins with that is being written.
@@ -128,6 +131,11 @@ impl Blobs {
         }
         let directory = self.directory(space, hash[0]);
         make(&self.root, &directory)?;
+        if room(&directory) < RESERVE_BYTES + bytes.len() as u64 {
+            return Err(BlobError::Full {
+                action: "write the chunk",
+            });
+        }
         let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
         let unfinished = self.space(space).join(format!("{UNFINISHED}{number}"));
         let written = write(&unfinished, bytes).and_then(|()| {
@@ -290,6 +298,11 @@ fn renew(path: &Path) -> Result<(), BlobError> {
         last_modification: moment(UTIME_NOW),
     };
     utimensat(CWD, path, &times, AtFlags::empty()).map_err(|error| failed("renew the chunk", path)(error.into()))
+}
+
+/// What is free on the disk of a directory, in bytes. What cannot be asked counts as enough, since writing will tell.
+fn room(directory: &Path) -> u64 {
+    rustix::fs::statvfs(directory).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Makes a directory below the root, and syncs the name of each that was not there.
