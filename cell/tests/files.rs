@@ -9,6 +9,7 @@ use api::client::{Call, Client, ClientError, FromArchive, Method};
 use api::ids::Id;
 use api::service::FileList;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::tenant::{self, Tenant};
@@ -96,6 +97,12 @@ fn is_right(path: &PathBuf) -> bool {
     std::fs::read(path).is_ok_and(|bytes| blake3::hash(&bytes).to_string() == name)
 }
 
+/// Bytes as they would come from a file.
+fn pieces(bytes: &Bytes) -> impl Stream<Item = std::io::Result<Bytes>> + use<> {
+    let bytes = bytes.clone();
+    stream::iter((0..bytes.len()).step_by(300_000)).map(move |at| Ok(bytes.slice(at..bytes.len().min(at + 300_000))))
+}
+
 /// Sends what follows of an upload until all of it is there, however often that breaks off.
 async fn send(client: &Client, slug: &str, id: Id, content: &Bytes) -> Id {
     until("the end of the upload", async || {
@@ -104,10 +111,7 @@ async fn send(client: &Client, slug: &str, id: Id, content: &Bytes) -> Id {
             return Some(file);
         }
         let rest = content.slice(state.offset as usize..);
-        let pieces = (0..rest.len().div_ceil(300_000)).map(|at| Ok(rest.slice(at * 300_000..rest.len().min((at + 1) * 300_000))));
-        let _ = client
-            .upload_send(slug, id, state.offset, futures_util::stream::iter(pieces))
-            .await;
+        let _ = client.upload_send(slug, id, state.offset, pieces(&rest)).await;
         None
     })
     .await
@@ -311,20 +315,20 @@ async fn an_upload_goes_on_after_its_leader_has_died() {
         .expect("begun")
         .body;
     // It breaks off in the midst of a chunk: what has come is kept.
-    let broken = [
-        Ok(content.slice(..9 * MIB + 77)),
-        Err(std::io::Error::other("the line is gone")),
-    ];
-    nodes[0]
-        .upload_send("acme", id, 0, futures_util::stream::iter(broken))
+    let come = async |least: usize| {
+        until("what came before it broke off", async || {
+            let offset = nodes[1].upload_state("acme", id).await.ok()?.body.offset;
+            (offset >= least as u64).then_some(offset)
+        })
         .await
-        .expect_err("it broke off");
-    let offset = until("what came before it broke off", async || {
-        let offset = nodes[1].upload_state("acme", id).await.ok()?.body.offset;
-        (offset >= 8 * MIB as u64).then_some(offset)
-    })
-    .await;
-    assert!(offset <= 9 * MIB as u64 + 77);
+    };
+    let breaks = stream::once(async {
+        come(8 * MIB).await;
+        Err(std::io::Error::other("the line is gone"))
+    });
+    let broken = pieces(&content.slice(..9 * MIB + 77)).chain(breaks);
+    nodes[0].upload_send("acme", id, 0, broken).await.expect_err("it broke off");
+    assert!(come(8 * MIB).await <= 9 * MIB as u64 + 77);
     let name = leader(&cluster, &acme).await;
     let pid = cluster.kill(&name).expect("killed");
     let other = cluster
@@ -396,7 +400,7 @@ async fn a_tenant_that_moves_takes_its_files_along() {
         .await
         .expect("begun")
         .body;
-    let first = futures_util::stream::iter([Ok(meanwhile.slice(..2 * MIB + 3))]);
+    let first = stream::iter([Ok(meanwhile.slice(..2 * MIB + 3))]);
     acme.client.upload_send("acme", id, 0, first).await.expect("a part");
     let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
     let cell = operator.tenant_show("acme").await.expect("the tenant").body.cell;
@@ -439,7 +443,7 @@ async fn an_archive_carries_files_into_another_tenant() {
         region: cluster.layout().regions()[0].to_owned(),
         ..FromArchive::default()
     };
-    let source = futures_util::stream::iter([Ok(Bytes::from(archive))]);
+    let source = stream::iter([Ok(Bytes::from(archive))]);
     operator.tenant_from_archive("beta", &new, source).await.expect("a tenant");
     for node in clients(&cluster, &acme) {
         let found = read(&node, "beta", file.id, Some(1)).await.expect("the first version");

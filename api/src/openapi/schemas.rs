@@ -37,15 +37,27 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
     schemas
 }
 
+macro_rules! add_to {
+    ($all:ident: $($body:ty),*) => {$(
+        $all.push((<$body>::name().into_owned(), <$body as utoipa::PartialSchema>::schema()));
+        <$body>::schemas(&mut $all);
+    )*};
+}
+
+/// The bodies about files.
+fn add_of_files(into: &mut Vec<(String, RefOr<Schema>)>) {
+    let mut all = Vec::new();
+    add_to!(all: file::File, file::FileVersion, file::FilePatch, file::NewLink, file::Link, file::Upload);
+    into.append(&mut all);
+}
+
 /// Every body that is named, with what it is made of.
 fn bodies() -> Vec<(String, RefOr<Schema>)> {
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     macro_rules! add {
-        ($($body:ty),* $(,)?) => {$(
-            all.push((<$body>::name().into_owned(), <$body as utoipa::PartialSchema>::schema()));
-            <$body>::schemas(&mut all);
-        )*};
+        ($($body:ty),* $(,)?) => { add_to!(all: $($body),*) };
     }
+    add_of_files(&mut all);
     add![
         Problem,
         record::NewRecord,
@@ -93,14 +105,6 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         control::Operation,
         control::OperationFailure,
         control::Initialized
-    ];
-    add![
-        file::File,
-        file::FileVersion,
-        file::FilePatch,
-        file::NewLink,
-        file::Link,
-        file::Upload
     ];
     add![
         topology::Topology,

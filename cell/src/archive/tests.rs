@@ -246,7 +246,11 @@ fn chunks_of_files_follow_the_rows_that_name_them() {
         quota: u64::MAX,
     };
     stage.apply(create).result.expect("made");
-    assert_eq!(archive(&stage.snapshot(), SPACE).0[7], 1, "without its chunks it is what it always was");
+    assert_eq!(
+        archive(&stage.snapshot(), SPACE).0[7],
+        1,
+        "without its chunks it is what it always was"
+    );
     let mut give = |hash: &[u8; 32]| {
         let found = chunks.iter().find(|chunk| blake3::hash(chunk).as_bytes() == hash);
         Ok(Bytes::from_static(found.expect("one that is named")))
@@ -259,7 +263,10 @@ fn chunks_of_files_follow_the_rows_that_name_them() {
     let mut blobs: Vec<_> = read.iter().flat_map(|chunk| chunk.blobs.clone()).collect();
     blobs.sort();
     assert_eq!(blobs, chunks);
-    assert!(read.iter().all(|chunk| chunk.end.is_none() || chunk.blobs.is_empty()), "before the end");
+    assert!(
+        read.iter().all(|chunk| chunk.end.is_none() || chunk.blobs.is_empty()),
+        "before the end"
+    );
     // One that cannot be had is an error, and no archive.
     let mut none = |_: &[u8; 32]| Err(std::io::ErrorKind::NotFound.into());
     write_with(&stage.snapshot(), SPACE, Some(&mut none), Vec::new()).expect_err("a chunk is missing");

@@ -151,8 +151,7 @@ impl Node {
             tokio::spawn(backup::run::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
-            tokio::spawn(blobs::scrub::run(Arc::clone(&platform))),
-            tokio::spawn(blobs::tend::run(Arc::clone(&platform))),
+            tokio::spawn(blobs::run(Arc::clone(&platform))),
         ];
         tasks.extend(clients.map(|clients| tokio::spawn(clients.run(true))));
         tracing::info!(node = platform.me.name, %api, "serving");

@@ -84,6 +84,17 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
         }
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
         Refusal::Moving => moved(),
+        Refusal::StorageFull { .. } | Refusal::OffsetMismatch { .. } | Refusal::CurrentVersion { .. } => of_file(refusal),
+        Refusal::MoveUnderWay { operation } => Error::new(
+            Code::ChangeUnderWay,
+            format!("operation {operation} moves the tenant to another cell: wait for it, or cancel it"),
+        ),
+    }
+}
+
+/// A command about a file that had no effect.
+fn of_file(refusal: &Refusal) -> Error {
+    match refusal {
         Refusal::StorageFull { used, quota } => Error::new(
             Code::StorageFull,
             format!(
@@ -98,10 +109,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
             Code::AlreadyExists,
             format!("version {version} is the current one: restore another one first, or delete the file"),
         ),
-        Refusal::MoveUnderWay { operation } => Error::new(
-            Code::ChangeUnderWay,
-            format!("operation {operation} moves the tenant to another cell: wait for it, or cancel it"),
-        ),
+        other => internal(&format_args!("{other:?} is not about a file")),
     }
 }
 

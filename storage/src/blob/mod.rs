@@ -20,19 +20,20 @@
 //! CAVEATS: bytes are kept as they are, without a head: a chunk's format is that there is none. A directory that does not sync its names
 //! (no local file system does that) could lose a chunk that was answered for.
 
+mod files;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, utimensat};
 
+use self::files::{failed, make, names, renew, room, sync, write};
 use crate::key::push_hex;
 use crate::space::Space;
 
@@ -278,76 +279,4 @@ pub fn unhex(text: &str) -> Option<ChunkHash> {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(hash)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), BlobError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(failed("create the file", path))?;
-    file.write_all(bytes).map_err(failed("write the chunk", path))?;
-    file.sync_all().map_err(failed("sync the chunk", path))
-}
-
-/// Says that a chunk is wanted now.
-fn renew(path: &Path) -> Result<(), BlobError> {
-    let moment = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let times = Timestamps {
-        last_access: moment(UTIME_OMIT),
-        last_modification: moment(UTIME_NOW),
-    };
-    utimensat(CWD, path, &times, AtFlags::empty()).map_err(|error| failed("renew the chunk", path)(error.into()))
-}
-
-/// What is free on the disk of a directory, in bytes. What cannot be asked counts as enough, since writing will tell.
-fn room(directory: &Path) -> u64 {
-    rustix::fs::statvfs(directory).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// Makes a directory below the root, and syncs the name of each that was not there.
-fn make(root: &Path, directory: &Path) -> Result<(), BlobError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = directory.parent() {
-        if directory != root {
-            make(root, above)?;
-        }
-        match fs::create_dir(directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(failed("create the directory", directory)(error));
-            }
-            _ => sync(above)?,
-        }
-    }
-    Ok(())
-}
-
-fn sync(directory: &Path) -> Result<(), BlobError> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(failed("sync the directory", directory))
-}
-
-/// The names in a directory; one that is not there has none.
-fn names(directory: &Path) -> Result<Vec<String>, BlobError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("read the directory", directory)(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed("read the directory", directory))?;
-        names.extend(entry.file_name().into_string());
-    }
-    Ok(names)
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BlobError {
-    let path = path.display().to_string();
-    move |source| match source.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => BlobError::Full { action },
-        _ => BlobError::Disk { action, path, source },
-    }
 }

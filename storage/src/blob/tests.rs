@@ -1,5 +1,7 @@
 use std::fs;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+
 use super::*;
 
 const SPACE: Space = Space(7);

@@ -10,8 +10,8 @@
 //! CAVEATS: where the members of a cell change while a chunk is sent, the majority is of those that this node knew.
 
 pub(crate) mod counts;
-pub(crate) mod scrub;
-pub(crate) mod tend;
+mod scrub;
+mod tend;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,11 @@ const LATE: Duration = Duration::from_secs(2);
 pub(crate) const LATE_CHUNKS: usize = 16;
 /// Chunks whose being there is asked for at a time.
 const ASKED: usize = 4_096;
+
+/// What nodes do for chunks by themselves, for as long as the platform is there.
+pub(crate) async fn run(platform: Arc<Platform>) {
+    tokio::join!(scrub::run(Arc::clone(&platform)), tend::run(platform));
+}
 
 impl Platform {
     /// Keeps a chunk on a majority of the replicas of a cell; its name.

@@ -34,7 +34,7 @@ const PAGE: usize = 500;
 const UNNAMED_SECONDS: i64 = 24 * 3_600;
 
 /// Goes through everything, again and again, for as long as the platform is there.
-pub(crate) async fn run(platform: Arc<Platform>) {
+pub(super) async fn run(platform: Arc<Platform>) {
     let mut pause = FIRST;
     loop {
         tokio::time::sleep(pause).await;

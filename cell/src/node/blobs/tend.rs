@@ -34,7 +34,7 @@ const FORGET: Duration = Duration::from_secs(1_800);
 const STEPS: usize = 50;
 
 /// Looks every few seconds, for as long as the platform is there.
-pub(crate) async fn run(platform: Arc<Platform>) {
+pub(super) async fn run(platform: Arc<Platform>) {
     let mut forgot = Instant::now();
     loop {
         tokio::time::sleep(PAUSE).await;
