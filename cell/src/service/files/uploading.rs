@@ -125,7 +125,8 @@ impl Front {
                         summed.update(&piece);
                     }
                     writer.intake.take(&piece, writer.upload.length).await?;
-                    if summed.is_none() && writer.intake.leaves.len() >= BATCH {
+                    let is_last = writer.intake.size == writer.upload.length;
+                    if summed.is_none() && !is_last && writer.intake.leaves.len() >= BATCH {
                         writer.advance(false).await?;
                     }
                 }
@@ -182,14 +183,16 @@ impl<'a> Writer<'a> {
     /// Says how far it is; `is_over`: nothing more comes now, so that what is no whole chunk is kept too.
     async fn advance(&mut self, is_over: bool) -> Result<Reply<Body>> {
         let size = self.intake.size;
-        if size == self.upload.offset() {
+        // All of it may have come before, and nobody has made a file of it.
+        let ends = is_over && size == self.upload.length && self.upload.done.is_none();
+        if size == self.upload.offset() && !ends {
             return Ok(Reply {
                 body: show(self.id, &self.upload),
                 position: self.position,
             });
         }
         let tail = if is_over { self.intake.tail().await? } else { None };
-        let end = match is_over && size == self.upload.length {
+        let end = match ends {
             true => Some(self.end(tail.as_ref().map(|(leaf, bytes)| (*leaf, &bytes[..])))?),
             false => None,
         };
