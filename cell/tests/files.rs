@@ -336,7 +336,8 @@ async fn an_upload_goes_on_after_its_leader_has_died() {
         Err(std::io::Error::other("the line is gone"))
     });
     let broken = pieces(&content.slice(..9 * MIB + 77)).chain(breaks);
-    nodes[0].upload_send("acme", id, 0, broken).await.expect_err("it broke off");
+    let sent = Box::pin(nodes[0].upload_send("acme", id, 0, broken)).await;
+    sent.expect_err("it broke off");
     assert!(come(8 * MIB).await <= 9 * MIB as u64 + 77);
     let name = leader(&cluster, &acme).await;
     let pid = cluster.kill(&name).expect("killed");
