@@ -11,6 +11,9 @@ use super::Attached;
 
 /// List files
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cloudnest files list acme --token cnt_…\n  cloudnest files list acme --collection tasks --record 0198… --json --token cnt_…"
+)]
 pub(crate) struct List {
     /// The tenant
     #[arg(value_parser = slug)]

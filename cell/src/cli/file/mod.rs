@@ -36,6 +36,7 @@ impl Files {
 
 /// Delete a file with all its versions
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cloudnest files delete acme 0198… --token cnt_…")]
 pub(super) struct Delete {
     /// The tenant
     #[arg(value_parser = slug)]

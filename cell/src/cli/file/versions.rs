@@ -9,6 +9,9 @@ use super::super::{Result, output};
 
 /// List the versions of a file, the newest first; or make one of them the newest again
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  cloudnest files versions acme 0198… --token cnt_…\n  cloudnest files versions acme 0198… --restore 3 --token cnt_…"
+)]
 pub(crate) struct Versions {
     /// The tenant
     #[arg(value_parser = slug)]
