@@ -70,7 +70,9 @@ fn gains(endpoint: Option<Endpoint>, reply: &Reply) -> bool {
     // What an archive holds is compressed already.
     let text = (kind.starts_with("application/") && kind != ARCHIVE)
         || (kind.starts_with("text/") && !kind.starts_with("text/event-stream"));
-    !small && !secret && !bodiless && text && !reply.headers().contains_key(CONTENT_ENCODING)
+    // A part of a content, and its length, are of the bytes as they are.
+    let content = endpoint == Some(Endpoint::FileContent);
+    !small && !secret && !content && !bodiless && text && !reply.headers().contains_key(CONTENT_ENCODING)
 }
 
 /// Whether a client takes gzip: it says so, and not with a weight of nothing.

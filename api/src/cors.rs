@@ -42,8 +42,8 @@ pub(crate) fn preflight(front: &Front, head: &Parts) -> Option<Result<Reply>> {
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, PATCH, DELETE"),
         (
             ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-encoding, content-type, idempotency-key, if-match, if-none-match, import-id, last-event-id, \
-             traceparent, x-request-id",
+            "authorization, content-encoding, content-type, idempotency-key, if-match, if-none-match, if-range, import-id, last-event-id, \
+             range, traceparent, tus-resumable, upload-checksum, upload-length, upload-metadata, upload-offset, x-request-id",
         ),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];
@@ -70,8 +70,9 @@ pub(crate) fn mark(front: &Front, head: &Parts, headers: &mut HeaderMap) {
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(
-            "cloudnest-endpoint, cloudnest-position, cloudnest-region, etag, location, ratelimit, ratelimit-policy, retry-after, server-timing, traceparent, \
-             x-request-id",
+            "cloudnest-endpoint, cloudnest-position, cloudnest-region, content-disposition, content-range, etag, location, ratelimit, \
+             ratelimit-policy, repr-digest, retry-after, server-timing, traceparent, tus-resumable, upload-expires, upload-length, \
+             upload-metadata, upload-offset, x-request-id",
         ),
     );
 }

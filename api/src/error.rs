@@ -67,6 +67,8 @@ codes! {
     ReferenceViolation "reference_violation" 409 "A reference does not hold";
     /// Other writers were faster, three times in a row.
     Contention "contention" 409 "Too many concurrent changes of the same records";
+    /// The upload is elsewhere than the request says.
+    OffsetMismatch "offset_mismatch" 409 "The upload goes on elsewhere";
     /// Another change is under way: of the collection's schema, or of the tenant's place.
     ChangeUnderWay "change_under_way" 409 "Another change is under way";
     /// The position is older than what is kept.
@@ -75,12 +77,16 @@ codes! {
     TransitionRefused "transition_refused" 409 "The workflow does not allow it";
     /// `If-Match` names another version.
     VersionMismatch "version_mismatch" 412 "The record has changed";
+    /// The request speaks another version of a protocol.
+    ProtocolVersion "protocol_version" 412 "That version of the protocol is not spoken here";
     /// The body or a value is larger than allowed.
     TooLarge "too_large" 413 "Too large";
     /// The path and query are longer than allowed.
     UriTooLong "uri_too_long" 414 "The path and query are too long";
     /// The body is of a kind that this call does not take.
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type";
+    /// The content has none of the bytes that are asked for.
+    RangeNotSatisfiable "range_not_satisfiable" 416 "The content does not have these bytes";
     /// The tenant lives in another region.
     WrongRegion "wrong_region" 421 "The tenant lives in another region";
     /// The change of the cluster would lose data, a quorum, or the meaning of a number.
@@ -93,6 +99,8 @@ codes! {
     TooManyRequests "too_many_requests" 429 "Too many requests";
     /// The headers are larger than allowed.
     HeadersTooLarge "headers_too_large" 431 "The headers are too large";
+    /// What came does not have the hash that it was to have.
+    ChecksumMismatch "checksum_mismatch" 460 "The checksum is another";
     /// A defect of the server.
     Internal "internal" 500 "Internal error";
     /// Nobody can answer now: no leader, starting, or draining.

@@ -23,7 +23,7 @@ use crate::query::Query;
 use crate::read::{RequestBody, Room};
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
-use crate::routes::{control, probes};
+use crate::routes::{control, files, probes};
 use crate::server::{Certificates, Phase, Phases, ServerConfig};
 use crate::service::{Reach, Service, Stage, Timing};
 use crate::trace::Trace;
@@ -126,7 +126,9 @@ impl Front {
                 };
                 self.route(asked).instrument(span).await
             }
-            Ok(Err(missing)) => cors::preflight(self, &head).unwrap_or_else(|| Err(self.missing(&head, missing))),
+            Ok(Err(missing)) => cors::preflight(self, &head)
+                .or_else(|| files::tus::options(&head.method, head.uri.path()).map(Ok))
+                .unwrap_or_else(|| Err(self.missing(&head, missing))),
         };
         let mut reply = match result {
             Ok(reply) => reply,

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::body::{backup, collection, control, record, token};
+use crate::body::{backup, collection, control, file, record, token};
 use crate::csv::CsvLines;
 use crate::error::{Code, Error};
 use crate::ids::{Id, Name, Slug};
@@ -34,6 +34,8 @@ pub fn body(data: &[u8]) {
     stays::<control::TenantMove>(data);
     stays::<backup::TenantRestore>(data);
     stays::<backup::CellRestore>(data);
+    stays::<file::FilePatch>(data);
+    stays::<file::NewLink>(data);
     stays::<serde_json::Value>(data);
 }
 

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use crate::body::token::Role;
 use crate::error::{Code, Error, FieldError, Result};
 use crate::front::Asked;
 use crate::ids::Name;
 use crate::limits::IDEMPOTENCY_KEY_CHARS;
-use crate::service::{Idempotency, Operator, Placement, Principal, Reach, RequestContext, Stage};
+use crate::routes::files;
+use crate::routes::table::Endpoint;
+use crate::service::{Claim, Consistency, Idempotency, Operator, Placement, Principal, Reach, RequestContext, Stage};
 
 /// What an operator's token starts with.
 pub(crate) const OPERATOR_PREFIX: &str = "cno_";
@@ -69,6 +71,9 @@ pub(crate) async fn operator(asked: &Asked<'_>) -> Result<Operator> {
 /// Lets a principal of a tenant through.
 pub(crate) async fn tenant(asked: &mut Asked<'_>, placement: Placement, reach: Reach, role: Role) -> Result<RequestContext> {
     let since = Instant::now();
+    if let Some(claim) = link(asked)? {
+        return by_link(asked, placement, &claim).await;
+    }
     let token = bearer(&asked.head.headers)?;
     if token.starts_with(OPERATOR_PREFIX) {
         operator(asked).await?;
@@ -93,6 +98,27 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, placement: Placement, reach: R
     })?;
     check_role(&principal, role)?;
     asked.clock(Stage::Gate, since);
+    Ok(RequestContext {
+        placement,
+        principal,
+        timing: Arc::clone(asked.timing),
+    })
+}
+
+/// What a request says that follows a link in place of sending a token.
+fn link(asked: &Asked<'_>) -> Result<Option<Claim>> {
+    let is_of_content = asked.found.route.endpoint == Endpoint::FileContent;
+    match is_of_content && !asked.head.headers.contains_key(AUTHORIZATION) {
+        true => files::content::claim(asked),
+        false => Ok(None),
+    }
+}
+
+/// Lets somebody through who follows a link: to what it leads to, and nothing else.
+async fn by_link(asked: &Asked<'_>, placement: Placement, claim: &Claim) -> Result<RequestContext> {
+    let service = &asked.front.service;
+    service.barrier(&placement, Consistency::Strong, asked.timing).await?;
+    let principal = service.link_principal(&placement, claim).await?;
     Ok(RequestContext {
         placement,
         principal,
@@ -198,6 +224,25 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>> {
 
 /// The idempotency key of a request, with what it stands for.
 pub(crate) async fn idempotency(asked: &mut Asked<'_>) -> Result<Option<Idempotency>> {
+    let Some(scope) = scope_of_key(asked)? else { return Ok(None) };
+    let body = *blake3::hash(&asked.bytes().await?).as_bytes();
+    Ok(Some(Idempotency { scope, body }))
+}
+
+/// The same where the body is a stream: what it stands for is what is said of it; whoever reads it adds what it is.
+pub(crate) fn idempotency_of_stream(asked: &Asked<'_>) -> Result<Option<Idempotency>> {
+    let Some(scope) = scope_of_key(asked)? else { return Ok(None) };
+    let mut body = blake3::Hasher::new();
+    let kind = asked.head.headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    for part in [asked.head.uri.query().unwrap_or_default().as_bytes(), kind] {
+        body.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let body = *body.finalize().as_bytes();
+    Ok(Some(Idempotency { scope, body }))
+}
+
+/// What the idempotency key of a request is a key of; none: it has none.
+fn scope_of_key(asked: &Asked<'_>) -> Result<Option<[u8; 32]>> {
     if !asked.found.route.keyed {
         return Ok(None);
     }
@@ -217,11 +262,7 @@ pub(crate) async fn idempotency(asked: &mut Asked<'_>) -> Result<Option<Idempote
         // The length goes first, so that no two different triples read alike.
         scope.update(&(part.len() as u64).to_le_bytes()).update(part);
     }
-    let body = blake3::hash(&asked.bytes().await?);
-    Ok(Some(Idempotency {
-        scope: *scope.finalize().as_bytes(),
-        body: *body.as_bytes(),
-    }))
+    Ok(Some(*scope.finalize().as_bytes()))
 }
 
 #[cfg(test)]

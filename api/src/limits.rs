@@ -16,6 +16,18 @@ pub const HEARD_OUT_BYTES: usize = 8 * 1024 * 1024;
 pub const HEARD_OUT_SECONDS: u64 = 2;
 /// Longest line of an import, in bytes.
 pub const IMPORT_LINE_BYTES: usize = 256 * 1024;
+/// Longest content of a file, in bytes. Raised: one command touches more keys. Lowered: large files are refused.
+pub const FILE_BYTES: u64 = 4 << 30;
+/// Longest content that comes as the body of one request, in bytes: what is longer takes an upload that can go on.
+pub const UPLOAD_BYTES: u64 = 64 << 20;
+/// Longest name of a file, in bytes: what file systems take.
+pub const FILE_NAME_BYTES: usize = 255;
+/// Longest media type of a file, in bytes.
+pub const MEDIA_TYPE_BYTES: usize = 255;
+/// Longest `Upload-Metadata`, in bytes.
+pub const UPLOAD_METADATA_BYTES: usize = 4 * 1024;
+/// Longest time for which a link to a file can be used, in seconds.
+pub const LINK_SECONDS: u64 = 30 * 24 * 3_600;
 /// Longest cursor of a list, in bytes: base64 of a key of an index, which may hold four texts of 1,024 bytes whose zero bytes
 /// are escaped to two. Lowered: a list over such an index cannot be continued.
 pub const CURSOR_BYTES: usize = 12 * 1024;

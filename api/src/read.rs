@@ -85,6 +85,11 @@ impl RequestBody {
         }
     }
 
+    /// Whether nothing comes.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Kept(bytes) if bytes.is_empty())
+    }
+
     /// Whether the body can still be sent, from its start.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self, Self::Gone)

@@ -24,11 +24,13 @@ pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
 
 mod admission;
 mod collections;
+mod files;
 mod records;
 mod timing;
 
 pub use admission::{Admission, Admitted, Budget, Following, Kind};
 pub use collections::{Changed, Collections};
+pub use files::{Checksum, Claim, FileContent, FileList, Files, NewFile, NewUpload};
 pub use records::Records;
 pub use timing::{Stage, Timing};
 
@@ -171,7 +173,7 @@ pub struct Operator {
 
 /// The platform behind the front.
 #[async_trait]
-pub trait Service: Admission + Collections + Records + Send + Sync + 'static {
+pub trait Service: Admission + Collections + Files + Records + Send + Sync + 'static {
     // ---- ingress ----
 
     /// Where a tenant is served, from this node's copy of the directory. Never blocks.

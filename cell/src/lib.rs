@@ -12,6 +12,7 @@
 //! | `machine` | the frame of every command: decode, compare versions, apply, answer |
 //! | `archive` | a tenant as one file |
 //! | `search` | what records say, found by words |
+//! | `files` | files with versions, beside records |
 //! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
@@ -25,6 +26,7 @@ mod backup;
 mod directory;
 mod expr;
 mod fair;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

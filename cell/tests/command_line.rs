@@ -10,6 +10,8 @@ mod certificates;
 mod cluster;
 #[path = "command_line/dev.rs"]
 mod dev;
+#[path = "command_line/files.rs"]
+mod files;
 #[path = "command_line/hostile.rs"]
 mod hostile;
 #[path = "command_line/import.rs"]

@@ -156,3 +156,46 @@ async fn a_full_disk_is_said_and_costs_nothing_that_was_answered() {
         .count;
     assert!(count >= Some(answered.len() as u64 + 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_full_of_files_says_so_and_still_takes_records() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let Some(_disk) = SmallDisk::mount(dir.path(), 320) else {
+        println!("SKIPPED: mounting a file system needs root, so the full disk was NOT tried");
+        return;
+    };
+    let data = dir.path().join("data");
+    let (_server, url) = Server::start(&data);
+    let client = Client::new(&url, &token(&data)).expect("a client").with_timeout(PATIENCE);
+    let content = |number: u64| -> Vec<u8> {
+        let mut hasher = blake3::Hasher::new();
+        let mut bytes = vec![0; 4 << 20];
+        hasher.update(&number.to_be_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
+    };
+    let mut answered = Vec::new();
+    let said = loop {
+        let number = answered.len() as u64;
+        assert!(number < 80, "320 MiB are full after as many files of 4 MiB");
+        let made = client
+            .file_create("demo", "x.bin", "text/plain", None, content(number), None)
+            .await;
+        match made {
+            Ok(made) => answered.push(made.body.id),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((said.status(), said.code()), (Some(507), Some("storage_full")));
+    client
+        .record_create("demo", "tasks", &task(), None)
+        .await
+        .expect("files have left room for records");
+    for (number, id) in answered.iter().enumerate() {
+        let mut stream = client.file_content("demo", *id, None).await.expect("its content");
+        let mut bytes = Vec::new();
+        while let Some(piece) = stream.next().await.expect("a piece") {
+            bytes.extend_from_slice(&piece);
+        }
+        assert!(bytes == content(number as u64), "file {number} was answered, so it is there");
+    }
+}

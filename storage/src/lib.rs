@@ -9,6 +9,7 @@
 //! - `Store::begin_read` → `Snapshot::{get, scan, hash, spaces}`: any number of readers, each at one position, never waiting;
 //! - `Store::durable`: up to where the log may be purged; `persist` waits for it; `over_limit` asks proposals to wait;
 //! - `Store::{send_snapshot, receive_snapshot, install}`: the whole state as checked chunks, installed whole or not at all;
+//! - [`blob`]: chunks of files in a directory, each under the hash of its bytes, for commands to name;
 //! - [`objects`]: whole values under names, in a directory or a bucket, for what is to outlive all replicas;
 //! - `Store::{scrub, damaged, mark_damaged}`, `Batch::pin`, `Rebuild`: finding damage, and putting another replica's state in its place.
 //!
@@ -23,6 +24,7 @@
 //! replica in its place; after a failed sync only an operator knows what to do.
 
 mod batch;
+pub mod blob;
 mod buffered;
 mod checked;
 mod delta;

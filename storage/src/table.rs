@@ -168,6 +168,24 @@ tables! {
     Operation = 0x40 "operation" Carried { id: [u8; 16] = "The operation's id." }
     /// How a tenant's records are searched; none: as is usual.
     SearchSettings = 0x41 "search_settings" Carried {}
+    /// A file: what it is called, and which of its versions is current.
+    File = 0x42 "file" Carried { id: [u8; 16] = "The file's id." }
+    /// A version of a file: its chunks, in order.
+    FileVersion = 0x43 "file_version" Carried { id: [u8; 16] = "The file's id.", version: u64 = "The version." }
+    /// That a file is attached to a record.
+    FileAttached = 0x44 "file_attached" Derived {
+        collection: u32 = "The record's collection.", record: [u8; 16] = "The record's id.", id: [u8; 16] = "The file's id."
+    }
+    /// How often a chunk is named by versions and uploads.
+    ChunkUse = 0x45 "chunk_use" Carried { hash: [u8; 32] = "The BLAKE3 hash of its bytes." }
+    /// A file that is being uploaded.
+    Upload = 0x46 "upload" Carried { id: [u8; 16] = "The upload's id." }
+    /// A whole chunk of a file that is being uploaded.
+    UploadChunk = 0x47 "upload_chunk" Carried { id: [u8; 16] = "The upload's id.", number: u64 = "The chunk's place, from 0." }
+    /// How much a tenant's files are; none: it never had any.
+    FileTotals = 0x48 "file_totals" Carried {}
+    /// What links to a tenant's files are signed with; none: there are none.
+    LinkSecret = 0x49 "link_secret" Carried {}
     /// The directory's tenant, by slug.
     DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
     /// The directory's tenant, by uid.

@@ -32,6 +32,9 @@ pub struct Event {
     /// The version that the change made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// The file, where it is about one; `collection` and `record` are then what it is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// A rule hides it from who asks: the front leaves it out. Never on the wire.
     #[serde(skip)]
     pub hidden: bool,

@@ -5,6 +5,7 @@ pub mod balance;
 pub mod collection;
 pub mod control;
 pub mod event;
+pub mod file;
 pub mod import;
 pub mod node;
 pub mod policy;

@@ -51,6 +51,7 @@
 mod call;
 mod control;
 mod error;
+mod files;
 mod lines;
 mod operations;
 mod payload;
@@ -76,6 +77,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::call::{Answer, Call};
 pub use self::error::ClientError;
+pub use self::files::ContentStream;
 pub use self::lines::Lines;
 use self::payload::Payload;
 use self::pool::{Exchange, Place};

@@ -2,6 +2,7 @@
 //! errors. It is checked in as `openapi.json`, so that a change of the contract is seen in review; a test compares the two.
 //!
 //! What the table cannot know (parameters, bodies, replies) is in the module `operation`, one line a route.
+mod files;
 mod operation;
 mod parameters;
 mod records;
@@ -86,6 +87,14 @@ fn headers() -> Value {
         "traceparent": text("The client's trace with this request as parent, where it sent one (W3C Trace Context)."),
         "Server-Timing": text("Where the time went, by stage, in milliseconds."),
         "ETag": text("The version, such as `\"7\"`."),
+        "Content-Disposition": text("The name of the file, and whether it is to be kept or may be shown."),
+        "Content-Range": text("Which bytes these are, and of how many."),
+        "Repr-Digest": text("SHA-256 of the whole content (RFC 9530)."),
+        "Tus-Resumable": text("The version of the protocol: `1.0.0`."),
+        "Upload-Offset": text("How much of the upload has come, in bytes."),
+        "Upload-Length": text("How long the upload is as a whole, in bytes."),
+        "Upload-Metadata": text("What the client said of the upload."),
+        "Upload-Expires": text("Until when an upload is kept that does not get further."),
         "Location": text("The path of what is new, or of the operation."),
         "CloudNest-Position": {
             "description": "The number of the tenant's last event that the reply reflects.",
@@ -133,6 +142,7 @@ fn path_parameters(route: &Route) -> impl Iterator<Item = Value> {
         let schema = match name {
             "tenant" => json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]{0,38}[a-z0-9]$" }),
             "collection" => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$" }),
+            "version" => json!({ "type": "integer", "minimum": 1 }),
             "id" => json!({ "type": "string", "format": "uuid" }),
             _ => json!({ "type": "string" }),
         };
@@ -206,6 +216,12 @@ fn problem_statuses(route: &Route) -> Vec<u16> {
     );
     if makes || matches!(route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _)) {
         statuses.extend([408, 409, 412, 413, 415, 422, 507]);
+    }
+    match route.endpoint {
+        Endpoint::FileContent => statuses.extend([412, 416]),
+        Endpoint::Upload => statuses.push(412),
+        Endpoint::UploadCreate | Endpoint::UploadWrite => statuses.push(460),
+        _ => {}
     }
     if route.path.ends_with("/events") || route.path.ends_with("/export") {
         statuses.push(410);

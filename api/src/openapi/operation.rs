@@ -235,7 +235,7 @@ fn tenant(endpoint: Endpoint) -> Described {
             let back = json_answer(202, "It is called back: what it has made is taken away.", "Operation");
             (vec![], None, vec![back], vec!["Location"])
         }
-        _ => records(endpoint),
+        _ => super::files::describe(endpoint).unwrap_or_else(|| records(endpoint)),
     }
 }
 
@@ -254,6 +254,7 @@ fn tag(route: &Route) -> &'static str {
             "streams"
         }
         Plane::Tenant(..) if route.path.contains("/search") => "search",
+        Plane::Tenant(..) if route.path.contains("/files") => "files",
         Plane::Tenant(..) => "records",
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn printable(most: usize) -> Value {
 }
 
 /// An entity tag: a version in quotes.
-fn version() -> Value {
+pub(super) fn version() -> Value {
     json!({ "type": "string", "pattern": "^\"[0-9]{1,19}\"$", "minLength": 3, "maxLength": 21 })
 }
 

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, import, node, record, search, token, topology, usage};
+use crate::body::{backup, balance, collection, control, event, file, import, node, record, search, token, topology, usage};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -29,21 +29,35 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         "Cell",
         "Node",
         "Operation",
+        "File",
+        "FileVersion",
     ] {
         schemas.insert(format!("{item}Page"), page_schema(item));
     }
     schemas
 }
 
+macro_rules! add_to {
+    ($all:ident: $($body:ty),*) => {$(
+        $all.push((<$body>::name().into_owned(), <$body as utoipa::PartialSchema>::schema()));
+        <$body>::schemas(&mut $all);
+    )*};
+}
+
+/// The bodies about files.
+fn add_of_files(into: &mut Vec<(String, RefOr<Schema>)>) {
+    let mut all = Vec::new();
+    add_to!(all: file::File, file::FileVersion, file::FilePatch, file::NewLink, file::Link, file::Upload);
+    into.append(&mut all);
+}
+
 /// Every body that is named, with what it is made of.
 fn bodies() -> Vec<(String, RefOr<Schema>)> {
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     macro_rules! add {
-        ($($body:ty),* $(,)?) => {$(
-            all.push((<$body>::name().into_owned(), <$body as utoipa::PartialSchema>::schema()));
-            <$body>::schemas(&mut all);
-        )*};
+        ($($body:ty),* $(,)?) => { add_to!(all: $($body),*) };
     }
+    add_of_files(&mut all);
     add![
         Problem,
         record::NewRecord,

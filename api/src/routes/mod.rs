@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod collections;
 pub(crate) mod control;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod search;
@@ -58,6 +59,19 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Search => Box::pin(search::answer(asked, ctx)).await,
         E::SearchSettings => Box::pin(search::settings(asked, ctx)).await,
         E::SearchSet => Box::pin(search::set(asked, ctx)).await,
+        E::Files => Box::pin(files::list(asked, ctx)).await,
+        E::FileCreate => Box::pin(files::create(asked, ctx)).await,
+        E::LinksRevoke => Box::pin(files::links_revoke(asked, ctx)).await,
+        E::UploadCreate | E::Upload | E::UploadWrite | E::UploadDelete => Box::pin(files::tus::answer(asked, ctx)).await,
+        E::File => Box::pin(files::show(asked, ctx)).await,
+        E::FilePatch => Box::pin(files::patch(asked, ctx)).await,
+        E::FileDelete => Box::pin(files::delete(asked, ctx)).await,
+        E::FileContent => Box::pin(files::content::answer(asked, ctx)).await,
+        E::FilePut => Box::pin(files::put(asked, ctx)).await,
+        E::LinkCreate => Box::pin(files::link(asked, ctx)).await,
+        E::FileVersions => Box::pin(files::versions(asked, ctx)).await,
+        E::FileVersionDelete => Box::pin(files::version_delete(asked, ctx)).await,
+        E::FileRestore => Box::pin(files::restore(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }
 }

@@ -1,9 +1,11 @@
 //! Every route, once: the router, the gate, ingress, the metrics and the OpenAPI document all read this table.
 
+mod paths;
 mod tenant;
 
 use http::Method;
 
+use self::paths::resource;
 use crate::body::token::Role;
 use crate::service::Reach;
 
@@ -70,6 +72,22 @@ pub(crate) enum Endpoint {
     Search,
     SearchSettings,
     SearchSet,
+    Files,
+    FileCreate,
+    LinksRevoke,
+    UploadCreate,
+    Upload,
+    UploadWrite,
+    UploadDelete,
+    File,
+    FilePatch,
+    FileDelete,
+    FileContent,
+    FilePut,
+    LinkCreate,
+    FileVersions,
+    FileVersionDelete,
+    FileRestore,
 }
 
 /// Where a route is served, and who may use it.
@@ -128,7 +146,7 @@ const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 59] = {
+pub(crate) static TABLE: [Route; 75] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -194,6 +212,22 @@ pub(crate) static TABLE: [Route; 59] = {
         route(E::Search, GET, "/v1/tenants/{tenant}/search", READ, "What is found by words, the best first"),
         route(E::SearchSettings, GET, "/v1/tenants/{tenant}/search/settings", READ, "How the tenant's records are searched"),
         route(E::SearchSet, Method::PUT, "/v1/tenants/{tenant}/search/settings", WRITE_ADMIN, "Say how the tenant's records are searched"),
+        route(E::Files, GET, "/v1/tenants/{tenant}/files", READ, "A page of files"),
+        streams(keyed(route(E::FileCreate, POST, "/v1/tenants/{tenant}/files", WRITE, "Create a file: the body is its content"))),
+        route(E::LinksRevoke, DELETE, "/v1/tenants/{tenant}/files/links", WRITE_ADMIN, "Make all links to files worthless that were given out"),
+        streams(route(E::UploadCreate, POST, "/v1/tenants/{tenant}/files/uploads", WRITE, "Begin an upload that can go on after it broke off (tus 1.0)")),
+        route(E::Upload, GET, "/v1/tenants/{tenant}/files/uploads/{id}", READ, "How far an upload is"),
+        streams(route(E::UploadWrite, Method::PATCH, "/v1/tenants/{tenant}/files/uploads/{id}", WRITE, "Bring an upload further")),
+        route(E::UploadDelete, DELETE, "/v1/tenants/{tenant}/files/uploads/{id}", WRITE, "End an upload without a file"),
+        route(E::File, GET, "/v1/tenants/{tenant}/files/{id}", READ, "One file"),
+        keyed(route(E::FilePatch, Method::PATCH, "/v1/tenants/{tenant}/files/{id}", WRITE, "Rename a file, or attach it to a record")),
+        route(E::FileDelete, DELETE, "/v1/tenants/{tenant}/files/{id}", WRITE, "Delete a file with all its versions"),
+        streams(route(E::FileContent, GET, "/v1/tenants/{tenant}/files/{id}/content", READ, "The content of a file, whole or a part")),
+        streams(route(E::FilePut, Method::PUT, "/v1/tenants/{tenant}/files/{id}/content", WRITE, "Give a file a new version: the body is its content")),
+        route(E::LinkCreate, POST, "/v1/tenants/{tenant}/files/{id}/links", WRITE, "A link to the content of a file that needs no token"),
+        route(E::FileVersions, GET, "/v1/tenants/{tenant}/files/{id}/versions", READ, "The versions of a file, the newest first"),
+        route(E::FileVersionDelete, DELETE, "/v1/tenants/{tenant}/files/{id}/versions/{version}", WRITE, "Delete an older version of a file"),
+        keyed(route(E::FileRestore, POST, "/v1/tenants/{tenant}/files/{id}/versions/{version}/restore", WRITE, "Make an older version of a file its newest")),
     ]
 };
 
@@ -256,38 +290,6 @@ fn allowed(endpoints: &[Endpoint]) -> String {
         }
     }
     methods.join(", ")
-}
-
-type Resource<'p> = (&'static [Endpoint], &'p str, &'p str, &'p str);
-
-/// The endpoints of a path, with its variable parts.
-fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
-    use Endpoint as E;
-    Some(match *parts {
-        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return tenant::inner(t, inner),
-        [""] => (&[E::Root], "", "", ""),
-        ["livez"] => (&[E::Livez], "", "", ""),
-        ["readyz"] => (&[E::Readyz], "", "", ""),
-        ["metrics"] => (&[E::Metrics], "", "", ""),
-        ["openapi.json"] => (&[E::Openapi], "", "", ""),
-        ["v1", "tenants"] => (&[E::Tenants, E::TenantCreate], "", "", ""),
-        ["v1", "tenants", t] => (&[E::Tenant, E::TenantPatch, E::TenantDelete], t, "", ""),
-        ["v1", "operations", id] => (&[E::Operation], "", id, ""),
-        ["v1", "operations", id, "cancel"] => (&[E::OperationCallOff], "", id, ""),
-        ["v1", "regions"] => (&[E::Regions], "", "", ""),
-        ["v1", "cells"] => (&[E::Cells], "", "", ""),
-        ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
-        ["v1", "cells", cell, "restore"] => (&[E::CellRestore], "", cell, ""),
-        ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
-        ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
-        ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
-        ["v1", "nodes", node, "restart"] => (&[E::NodeRestart], "", node, ""),
-        ["v1", "balance"] => (&[E::Balance], "", "", ""),
-        ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
-        ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
-        ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) fn kind(asked: &Asked<'_>) -> Kind {
         (Endpoint::Usage, _) => Kind::Free,
         _ if route.streams => Kind::Stream,
         (_, Plane::Tenant(Reach::Leader, _)) => Kind::Write(asked.body.kept_bytes()),
-        (Endpoint::Records | Endpoint::History | Endpoint::Search, _) => Kind::List,
+        (Endpoint::Records | Endpoint::History | Endpoint::Search | Endpoint::Files | Endpoint::FileVersions, _) => Kind::List,
         _ => Kind::Read,
     }
 }

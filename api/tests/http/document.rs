@@ -61,5 +61,5 @@ fn operations_have_names_of_their_own_and_say_what_they_answer() {
             assert!(replies.contains_key("500"), "{method} {path}");
         }
     }
-    assert_eq!(names.len(), 59);
+    assert_eq!(names.len(), 75);
 }

@@ -9,6 +9,7 @@ mod compression;
 mod cors;
 mod document;
 mod drain;
+mod files;
 mod forwarding;
 mod hostile;
 mod http2;

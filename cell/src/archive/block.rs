@@ -27,11 +27,13 @@ pub(super) enum Kind {
     Head = 1,
     Rows = 2,
     Trailer = 3,
+    /// A chunk of a file: its bytes.
+    Chunk = 4,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        [Kind::Head, Kind::Rows, Kind::Trailer]
+        [Kind::Head, Kind::Rows, Kind::Trailer, Kind::Chunk]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }

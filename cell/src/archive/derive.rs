@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::rows::{Head, is_defining};
 use crate::access::token_row::TokenVersion;
+use crate::files::rows::{self as files, FileRow, TotalsRow, UseRow, VersionRow};
+use crate::files::secret::SecretRow;
+use crate::files::upload::{LeafRow, UploadRow};
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::{EnvelopeError, seal};
 use crate::machine::idempotency::{self, bad_key};
@@ -98,6 +101,18 @@ impl Deriver {
                 Ok(vec![(expiry.key(), Bytes::new())])
             }
             table::SearchSettings::TAG => read::<table::SearchSettings, SettingsRow>(key, value).map(nothing),
+            table::File::TAG => {
+                let (parsed, FileRow::V1(file)) = read::<table::File, _>(key, value)?;
+                let attached = file.attached.filter(|_| !file.leaves);
+                let attached = attached.map(|record| files::attached(self.space, record, Uuid::from_bytes(parsed.id)));
+                Ok(attached.map(|attached| (attached.key(), Bytes::new())).into_iter().collect())
+            }
+            table::FileVersion::TAG => read::<table::FileVersion, VersionRow>(key, value).map(nothing),
+            table::ChunkUse::TAG => read::<table::ChunkUse, UseRow>(key, value).map(nothing),
+            table::Upload::TAG => read::<table::Upload, UploadRow>(key, value).map(nothing),
+            table::UploadChunk::TAG => read::<table::UploadChunk, LeafRow>(key, value).map(nothing),
+            table::FileTotals::TAG => read::<table::FileTotals, TotalsRow>(key, value).map(nothing),
+            table::LinkSecret::TAG => read::<table::LinkSecret, SecretRow>(key, value).map(nothing),
             table::Import::TAG => read::<table::Import, ImportRowVersion>(key, value).map(nothing),
             _ => Err(unfit(key, "it is of a table that is not carried")),
         }

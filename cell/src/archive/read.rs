@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Read;
 
 use bytes::Bytes;
+use storage::blob::CHUNK_BYTES;
 use storage::{Key, Space};
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub(crate) struct Owner {
 pub(crate) struct Chunk {
     /// The rows.
     pub(crate) rows: Vec<Row>,
+    /// Chunks of files that the rows name.
+    pub(crate) blobs: Vec<Bytes>,
     /// With the last chunk: the header. The archive was whole.
     pub(crate) end: Option<Header>,
 }
@@ -55,6 +58,8 @@ pub(crate) struct Reader<R> {
     waiting: VecDeque<(Key, Bytes)>,
     /// How much of the first of them was given out.
     offset: usize,
+    /// A chunk of a file that waits.
+    blob: Option<Bytes>,
     is_whole: bool,
     is_over: bool,
 }
@@ -89,6 +94,7 @@ impl<R: Read> Reader<R> {
             rows: Vec::new(),
             waiting: VecDeque::new(),
             offset: 0,
+            blob: None,
             is_whole: false,
             is_over: false,
         })
@@ -106,10 +112,15 @@ impl<R: Read> Reader<R> {
                 if self.is_whole {
                     return Ok(Chunk {
                         rows,
+                        blobs: Vec::new(),
                         end: Some(self.header()),
                     });
                 }
                 self.next_row()?;
+                if let Some(blob) = self.blob.take() {
+                    let (blobs, end) = (vec![blob], None);
+                    return Ok(Chunk { rows, blobs, end });
+                }
                 continue;
             };
             let piece = value.slice(self.offset..);
@@ -129,7 +140,8 @@ impl<R: Read> Reader<R> {
                 self.offset += room;
             }
         }
-        Ok(Chunk { rows, end: None })
+        let (blobs, end) = (Vec::new(), None);
+        Ok(Chunk { rows, blobs, end })
     }
 
     /// Has the next row wait, and what is derived from it; or finds the archive whole.
@@ -138,6 +150,17 @@ impl<R: Read> Reader<R> {
             let block = self.blocks.next()?;
             if block.kind == Kind::Trailer {
                 return self.finish(&block);
+            }
+            if block.kind == Kind::Chunk {
+                // Its name is the hash of its bytes: what is not named by a row is removed again some day.
+                if block.content.len() > CHUNK_BYTES {
+                    return Err(ReadError::Damaged {
+                        at: block.at,
+                        what: "it is longer than any chunk of a file".to_owned(),
+                    });
+                }
+                self.blob = Some(block.content.into());
+                return Ok(());
             }
             expect(&block, Kind::Rows)?;
             self.block = (block.at, block.content.into());

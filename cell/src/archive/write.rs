@@ -1,15 +1,21 @@
 //! Writes the archive of a tenant.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use storage::{Direction, KeyRange, Snapshot, Space};
+use bytes::Bytes;
+use storage::blob::ChunkHash;
+use storage::table::ChunkUse;
+use storage::{Direction, KeyRange, Snapshot, Space, Table};
 
 use super::block::{Blocks, Kind, MAX_BYTES};
 use super::error::WriteError;
 use super::rows::{Head, HeadRow, ROW_HEAD_BYTES, Trailer, TrailerRow, count, put, tables};
-use super::{FORMAT, MAGIC};
+use super::{FORMAT, MAGIC, PLAIN};
+use crate::files::rows::UseRow;
 use crate::machine::envelope::seal;
-use crate::machine::reader::Reader;
+use crate::machine::idempotency::bad_key;
+use crate::machine::reader::{Reader, decode};
+use crate::machine::refusal::Fault;
 use crate::machine::rows::SpaceStatus;
 
 /// How much is gathered for a block, in bytes, unless one row is longer. Raised: archives are smaller, and readers need more memory.
@@ -34,8 +40,21 @@ pub(crate) struct Summary {
     pub(crate) hash: [u8; 32],
 }
 
-/// Writes the tenant of a space as it is in a snapshot.
+/// Gives chunks of files by their names.
+pub(crate) type Chunks<'c> = &'c mut dyn FnMut(&ChunkHash) -> io::Result<Bytes>;
+
+/// Writes the tenant of a space as it is in a snapshot, without the bytes of its files.
 pub(crate) fn write(snapshot: &Snapshot, space: Space, out: impl Write) -> Result<Summary, WriteError> {
+    write_with(snapshot, space, None, out)
+}
+
+/// The same with the bytes of its files.
+pub(crate) fn write_with(
+    snapshot: &Snapshot,
+    space: Space,
+    chunks: Option<Chunks<'_>>,
+    out: impl Write,
+) -> Result<Summary, WriteError> {
     let header = snapshot.header(space)?;
     let header = header
         .filter(|header| header.status == SpaceStatus::Live)
@@ -49,7 +68,9 @@ pub(crate) fn write(snapshot: &Snapshot, space: Space, out: impl Write) -> Resul
         access: header.access,
         next: header.next,
     };
-    let mut blocks = Blocks::after(out, &[&MAGIC[..], &[FORMAT]].concat())?;
+    let has_chunks = chunks.is_some() && named(snapshot, space).next().is_some();
+    let format = if has_chunks { FORMAT } else { PLAIN };
+    let mut blocks = Blocks::after(out, &[&MAGIC[..], &[format]].concat())?;
     blocks.write(Kind::Head, &seal(&HeadRow::V1(head)))?;
     let (mut rows, mut gathered) = (Vec::new(), Vec::with_capacity(BLOCK_BYTES));
     for table in tables() {
@@ -69,6 +90,11 @@ pub(crate) fn write(snapshot: &Snapshot, space: Space, out: impl Write) -> Resul
     if !gathered.is_empty() {
         blocks.write(Kind::Rows, &gathered)?;
     }
+    if let Some(give) = chunks {
+        for hash in named(snapshot, space) {
+            blocks.write(Kind::Chunk, &give(&hash?)?)?;
+        }
+    }
     let hash = *blocks.hasher.finalize().as_bytes();
     let trailer = Trailer { rows, hash };
     let total = trailer.rows.iter().map(|(_, count)| count).sum();
@@ -80,5 +106,18 @@ pub(crate) fn write(snapshot: &Snapshot, space: Space, out: impl Write) -> Resul
         rows: total,
         bytes: blocks.bytes,
         hash: *blocks.hasher.finalize().as_bytes(),
+    })
+}
+
+/// The chunks that a space names, in the order of their names.
+fn named(snapshot: &Snapshot, space: Space) -> impl Iterator<Item = Result<ChunkHash, Fault>> {
+    snapshot.scan(ChunkUse::range(space), Direction::Forward).filter_map(|row| {
+        let found = || -> Result<Option<ChunkHash>, Fault> {
+            let (raw, bytes) = row?;
+            let key = ChunkUse::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
+            let UseRow::V1(used) = decode(&key, &bytes)?;
+            Ok((used.count > 0).then_some(key.hash))
+        };
+        found().transpose()
     })
 }

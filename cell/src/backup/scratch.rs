@@ -97,7 +97,7 @@ impl Scratch {
         let mut chunks = (0..).zip(Reader::new(archive, owner).map_err(told)?);
         let mut is_whole = false;
         for (chunk, read) in &mut chunks {
-            let Chunk { rows, end } = read.map_err(told)?;
+            let Chunk { rows, end, .. } = read.map_err(told)?;
             is_whole = end.is_some();
             let end = end.map(|header| (header, 0));
             self.command(SpaceArrive {

@@ -28,6 +28,8 @@ pub(crate) struct Limits {
     pub(crate) at_once: usize,
     /// Followers of events at a time.
     pub(crate) followers: usize,
+    /// What its files may be, in bytes.
+    pub(crate) storage_bytes: u64,
 }
 
 impl Limits {
@@ -43,6 +45,7 @@ impl Limits {
             },
             at_once: ((units as f64 * AT_ONCE_PER_UNIT) as usize).clamp(AT_ONCE.0, AT_ONCE.1),
             followers: units.clamp(FOLLOWERS.0, FOLLOWERS.1),
+            storage_bytes: plan.storage_gib.saturating_mul(1 << 30),
         }
     }
 }

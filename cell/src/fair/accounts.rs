@@ -91,6 +91,7 @@ mod tests {
             budget: Budget { rate: 100, burst: 100 },
             at_once: 1,
             followers: 1,
+            storage_bytes: 1,
         }
     }
 

@@ -94,6 +94,11 @@ pub(crate) fn of_export(bytes: usize) -> Units {
     part(bytes as u64, EXPORT_BYTES)
 }
 
+/// What some bytes of a file cost that come or go.
+pub(crate) fn of_content(bytes: usize) -> Units {
+    part(bytes as u64, BODY_BYTES)
+}
+
 fn part(amount: u64, whole: u64) -> Units {
     Units(amount.saturating_mul(MILLI) / whole)
 }

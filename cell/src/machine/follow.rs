@@ -4,6 +4,7 @@
 //! stamps, versions and stored replies among them, and the rows are the same. So are its refusals.
 
 use bytes::Bytes;
+use storage::blob::ChunkHash;
 use storage::{Batch, Space};
 
 use super::catalog::Catalogs;
@@ -21,6 +22,19 @@ impl Payload {
             self,
             Payload::SpaceTurn(_) | Payload::SpaceClear(_) | Payload::SpaceArrive(_) | Payload::SpaceFollow(_)
         )
+    }
+
+    /// The chunks of files that it names: they are on a quorum before it is proposed.
+    pub(crate) fn named_chunks(&self) -> Vec<ChunkHash> {
+        match self {
+            Payload::FileCreate(create) => create.content.chunks.clone(),
+            Payload::FileVersionAdd(add) => add.content.chunks.clone(),
+            Payload::UploadAdvance(advance) => {
+                let tail = advance.tail.map(|(hash, _)| hash);
+                advance.leaves.iter().map(|leaf| leaf.hash).chain(tail).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a space that stands there takes the command; `is_repeated`: it comes from the other cell.

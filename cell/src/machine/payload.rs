@@ -24,6 +24,11 @@ use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
     tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
+use crate::files::{
+    abort::UploadAbort, advance::UploadAdvance, change::FileChange, create::FileCreate, delete::FileDelete, delete::FileSweep,
+    forget::ChunksForget, restore::FileRestoreVersion, secret::LinkSecretSet, upload::UploadBegin, version_add::FileVersionAdd,
+    version_delete::FileVersionDelete,
+};
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
 use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
@@ -97,5 +102,7 @@ payloads!(
     ]
     // Proposed at any level: it needs the one that it raises to.
     0: [LevelRaise]
-    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet]
+    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet,
+        FileCreate, FileVersionAdd, FileRestoreVersion, FileVersionDelete, FileDelete, FileSweep, FileChange,
+        UploadBegin, UploadAdvance, UploadAbort, ChunksForget, LinkSecretSet]
 );

@@ -88,6 +88,23 @@ pub(crate) enum Refusal {
         /// Its operation.
         operation: Uuid,
     },
+    /// The tenant's files would be more than its plan stores.
+    StorageFull {
+        /// What they are, in bytes.
+        used: u64,
+        /// What the plan stores.
+        quota: u64,
+    },
+    /// The upload is elsewhere than what comes says.
+    OffsetMismatch {
+        /// How far it is, in bytes.
+        offset: u64,
+    },
+    /// The version is the current one of its file.
+    CurrentVersion {
+        /// It.
+        version: u64,
+    },
 }
 
 impl Refusal {

@@ -192,6 +192,9 @@ pub(crate) enum EventKind {
     CollectionDeleted,
     TokenCreated,
     TokenRevoked,
+    FileCreated,
+    FileUpdated,
+    FileDeleted,
 }
 
 impl EventKind {
@@ -207,6 +210,9 @@ impl EventKind {
             EventKind::CollectionDeleted => "collection.deleted",
             EventKind::TokenCreated => "token.created",
             EventKind::TokenRevoked => "token.revoked",
+            EventKind::FileCreated => "file.created",
+            EventKind::FileUpdated => "file.updated",
+            EventKind::FileDeleted => "file.deleted",
         }
     }
 }
@@ -222,6 +228,8 @@ pub(crate) enum Subject {
     Collection(String, u64),
     /// An API key.
     Token(Uuid),
+    /// A file: its id, its current version, and the record that it is attached to.
+    File(Uuid, u64, Option<(u32, Uuid)>),
 }
 
 /// One change, as stored. Its position is its key.

@@ -15,6 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::error::{Code, Error};
@@ -54,19 +55,19 @@ const _: () = assert!(ALONE.as_secs() > 4 * BEAT.as_secs());
 
 /// One arrival.
 pub(crate) struct Arrival<'a> {
-    platform: &'a Platform,
+    platform: &'a Arc<Platform>,
     tenant: &'a Tenant,
     attempt: u64,
 }
 
 impl<'a> Arrival<'a> {
     /// Of a tenant that is entered as arriving.
-    pub(crate) fn new(platform: &'a Platform, tenant: &'a Tenant) -> Self {
+    pub(crate) fn new(platform: &'a Arc<Platform>, tenant: &'a Tenant) -> Self {
         Self::again(platform, tenant, ATTEMPT)
     }
 
     /// Of a tenant whose space was lost: the attempt is higher than all before.
-    pub(crate) fn again(platform: &'a Platform, tenant: &'a Tenant, attempt: u64) -> Self {
+    pub(crate) fn again(platform: &'a Arc<Platform>, tenant: &'a Tenant, attempt: u64) -> Self {
         Self {
             platform,
             tenant,
@@ -87,15 +88,21 @@ impl<'a> Arrival<'a> {
         let mut chunks = read(archive, owner);
         for chunk in 0.. {
             let began = Instant::now();
-            let Chunk { rows, end } = match tokio::time::timeout(BEAT, chunks.recv()).await {
+            let Chunk { rows, blobs, end } = match tokio::time::timeout(BEAT, chunks.recv()).await {
                 Ok(Some(chunk)) => chunk.map_err(|error| unreadable(&error))?,
                 Ok(None) => return Err(internal(&"an archive was read no further than to its middle")),
                 // Whoever sends it is slow. Somebody still waits for it.
                 Err(_) => Chunk {
                     rows: Vec::new(),
+                    blobs: Vec::new(),
                     end: None,
                 },
             };
+            for blob in blobs {
+                // Before the space is served, so that whoever reads a row finds what it names.
+                let space = Space(self.tenant.uid);
+                self.platform.keep_chunk(self.tenant.cell, space, blob).await?;
+            }
             let is_last = end.is_some();
             let command = SpaceArrive {
                 attempt: self.attempt,

@@ -5,6 +5,7 @@ pub(crate) mod applying;
 pub(crate) mod arriving;
 mod asked;
 mod bind;
+pub(crate) mod blobs;
 pub(crate) mod certificates;
 pub(crate) mod data;
 pub(crate) mod directory;
@@ -150,6 +151,7 @@ impl Node {
             tokio::spawn(backup::run::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),
             tokio::spawn(scrub::run::watch(Arc::clone(&platform))),
+            tokio::spawn(blobs::run(Arc::clone(&platform))),
         ];
         tasks.extend(clients.map(|clients| tokio::spawn(clients.run(true))));
         tracing::info!(node = platform.me.name, %api, "serving");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use raft::{GroupId, GroupOptions, Host, Timing};
+use storage::blob::Blobs;
 use storage::{Options, Store};
 
 use super::data::Data;
@@ -22,6 +23,8 @@ use crate::machine::level::Level;
 /// Memory for the page cache of all stores of a node, in bytes. Raised: more reads without the disk. Lowered: less memory.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
 
+/// Where the chunks of files are, in the store's directory.
+const BLOBS: &str = "blobs";
 /// Where the search index of a store is, in the store's directory.
 const SEARCH: &str = "search";
 
@@ -117,9 +120,12 @@ impl Opener {
             .read(&store.begin_read())
             .with_context(|| format!("open {}", slot.name))?;
         let search = self.directory(slot).join(SEARCH);
+        let blobs = Blobs::open(&self.directory(slot).join(BLOBS));
+        let blobs = blobs.with_context(|| format!("open the chunks of files of {}", slot.name))?;
         let follows = Followers {
             is_archived: self.backs_up && !of_directory,
             search: (!of_directory).then_some(&*search),
+            blobs: (!of_directory).then_some(blobs),
         };
         let joined = Replica::join(
             &self.host,

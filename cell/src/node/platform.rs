@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use raft::NodeId;
 use tokio::sync::Notify;
 
+use super::blobs;
 use super::directory::Directory;
 use super::evolving::Works;
 use super::lines::Lines;
@@ -72,6 +73,8 @@ pub(crate) struct Platform {
     pub(crate) loads: Known,
     /// How the backups of the cells stand that this node leads.
     pub(crate) backups: Told,
+    /// What is counted of chunks of files.
+    pub(crate) blobs: blobs::counts::Counts,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Where stores are made that nobody needs after a restart.
@@ -110,6 +113,7 @@ impl Platform {
             moves: Moves::default(),
             loads: Known::default(),
             backups: Told::default(),
+            blobs: blobs::counts::Counts::default(),
             hints: Mutex::default(),
             scratch: places.opener.scratch_directory(),
             waiting: Mutex::default(),

@@ -64,6 +64,12 @@ pub(crate) enum What {
     Load = 14,
     /// What the asking node has charged to tenants, encoded (`fair/spending.rs`).
     Spending = 15,
+    /// Keep a chunk of a file (`node/blobs`).
+    ChunkPut = 16,
+    /// A chunk of a file.
+    ChunkGet = 17,
+    /// Which of these chunks the node's replica does not have.
+    ChunkLacks = 18,
 }
 
 /// What a request of a newer version is told.
@@ -212,14 +218,13 @@ impl Platform {
                 .iter()
                 .any(|one| *one as u8 == what);
             let own = near || group == GROUP || control;
-            let (status, bytes) =
-                match own || (what == What::Propose as u8 && self.is_brought_across(from, group, &payload).await) {
-                    true => self.exchange(what, group, payload).await,
-                    false => (
-                        status::NOT_APPLIED,
-                        Bytes::from_static(b"the cells of this region are not yours"),
-                    ),
-                };
+            let (status, bytes) = match own || self.is_of_a_move_across(what, from, group, &payload).await {
+                true => self.exchange(what, group, payload).await,
+                false => (
+                    status::NOT_APPLIED,
+                    Bytes::from_static(b"the cells of this region are not yours"),
+                ),
+            };
             stream.write_u8(status).await?;
             stream.write_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX)).await?;
             stream.write_all(&bytes).await?;
@@ -235,6 +240,9 @@ impl Platform {
     /// What is answered to one exchange.
     async fn exchange(self: &Arc<Self>, what: u8, group: u64, payload: Bytes) -> (u8, Bytes) {
         if let Some(answer) = self.answer_of_node(what, group, &payload).await {
+            return answer;
+        }
+        if let Some(answer) = self.answer_about_chunks(what, group, &payload).await {
             return answer;
         }
         match self.group(group) {

@@ -8,6 +8,7 @@ use api::error::{Code, Error};
 use api::service::{Stage, Timing};
 use bytes::Bytes;
 use raft::{Group, GroupId, GroupOptions, Host};
+use storage::blob::Blobs;
 use storage::{Snapshot, Space, Store};
 use tokio::sync::Semaphore;
 
@@ -60,6 +61,8 @@ pub(crate) struct Replica {
     pub(crate) is_archived: bool,
     /// How much its store may have in memory before proposals wait, in bytes.
     pub(crate) delta_limit_bytes: usize,
+    /// Chunks of files; none: the directory has none.
+    pub(crate) blobs: Option<Blobs>,
     /// Principals that were looked up before.
     pub(crate) principals: Arc<Principals>,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Followers<'d> {
     pub(crate) is_archived: bool,
     /// Where its search index is, if it has one.
     pub(crate) search: Option<&'d Path>,
+    /// Its chunks of files, if it has any.
+    pub(crate) blobs: Option<Blobs>,
 }
 
 /// What a command is proposed with.
@@ -153,6 +158,7 @@ impl Replica {
             turns: Turns::of_requests(),
             is_archived: follows.is_archived,
             delta_limit_bytes,
+            blobs: follows.blobs.clone(),
             principals: Arc::default(),
         })
     }

@@ -57,8 +57,9 @@ pub(crate) fn check_kept(snapshot: &Snapshot, space: Space, header: &Header, aft
 /// Whether the rules of its collection hide a record from somebody. Of what is gone its last version is asked about; what nobody
 /// remembers any more is hidden.
 fn is_hidden(snapshot: &Snapshot, space: Space, catalog: &Catalog, asker: &Asker<'_>, subject: &Subject) -> Result<bool, Error> {
-    let Subject::Record(number, id, _) = subject else {
-        return Ok(false);
+    let (number, id) = match subject {
+        Subject::Record(number, id, _) | Subject::File(_, _, Some((number, id))) => (number, id),
+        _ => return Ok(false),
     };
     let Some(guard) = catalog.numbered(*number).and_then(|collection| catalog.guard(collection)) else {
         return Ok(false);
@@ -81,6 +82,10 @@ fn is_hidden(snapshot: &Snapshot, space: Space, catalog: &Catalog, asker: &Asker
 
 /// One event.
 fn show(catalog: &Catalog, slug: &str, position: u64, event: Event) -> Body {
+    let file = match event.subject {
+        Subject::File(id, ..) => Some(id.to_string()),
+        _ => None,
+    };
     let (collection, record, version) = match event.subject {
         Subject::Tenant => (None, None, None),
         Subject::Record(number, id, version) => (
@@ -90,8 +95,15 @@ fn show(catalog: &Catalog, slug: &str, position: u64, event: Event) -> Body {
         ),
         Subject::Collection(name, version) => (Some(name), None, Some(version)),
         Subject::Token(id) => (None, Some(id.to_string()), None),
+        Subject::File(_, version, None) => (None, None, Some(version)),
+        Subject::File(_, version, Some((number, id))) => (
+            catalog.numbered(number).map(|collection| collection.name.clone()),
+            Some(id.to_string()),
+            Some(version),
+        ),
     };
     let subject = match (&collection, &record) {
+        _ if file.is_some() => file.as_ref().map(|file| format!("files/{file}")),
         (Some(collection), Some(record)) => Some(format!("{collection}/{record}")),
         (one, other) => one.clone().or_else(|| other.clone()),
     };
@@ -107,6 +119,7 @@ fn show(catalog: &Catalog, slug: &str, position: u64, event: Event) -> Body {
         collection,
         record,
         version,
+        file,
         hidden: false,
     }
 }

@@ -13,6 +13,7 @@ use api::error::{Code, Error, Result};
 use api::service::{ArchivedTenant, ByteSource, LineSender, Operator, Placement, Reply};
 use bytes::{Buf, Bytes};
 use storage::Space;
+use storage::blob::ChunkHash;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -40,7 +41,8 @@ impl Front {
     pub(super) fn write_archive(&self, placement: &Placement, out: LineSender) -> Result<Reply<()>> {
         let place = Arc::clone(&self.exports).try_acquire_owned().map_err(|_| busy("exports"))?;
         let space = Space(placement.uid);
-        let moment = self.platform.replica(placement)?.moment(space)?;
+        let replica = self.platform.replica(placement)?;
+        let (moment, platform) = (replica.moment(space)?, Arc::clone(&self.platform));
         let position = moment.header.position;
         let runtime = Handle::current();
         // Nobody waits for what it computes.
@@ -51,9 +53,16 @@ impl Front {
                 runtime,
                 deadline: Instant::now() + EXPORT_TIME,
             };
-            match archive::write(&moment.snapshot, space, &mut pieces) {
+            let own = Handle::clone(&pieces.runtime);
+            let mut chunks = move |hash: &ChunkHash| {
+                let chunk = own.block_on(platform.chunk(&replica, space, *hash));
+                chunk.map_err(|error| io::Error::new(io::ErrorKind::NotFound, error.detail))
+            };
+            match archive::write_with(&moment.snapshot, space, Some(&mut chunks), &mut pieces) {
                 Ok(archive::Summary { rows, bytes, .. }) => tracing::debug!(rows, bytes, "wrote an archive"),
-                Err(archive::WriteError::Io(error)) => tracing::debug!(%error, "nobody reads an archive any more"),
+                Err(archive::WriteError::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::debug!(%error, "nobody reads an archive any more")
+                }
                 Err(error) => pieces.fail(internal(&error)),
             }
         });

@@ -84,10 +84,32 @@ pub(crate) fn refused(refusal: &Refusal) -> Error {
         }
         Refusal::At { operation, refusal } => at(*operation, refused(refusal)),
         Refusal::Moving => moved(),
+        Refusal::StorageFull { .. } | Refusal::OffsetMismatch { .. } | Refusal::CurrentVersion { .. } => of_file(refusal),
         Refusal::MoveUnderWay { operation } => Error::new(
             Code::ChangeUnderWay,
             format!("operation {operation} moves the tenant to another cell: wait for it, or cancel it"),
         ),
+    }
+}
+
+/// A command about a file that had no effect.
+fn of_file(refusal: &Refusal) -> Error {
+    match refusal {
+        Refusal::StorageFull { used, quota } => Error::new(
+            Code::StorageFull,
+            format!(
+                "the tenant's files have {used} bytes of the {quota} that its plan stores: delete files or versions, or take another plan"
+            ),
+        ),
+        Refusal::OffsetMismatch { offset } => Error::new(
+            Code::OffsetMismatch,
+            format!("{offset} bytes of the upload have come: go on from there"),
+        ),
+        Refusal::CurrentVersion { version } => Error::new(
+            Code::AlreadyExists,
+            format!("version {version} is the current one: restore another one first, or delete the file"),
+        ),
+        other => internal(&format_args!("{other:?} is not about a file")),
     }
 }
 

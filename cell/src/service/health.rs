@@ -44,6 +44,7 @@ impl Front {
         self.write_certificates(out)?;
         self.platform.moves.counts.write(out)?;
         self.platform.backups.write(out)?;
+        self.platform.blobs.write(out)?;
         let turns = || self.platform.replicas().map(|replica| Arc::clone(&replica.turns));
         let crowd = turns().map(|turns| turns.crowd()).fold(Crowd::default(), Crowd::and);
         self.platform

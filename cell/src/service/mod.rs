@@ -10,6 +10,7 @@ mod collections;
 pub(crate) mod control;
 mod dedicated;
 pub(crate) mod error;
+mod files;
 pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;

@@ -1,9 +1,10 @@
 //! The ranges of keys that somebody walks over, table by table.
 
 use super::{
-    CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryTenant,
-    DirectoryTenantUid, Event, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken,
-    Record, ReferenceEntry, Sequence, Table, Token, UniqueEntry,
+    ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
+    DirectoryTenant, DirectoryTenantUid, Event, File, FileAttached, FileVersion, History, HistoryAge, Idempotency,
+    IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Table, Token, UniqueEntry,
+    Upload, UploadChunk,
 };
 use crate::element::{Element, put_element};
 use crate::key::{Field, head};
@@ -118,6 +119,35 @@ impl IdempotencyExpiry {
     }
 }
 
+impl FileVersion {
+    /// All versions of a file, the oldest first.
+    pub fn range(space: Space, id: [u8; 16]) -> KeyRange {
+        prefix(space, Self::TAG, |out| id.put(out))
+    }
+}
+
+impl FileAttached {
+    /// The files that are attached to a record, by id.
+    pub fn range(space: Space, collection: u32, record: [u8; 16]) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            collection.put(out);
+            record.put(out);
+        })
+    }
+
+    /// The files that are attached to records of a collection.
+    pub fn of_collection(space: Space, collection: u32) -> KeyRange {
+        prefix(space, Self::TAG, |out| collection.put(out))
+    }
+}
+
+impl UploadChunk {
+    /// All whole chunks of an upload, in order.
+    pub fn range(space: Space, id: [u8; 16]) -> KeyRange {
+        prefix(space, Self::TAG, |out| id.put(out))
+    }
+}
+
 /// Tables of which one always wants all keys of a space.
 macro_rules! whole_table_range {
     ($($name:ident),*) => {
@@ -146,7 +176,10 @@ whole_table_range!(
     DirectoryTenant,
     DirectoryTenantUid,
     OperatorToken,
-    DirectoryCell
+    DirectoryCell,
+    File,
+    ChunkUse,
+    Upload
 );
 
 /// All keys of a table that begin with the fields that `fields` writes.

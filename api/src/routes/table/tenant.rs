@@ -1,6 +1,7 @@
 //! The paths below a tenant.
 
-use super::{Endpoint, Resource};
+use super::Endpoint;
+use super::paths::Resource;
 
 /// The endpoints of a path below a tenant, with its variable parts.
 pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
@@ -29,6 +30,16 @@ pub(super) fn inner<'p>(t: &'p str, inner: &[&'p str]) -> Option<Resource<'p>> {
         ["operations", id, "cancel"] => (&[E::OperationCancel], t, id, ""),
         ["tokens"] => (&[E::Tokens, E::TokenCreate], t, "", ""),
         ["tokens", id] => (&[E::TokenDelete], t, id, ""),
+        ["files"] => (&[E::Files, E::FileCreate], t, "", ""),
+        ["files", "links"] => (&[E::LinksRevoke], t, "", ""),
+        ["files", "uploads"] => (&[E::UploadCreate], t, "", ""),
+        ["files", "uploads", id] => (&[E::Upload, E::UploadWrite, E::UploadDelete], t, id, ""),
+        ["files", id] => (&[E::File, E::FilePatch, E::FileDelete], t, id, ""),
+        ["files", id, "content"] => (&[E::FileContent, E::FilePut], t, id, ""),
+        ["files", id, "links"] => (&[E::LinkCreate], t, id, ""),
+        ["files", id, "versions"] => (&[E::FileVersions], t, id, ""),
+        ["files", id, "versions", n] => (&[E::FileVersionDelete], t, id, n),
+        ["files", id, "versions", n, "restore"] => (&[E::FileRestore], t, id, n),
         _ => return None,
     })
 }

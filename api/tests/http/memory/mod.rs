@@ -2,6 +2,7 @@
 
 mod admission;
 mod collections;
+mod files;
 mod records;
 mod service;
 
@@ -11,12 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::body::collection::{Collection, CollectionSchema};
 use api::body::event::Event;
+use api::body::file::Upload;
 use api::body::record::{Fields, ListQuery, Record};
 use api::body::token::{Role, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
 use api::server::Server;
-use api::service::{Kind, Location, Placement, Principal, Reply, Stored};
+use api::service::{Kind, Location, NewUpload, Placement, Principal, Reply, Stored};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -56,6 +58,9 @@ struct State {
     unhinted: Option<Locate>,
     next_query: Option<ListQuery>,
     cors: Vec<String>,
+    files: BTreeMap<Id, files::Kept>,
+    uploads: BTreeMap<Id, (Upload, NewUpload, Vec<u8>)>,
+    keyed: HashMap<[u8; 32], ([u8; 32], Id)>,
 }
 
 /// The service.
@@ -235,6 +240,7 @@ impl Memory {
             collection: collection.map(str::to_owned),
             record: None,
             version: Some(1),
+            file: None,
             hidden: false,
         });
         position

@@ -6,7 +6,9 @@ use raft::NodeId;
 use crate::directory::moves::{self, Move, Stage};
 use crate::machine::dispatch::{Payload, Stamped};
 use crate::machine::envelope::open;
+use crate::node::blobs;
 use crate::node::platform::Platform;
+use crate::node::relay::What;
 
 impl Platform {
     /// Whether an encoded command for a cell of this region is a step of a move from the region of the node that sends it. What this node
@@ -16,15 +18,31 @@ impl Platform {
         self.expects(from, cell, &stamped) || (self.freshen_directory().await && self.expects(from, cell, &stamped))
     }
 
-    fn expects(&self, from: NodeId, cell: u64, stamped: &Stamped) -> bool {
-        let Ok(snapshot) = self.directory.read() else { return false };
-        let Ok(moving) = moves::read(&snapshot, stamped.space) else {
+    /// Whether an exchange is part of a move from the region of the node that asks: a step of it, or a chunk of a file.
+    pub(crate) async fn is_of_a_move_across(&self, what: u8, from: NodeId, cell: u64, payload: &[u8]) -> bool {
+        if what == What::Propose as u8 {
+            return self.is_brought_across(from, cell, payload).await;
+        }
+        let brings = [What::ChunkPut, What::ChunkLacks].iter().any(|one| *one as u8 == what);
+        let Some((space, _)) = blobs::space_of(payload).filter(|_| brings) else {
             return false;
         };
+        let moving = |moving: &Move| moving.to == cell && moving.stage == Stage::Copying;
+        let comes = || self.moves_from(from, space.0).is_some_and(|found| moving(&found));
+        comes() || (self.freshen_directory().await && comes())
+    }
+
+    /// The move of a tenant from the region of a node.
+    fn moves_from(&self, from: NodeId, space: u64) -> Option<Move> {
+        let moving = moves::read(&self.directory.read().ok()?, space).ok()??;
         let topology = self.topology();
-        let left = |cell: u64| topology.cell(cell).map(|cell| cell.region.clone());
-        let comes_from_there = |moving: &Move| left(moving.from).is_some() && left(moving.from) == self.region_of(from);
-        moving.is_some_and(|moving| comes_from_there(&moving) && is_step(&moving, cell, &stamped.payload))
+        let left = topology.cell(moving.from)?.region.clone();
+        (self.region_of(from)? == left).then_some(moving)
+    }
+
+    fn expects(&self, from: NodeId, cell: u64, stamped: &Stamped) -> bool {
+        let moving = self.moves_from(from, stamped.space);
+        moving.is_some_and(|moving| is_step(&moving, cell, &stamped.payload))
     }
 }
 

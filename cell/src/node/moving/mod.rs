@@ -18,6 +18,7 @@
 
 mod across;
 mod at;
+mod chunks;
 mod finish;
 mod told;
 mod transfer;
@@ -124,7 +125,7 @@ impl Drop for Driving {
 
 /// One move, while its cell is led here.
 struct Mover<'a> {
-    platform: &'a Platform,
+    platform: &'a Arc<Platform>,
     source: Arc<Replica>,
     moving: Move,
     /// Whether chunks follow each other without rests.
@@ -135,7 +136,7 @@ struct Mover<'a> {
 
 /// Drives a move to its end, or until somebody else leads its cell.
 async fn drive(driving: Driving, moving: Move) {
-    let platform = &*driving.platform;
+    let platform = &driving.platform;
     let Some(source) = led(platform, moving.from) else { return };
     let mut mover = Mover {
         platform,

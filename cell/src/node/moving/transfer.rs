@@ -43,6 +43,7 @@ impl Mover<'_> {
         self.tell(Phase::Copying, 0).await?;
         let began = Instant::now();
         let (keys, mut last) = self.copy(snapshot).await?;
+        self.copy_chunks().await?;
         tracing::info!(tenant = self.moving.slug, keys, took = ?began.elapsed(), "copied a tenant that moves");
         self.tell(Phase::Following, keys).await?;
         let start = last;
@@ -168,6 +169,7 @@ impl Mover<'_> {
         let later = taken.into_iter().filter(|(index, _)| *index > start);
         let commands: Vec<_> = later.map(|(index, entry)| (index, entry.to_vec())).collect();
         let Some((index, _)) = commands.last() else { return Ok(true) };
+        self.send_named(&commands).await?;
         *last = *index;
         let attempt = self.moving.attempt;
         self.at_target(SpaceFollow { attempt, commands }).await?;

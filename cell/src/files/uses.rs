@@ -1,0 +1,34 @@
+//! How often chunks are named: every command that makes something name a chunk, or stops it, goes through here.
+
+use std::collections::BTreeMap;
+
+use storage::blob::ChunkHash;
+use storage::table::ChunkUse;
+
+use super::rows::{Use, UseRow, chunk_use};
+use crate::machine::refusal::Stop;
+use crate::machine::world::World;
+
+/// Something names these chunks from now on; one that comes twice is named twice.
+pub(crate) fn take(world: &mut World<'_>, chunks: &[ChunkHash]) -> Result<(), Stop> {
+    change(world, chunks, |count, times| count.saturating_add(times))
+}
+
+/// Something names these chunks no longer. One that nothing names stays for a while.
+pub(crate) fn give_back(world: &mut World<'_>, chunks: &[ChunkHash]) -> Result<(), Stop> {
+    change(world, chunks, |count, times| count.saturating_sub(times))
+}
+
+fn change(world: &mut World<'_>, chunks: &[ChunkHash], count: impl Fn(u64, u64) -> u64) -> Result<(), Stop> {
+    let mut times: BTreeMap<ChunkHash, u64> = BTreeMap::new();
+    for hash in chunks {
+        *times.entry(*hash).or_default() += 1;
+    }
+    let (space, since) = (world.space, world.stamp);
+    for (hash, times) in times {
+        let before = chunk_use(world, space, hash)?.map_or(0, |used| used.count);
+        let count = count(before, times);
+        world.put(&ChunkUse { space, hash }, &UseRow::V1(Use { count, since }));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The scrubber of chunks: each node goes through what the rows of its own replicas name, and through what its disks have.
+//!
+//! A chunk that is named is read and held against its name; one that is lost or rotten comes from another replica. A chunk that no row names is
+//! removed once it has not been wanted for a day: whoever puts one makes it wanted. A space that is not here, erased or moved away, names
+//! nothing. It is slow on purpose, and nobody waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api::error::Error;
+use storage::blob::{Blobs, ChunkHash};
+use storage::table::{ChunkUse, FileTotals};
+use storage::{Direction, Space, Table};
+
+use super::super::platform::Platform;
+use super::super::replica::Replica;
+use crate::files::rows::{UseRow, chunk_use};
+use crate::machine::reader::{Reader, decode};
+use crate::machine::rows::{Place, SpaceStatus};
+use crate::records::time::now_micros;
+use crate::service::error::internal;
+
+/// Before the first pass: a node that starts has other things to do.
+const FIRST: Duration = Duration::from_secs(5);
+/// Between two passes.
+const PAUSE: Duration = Duration::from_secs(3_600);
+/// After a chunk that was read, times as long as that took: a tenth of a disk at most.
+const REST: u32 = 9;
+/// The shortest and the longest such rest.
+const RESTS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+/// Rows that are read at a time: nothing is pinned while chunks are read.
+const PAGE: usize = 500;
+/// How long a chunk is left alone that no row names, in seconds.
+const UNNAMED_SECONDS: i64 = 24 * 3_600;
+
+/// Goes through everything, again and again, for as long as the platform is there.
+pub(super) async fn run(platform: Arc<Platform>) {
+    let mut pause = FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        for slot in platform.places().values() {
+            let Some(replica) = slot.get() else { continue };
+            if let Err(error) = pass(&platform, &replica).await {
+                tracing::warn!(cell = %replica.name, %error, "a pass over chunks ended early; the next one begins again");
+            }
+        }
+        pause = PAUSE;
+    }
+}
+
+async fn pass(platform: &Arc<Platform>, replica: &Arc<Replica>) -> Result<(), Error> {
+    let Some(blobs) = replica.blobs.clone() else { return Ok(()) };
+    let spaces: Result<Vec<Space>, _> = replica.store.begin_read().spaces().collect();
+    for space in spaces.map_err(|error| internal(&error))? {
+        if is_named(replica, space)? {
+            check(platform, replica, space).await?;
+        }
+    }
+    let own = blobs.clone();
+    let spaces = tokio::task::spawn_blocking(move || own.spaces()).await;
+    for space in spaces.map_err(|error| internal(&error))?.map_err(|error| internal(&error))? {
+        remove(platform, replica, &blobs, space).await?;
+    }
+    Ok(())
+}
+
+/// Whether a space has files, and is here to say what they are.
+fn is_named(replica: &Replica, space: Space) -> Result<bool, Error> {
+    let snapshot = replica.store.begin_read();
+    let has_files = snapshot
+        .get(&FileTotals { space })
+        .map_err(|error| internal(&error))?
+        .is_some();
+    let placed = snapshot.placed(space).map_err(|fault| internal(&fault))?;
+    Ok(has_files && placed.is_some_and(|(header, place)| header.status == SpaceStatus::Live && place.is_read()))
+}
+
+/// Reads every chunk that a space names, and has another replica give those that are not right.
+async fn check(platform: &Arc<Platform>, replica: &Arc<Replica>, space: Space) -> Result<(), Error> {
+    let mut after: Option<ChunkHash> = None;
+    loop {
+        let page = page(replica, space, after)?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(*last);
+        for (hash, count) in page {
+            // It may be gone by now, and then nobody has it.
+            let is_named = count > 0
+                && chunk_use(&replica.store.begin_read(), space, hash).is_ok_and(|used| used.is_some_and(|used| used.count > 0));
+            if !is_named {
+                continue;
+            }
+            let began = Instant::now();
+            platform.blobs.scrubbed();
+            if let Err(error) = platform.chunk(replica, space, hash).await {
+                tracing::warn!(cell = %replica.name, %error, "a chunk could not be repaired now; the next pass tries again");
+            }
+            tokio::time::sleep((began.elapsed() * REST).clamp(RESTS.0, RESTS.1)).await;
+        }
+    }
+}
+
+fn page(replica: &Replica, space: Space, after: Option<ChunkHash>) -> Result<Vec<(ChunkHash, u64)>, Error> {
+    let snapshot = replica.store.begin_read();
+    let range = ChunkUse::range(space);
+    let range = match after {
+        Some(hash) => range.after(&ChunkUse { space, hash }.key()),
+        None => range,
+    };
+    let mut found = Vec::new();
+    for row in snapshot.scan(range, Direction::Forward).take(PAGE) {
+        let (raw, bytes) = row.map_err(|error| internal(&error))?;
+        let key = ChunkUse::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
+        let UseRow::V1(used) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;
+        found.push((key.hash, used.count));
+    }
+    Ok(found)
+}
+
+/// Removes chunks of a space that nothing names and that were not wanted for a day.
+async fn remove(platform: &Arc<Platform>, replica: &Arc<Replica>, blobs: &Blobs, space: Space) -> Result<(), Error> {
+    let before = i64::try_from(now_micros() / 1_000_000)
+        .unwrap_or(i64::MAX)
+        .saturating_sub(UNNAMED_SECONDS);
+    let mut removed = 0;
+    for first in 0..=u8::MAX {
+        let (replica, blobs) = (Arc::clone(replica), blobs.clone());
+        let some = tokio::task::spawn_blocking(move || remove_some(&replica, &blobs, space, first, before)).await;
+        removed += some.map_err(|error| internal(&error))??;
+    }
+    if removed > 0 {
+        platform.blobs.removed(removed);
+        tracing::info!(cell = %replica.name, space = space.0, removed, "removed chunks that nothing names");
+        blobs.remove_empty(space);
+    }
+    Ok(())
+}
+
+fn remove_some(replica: &Replica, blobs: &Blobs, space: Space, first: u8, before: i64) -> Result<u64, Error> {
+    let mut removed = 0;
+    for found in blobs.list(space, first).map_err(|error| internal(&error))? {
+        if found.wanted >= before {
+            continue;
+        }
+        let snapshot = replica.store.begin_read();
+        let placed = snapshot.placed(space).map_err(|fault| internal(&fault))?;
+        let is_here = match placed {
+            // It comes: what names its chunks may come last.
+            Some((_, Place::Clearing { .. } | Place::Copying { .. } | Place::Following { .. })) => continue,
+            Some((header, Place::Departed { .. })) => header.status == SpaceStatus::Live,
+            Some((header, _)) => header.status == SpaceStatus::Live,
+            None => false,
+        };
+        let named = chunk_use(&snapshot, space, found.hash).map_err(|fault| internal(&fault))?;
+        if is_here && named.is_some() {
+            continue;
+        }
+        drop(snapshot);
+        removed += u64::from(
+            blobs
+                .remove_older(space, &found.hash, before)
+                .map_err(|error| internal(&error))?,
+        );
+    }
+    Ok(removed)
+}

@@ -1,0 +1,107 @@
+//! What arrives of a content, on its way to chunks: hashed, cut, and kept on a quorum, a chunk at a time. It holds two at most.
+
+use std::sync::Arc;
+
+use api::error::{Code, Error, Result};
+use api::service::{ByteSource, RequestContext};
+use bytes::Bytes;
+use storage::Space;
+use storage::blob::CHUNK_BYTES;
+
+use crate::fair::unit;
+use crate::files::digest::{Cutter, INITIAL, Inner, Leaf, absorb, finish, root};
+use crate::files::rows::Content;
+use crate::node::platform::Platform;
+use crate::service::error::internal;
+
+/// See the module.
+pub(super) struct Intake<'a> {
+    platform: &'a Arc<Platform>,
+    cell: u64,
+    ctx: &'a RequestContext,
+    cutter: Cutter,
+    /// Chunks that came, and that nobody has taken from here yet.
+    pub(super) leaves: Vec<Leaf>,
+    /// Whole chunks so far, those of before among them.
+    pub(super) place: u64,
+    /// SHA-256 after them.
+    pub(super) inner: Inner,
+    /// Bytes so far, those of before among them.
+    pub(super) size: u64,
+}
+
+impl<'a> Intake<'a> {
+    /// From the beginning.
+    pub(super) fn new(platform: &'a Arc<Platform>, ctx: &'a RequestContext) -> Self {
+        Self::after(platform, ctx, (0, INITIAL), &[])
+    }
+
+    /// After whole chunks and a tail.
+    pub(super) fn after(platform: &'a Arc<Platform>, ctx: &'a RequestContext, (place, inner): (u64, Inner), tail: &[u8]) -> Self {
+        Self {
+            platform,
+            cell: ctx.placement.cell,
+            ctx,
+            cutter: Cutter::after(tail),
+            leaves: Vec::new(),
+            place,
+            inner,
+            size: place * CHUNK_BYTES as u64 + tail.len() as u64,
+        }
+    }
+
+    /// Takes a piece; in all there may be so many bytes.
+    pub(super) async fn take(&mut self, piece: &[u8], most: u64) -> Result<()> {
+        self.size += piece.len() as u64;
+        if self.size > most {
+            return Err(Error::new(Code::TooLarge, format!("there is more than {most} bytes of it")));
+        }
+        let (account, limits) = self.platform.account(&self.ctx.placement);
+        account.charge(&limits, unit::of_content(piece.len()));
+        self.cutter.push(piece);
+        while let Some(chunk) = self.cutter.next() {
+            let (place, mut inner, own) = (self.place, self.inner, chunk.clone());
+            let hashing = tokio::task::spawn_blocking(move || {
+                absorb(&mut inner, &own);
+                (Leaf::of(&own, place), inner)
+            });
+            let (leaf, inner) = hashing.await.map_err(|error| internal(&error))?;
+            self.keep(chunk).await?;
+            self.leaves.push(leaf);
+            (self.place, self.inner) = (self.place + 1, inner);
+        }
+        Ok(())
+    }
+
+    /// What is left, on a quorum: its leaf, and its bytes. None: nothing is left.
+    pub(super) async fn tail(&mut self) -> Result<Option<(Leaf, Bytes)>> {
+        let tail = self.cutter.tail();
+        if tail.is_empty() {
+            return Ok(None);
+        }
+        let leaf = Leaf::of(&tail, self.place);
+        self.keep(tail.clone()).await?;
+        Ok(Some((leaf, tail)))
+    }
+
+    async fn keep(&self, chunk: Bytes) -> Result<()> {
+        let space = Space(self.ctx.placement.uid);
+        self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)
+    }
+
+    /// All of a body, as the content of a file.
+    pub(super) async fn whole(mut self, mut body: Box<dyn ByteSource>, most: u64) -> Result<Content> {
+        while let Some(piece) = body.next().await? {
+            self.take(&piece, most).await?;
+        }
+        let tail = self.tail().await?;
+        let sha256 = finish(self.inner, tail.as_ref().map_or(&[], |(_, tail)| tail), self.size);
+        self.leaves.extend(tail.map(|(leaf, _)| leaf));
+        Ok(Content {
+            size: self.size,
+            blake3: root(&self.leaves, self.size),
+            sha256,
+            chunks: self.leaves.iter().map(|leaf| leaf.hash).collect(),
+        })
+    }
+}

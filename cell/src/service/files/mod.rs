@@ -1,0 +1,197 @@
+//! Files as the HTTP front sees them: one short method a call. What a call does is in [`reading`], [`writing`] and [`uploading`].
+
+mod intake;
+mod reading;
+mod uploading;
+mod writing;
+
+use std::ops::Range;
+
+use api::body::file::{File, FilePatch, FileVersion, Link, NewLink, Upload};
+use api::body::record::Page;
+use api::error::{Code, Error, Result};
+use api::ids::Id;
+use api::service::{
+    ByteSource, Checksum, Claim, FileContent, FileList, Files, Idempotency, LineSender, NewFile, NewUpload, Placement, Principal,
+    Reply, RequestContext,
+};
+use async_trait::async_trait;
+
+use super::Front;
+use super::error::internal;
+use crate::files::rows::{self, Attached};
+use crate::files::sight::Looker;
+use crate::records::decide::View;
+
+#[async_trait]
+impl Files for Front {
+    async fn files(&self, ctx: &RequestContext, list: FileList) -> Result<Reply<Page<File>>> {
+        self.list_files(ctx, &list).await
+    }
+
+    async fn file(&self, ctx: &RequestContext, id: Id) -> Result<Reply<File>> {
+        self.get_file(ctx, id)
+    }
+
+    async fn file_create(
+        &self,
+        ctx: &RequestContext,
+        new: NewFile,
+        body: Box<dyn ByteSource>,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<File>> {
+        self.create_file(ctx, new, body, key).await
+    }
+
+    async fn file_put(
+        &self,
+        ctx: &RequestContext,
+        id: Id,
+        content_type: Option<String>,
+        if_match: Option<String>,
+        body: Box<dyn ByteSource>,
+    ) -> Result<Reply<File>> {
+        self.put_file(ctx, id, content_type, if_match, body).await
+    }
+
+    async fn file_patch(
+        &self,
+        ctx: &RequestContext,
+        id: Id,
+        patch: FilePatch,
+        if_match: Option<u64>,
+        key: Option<Idempotency>,
+    ) -> Result<Reply<File>> {
+        self.patch_file(ctx, id, patch, if_match, key).await
+    }
+
+    async fn file_delete(&self, ctx: &RequestContext, id: Id, if_match: Option<u64>) -> Result<Reply<()>> {
+        self.delete_file(ctx, id, if_match).await
+    }
+
+    async fn file_versions(
+        &self,
+        ctx: &RequestContext,
+        id: Id,
+        limit: usize,
+        cursor: Option<u64>,
+    ) -> Result<Reply<Page<FileVersion>>> {
+        self.list_file_versions(ctx, id, limit, cursor)
+    }
+
+    async fn file_restore(&self, ctx: &RequestContext, id: Id, version: u64, key: Option<Idempotency>) -> Result<Reply<File>> {
+        self.restore_file(ctx, id, version, key).await
+    }
+
+    async fn file_version_delete(&self, ctx: &RequestContext, id: Id, version: u64) -> Result<Reply<()>> {
+        self.delete_file_version(ctx, id, version).await
+    }
+
+    async fn file_content(&self, ctx: &RequestContext, id: Id, version: Option<u64>) -> Result<Reply<FileContent>> {
+        self.get_content(ctx, id, version)
+    }
+
+    async fn file_read(&self, ctx: &RequestContext, id: Id, version: u64, part: Range<u64>, out: LineSender) -> Result<()> {
+        self.read_content(ctx, id, version, part, out).await
+    }
+
+    async fn link_create(&self, ctx: &RequestContext, id: Id, new: NewLink) -> Result<Reply<Link>> {
+        self.create_link(ctx, id, new).await
+    }
+
+    async fn links_revoke(&self, ctx: &RequestContext) -> Result<Reply<()>> {
+        self.revoke_links(ctx).await
+    }
+
+    async fn link_principal(&self, placement: &Placement, claim: &Claim) -> Result<Principal> {
+        self.linked(placement, claim)
+    }
+
+    async fn upload_create(&self, ctx: &RequestContext, new: NewUpload) -> Result<Reply<Upload>> {
+        self.begin_upload(ctx, new).await
+    }
+
+    async fn upload(&self, ctx: &RequestContext, id: Id) -> Result<Reply<Upload>> {
+        self.get_upload(ctx, id)
+    }
+
+    async fn upload_write(
+        &self,
+        ctx: &RequestContext,
+        id: Id,
+        offset: u64,
+        checksum: Option<Checksum>,
+        body: Box<dyn ByteSource>,
+    ) -> Result<Reply<Upload>> {
+        self.write_upload(ctx, id, offset, checksum, body).await
+    }
+
+    async fn upload_delete(&self, ctx: &RequestContext, id: Id) -> Result<Reply<()>> {
+        self.delete_upload(ctx, id).await
+    }
+}
+
+/// Who looks, at the moment of a decision.
+fn looker<'a>(ctx: &'a RequestContext, view: &View<'a>) -> Result<Looker<'a>> {
+    Ok(Looker {
+        catalog: view.catalog,
+        space: view.space,
+        asker: view.asker.ok_or_else(|| internal(&"nobody asks for a file"))?,
+        scopes: ctx.principal.scopes.as_deref(),
+    })
+}
+
+/// A file that is there, for somebody who may see it.
+fn visible(ctx: &RequestContext, view: &View<'_>, id: Id) -> Result<rows::File> {
+    let file = rows::file(view.snapshot, view.space, id.0).map_err(|fault| internal(&fault))?;
+    let file = file.ok_or_else(|| no_file(id))?;
+    let looker = looker(ctx, view)?;
+    match looker.sees(view.snapshot, file.attached).map_err(|fault| internal(&fault))? {
+        true => Ok(file),
+        false => Err(no_file(id)),
+    }
+}
+
+/// The record that somebody wants a file attached to, if they may read it.
+fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file::AttachedTo>) -> Result<Option<Attached>> {
+    let Some(wanted) = wanted else {
+        return match ctx.principal.scopes {
+            None => Ok(None),
+            Some(_) => Err(Error::new(
+                Code::Forbidden,
+                "the token is limited to some collections: attach the file to a record of one of them",
+            )),
+        };
+    };
+    if !super::view::in_scope(ctx, &wanted.collection) {
+        let detail = format!("the token's scopes do not include the collection {:?}", wanted.collection);
+        return Err(Error::new(Code::Forbidden, detail));
+    }
+    let missing = || {
+        Error::new(
+            Code::NotFound,
+            format!(
+                "there is no record {}/{} to attach the file to",
+                wanted.collection, wanted.record
+            ),
+        )
+    };
+    let collection = view.catalog.named(&wanted.collection).ok_or_else(missing)?;
+    let shown = looker(ctx, view)?.shows(view.snapshot, collection.number, wanted.record.0);
+    match shown.map_err(|fault| internal(&fault))? {
+        true => Ok(Some((collection.number, wanted.record.0))),
+        false => Err(missing()),
+    }
+}
+
+fn no_file(id: Id) -> Error {
+    Error::new(Code::NotFound, format!("there is no file {id}"))
+}
+
+impl Front {
+    /// What the tenant's plan stores, in bytes.
+    fn quota(&self, ctx: &RequestContext) -> u64 {
+        let (_, limits) = self.platform.account(&ctx.placement);
+        limits.storage_bytes
+    }
+}
