@@ -12,6 +12,7 @@
 //! | `machine` | the frame of every command: decode, compare versions, apply, answer |
 //! | `archive` | a tenant as one file |
 //! | `search` | what records say, found by words |
+//! | `documents` | texts that several people write at the same time |
 //! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
@@ -23,6 +24,7 @@ mod access;
 mod archive;
 mod backup;
 mod directory;
+mod documents;
 mod expr;
 mod fair;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -41,6 +41,7 @@ pub fn key(data: &[u8]) {
         stays::<table::Import>(data),
         stays::<table::Operation>(data),
         stays::<table::SearchSettings>(data),
+        stays::<table::DocumentUpdate>(data),
         stays::<table::DirectoryTenant>(data),
         stays::<table::DirectoryTenantUid>(data),
         stays::<table::OperatorToken>(data),

@@ -168,6 +168,11 @@ tables! {
     Operation = 0x40 "operation" Carried { id: [u8; 16] = "The operation's id." }
     /// How a tenant's records are searched; none: as is usual.
     SearchSettings = 0x41 "search_settings" Carried {}
+    /// A change of a document that several people write: bytes of Yjs.
+    DocumentUpdate = 0x4A "document_update" Carried {
+        collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id.", field: u32 = "The field that is the document.",
+        number: u64 = "The number of the update in its document."
+    }
     /// The directory's tenant, by slug.
     DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
     /// The directory's tenant, by uid.

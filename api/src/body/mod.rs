@@ -6,6 +6,7 @@ pub mod collection;
 pub mod control;
 pub mod event;
 pub mod import;
+pub mod live;
 pub mod node;
 pub mod policy;
 pub mod record;

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 pub(crate) mod collections;
 pub(crate) mod control;
 pub(crate) mod events;
+pub(crate) mod live;
 pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod search;
@@ -58,6 +59,9 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::Search => Box::pin(search::answer(asked, ctx)).await,
         E::SearchSettings => Box::pin(search::settings(asked, ctx)).await,
         E::SearchSet => Box::pin(search::set(asked, ctx)).await,
+        E::Live => Box::pin(live::connect(asked, ctx)).await,
+        E::Document => Box::pin(live::edit(asked, ctx)).await,
+        E::Presence => Box::pin(live::presence(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }
 }

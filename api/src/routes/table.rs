@@ -1,5 +1,6 @@
 //! Every route, once: the router, the gate, ingress, the metrics and the OpenAPI document all read this table.
 
+mod paths;
 mod tenant;
 
 use http::Method;
@@ -70,6 +71,9 @@ pub(crate) enum Endpoint {
     Search,
     SearchSettings,
     SearchSet,
+    Live,
+    Presence,
+    Document,
 }
 
 /// Where a route is served, and who may use it.
@@ -123,12 +127,14 @@ const fn streams(mut route: Route) -> Route {
 
 const READ: Plane = Plane::Tenant(Reach::Replica, Role::Guest);
 const READ_ADMIN: Plane = Plane::Tenant(Reach::Replica, Role::Admin);
+/// Reads of what is in the memory of the leader's node.
+const READ_LEADER: Plane = Plane::Tenant(Reach::Leader, Role::Guest);
 const WRITE: Plane = Plane::Tenant(Reach::Leader, Role::Member);
 const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 59] = {
+pub(crate) static TABLE: [Route; 62] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -194,6 +200,9 @@ pub(crate) static TABLE: [Route; 59] = {
         route(E::Search, GET, "/v1/tenants/{tenant}/search", READ, "What is found by words, the best first"),
         route(E::SearchSettings, GET, "/v1/tenants/{tenant}/search/settings", READ, "How the tenant's records are searched"),
         route(E::SearchSet, Method::PUT, "/v1/tenants/{tenant}/search/settings", WRITE_ADMIN, "Say how the tenant's records are searched"),
+        streams(route(E::Live, GET, "/v1/tenants/{tenant}/live", READ_LEADER, "Events and presence as they happen, over a WebSocket")),
+        route(E::Presence, GET, "/v1/tenants/{tenant}/presence", READ_LEADER, "Who is at a topic now"),
+        streams(route(E::Document, GET, "/v1/tenants/{tenant}/documents/{collection}/{id}/{field}", READ_LEADER, "A document that is written together, over a WebSocket of y-websocket")),
     ]
 };
 
@@ -207,6 +216,8 @@ pub(crate) struct Found<'p> {
     pub(crate) first: &'p str,
     /// The one after that: the record.
     pub(crate) second: &'p str,
+    /// The one after that: the field.
+    pub(crate) third: &'p str,
 }
 
 /// Why there is no route.
@@ -229,7 +240,7 @@ pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Miss
         *parts.get_mut(count).ok_or(Missing::Path)? = part;
         count += 1;
     }
-    let (endpoints, tenant, first, second) = resource(&parts[..count]).ok_or(Missing::Path)?;
+    let (endpoints, tenant, [first, second, third]) = paths::resource(&parts[..count]).ok_or(Missing::Path)?;
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     match endpoints
         .iter()
@@ -241,6 +252,7 @@ pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Miss
             tenant,
             first,
             second,
+            third,
         }),
         None => Err(Missing::Method(allowed(endpoints))),
     }
@@ -256,38 +268,6 @@ fn allowed(endpoints: &[Endpoint]) -> String {
         }
     }
     methods.join(", ")
-}
-
-type Resource<'p> = (&'static [Endpoint], &'p str, &'p str, &'p str);
-
-/// The endpoints of a path, with its variable parts.
-fn resource<'p>(parts: &[&'p str]) -> Option<Resource<'p>> {
-    use Endpoint as E;
-    Some(match *parts {
-        ["v1", "tenants", t, ref inner @ ..] if !inner.is_empty() => return tenant::inner(t, inner),
-        [""] => (&[E::Root], "", "", ""),
-        ["livez"] => (&[E::Livez], "", "", ""),
-        ["readyz"] => (&[E::Readyz], "", "", ""),
-        ["metrics"] => (&[E::Metrics], "", "", ""),
-        ["openapi.json"] => (&[E::Openapi], "", "", ""),
-        ["v1", "tenants"] => (&[E::Tenants, E::TenantCreate], "", "", ""),
-        ["v1", "tenants", t] => (&[E::Tenant, E::TenantPatch, E::TenantDelete], t, "", ""),
-        ["v1", "operations", id] => (&[E::Operation], "", id, ""),
-        ["v1", "operations", id, "cancel"] => (&[E::OperationCallOff], "", id, ""),
-        ["v1", "regions"] => (&[E::Regions], "", "", ""),
-        ["v1", "cells"] => (&[E::Cells], "", "", ""),
-        ["v1", "cells", cell, "hash"] => (&[E::CellHash], "", cell, ""),
-        ["v1", "cells", cell, "restore"] => (&[E::CellRestore], "", cell, ""),
-        ["v1", "cells", cell, "scrub"] => (&[E::CellScrub, E::ScrubBegin], "", cell, ""),
-        ["v1", "nodes"] => (&[E::Nodes], "", "", ""),
-        ["v1", "nodes", node, "drain"] => (&[E::NodeDrain, E::NodeUndrain], "", node, ""),
-        ["v1", "nodes", node, "restart"] => (&[E::NodeRestart], "", node, ""),
-        ["v1", "balance"] => (&[E::Balance], "", "", ""),
-        ["v1", "cluster"] => (&[E::Cluster], "", "", ""),
-        ["v1", "cluster", "apply"] => (&[E::ClusterApply, E::ClusterCancel], "", "", ""),
-        ["v1", "cluster", "initialize"] => (&[E::Initialize], "", "", ""),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

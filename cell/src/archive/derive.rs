@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::rows::{Head, is_defining};
 use crate::access::token_row::TokenVersion;
+use crate::documents::rows::UpdateRow;
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::{EnvelopeError, seal};
 use crate::machine::idempotency::{self, bad_key};
@@ -97,6 +98,7 @@ impl Deriver {
                 let expiry = idempotency::expiry(&parse(key)?, value)?;
                 Ok(vec![(expiry.key(), Bytes::new())])
             }
+            table::DocumentUpdate::TAG => read::<table::DocumentUpdate, UpdateRow>(key, value).map(nothing),
             table::SearchSettings::TAG => read::<table::SearchSettings, SettingsRow>(key, value).map(nothing),
             table::Import::TAG => read::<table::Import, ImportRowVersion>(key, value).map(nothing),
             _ => Err(unfit(key, "it is of a table that is not carried")),

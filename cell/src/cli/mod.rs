@@ -20,6 +20,7 @@ mod compat;
 mod completions;
 mod dev;
 mod doctor;
+mod events;
 mod files;
 mod logging;
 mod node;
@@ -76,6 +77,7 @@ enum Command {
     /// A tenant's records
     #[command(subcommand)]
     Records(records::Records),
+    Events(events::Events),
     /// A tenant's API keys
     #[command(subcommand)]
     Token(token::Token),
@@ -142,6 +144,7 @@ fn dispatch(command: Command) -> Result {
         Command::Tenant(command) => runtime::client(command.run()),
         Command::Template(command) => runtime::client(command.run()),
         Command::Records(command) => runtime::client(command.run()),
+        Command::Events(command) => runtime::client(command.run()),
         Command::Token(command) => runtime::client(command.run()),
         Command::Whoami(command) => runtime::client(command.run()),
         Command::Version(command) => command.run(),

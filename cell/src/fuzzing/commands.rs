@@ -265,6 +265,7 @@ pub fn rows(data: &[u8]) {
         records::evolve::work::WorkRow,
         records::import::ImportRowVersion,
         crate::search::language::SettingsRow,
+        crate::documents::rows::UpdateRow,
         access::token_row::TokenVersion,
         directory::rows::TenantRow,
         directory::rows::CellRow,

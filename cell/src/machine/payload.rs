@@ -24,6 +24,7 @@ use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
     tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
+use crate::documents::{settle::DocumentSettle, update::DocumentUpdate};
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
 use crate::records::change::RecordsChange;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
@@ -97,5 +98,5 @@ payloads!(
     ]
     // Proposed at any level: it needs the one that it raises to.
     0: [LevelRaise]
-    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet]
+    2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet, DocumentUpdate, DocumentSettle]
 );

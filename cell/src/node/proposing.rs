@@ -60,7 +60,7 @@ impl Replica {
     }
 
     /// Refuses what belongs to a higher level than the group is at.
-    fn check_level(&self, needed: u32) -> Result<(), Error> {
+    pub(crate) fn check_level(&self, needed: u32) -> Result<(), Error> {
         let level = self.level.group();
         if needed <= level {
             return Ok(());

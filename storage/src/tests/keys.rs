@@ -3,9 +3,10 @@
 use crate::key::{Field, push_hex};
 use crate::{
     Backup, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange, DirectoryCors,
-    DirectoryMove, DirectoryTenant, DirectoryTenantUid, Element, Event, History, HistoryAge, Idempotency, IdempotencyExpiry,
-    Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record, ReferenceEntry,
-    SearchSettings, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry,
+    DirectoryMove, DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Element, Event, History, HistoryAge, Idempotency,
+    IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, Operation, OperatorToken, Record,
+    ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted,
+    UniqueEntry,
 };
 
 use super::sim::Random;
@@ -112,6 +113,13 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(Import { space, import: hash }),
         shown(Operation { space, id }),
         shown(SearchSettings { space }),
+        shown(DocumentUpdate {
+            space,
+            collection: 3,
+            id,
+            field: 6,
+            number: 16,
+        }),
         shown(DirectoryTenant {
             space,
             slug: "acme".to_owned(),
@@ -154,6 +162,7 @@ fn golden_bytes() -> Vec<String> {
         format!("38{b}"),
         format!("40{a}"),
         "41".to_owned(),
+        format!("4a00000003{a}000000060000000000000010"),
         "5061636d650000".to_owned(),
         "51000000000000000b".to_owned(),
         format!("52{b}"),
@@ -195,6 +204,7 @@ fn golden_texts() -> Vec<String> {
         format!("import space=258 import={b}"),
         format!("operation space=258 id={a}"),
         "search_settings space=258".to_owned(),
+        format!("document_update space=258 collection=3 id={a} field=6 number=16"),
         "directory_tenant space=258 slug=\"acme\"".to_owned(),
         "directory_tenant_uid space=258 uid=11".to_owned(),
         format!("operator_token space=258 hash={b}"),

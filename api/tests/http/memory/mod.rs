@@ -2,6 +2,7 @@
 
 mod admission;
 mod collections;
+mod live;
 mod records;
 mod service;
 
@@ -78,6 +79,8 @@ pub(crate) struct Memory {
     pub(crate) spent: AtomicBool,
     /// How many more followers there may be.
     pub(crate) followers: Arc<AtomicU64>,
+    /// The updates of the one document.
+    pub(crate) document: Mutex<Vec<bytes::Bytes>>,
     /// Whether an event of `notes` happens whenever events are read.
     pub(crate) busy: AtomicBool,
 }
@@ -235,7 +238,7 @@ impl Memory {
             collection: collection.map(str::to_owned),
             record: None,
             version: Some(1),
-            hidden: false,
+            fields: None,
         });
         position
     }
