@@ -3,31 +3,34 @@
 //! One future does all of it. It borrows what the request brought; nothing is spawned except for streams, whose producers
 //! live beside their reply.
 
+mod asked;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Version};
+use http::{HeaderValue, Request, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::error::{Code, Error, FieldError, Result};
+use crate::error::{Code, Error, Result};
 use crate::forward::Pool;
-use crate::ids::Id;
+use crate::live::presence::Presences;
+use crate::live::rooms::Rooms;
 use crate::metrics::Metrics;
 use crate::query::Query;
-use crate::read::{RequestBody, Room};
+use crate::read::RequestBody;
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, files, probes};
 use crate::server::{Certificates, Phase, Phases, ServerConfig};
-use crate::service::{Reach, Service, Stage, Timing};
+use crate::service::{Service, Timing};
 use crate::trace::Trace;
-use crate::{compress, cors, gate, headers, inflate, ingress, limits};
+use crate::{compress, cors, gate, headers, ingress, limits};
 
 /// Who opened the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,12 @@ pub(crate) struct Front {
     pub(crate) pool: Arc<Pool>,
     /// What it proves itself with to clients, where it speaks TLS.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
+    /// Live connections, of clients and of other nodes.
+    pub(crate) sockets: TaskTracker,
+    /// Who is where.
+    pub(crate) presences: Arc<Presences>,
+    /// Who has which document open.
+    pub(crate) rooms: Arc<Rooms>,
     /// Connections that were cut at work.
     pub(crate) cut: AtomicUsize,
     pub(crate) waiters: Semaphore,
@@ -83,6 +92,9 @@ impl Front {
             phases: Phases::new(),
             pool: Arc::default(),
             certificates: OnceLock::new(),
+            sockets: TaskTracker::new(),
+            presences: Arc::default(),
+            rooms: Arc::default(),
             cut: AtomicUsize::new(0),
             waiters: Semaphore::new(limits::LEADER_WAITERS),
         }
@@ -141,7 +153,8 @@ impl Front {
             cors::mark(self, &head, reply.headers_mut());
             reply = compress::fit(&head.method, &head.headers, endpoint, reply);
         }
-        if origin == Origin::Client && self.phases.now() >= Phase::Notice {
+        let is_turned_over = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if origin == Origin::Client && self.phases.now() >= Phase::Notice && !is_turned_over {
             // The next request would find the connection closed while it is on its way: let the client go while all is well.
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -203,98 +216,5 @@ impl Front {
             reply.headers_mut().insert(ALLOW, methods);
         }
         reply
-    }
-}
-
-impl Asked<'_> {
-    /// Reads a body that is not a stream, and reads the query: after this a handler does not wait for the client.
-    pub(crate) async fn receive(&mut self) -> Result<()> {
-        self.query = Query::parse(self.head.uri.query())?;
-        self.read(Room::Unlimited).await?;
-        if let RequestBody::Kept(bytes) = &self.body
-            && !bytes.is_empty()
-            && !self.inflated
-            && inflate::is_gzip(&self.head.headers)?
-        {
-            self.body = RequestBody::Kept(inflate::whole(bytes.clone(), self.front.config.body_bytes)?);
-            self.inflated = true;
-        }
-        Ok(())
-    }
-
-    /// Reads a body that is not a stream, of somebody who has passed no gate yet: there is only so much room for those.
-    pub(crate) async fn receive_before_gate(&mut self) -> Result<()> {
-        self.query = Query::parse(self.head.uri.query())?;
-        let mut taken = self.room.take();
-        let read = self.read(Room::Of(&self.front.kept_bodies, &mut taken)).await;
-        self.room = taken;
-        read
-    }
-
-    async fn read(&mut self, room: Room<'_, '_>) -> Result<()> {
-        if !self.found.route.streams {
-            let before = Instant::now();
-            let (most, within) = (self.front.config.body_bytes, self.front.config.body);
-            self.body.whole(most, within, room).await?;
-            self.deadline += before.elapsed();
-        }
-        Ok(())
-    }
-
-    /// Runs the rest of the request within its time. `unknown`: being cut off, it may still have an effect.
-    pub(crate) async fn limited<T>(&self, unknown: bool, work: impl Future<Output = Result<T>>) -> Result<T> {
-        if self.found.route.streams {
-            return work.await;
-        }
-        match tokio::time::timeout_at(self.deadline.into(), work).await {
-            Ok(result) => result,
-            Err(_) => {
-                let error = Error::new(Code::Timeout, format!("no result within {:?}", self.front.config.request));
-                Err(if unknown { error.unknown() } else { error })
-            }
-        }
-    }
-
-    /// The body, as JSON of a type.
-    pub(crate) async fn json<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
-        let patch = self.head.method == Method::PATCH;
-        let media_types: &[&str] = if patch {
-            &["application/json", "application/merge-patch+json"]
-        } else {
-            &["application/json"]
-        };
-        crate::read::check_media_type(&self.head.headers, media_types)?;
-        let body = self.bytes().await?;
-        // Every body is an object. The decoder would take an array for one, its values for the members in their order.
-        if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-            let message = "must be an object, not an array".to_owned();
-            let pointer = String::new();
-            return Err(Error::fields(vec![FieldError { pointer, message }]));
-        }
-        crate::json::read(&body)
-    }
-
-    /// The body, which [`Asked::receive`] has read.
-    pub(crate) async fn bytes(&mut self) -> Result<Bytes> {
-        let (most, within) = (self.front.config.body_bytes, self.front.config.body);
-        self.body.whole(most, within, Room::Unlimited).await
-    }
-
-    /// A part of the path, as an id.
-    pub(crate) fn id(&self, text: &str) -> Result<Id> {
-        text.parse()
-            .map_err(|error: crate::ids::IdError| Error::new(Code::InvalidParameter, error.to_string()))
-    }
-
-    /// Whether the request changes something.
-    pub(crate) fn is_write(&self) -> bool {
-        matches!(self.found.route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _))
-    }
-
-    /// Adds the time since `since` to a stage, unless the service has done so itself.
-    pub(crate) fn clock(&self, stage: Stage, since: Instant) {
-        if self.timing.micros(stage) == 0 {
-            self.timing.add(stage, since.elapsed());
-        }
     }
 }

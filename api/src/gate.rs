@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
 
 use crate::body::token::Role;
 use crate::error::{Code, Error, FieldError, Result};
@@ -25,12 +25,17 @@ use crate::service::{Claim, Consistency, Idempotency, Operator, Placement, Princ
 pub(crate) const OPERATOR_PREFIX: &str = "cno_";
 /// What a tenant's token starts with.
 const TENANT_PREFIX: &str = "cnt_";
+/// What comes before a token among the subprotocols of a WebSocket.
+const SOCKET_PREFIX: &str = "bearer.";
 /// Longest token, in bytes.
 const TOKEN_BYTES: usize = 512;
 
 /// The bearer token of a request.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str> {
     let refused = |why: &str| Error::new(Code::Unauthenticated, why);
+    if let Some(token) = offered(headers)? {
+        return Ok(token);
+    }
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = values
         .next()
@@ -45,6 +50,27 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str> {
             _ => Err(refused("the token is empty or too long")),
         },
         _ => Err(refused("use the Bearer scheme: Authorization: Bearer TOKEN")),
+    }
+}
+
+/// The token of a WebSocket of a browser, which cannot send headers: `Sec-WebSocket-Protocol: cloudnest.v1, bearer.TOKEN`. Where a header
+/// says who asks, that counts.
+fn offered(headers: &HeaderMap) -> Result<Option<&str>> {
+    if headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let mut tokens = offered.filter_map(|protocol| protocol.trim().strip_prefix(SOCKET_PREFIX));
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) if (1..=TOKEN_BYTES).contains(&token.len()) => Ok(Some(token)),
+        (None, _) => Ok(None),
+        _ => Err(Error::new(
+            Code::Unauthenticated,
+            "Sec-WebSocket-Protocol takes one token: bearer.TOKEN",
+        )),
     }
 }
 
@@ -288,6 +314,17 @@ mod tests {
         let mut twice = with(AUTHORIZATION, "Bearer a");
         twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer b"));
         assert!(bearer(&twice).is_err() && bearer(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_websocket_names_its_token_among_its_subprotocols() {
+        let offer = |value| with(SEC_WEBSOCKET_PROTOCOL, value);
+        assert_eq!(bearer(&offer("cloudnest.v1, bearer.cnt_1")).expect("a token"), "cnt_1");
+        assert!(bearer(&offer("cloudnest.v1")).is_err() && bearer(&offer("bearer.")).is_err());
+        assert!(bearer(&offer("bearer.a, bearer.b")).is_err());
+        let mut both = offer("bearer.cnt_1");
+        both.append(AUTHORIZATION, HeaderValue::from_static("Bearer cnt_2"));
+        assert_eq!(bearer(&both).expect("a token"), "cnt_2");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod ingress;
 mod json;
 pub mod limits;
 mod lines;
+mod live;
 mod metrics;
 pub mod openapi;
 pub mod problem;

@@ -111,7 +111,47 @@ pub const KEPT_BODIES_WAIT_MILLIS: u64 = 1_000;
 pub const LEADER_WAIT_MILLIS: u64 = 2_000;
 /// Most requests of a node that wait for a leader at a time.
 pub const LEADER_WAITERS: usize = 4_096;
+/// Most subscriptions of a live connection.
+pub const LIVE_SUBSCRIPTIONS: usize = 32;
+/// Longest name of a subscription, in characters.
+pub const LIVE_ID_CHARS: usize = 100;
+/// Largest message that a client may send over a live connection, in bytes.
+pub const LIVE_MESSAGE_BYTES: usize = 16 * 1024;
+/// Most messages of a live connection a second, over time, and at once. Raised: one connection can ask for more work.
+pub const LIVE_MESSAGES_A_SECOND: u32 = 50;
+/// See [`LIVE_MESSAGES_A_SECOND`].
+pub const LIVE_MESSAGES_AT_ONCE: u32 = 200;
+/// What waits for a live connection each way, in bytes, beside one message. Raised: more memory a connection. Lowered: more writes.
+pub const LIVE_BUFFER_BYTES: usize = 4 * 1024;
+/// Most topics that a live connection is at.
+pub const LIVE_TOPICS: usize = 16;
+/// Most connections that are at a topic.
+pub const LIVE_TOPIC_MEMBERS: usize = 1_000;
+/// Longest that a connection says of itself at a topic, in bytes of JSON.
+pub const LIVE_PRESENCE_BYTES: usize = 1024;
+/// Most notices of who comes and goes that wait for a live connection. Lowered: it is told whole lists sooner.
+pub const LIVE_NOTICES: usize = 64;
+/// How often a live connection asks its client for a sign of life, and looks whether its token still holds, in seconds.
+pub const LIVE_LOOK_SECONDS: u64 = 5;
+/// How long a client of a live connection may be silent, in seconds: then it is nowhere any more.
+pub const LIVE_SILENCE_SECONDS: u64 = 30;
+/// How long a live connection may take nothing before it is told to resume, in seconds.
+pub const LIVE_SLOW_SECONDS: u64 = 5;
+/// Largest update of a document, in bytes. Raised: one paste is more work for the leader.
+pub const DOCUMENT_UPDATE_BYTES: usize = 256 * 1024;
+/// Most connections that have a document open.
+pub const DOCUMENT_CONNECTIONS: usize = 200;
+/// Most messages that wait for a connection to a document; one that misses some is closed, and comes back.
+pub const DOCUMENT_WAITING: usize = 256;
+/// Most clients that a connection to a document speaks of.
+pub const DOCUMENT_AWARENESS: usize = 16;
+/// Most messages of a connection to a document a second, over time, and at once.
+pub const DOCUMENT_MESSAGES_A_SECOND: u32 = 100;
+/// See [`DOCUMENT_MESSAGES_A_SECOND`].
+pub const DOCUMENT_MESSAGES_AT_ONCE: u32 = 1_000;
 
+const _: () = assert!(LIVE_MESSAGE_BYTES >= 2 * FILTER_BYTES + LIVE_PRESENCE_BYTES && LIVE_SLOW_SECONDS < STREAM_IDLE_SECONDS);
+const _: () = assert!(3 * LIVE_LOOK_SECONDS <= LIVE_SILENCE_SECONDS);
 const _: () = assert!(LIST_DEFAULT <= LIST_MAX);
 const _: () = assert!(CURSOR_BYTES >= (4 * 2 * 1_024 + 256) / 3 * 4);
 const _: () = assert!(HEAD_BYTES >= CURSOR_BYTES + 4 * 3 * 1_024 + 4_096);

@@ -126,6 +126,12 @@ impl Metrics {
         None
     }
 
+    /// Counts a connection that goes on as a live one; none: there are `most` already.
+    pub(crate) fn keep(&self, most: usize) -> Option<Connected> {
+        let slot = Connected(Arc::clone(&self.connections));
+        (self.connections.fetch_add(1, Ordering::Relaxed) < most).then_some(slot)
+    }
+
     pub(crate) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(&self.in_flight)

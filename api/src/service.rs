@@ -6,14 +6,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::body::backup::{CellRestore, TenantRestore};
 use crate::body::balance::Balance;
 use crate::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
-use crate::body::event::Event;
 use crate::body::node::{Node, NodeChange};
 use crate::body::record::Page;
 use crate::body::token::{Me, NewToken, Role, Token};
@@ -25,12 +23,16 @@ pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
 mod admission;
 mod collections;
 mod files;
+mod documents;
+mod live;
 mod records;
 mod timing;
 
 pub use admission::{Admission, Admitted, Budget, Following, Kind};
 pub use collections::{Changed, Collections};
 pub use files::{Checksum, Claim, FileContent, FileList, Files, NewFile, NewUpload};
+pub use documents::{DocumentAt, Documents, Lacking};
+pub use live::Live;
 pub use records::Records;
 pub use timing::{Stage, Timing};
 
@@ -173,7 +175,7 @@ pub struct Operator {
 
 /// The platform behind the front.
 #[async_trait]
-pub trait Service: Admission + Collections + Files + Records + Send + Sync + 'static {
+pub trait Service: Admission + Collections + Documents + Files + Live + Records + Send + Sync + 'static {
     // ---- ingress ----
 
     /// Where a tenant is served, from this node's copy of the directory. Never blocks.
@@ -235,8 +237,6 @@ pub trait Service: Admission + Collections + Files + Records + Send + Sync + 'st
     async fn export(&self, ctx: &RequestContext, out: LineSender) -> Result<Reply<()>>;
     /// The tenant as one file, at one position. It is written after the reply has begun: a piece that is an error breaks it off.
     async fn archive(&self, placement: &Placement, out: LineSender) -> Result<Reply<()>>;
-    /// Events after a position, at most `limit`; with `wait`, at least one event or an empty answer when the time is up.
-    async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>>;
 
     // ---- control ----
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, company, isolation, moving};
+use bench::{backfill, company, isolation, live, moving};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -109,6 +109,14 @@ pub(crate) enum Action {
         /// Runs, each with a cluster of its own
         #[arg(long, default_value_t = 1)]
         runs: usize,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Open streams: memory of each; and changes that go to many subscribers: how soon
+    #[command(after_help = "Example:\n  cloudnest-bench live --streams 10000 --subscribers 1000")]
+    Live {
+        #[command(flatten)]
+        size: live::Size,
         #[command(flatten)]
         common: Common,
     },

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, moving, run, search};
+use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, live, moving, run, search};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -73,6 +73,7 @@ fn main() -> Result<()> {
         Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
         Action::Isolation { size, common } => isolate(&size, &common),
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
+        Action::Live { size, common } => measure(&common, |cluster| live::run(cluster, &size)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
         }),
@@ -113,6 +114,7 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Company { common, .. }
         | Action::Isolation { common, .. }
         | Action::Idle { common, .. }
+        | Action::Live { common, .. }
         | Action::Data { common, .. }
         | Action::Search { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,

@@ -13,6 +13,7 @@
 //! | `archive` | a tenant as one file |
 //! | `search` | what records say, found by words |
 //! | `files` | files with versions, beside records |
+//! | `documents` | texts that several people write at the same time |
 //! | `records`, `access`, `space`, `directory`, `placement` | the domains: one file a command |
 
 pub mod cli;
@@ -24,6 +25,7 @@ mod access;
 mod archive;
 mod backup;
 mod directory;
+mod documents;
 mod expr;
 mod fair;
 mod files;

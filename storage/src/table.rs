@@ -186,6 +186,11 @@ tables! {
     FileTotals = 0x48 "file_totals" Carried {}
     /// What links to a tenant's files are signed with; none: there are none.
     LinkSecret = 0x49 "link_secret" Carried {}
+    /// A change of a document that several people write: bytes of Yjs.
+    DocumentUpdate = 0x4A "document_update" Carried {
+        collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id.", field: u32 = "The field that is the document.",
+        number: u64 = "The number of the update in its document."
+    }
     /// The directory's tenant, by slug.
     DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
     /// The directory's tenant, by uid.

@@ -38,6 +38,8 @@ pub enum FieldType {
     Json,
     /// A number that counts up by itself, never reused.
     Sequence,
+    /// A text that several people write at the same time, as a document of Yjs; a record shows its plain text.
+    Document,
 }
 
 /// What happens to a record when the one that it refers to is deleted.

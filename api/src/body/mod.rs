@@ -7,6 +7,7 @@ pub mod control;
 pub mod event;
 pub mod file;
 pub mod import;
+pub mod live;
 pub mod node;
 pub mod policy;
 pub mod record;

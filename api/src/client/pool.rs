@@ -190,7 +190,7 @@ where
         .await
         .map_err(io::Error::other)?;
     // The exchange that is under way sees why a connection broke; nobody else wants to know.
-    tokio::spawn(connection);
+    tokio::spawn(connection.with_upgrades());
     Ok(sender)
 }
 

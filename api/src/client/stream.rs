@@ -32,7 +32,7 @@ pub struct ImportOptions {
 }
 
 /// Which events to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventsFrom {
     /// The position after which to start.
     pub after: u64,
@@ -42,6 +42,14 @@ pub struct EventsFrom {
     pub wait: Duration,
     /// Whether to stay and read what is yet to come.
     pub follow: bool,
+    /// Only what is about these collections and their records; none: all.
+    pub collections: Vec<String>,
+    /// Only what is about this record: `COLLECTION/ID`.
+    pub record: Option<String>,
+    /// A CEL expression over the names of fields: only changes that left a record of which it is true.
+    pub filter: Option<String>,
+    /// Whether to add the record's fields.
+    pub with_fields: bool,
 }
 
 /// Lines of an export.
@@ -165,6 +173,17 @@ impl Client {
         }
         if from.follow {
             push_parameter(&mut path, "follow", "true");
+        }
+        if !from.collections.is_empty() {
+            push_parameter(&mut path, "collections", &from.collections.join(","));
+        }
+        for (name, value) in [("record", &from.record), ("filter", &from.filter)] {
+            if let Some(value) = value {
+                push_parameter(&mut path, name, value);
+            }
+        }
+        if from.with_fields {
+            push_parameter(&mut path, "include", "fields");
         }
         let call = Call::new(Method::GET, path).header("accept", NDJSON);
         let exchange = self.reading(&call, from.wait).await?;

@@ -2,9 +2,11 @@
 //!
 //! What is left out are headers that belong to a connection, and `cloudnest-…` headers that a client made up. A body that is
 //! not a stream has been read before, so that the request can be sent again; a stream passes through piece by piece, and so do
-//! replies, unless they are small enough to be sent on in one write with their head.
+//! replies, unless they are small enough to be sent on in one write with their head. A WebSocket is turned over on both sides (`splice`).
 
+mod body;
 mod pool;
+mod splice;
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +18,7 @@ use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -94,6 +96,9 @@ async fn received(
     sender: SendRequest<RequestBody>,
     response: Response<Incoming>,
 ) -> Attempt {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return splice::join(asked, response);
+    }
     let (mut head, incoming) = response.into_parts();
     let leader = head.headers.remove(LEADER);
     let unknown = head.headers.remove(DOUBT).is_some();
@@ -169,6 +174,9 @@ fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
         .map(|authority| HeaderValue::from_str(authority.as_str()));
     if let Some(Ok(host)) = host {
         headers.entry(HOST).or_insert(host);
+    }
+    if splice::is_wanted(asked) {
+        splice::ask(headers);
     }
     headers.insert(REQUEST_ID, asked.trace.request_id.clone());
     if let Some(parent) = &asked.trace.parent {
@@ -257,43 +265,5 @@ impl Body for ForwardedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        match this {
-            Self::Waiting(incoming) => Pin::new(incoming).poll_frame(cx),
-            Self::Kept(bytes) => {
-                let bytes = std::mem::take(bytes);
-                *this = Self::Gone;
-                Poll::Ready(
-                    Some(bytes)
-                        .filter(|bytes| !bytes.is_empty())
-                        .map(|bytes| Ok(Frame::data(bytes))),
-                )
-            }
-            Self::Gone => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Waiting(incoming) => incoming.is_end_stream(),
-            Self::Kept(bytes) => bytes.is_empty(),
-            Self::Gone => true,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Waiting(incoming) => incoming.size_hint(),
-            Self::Kept(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Gone => SizeHint::with_exact(0),
-        }
     }
 }

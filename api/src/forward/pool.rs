@@ -54,7 +54,7 @@ impl Pool {
             }
         };
         // Whoever uses the connection sees why it broke.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.ready().await.ok()?;
         Some((sender, false))
     }

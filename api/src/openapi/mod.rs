@@ -214,7 +214,8 @@ fn problem_statuses(route: &Route) -> Vec<u16> {
         route.endpoint,
         Endpoint::TenantReceive | Endpoint::TenantRestore | Endpoint::CellRestore
     );
-    if makes || matches!(route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _)) {
+    let at_leader = matches!(route.plane, Plane::ControlLeader | Plane::Tenant(Reach::Leader, _));
+    if makes || (at_leader && route.method != http::Method::GET) {
         statuses.extend([408, 409, 412, 413, 415, 422, 507]);
     }
     match route.endpoint {

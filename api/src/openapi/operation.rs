@@ -82,7 +82,7 @@ pub(super) fn describe(route: &Route) -> Operation {
     if let Plane::Tenant(reach, _) = route.plane {
         if route.endpoint == Endpoint::Import {
             operation.bodies.push(text("text/csv"));
-        } else {
+        } else if !matches!(route.endpoint, Endpoint::Live | Endpoint::Presence | Endpoint::Document) {
             operation.headers.push("CloudNest-Position");
         }
         if reach == Reach::Replica {
@@ -247,6 +247,8 @@ fn tag(route: &Route) -> &'static str {
         Plane::Tenant(..) if route.path.contains("/collections") || route.path.contains("/operations") => "collections",
         Plane::Tenant(..)
             if route.path.ends_with("/events")
+                || matches!(route.endpoint, Endpoint::Live | Endpoint::Document)
+                || route.path.ends_with("/presence")
                 || route.path.ends_with("/export")
                 || route.path.ends_with("/archive")
                 || route.path == "/v1/tenants/{tenant}/import" =>

@@ -206,6 +206,27 @@ pub(super) fn events() -> Vec<Parameter> {
             json!({ "type": "boolean" }),
             "Whether to stay open; true for server-sent events, false for NDJSON.",
         ),
+        query(
+            "collections",
+            json!({ "type": "string" }),
+            "Only what is about these collections and their records, separated by commas.",
+        ),
+        query(
+            "record",
+            json!({ "type": "string" }),
+            "Only what is about this record: `COLLECTION/ID`.",
+        ),
+        query(
+            "filter",
+            json!({ "type": "string", "maxLength": limits::FILTER_BYTES }),
+            "A CEL expression over the names of fields, as in lists: only changes that left a record of which it is true (of what was \
+             deleted: as it was at last).",
+        ),
+        query(
+            "include",
+            json!({ "type": "string", "enum": ["fields"] }),
+            "`fields` adds the record's fields as the change left them, where that version is kept and may be read.",
+        ),
         header(
             "Last-Event-ID",
             json!({ "type": "string", "pattern": "^[0-9]{1,19}$" }),

@@ -76,7 +76,9 @@ pub(super) fn records(endpoint: Endpoint) -> Described {
             vec![json_answer(200, "All of it is done.", "BatchReply")],
             vec![],
         ),
-        E::Import | E::TenantImport | E::Export | E::Archive | E::Events => streams::describe(endpoint),
+        E::Import | E::TenantImport | E::Export | E::Archive | E::Events | E::Live | E::Presence | E::Document => {
+            streams::describe(endpoint)
+        }
         _ => (
             vec![parameters::if_none_match(), parameters::expand()],
             None,

@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, file, import, node, record, search, token, topology, usage};
+use crate::body::{backup, balance, collection, control, event, file, import, live, node, record, search, token, topology, usage};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.
@@ -99,6 +99,8 @@ fn bodies() -> Vec<(String, RefOr<Schema>)> {
         balance::Balance,
         balance::CellLoad,
         balance::ProposedMove,
+        live::Presence,
+        live::Member,
         usage::Usage,
         usage::UsageLimits,
         usage::UsedUnits,

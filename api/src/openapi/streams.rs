@@ -34,6 +34,15 @@ pub(super) fn describe(endpoint: Endpoint) -> Described {
             let description = "An archive, as docs/archive.md describes it; without its trailer it is not whole.";
             (vec![], None, vec![answer(200, description, vec![text(ARCHIVE)])], vec![])
         }
+        E::Live | E::Document => {
+            let description = "The connection is a WebSocket from now on, and speaks as docs/realtime.md describes it.";
+            (vec![], None, vec![answer(101, description, vec![])], vec![])
+        }
+        E::Presence => {
+            let topic = parameters::query("topic", json!({ "type": "string" }), "`COLLECTION` or `COLLECTION/ID`.");
+            let there = json_answer(200, "Who is there now.", "Presence");
+            (vec![parameters::required(topic)], None, vec![there], vec![])
+        }
         _ => {
             let bodies = vec![body("text/event-stream", "ServerSentEvent"), body(NDJSON, "Event")];
             (

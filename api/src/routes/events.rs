@@ -18,11 +18,11 @@ use http::header::CACHE_CONTROL;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-mod wanted;
+pub(crate) mod wanted;
 
 use self::wanted::{Form, Wanted, wanted};
 use super::streams::LINES;
-use crate::body::event::Event;
+use crate::body::event::Seen;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::gate;
@@ -41,6 +41,7 @@ const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Reply> {
     let mut wanted = wanted(asked)?;
+    asked.front.service.events_check(ctx, &wanted.query)?;
     let first = first(asked, ctx, &mut wanted).await?;
     let place = if wanted.follow {
         Some(asked.front.service.follow(ctx)?)
@@ -60,6 +61,7 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let ended = first.body.is_empty() && !wanted.follow;
     let position = first.position;
     wanted.until = position;
+    let media_type = if wanted.form == Form::Sse { SSE } else { NDJSON };
     let phases = asked.front.phases.reached(Phase::Draining);
     if !ended {
         let work = async move {
@@ -72,7 +74,6 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         };
         tokio::spawn(work.in_current_span());
     }
-    let media_type = if wanted.form == Form::Sse { SSE } else { NDJSON };
     let mut reply = reply::lines(media_type, Lines::new(None, receiver)).at(position);
     reply
         .headers_mut()
@@ -81,33 +82,35 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
 }
 
 /// The first page. A follower's head goes out at once; whoever only waits gets it with the first event that it may see.
-async fn first(asked: &Asked<'_>, ctx: &RequestContext, wanted: &mut Wanted) -> Result<service::Reply<Vec<Event>>> {
+async fn first(asked: &Asked<'_>, ctx: &RequestContext, wanted: &mut Wanted) -> Result<service::Reply<Vec<Seen>>> {
     let until = Instant::now() + if wanted.follow { Duration::ZERO } else { wanted.wait };
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let size = page(wanted, &ctx.principal);
-        let first = asked.front.service.events(ctx, wanted.after, size, left).await?;
+        wanted.query.limit = page(wanted, &ctx.principal);
+        let first = asked.front.service.events(ctx, &wanted.query, left).await?;
         let Some(last) = first.body.last() else { return Ok(first) };
         if left.is_zero() || first.body.iter().any(|event| is_visible(&ctx.principal, event)) {
             return Ok(first);
         }
-        wanted.after = wanted.after.max(last.position);
+        wanted.query.after = wanted.query.after.max(last.position());
     }
 }
 
 fn page(wanted: &Wanted, principal: &Principal) -> usize {
-    if principal.scopes.is_some() {
+    let query = &wanted.query;
+    if principal.scopes.is_some() || query.collections.is_some() || query.record.is_some() || query.filter.is_some() {
         // How many of them will be seen is not known.
         return PAGE;
     }
     usize::try_from(wanted.left).unwrap_or(PAGE).min(PAGE)
 }
 
-fn is_visible(principal: &Principal, event: &Event) -> bool {
-    if event.hidden {
+/// Whether a principal may see what is not hidden by a rule.
+pub(crate) fn is_visible(principal: &Principal, seen: &Seen) -> bool {
+    if seen.hidden {
         return false;
     }
-    match &event.collection {
+    match &seen.told.event().collection {
         Some(collection) => gate::in_scope(principal, collection),
         // Who may see some collections only sees nothing of tokens either.
         None => principal.scopes.is_none(),
@@ -132,15 +135,15 @@ struct Follower {
 struct Ended;
 
 impl Follower {
-    async fn run(&self, wanted: &mut Wanted, first: Vec<Event>) {
+    async fn run(&self, wanted: &mut Wanted, first: Vec<Seen>) {
         let _ = self.try_run(wanted, first).await;
     }
 
-    async fn try_run(&self, wanted: &mut Wanted, mut events: Vec<Event>) -> Result<(), Ended> {
+    async fn try_run(&self, wanted: &mut Wanted, mut events: Vec<Seen>) -> Result<(), Ended> {
         let mut ctx = self.ctx.clone();
         let mut heard = Instant::now();
         loop {
-            let all = events.is_empty() || events.last().is_some_and(|last| last.position >= wanted.until);
+            let all = events.is_empty() || events.last().is_some_and(|last| last.position() >= wanted.until);
             if self.write(wanted, &ctx, events).await? {
                 heard = Instant::now();
             }
@@ -169,7 +172,7 @@ impl Follower {
 
     /// What comes next, for whoever the token belongs to now. A tenant that moves to another cell is followed there, where that has a
     /// replica on this node; [`Code::NotLeader`] where it has none.
-    async fn next(&self, ctx: &mut RequestContext, wanted: &Wanted, wait: Duration) -> Result<Vec<Event>> {
+    async fn next(&self, ctx: &mut RequestContext, wanted: &mut Wanted, wait: Duration) -> Result<Vec<Seen>> {
         let mut lost: Option<Instant> = None;
         loop {
             let error = match self.read(ctx, wanted, wait).await {
@@ -190,23 +193,28 @@ impl Follower {
         }
     }
 
-    async fn read(&self, ctx: &mut RequestContext, wanted: &Wanted, wait: Duration) -> Result<Vec<Event>> {
-        let size = page(wanted, &ctx.principal);
-        let next = self.service.events(ctx, wanted.after, size, wait).await?;
+    async fn read(&self, ctx: &mut RequestContext, wanted: &mut Wanted, wait: Duration) -> Result<Vec<Seen>> {
+        wanted.query.limit = page(wanted, &ctx.principal);
+        let next = self.service.events(ctx, &wanted.query, wait).await?;
         ctx.principal = self.service.authenticate(&ctx.placement, &self.secret, &ctx.timing).await?;
         Ok(next.body)
     }
 
     /// Sends those events that the principal may see, and says whether there were any.
-    async fn write(&self, wanted: &mut Wanted, ctx: &RequestContext, events: Vec<Event>) -> Result<bool, Ended> {
+    async fn write(&self, wanted: &mut Wanted, ctx: &RequestContext, events: Vec<Seen>) -> Result<bool, Ended> {
         let mut any = false;
         for event in events {
-            wanted.after = wanted.after.max(event.position);
+            wanted.query.after = wanted.query.after.max(event.position());
             if !is_visible(&ctx.principal, &event) {
                 continue;
             }
             any = true;
-            self.send(render(wanted.form, &event)).await?;
+            self.send(if wanted.form == Form::Sse {
+                event.sent()
+            } else {
+                event.line()
+            })
+            .await?;
             wanted.left -= 1;
             if wanted.left == 0 {
                 break;
@@ -241,18 +249,4 @@ fn shown(error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-fn render(form: Form, event: &Event) -> Bytes {
-    use std::io::Write;
-    let mut line = Vec::with_capacity(384);
-    if form == Form::Sse {
-        // Writing into a vector cannot fail. A kind is made of letters and dots: it needs no escaping.
-        let _ = write!(line, "id: {}\nevent: {}\ndata: ", event.position, event.kind);
-    }
-    if serde_json::to_writer(&mut line, event).is_err() {
-        tracing::error!(position = event.position, "write an event as JSON");
-    }
-    line.extend_from_slice(if form == Form::Sse { b"\n\n" } else { b"\n" });
-    line.into()
 }

@@ -5,6 +5,7 @@ pub(crate) mod collections;
 pub(crate) mod control;
 pub(crate) mod events;
 pub(crate) mod files;
+pub(crate) mod live;
 pub(crate) mod probes;
 pub(crate) mod records;
 pub(crate) mod search;
@@ -72,6 +73,9 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
         E::FileVersions => Box::pin(files::versions(asked, ctx)).await,
         E::FileVersionDelete => Box::pin(files::version_delete(asked, ctx)).await,
         E::FileRestore => Box::pin(files::restore(asked, ctx)).await,
+        E::Live => Box::pin(live::connect(asked, ctx)).await,
+        E::Document => Box::pin(live::edit(asked, ctx)).await,
+        E::Presence => Box::pin(live::presence(asked, ctx)).await,
         other => Err(Error::new(Code::Internal, format!("{other:?} is not a tenant's route"))),
     }
 }

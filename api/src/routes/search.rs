@@ -70,7 +70,7 @@ fn query(query: &mut Query) -> Result<SearchQuery> {
 }
 
 /// Takes names with commas between them.
-fn list(query: &mut Query, name: &str) -> Result<Option<Vec<String>>> {
+pub(super) fn list(query: &mut Query, name: &str) -> Result<Option<Vec<String>>> {
     let Some(text) = query.take(name) else { return Ok(None) };
     let mut names: Vec<String> = Vec::new();
     for one in text.split(',').filter(|one| !one.is_empty()) {

@@ -5,7 +5,6 @@ mod tenant;
 
 use http::Method;
 
-use self::paths::resource;
 use crate::body::token::Role;
 use crate::service::Reach;
 
@@ -88,6 +87,9 @@ pub(crate) enum Endpoint {
     FileVersions,
     FileVersionDelete,
     FileRestore,
+    Live,
+    Presence,
+    Document,
 }
 
 /// Where a route is served, and who may use it.
@@ -141,12 +143,14 @@ const fn streams(mut route: Route) -> Route {
 
 const READ: Plane = Plane::Tenant(Reach::Replica, Role::Guest);
 const READ_ADMIN: Plane = Plane::Tenant(Reach::Replica, Role::Admin);
+/// Reads of what is in the memory of the leader's node.
+const READ_LEADER: Plane = Plane::Tenant(Reach::Leader, Role::Guest);
 const WRITE: Plane = Plane::Tenant(Reach::Leader, Role::Member);
 const WRITE_ADMIN: Plane = Plane::Tenant(Reach::Leader, Role::Admin);
 
 /// All routes. HEAD is GET without the body.
 #[rustfmt::skip]
-pub(crate) static TABLE: [Route; 75] = {
+pub(crate) static TABLE: [Route; 78] = {
     use Endpoint as E;
     use Plane::{Control, ControlLeader, Open};
     const GET: Method = Method::GET;
@@ -228,6 +232,9 @@ pub(crate) static TABLE: [Route; 75] = {
         route(E::FileVersions, GET, "/v1/tenants/{tenant}/files/{id}/versions", READ, "The versions of a file, the newest first"),
         route(E::FileVersionDelete, DELETE, "/v1/tenants/{tenant}/files/{id}/versions/{version}", WRITE, "Delete an older version of a file"),
         keyed(route(E::FileRestore, POST, "/v1/tenants/{tenant}/files/{id}/versions/{version}/restore", WRITE, "Make an older version of a file its newest")),
+        streams(route(E::Live, GET, "/v1/tenants/{tenant}/live", READ_LEADER, "Events and presence as they happen, over a WebSocket")),
+        route(E::Presence, GET, "/v1/tenants/{tenant}/presence", READ_LEADER, "Who is at a topic now"),
+        streams(route(E::Document, GET, "/v1/tenants/{tenant}/documents/{collection}/{id}/{field}", READ_LEADER, "A document that is written together, over a WebSocket of y-websocket")),
     ]
 };
 
@@ -241,6 +248,8 @@ pub(crate) struct Found<'p> {
     pub(crate) first: &'p str,
     /// The one after that: the record.
     pub(crate) second: &'p str,
+    /// The one after that: the field.
+    pub(crate) third: &'p str,
 }
 
 /// Why there is no route.
@@ -263,7 +272,7 @@ pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Miss
         *parts.get_mut(count).ok_or(Missing::Path)? = part;
         count += 1;
     }
-    let (endpoints, tenant, first, second) = resource(&parts[..count]).ok_or(Missing::Path)?;
+    let (endpoints, tenant, [first, second, third]) = paths::resource(&parts[..count]).ok_or(Missing::Path)?;
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     match endpoints
         .iter()
@@ -275,6 +284,7 @@ pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Miss
             tenant,
             first,
             second,
+            third,
         }),
         None => Err(Missing::Method(allowed(endpoints))),
     }

@@ -23,7 +23,7 @@ pub(crate) fn kind(asked: &Asked<'_>) -> Kind {
     match (route.endpoint, route.plane) {
         (Endpoint::Usage, _) => Kind::Free,
         _ if route.streams => Kind::Stream,
-        (_, Plane::Tenant(Reach::Leader, _)) => Kind::Write(asked.body.kept_bytes()),
+        (_, Plane::Tenant(Reach::Leader, _)) if asked.is_write() => Kind::Write(asked.body.kept_bytes()),
         (Endpoint::Records | Endpoint::History | Endpoint::Search | Endpoint::Files | Endpoint::FileVersions, _) => Kind::List,
         _ => Kind::Read,
     }

@@ -140,7 +140,7 @@ pub(super) async fn serve_node(front: Arc<Front>, stream: BoxStream) {
 
 async fn serve<S>(front: &Arc<Front>, stream: S, origin: Origin, head: Option<Duration>, secure: bool)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request| {
         let front = Arc::clone(front);
@@ -160,7 +160,7 @@ where
         Origin::Node => (2 * limits::HEAD_BYTES, limits::HEADERS + 8, Phase::Leaving),
     };
     builder.max_header_size(head_bytes).max_headers(headers);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = front.phases.reached(last) => {

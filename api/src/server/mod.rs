@@ -41,6 +41,17 @@ use crate::service::{BoxStream, Service};
 pub(crate) use self::phase::{Phase, Phases};
 pub use self::tls::{CertificateError, Certificates};
 
+/// The times of live connections.
+#[derive(Clone, Debug)]
+pub struct LiveTimes {
+    /// How often the client is asked for a sign of life, and its token is looked at.
+    pub look: Duration,
+    /// How long the client may be silent.
+    pub silence: Duration,
+    /// How long a write may wait before the client is told to resume.
+    pub slow: Duration,
+}
+
 /// The server's limits and flags. The defaults are those of [`crate::limits`]; tests shorten the times.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -62,6 +73,8 @@ pub struct ServerConfig {
     pub stream_idle: Duration,
     /// How long a follower of events hears nothing before it gets a sign of life.
     pub sign_of_life: Duration,
+    /// The times of live connections.
+    pub live: LiveTimes,
     /// Longest time that a request without a stream may take.
     pub request: Duration,
     /// How long a request waits for a leader.
@@ -82,6 +95,11 @@ impl Default for ServerConfig {
             kept_bodies_bytes: limits::KEPT_BODIES_BYTES,
             stream_idle: Duration::from_secs(limits::STREAM_IDLE_SECONDS),
             sign_of_life: Duration::from_secs(limits::SIGN_OF_LIFE_SECONDS),
+            live: LiveTimes {
+                look: Duration::from_secs(limits::LIVE_LOOK_SECONDS),
+                silence: Duration::from_secs(limits::LIVE_SILENCE_SECONDS),
+                slow: Duration::from_secs(limits::LIVE_SLOW_SECONDS),
+            },
             request: Duration::from_secs(limits::REQUEST_SECONDS),
             leader_wait: Duration::from_millis(limits::LEADER_WAIT_MILLIS),
             drain_notice: Duration::ZERO,
@@ -140,9 +158,14 @@ impl Server {
         tokio::time::sleep(self.front.config.drain_notice).await;
         self.front.phases.advance(Phase::Draining);
         self.clients.close();
+        self.front.sockets.close();
         self.nodes.close();
         let until = tokio::time::Instant::now() + deadline;
-        let gone = tokio::time::timeout_at(until, self.clients.wait()).await.is_ok();
+        let clients = async {
+            self.clients.wait().await;
+            self.front.sockets.wait().await;
+        };
+        let gone = tokio::time::timeout_at(until, clients).await.is_ok();
         self.front.phases.advance(Phase::Leaving);
         if gone && tokio::time::timeout_at(until, self.nodes.wait()).await.is_ok() {
             return 0;

@@ -14,6 +14,7 @@ mod forwarding;
 mod hostile;
 mod http2;
 mod limits;
+mod live;
 mod memory;
 mod resources;
 mod routing;

@@ -16,6 +16,7 @@ use crate::access::token_row::TokenVersion;
 use crate::files::rows::{self as files, FileRow, TotalsRow, UseRow, VersionRow};
 use crate::files::secret::SecretRow;
 use crate::files::upload::{LeafRow, UploadRow};
+use crate::documents::rows::UpdateRow;
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::{EnvelopeError, seal};
 use crate::machine::idempotency::{self, bad_key};
@@ -100,6 +101,7 @@ impl Deriver {
                 let expiry = idempotency::expiry(&parse(key)?, value)?;
                 Ok(vec![(expiry.key(), Bytes::new())])
             }
+            table::DocumentUpdate::TAG => read::<table::DocumentUpdate, UpdateRow>(key, value).map(nothing),
             table::SearchSettings::TAG => read::<table::SearchSettings, SettingsRow>(key, value).map(nothing),
             table::File::TAG => {
                 let (parsed, FileRow::V1(file)) = read::<table::File, _>(key, value)?;

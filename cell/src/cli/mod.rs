@@ -21,6 +21,7 @@ mod completions;
 mod dev;
 mod doctor;
 mod file;
+mod events;
 mod files;
 mod logging;
 mod node;
@@ -80,6 +81,7 @@ enum Command {
     /// A tenant's files with their versions
     #[command(subcommand)]
     Files(file::Files),
+    Events(events::Events),
     /// A tenant's API keys
     #[command(subcommand)]
     Token(token::Token),
@@ -147,6 +149,7 @@ fn dispatch(command: Command) -> Result {
         Command::Template(command) => runtime::client(command.run()),
         Command::Records(command) => runtime::client(command.run()),
         Command::Files(command) => runtime::client(command.run()),
+        Command::Events(command) => runtime::client(command.run()),
         Command::Token(command) => runtime::client(command.run()),
         Command::Whoami(command) => runtime::client(command.run()),
         Command::Version(command) => command.run(),

@@ -60,7 +60,7 @@ impl<'a> Type<'a> {
     /// The type of a field.
     pub(super) fn of(kind: &'a Kind) -> Self {
         match kind {
-            Kind::Text | Kind::User => Type::Text,
+            Kind::Text | Kind::User | Kind::Document => Type::Text,
             Kind::Number => Type::Number,
             Kind::Integer | Kind::Sequence { .. } => Type::Integer,
             Kind::Bool => Type::Bool,

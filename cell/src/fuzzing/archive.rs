@@ -243,7 +243,7 @@ fn doc(dream: &mut Dream<'_>, collection: &Collection) -> Doc {
             Kind::MultiSelect(_) | Kind::Tags => Some(Value::List(vec![byte.to_string()])),
             Kind::Reference { .. } => Some(Value::Reference(Uuid::from_u128(u128::from(byte % 12)))),
             Kind::Json => Some(Value::Json(byte.to_string())),
-            Kind::Sequence { .. } => None,
+            Kind::Sequence { .. } | Kind::Document => None,
         };
         doc.set(field.number, value);
     }

@@ -272,6 +272,7 @@ pub fn rows(data: &[u8]) {
         crate::files::upload::UploadRow,
         crate::files::upload::LeafRow,
         crate::files::secret::SecretRow,
+        crate::documents::rows::UpdateRow,
         access::token_row::TokenVersion,
         directory::rows::TenantRow,
         directory::rows::CellRow,

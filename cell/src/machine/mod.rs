@@ -27,6 +27,7 @@ pub(crate) mod rows;
 pub(crate) mod stage;
 pub(crate) mod tap;
 pub(crate) mod touched;
+pub(crate) mod watches;
 pub(crate) mod world;
 
 use std::io;
@@ -42,6 +43,7 @@ use self::loads::Loads;
 use self::refusal::Fault;
 use self::tap::Taps;
 use self::touched::Touched;
+use self::watches::Watches;
 use crate::backup::turn;
 use crate::scrub::pins::Pins;
 
@@ -62,6 +64,8 @@ pub(crate) struct Beside {
     pub(crate) loads: Arc<Loads>,
     /// Where anything was written, for who follows.
     pub(crate) touched: Arc<Touched>,
+    /// Who waits for what is applied to a space.
+    pub(crate) watches: Arc<Watches>,
 }
 
 impl Beside {
@@ -73,6 +77,7 @@ impl Beside {
             level: Arc::new(level),
             loads: Arc::default(),
             touched: Arc::default(),
+            watches: Arc::default(),
         }
     }
 }
@@ -142,6 +147,7 @@ impl Machine {
             .loads
             .applied(done.iter().filter(|(_, _, is_new)| *is_new).map(|(space, ..)| *space));
         self.beside.touched.touch(done.iter().map(|(space, ..)| *space));
+        self.beside.watches.tell(done.iter().map(|(space, ..)| *space));
         let tapped = self.beside.taps.any();
         for (entry, (space, after, is_new)) in entries.iter().zip(done) {
             match after {
@@ -202,6 +208,7 @@ impl raft::StateMachine for Machine {
             catalogs: Arc::clone(&self.catalogs),
             taps: Arc::clone(&self.beside.taps),
             touched: Arc::clone(&self.beside.touched),
+            watches: Arc::clone(&self.beside.watches),
             level: Arc::clone(&self.beside.level),
         }))
     }
@@ -228,6 +235,7 @@ struct Sink {
     catalogs: Arc<Catalogs>,
     taps: Arc<Taps>,
     touched: Arc<Touched>,
+    watches: Arc<Watches>,
     level: Arc<Level>,
 }
 
@@ -267,6 +275,7 @@ impl raft::SnapshotSink for Sink {
         self.catalogs.clear();
         self.taps.replaced();
         self.touched.replaced();
+        self.watches.replaced();
         self.level.read(&self.store.begin_read()).map_err(io::Error::other)?;
         Ok(to_log(self.store.mark()))
     }

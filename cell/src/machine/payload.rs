@@ -24,6 +24,7 @@ use crate::directory::{
     tenant_delete::TenantDelete, tenant_forget::TenantForget, tenant_land::TenantLand, tenant_plan::TenantPlan,
     tenant_receive::TenantReceive, tenant_reserve::TenantReserve, topology::TopologyPut,
 };
+use crate::documents::{settle::DocumentSettle, update::DocumentUpdate};
 use crate::files::{
     abort::UploadAbort, advance::UploadAdvance, change::FileChange, create::FileCreate, delete::FileDelete, delete::FileSweep,
     forget::ChunksForget, restore::FileRestoreVersion, secret::LinkSecretSet, upload::UploadBegin, version_add::FileVersionAdd,
@@ -104,5 +105,5 @@ payloads!(
     0: [LevelRaise]
     2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet,
         FileCreate, FileVersionAdd, FileRestoreVersion, FileVersionDelete, FileDelete, FileSweep, FileChange,
-        UploadBegin, UploadAdvance, UploadAbort, ChunksForget, LinkSecretSet]
+        UploadBegin, UploadAdvance, UploadAbort, ChunksForget, LinkSecretSet, DocumentUpdate, DocumentSettle]
 );

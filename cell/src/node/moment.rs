@@ -86,6 +86,7 @@ impl Replica {
 
     async fn wait_position(&self, space: Space, position: u64) -> Result<(), Error> {
         let deadline = Instant::now() + POSITION_WAIT;
+        let mut watch = self.watches.watch(space);
         loop {
             let snapshot = self.store.begin_read();
             let header = snapshot.header(space).map_err(|fault| internal(&fault))?;
@@ -93,7 +94,9 @@ impl Replica {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.group.wait_applied(snapshot.mark().index + 1, left).await {
+            // Nothing is pinned while it waits.
+            drop(snapshot);
+            if left.is_zero() || !watch.changed(left).await {
                 return Err(Error::new(
                     Code::Timeout,
                     format!("this replica has not reached position {position} yet"),

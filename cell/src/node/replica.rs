@@ -26,7 +26,10 @@ use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::rows::{Actor, Header};
 use crate::machine::tap::Taps;
+use crate::machine::watches::Watches;
 use crate::machine::{Beside, Machine};
+use crate::records::interest::Filters;
+use crate::records::tail::Tails;
 use crate::scrub::pins::Pins;
 use crate::search::seeker::Seeker;
 use crate::service::error::{self, internal};
@@ -51,6 +54,12 @@ pub(crate) struct Replica {
     pub(crate) level: Arc<Level>,
     /// How much is written where.
     pub(crate) loads: Arc<Loads>,
+    /// Who waits for what is applied to a space of it.
+    pub(crate) watches: Arc<Watches>,
+    /// The last events of its spaces, as they are told.
+    pub(crate) tails: Arc<Tails>,
+    /// What those who follow them ask of records.
+    pub(crate) filters: Arc<Filters>,
     /// Its search; none: the directory has none.
     pub(crate) seeker: Option<Seeker>,
     /// Places for writes that wait while a tenant moves.
@@ -133,6 +142,7 @@ impl Replica {
             level,
             loads,
             touched,
+            watches,
         } = beside;
         pins.open();
         let seeker = follows.search.and_then(|directory| {
@@ -153,6 +163,9 @@ impl Replica {
             taps,
             level,
             loads,
+            watches,
+            tails: Arc::default(),
+            filters: Arc::default(),
             seeker,
             held: Arc::new(Semaphore::new(HELD)),
             turns: Turns::of_requests(),

@@ -95,6 +95,10 @@ pub(super) fn value(field: &FieldSpec, json: &Json, old: Option<&Value>) -> Resu
         }
         Kind::Reference { .. } => Value::Reference(reference(json)?),
         Kind::Json => Value::Json(document_json(field, json, old)?),
+        Kind::Document => {
+            let what = "is a document that is written together: leave it out here, and edit it through GET …/documents (docs/realtime.md)";
+            return Err(what.to_owned());
+        }
     };
     Ok(Some(value))
 }

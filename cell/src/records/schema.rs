@@ -91,6 +91,8 @@ pub(crate) enum Kind {
         /// The number of the reference field that it counts within.
         per: Option<u16>,
     },
+    /// Written through updates (`documents/`); a record has its text.
+    Document,
 }
 
 /// What happens to a record when the one that it refers to is deleted.
@@ -251,12 +253,13 @@ impl Kind {
             Kind::User => FieldType::User,
             Kind::Json => FieldType::Json,
             Kind::Sequence { .. } => FieldType::Sequence,
+            Kind::Document => FieldType::Document,
         }
     }
 
     /// Whether an index may hold it: lists and documents have no one value.
     pub(crate) fn indexable(&self) -> bool {
-        !matches!(self, Kind::MultiSelect(_) | Kind::Tags | Kind::Json)
+        !matches!(self, Kind::MultiSelect(_) | Kind::Tags | Kind::Json | Kind::Document)
     }
 }
 

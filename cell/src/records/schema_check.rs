@@ -151,7 +151,7 @@ fn fields(
 fn search_fields(collection: &mut Collection, schema: &CollectionSchema, errors: &mut Errors) {
     for (at, name) in schema.search.iter().enumerate() {
         match collection.field(name.as_str()).map(|field| (field.number, &field.kind)) {
-            Some((number, Kind::Text | Kind::Tags | Kind::Select(_))) => collection.search.push(number),
+            Some((number, Kind::Text | Kind::Tags | Kind::Select(_) | Kind::Document)) => collection.search.push(number),
             Some(_) => errors.add(&format!("/search/{at}"), "must be a field of texts".to_owned()),
             None => errors.add(&format!("/search/{at}"), format!("there is no field {:?}", name.as_str())),
         }

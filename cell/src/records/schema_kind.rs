@@ -19,6 +19,15 @@ pub(super) fn kind(collection: &Collection, field: &Field, catalog: &Catalog) ->
         FieldType::Tags => Kind::Tags,
         FieldType::User => Kind::User,
         FieldType::Json => Kind::Json,
+        FieldType::Document => {
+            if field.required || field.unique {
+                return Err((
+                    "",
+                    "a document is written by those who open it; it takes neither required nor unique".to_owned(),
+                ));
+            }
+            Kind::Document
+        }
         FieldType::Reference => {
             let Some(target) = &field.collection else {
                 return Err(("/collection", "a reference needs the collection that it points to".to_owned()));

@@ -208,7 +208,7 @@ pub(crate) fn store(
 }
 
 /// Writes a checked record.
-pub(super) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Stop> {
+pub(crate) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Stop> {
     let kind = if old.is_some() {
         EventKind::RecordUpdated
     } else {
@@ -224,7 +224,7 @@ pub(super) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Optio
     Ok(row)
 }
 
-/// Fills in sequences: kept from the old record, raised by a number that the request gives, otherwise the next one. Returns
+/// Fills in the texts of documents, which are kept, and sequences: kept from the old record, raised by a number that the request gives, otherwise the next one. Returns
 /// the counters to store. Numbers are never used again, because a counter never goes down.
 pub(super) fn number(
     world: &World<'_>,
@@ -235,6 +235,10 @@ pub(super) fn number(
 ) -> Result<Vec<(Sequence, i64)>, Fault> {
     let mut counters = Vec::new();
     for field in &collection.fields {
+        if field.kind == Kind::Document {
+            // What its document says is said by nobody else.
+            doc.set(field.number, old.and_then(|old| old.doc.get(field.number)).cloned());
+        }
         let Kind::Sequence { per } = &field.kind else { continue };
         if doc.get(field.number).is_none()
             && let Some(kept) = old.and_then(|old| old.doc.get(field.number))

@@ -87,7 +87,7 @@ impl Shape {
         let mut is_called = false;
         let part = |field: &FieldSpec| match field.kind {
             Kind::Text if !std::mem::replace(&mut is_called, true) => Part::Title,
-            Kind::Text => Part::Body,
+            Kind::Text | Kind::Document => Part::Body,
             _ => Part::Label,
         };
         let fields: Vec<_> = searched.clone().map(|field| field.number).zip(searched.map(part)).collect();

@@ -9,8 +9,10 @@ mod cluster;
 mod collections;
 pub(crate) mod control;
 mod dedicated;
+mod documents;
 pub(crate) mod error;
 mod files;
+mod following;
 pub(crate) mod gate;
 pub(crate) mod health;
 pub(crate) mod importing;
@@ -35,12 +37,10 @@ pub(crate) mod writing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::body::backup::{CellRestore, TenantRestore};
 use api::body::balance::Balance;
 use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch};
-use api::body::event::Event;
 use api::body::node::{Node, NodeChange};
 use api::body::record::Page;
 use api::body::token::{Me, NewToken, Token};
@@ -69,6 +69,8 @@ pub(crate) struct Front {
     exports: Arc<Semaphore>,
     /// Places for tenants that come from archives.
     arrivals: Arc<Semaphore>,
+    /// Documents whose texts are to be worked out.
+    settling: Arc<documents::Settling>,
 }
 
 impl Front {
@@ -78,6 +80,7 @@ impl Front {
             certificates,
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
             arrivals: Arc::new(Semaphore::new(archiving::ARRIVALS)),
+            settling: Arc::default(),
         }
     }
 }
@@ -175,10 +178,6 @@ impl Service for Front {
 
     async fn archive(&self, placement: &Placement, out: LineSender) -> Result<Reply<()>> {
         self.write_archive(placement, out)
-    }
-
-    async fn events(&self, ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
-        self.events_after(ctx, after, limit, wait).await
     }
 
     async fn tenant_create(&self, operator: &Operator, new: NewTenant, key: Key) -> Result<Tenant> {

@@ -1,6 +1,6 @@
 //! Changes of a tenant's collections, and the operations that bring their records along.
 
-use api::body::collection::{Collection, CollectionSchema};
+use api::body::collection::{Collection, CollectionSchema, FieldType};
 use api::body::control::Operation;
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Front;
 use super::error::{internal, refused};
 use super::view::in_scope;
+use crate::documents;
 use crate::machine::rows::Header;
 use crate::records::collection_define::CollectionDefine;
 use crate::records::collection_put::CollectionPut;
@@ -30,6 +31,10 @@ impl Front {
         schema: CollectionSchema,
         if_match: Option<u64>,
     ) -> Result<Reply<Changed<Stored<Collection>>>> {
+        if schema.fields.values().any(|field| field.kind == FieldType::Document) {
+            // A node of the version before cannot read such a schema.
+            self.platform.replica(&ctx.placement)?.check_level(documents::LEVEL)?;
+        }
         let operation = Uuid::now_v7();
         let decide = |view: &View<'_>, header: &Header| decide_change(view, header, name, &schema, if_match, operation);
         let answer = match self.write_as(ctx, None, decide).await {

@@ -1,9 +1,8 @@
-//! Reads of a tenant's records, schema and events.
+//! Reads of a tenant's records and schema.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use api::body::collection::Collection;
-use api::body::event::Event;
 use api::body::record::{ListQuery, Page, Record};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
@@ -19,7 +18,7 @@ use crate::node::moment::Moment;
 use crate::records::budget::Budget;
 use crate::records::expand::Expand;
 use crate::records::guard::Sight;
-use crate::records::{events, query};
+use crate::records::query;
 
 /// Lists longer than this, and those that count or expand, are read on a thread of their own; others where the request is, unless they
 /// take longer than a glance.
@@ -117,53 +116,6 @@ impl Front {
             body,
             position: moment.header.position,
         })
-    }
-
-    /// Events after a position; waits for the first one where there is none yet. Those that rules hide are marked, and all are there: what a token with scopes may see
-    /// of a page is the front's to say, because only the whole page tells how far it goes.
-    pub(super) async fn events_after(
-        &self,
-        ctx: &RequestContext,
-        after: u64,
-        limit: usize,
-        wait: Duration,
-    ) -> Result<Reply<Vec<Event>>> {
-        let replica = self.platform.replica(&ctx.placement)?;
-        let space = Space(ctx.placement.uid);
-        let deadline = Instant::now() + wait;
-        loop {
-            let moment = replica.moment(space)?;
-            let position = moment.header.position;
-            if after < position {
-                events::check_kept(&moment.snapshot, space, &moment.header, after)?;
-                let principal = principal(ctx);
-                let body = events::after(
-                    &moment.snapshot,
-                    space,
-                    &moment.catalog,
-                    &asker(ctx, &principal),
-                    ctx.placement.slug.as_str(),
-                    after,
-                    limit,
-                )?;
-                let (account, limits) = self.platform.account(&ctx.placement);
-                account.charge(&limits, unit::of_events(body.len() as u64));
-                return Ok(Reply { body, position });
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let applied = moment.snapshot.mark().index;
-            // Nothing is pinned while it waits.
-            drop(moment);
-            if let Some(reason) = replica.group.stopped() {
-                return Err(super::error::stopped(&reason));
-            }
-            if left.is_zero() || !replica.group.wait_applied(applied + 1, left).await {
-                return Ok(Reply {
-                    body: Vec::new(),
-                    position,
-                });
-            }
-        }
     }
 }
 

@@ -28,7 +28,7 @@ const STAR: [(&str, &[&str], &[&str]); 8] = [
 ];
 
 /// Crates with a home: nobody else may have them. A name that ends with `*` stands for all that begin with it.
-const HOMES: [(&str, &[&str]); 18] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("openraft*", &["cloudnest-raft"]),
     // The harness reads what nodes say to each other: its proxies hold the keys of both.
     ("tokio-rustls", &["cloudnest-raft", "cloudnest-api", "cloudnest-chaos"]),
@@ -45,6 +45,8 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("hyper-util", &["cloudnest-api", "cloudnest-rig"]),
     ("http", &["cloudnest-api", "cloudnest-rig"]),
     ("http-body*", &["cloudnest-api", "cloudnest-rig"]),
+    ("tokio-tungstenite", &["cloudnest-api"]),
+    ("yrs", &["cloudnest"]),
     ("cel*", &["cloudnest"]),
     ("clap*", &["cloudnest", "cloudnest-bench", "cloudnest-chaos"]),
     ("hdrhistogram", &["cloudnest-rig", "cloudnest-bench", "cloudnest-chaos"]),

@@ -39,7 +39,8 @@ const NEVER: [(&str, &str, &str); 13] = [
 
 /// Folders of `cell/src` that are domains: they meet only through `machine`, `records` and events. `access` is not among them: the
 /// form of secrets is the gate's, and who asks for what concerns every domain.
-const DOMAINS: [&str; 13] = [
+const DOMAINS: [&str; 14] = [
+    "documents",
     "directory",
     "placement",
     "fair",

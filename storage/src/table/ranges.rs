@@ -2,9 +2,9 @@
 
 use super::{
     ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
-    DirectoryTenant, DirectoryTenantUid, Event, File, FileAttached, FileVersion, History, HistoryAge, Idempotency,
-    IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Table, Token, UniqueEntry,
-    Upload, UploadChunk,
+    DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Event, File, FileAttached, FileVersion, History, HistoryAge,
+    Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record, ReferenceEntry, Sequence,
+    Table, Token, UniqueEntry, Upload, UploadChunk,
 };
 use crate::element::{Element, put_element};
 use crate::key::{Field, head};
@@ -66,6 +66,25 @@ impl Sequence {
     pub fn of_field(space: Space, collection: u32, field: u32) -> KeyRange {
         prefix(space, Self::TAG, |out| {
             collection.put(out);
+            field.put(out);
+        })
+    }
+}
+
+impl DocumentUpdate {
+    /// All updates of a record's documents.
+    pub fn of_record(space: Space, collection: u32, id: [u8; 16]) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            collection.put(out);
+            id.put(out);
+        })
+    }
+
+    /// All updates of one document, the first one first.
+    pub fn of_field(space: Space, collection: u32, id: [u8; 16], field: u32) -> KeyRange {
+        prefix(space, Self::TAG, |out| {
+            collection.put(out);
+            id.put(out);
             field.put(out);
         })
     }

@@ -2,11 +2,12 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    Backup, ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
-    DirectoryCors, DirectoryMove, DirectoryTenant, DirectoryTenantUid, Element, Event, File, FileAttached, FileTotals,
-    FileVersion, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange, LastScrub,
-    Level, LinkSecret, Operation, OperatorToken, Record, ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader, TABLES,
-    Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry, Upload, UploadChunk,
+    Backup, ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell,
+    DirectoryChange, DirectoryCors, DirectoryMove, DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Element, Event,
+    File, FileAttached, FileTotals, FileVersion, History, HistoryAge, Idempotency, IdempotencyExpiry, Import,
+    IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, LinkSecret, Operation, OperatorToken, Record,
+    ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology,
+    TopologyWanted, UniqueEntry, Upload, UploadChunk,
 };
 
 use super::sim::Random;
@@ -126,6 +127,13 @@ fn every_key() -> Vec<(u8, String, String)> {
         shown(UploadChunk { space, id, number: 5 }),
         shown(FileTotals { space }),
         shown(LinkSecret { space }),
+        shown(DocumentUpdate {
+            space,
+            collection: 3,
+            id,
+            field: 6,
+            number: 16,
+        }),
         shown(DirectoryTenant {
             space,
             slug: "acme".to_owned(),
@@ -176,6 +184,7 @@ fn golden_bytes() -> Vec<String> {
         format!("47{a}0000000000000005"),
         "48".to_owned(),
         "49".to_owned(),
+        format!("4a00000003{a}000000060000000000000010"),
         "5061636d650000".to_owned(),
         "51000000000000000b".to_owned(),
         format!("52{b}"),
@@ -225,6 +234,7 @@ fn golden_texts() -> Vec<String> {
         format!("upload_chunk space=258 id={a} number=5"),
         "file_totals space=258".to_owned(),
         "link_secret space=258".to_owned(),
+        format!("document_update space=258 collection=3 id={a} field=6 number=16"),
         "directory_tenant space=258 slug=\"acme\"".to_owned(),
         "directory_tenant_uid space=258 uid=11".to_owned(),
         format!("operator_token space=258 hash={b}"),

@@ -64,6 +64,30 @@ impl EventsBuilder {
         self
     }
 
+    /// Only what is about these collections and their records.
+    pub fn collections<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.from.collections = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Only what is about one record.
+    pub fn record(mut self, collection: &str, id: crate::ids::Id) -> Self {
+        self.from.record = Some(format!("{collection}/{id}"));
+        self
+    }
+
+    /// Only changes that left a record of which a CEL expression is true.
+    pub fn filter(mut self, expression: impl Into<String>) -> Self {
+        self.from.filter = Some(expression.into());
+        self
+    }
+
+    /// With the record's fields as each change left them.
+    pub fn with_fields(mut self) -> Self {
+        self.from.with_fields = true;
+        self
+    }
+
     /// How long a server may be silent before the feed turns to another connection. Default: 45 s, three signs of life.
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
@@ -132,7 +156,7 @@ impl EventFeed {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             None => {
-                let stream = self.tenant.client.events(&self.tenant.slug, self.from).await?;
+                let stream = self.tenant.client.events(&self.tenant.slug, self.from.clone()).await?;
                 self.stream.insert(stream.with_silence(self.silence))
             }
         };

@@ -5,9 +5,13 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderName};
 
+use crate::body::event::EventQuery;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
+use crate::ids::{Id, Name};
+use crate::limits::FILTER_BYTES;
 use crate::query::{digits, invalid};
+use crate::routes::search::list;
 
 /// Longest `wait`, in seconds.
 const WAIT_SECONDS: u64 = 60;
@@ -20,10 +24,11 @@ pub(super) enum Form {
 }
 
 /// What a request asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) form: Form,
-    pub(super) after: u64,
+    /// What is asked of the service; `after` is how far it has come.
+    pub(super) query: EventQuery,
     /// Events that are still wanted.
     pub(super) left: u64,
     pub(super) wait: Duration,
@@ -50,15 +55,44 @@ pub(super) fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
         return Err(invalid("wait", &format!("must be at most {WAIT_SECONDS} seconds")));
     }
     let follow = query.flag("follow")?.unwrap_or(form == Form::Sse);
+    let collections = list(query, "collections")?.map(|names| names.iter().map(|name| name.parse()).collect());
+    let collections: Option<Result<Vec<Name>, _>> = collections;
+    let collections = collections
+        .transpose()
+        .map_err(|_| invalid("collections", "must be names of collections with commas between them"))?;
+    let record = query.take("record").map(|text| record(&text)).transpose()?;
+    let filter = query.take("filter");
+    if filter.as_ref().is_some_and(|filter| filter.len() > FILTER_BYTES) {
+        return Err(invalid("filter", &format!("is longer than {FILTER_BYTES} bytes")));
+    }
+    let with_fields = match query.take("include").as_deref() {
+        None => false,
+        Some("fields") => true,
+        Some(_) => return Err(invalid("include", "must be fields")),
+    };
     query.finish()?;
     Ok(Wanted {
         form,
-        after,
+        query: EventQuery {
+            after,
+            limit: 0,
+            collections,
+            record,
+            filter,
+            with_fields,
+        },
         left,
         wait: Duration::from_secs(wait),
         follow,
         until: 0,
     })
+}
+
+/// A record, as `COLLECTION/ID`.
+pub(crate) fn record(text: &str) -> Result<(Name, Id)> {
+    let parts = text.split_once('/');
+    let record = parts.and_then(|(collection, id)| Some((collection.parse().ok()?, id.parse().ok()?)));
+    record.ok_or_else(|| invalid("record", "must be COLLECTION/ID"))
 }
 
 fn form(headers: &HeaderMap) -> Form {

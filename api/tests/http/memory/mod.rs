@@ -3,6 +3,7 @@
 mod admission;
 mod collections;
 mod files;
+mod live;
 mod records;
 mod service;
 
@@ -83,6 +84,8 @@ pub(crate) struct Memory {
     pub(crate) spent: AtomicBool,
     /// How many more followers there may be.
     pub(crate) followers: Arc<AtomicU64>,
+    /// The updates of the one document.
+    pub(crate) document: Mutex<Vec<bytes::Bytes>>,
     /// Whether an event of `notes` happens whenever events are read.
     pub(crate) busy: AtomicBool,
 }
@@ -241,7 +244,7 @@ impl Memory {
             record: None,
             version: Some(1),
             file: None,
-            hidden: false,
+            fields: None,
         });
         position
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use api::body::backup::{CellRestore, TenantRestore};
 use api::body::balance::Balance;
 use api::body::control::{Cell, CellHash, NewTenant, Operation, Region, Scrub, Tenant, TenantMove, TenantPatch, TenantStatus};
-use api::body::event::Event;
 use api::body::node::{Node, NodeChange};
 use api::body::record::{Fields, Page, Record};
 use api::body::token::{Me, NewToken, Token};
@@ -308,26 +307,6 @@ impl Service for Memory {
             }
         }
         Ok(Reply { body: (), position })
-    }
-
-    async fn events(&self, _ctx: &RequestContext, after: u64, limit: usize, wait: Duration) -> Result<Reply<Vec<Event>>> {
-        let until = tokio::time::Instant::now() + wait;
-        self.state().calls.push("events".into());
-        if self.busy.load(Ordering::SeqCst) {
-            self.happen("notes");
-        }
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            let (body, position): (Vec<Event>, u64) = {
-                let state = self.state();
-                let later = state.events.iter().filter(|event| event.position > after);
-                (later.take(limit).cloned().collect(), state.events.len() as u64)
-            };
-            if !body.is_empty() || tokio::time::timeout_at(until, changed).await.is_err() {
-                return Ok(Reply { body, position });
-            }
-        }
     }
 
     async fn tenant_create(&self, _operator: &Operator, new: NewTenant, _key: Option<Idempotency>) -> Result<Tenant> {

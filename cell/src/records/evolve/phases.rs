@@ -5,6 +5,7 @@ use storage::table::{self, IndexEntry, Record as RecordKey, UniqueEntry};
 use storage::{Direction, KeyRange, Table};
 use uuid::Uuid;
 
+use super::super::documents;
 use super::super::entries::{self, Place};
 use super::super::history;
 use super::super::schema::FieldSpec;
@@ -130,6 +131,7 @@ pub(super) fn clean(world: &mut World<'_>, work: &mut Work, mut left: Leftovers)
 
 /// Takes the values of some fields out of a record, and the references that they were.
 fn forget_fields(world: &mut World<'_>, place: Place, old: Record, fields: &[FieldSpec]) -> Result<(), Stop> {
+    documents::forget(world, place, fields)?;
     let mut new = old.clone();
     fields.iter().for_each(|field| new.doc.set(field.number, None));
     if new.doc == old.doc {
@@ -157,6 +159,7 @@ pub(super) fn erase(
                 break;
             }
             entries::replace(world, collection, place, Some(&old), None);
+            documents::forget(world, place, &collection.fields)?;
             if let Some(fields) = catalog.retired(number) {
                 entries::forget_references(world, fields, place, &old);
             }

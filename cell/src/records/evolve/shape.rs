@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use storage::table::Sequence;
 
+use super::super::documents;
 use super::super::entries::{self, Place};
 use super::super::schema::{Collection, FieldSpec};
 use super::super::value::{Doc, Record};
@@ -92,6 +93,9 @@ impl Shape {
         new: Option<&Record>,
     ) -> Result<(), Stop> {
         entries::replace(world, &self.collection, place, old, new);
+        if new.is_none() {
+            documents::forget(world, place, &self.collection.fields)?;
+        }
         if let (Some(fields), Some(old)) = (&self.retired, old) {
             entries::forget_references(world, fields, place, old);
         }

@@ -470,7 +470,7 @@ fn write_something(stage: &mut Stage, random: &mut Random) {
         let value = match field.kind.to_api() {
             api::body::collection::FieldType::Tags => json!([value.to_string()]),
             api::body::collection::FieldType::Reference => json!(id(u128::from(random.below(12) + 1)).to_string()),
-            api::body::collection::FieldType::Sequence => continue,
+            api::body::collection::FieldType::Sequence | api::body::collection::FieldType::Document => continue,
             api::body::collection::FieldType::Integer | api::body::collection::FieldType::Number => json!(value),
             _ => json!(value.to_string()),
         };

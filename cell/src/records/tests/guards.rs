@@ -4,13 +4,14 @@ use api::body::record::ListQuery;
 use api::body::token::Role;
 use api::error::Code;
 
+use super::follow::all_events;
 use super::guard::{Asker, Guard};
 use super::schemas::{put, schema};
 use super::*;
 use crate::expr::Auth;
 use crate::machine::refusal::Refusal;
 use crate::records::query::{get, list};
-use crate::records::{events, write::Expect, write::Operation};
+use crate::records::{write::Expect, write::Operation};
 
 fn asker(id: &str, role: Role) -> Asker<'_> {
     Asker {
@@ -97,10 +98,9 @@ fn reads_lists_counts_and_events_show_what_the_rule_lets_through() {
             };
             assert_eq!(code, expected, "{number}");
         }
-        let shown = events::after(&snapshot, SPACE, &catalog, &asker, "acme", 0, 100).expect("events");
-        let shown = shown
-            .iter()
-            .filter(|event| !event.hidden && event.collection.as_deref() == Some("notes"));
+        let shown = all_events(&stage, asker);
+        let shown = shown.iter().filter(|seen| !seen.hidden).map(|seen| seen.told.event());
+        let shown = shown.filter(|event| event.collection.as_deref() == Some("notes"));
         let shown = shown.filter(|event| event.kind == "record.created").count();
         assert_eq!((page.count, shown), (Some(numbers.len() as u64), numbers.len()));
         numbers
@@ -416,11 +416,10 @@ fn what_was_hidden_stays_hidden_when_its_collection_is_gone() {
     }
     let delete = crate::records::collection_delete::CollectionDelete { number, if_match: None };
     stage.apply(delete).result.expect("deleted");
-    let (catalog, snapshot) = (stage.catalog(), stage.snapshot());
     let shown = |asker: Asker<'_>| {
-        let all = events::after(&snapshot, SPACE, &catalog, &asker, "acme", 0, 100).expect("events");
+        let all = all_events(&stage, asker);
         all.iter()
-            .filter(|event| event.kind.starts_with("record.") && !event.hidden)
+            .filter(|seen| seen.told.event().kind.starts_with("record.") && !seen.hidden)
             .count()
     };
     assert_eq!(

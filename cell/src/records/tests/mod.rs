@@ -1,10 +1,12 @@
 //! Stories about records: what is given, the request, and what it does to the tables.
 
 mod batches;
+mod documents;
 mod evolve;
 mod expands;
 mod fields;
 mod filters;
+mod follow;
 mod guards;
 mod history;
 mod imports;
