@@ -22,16 +22,16 @@ pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
 
 mod admission;
 mod collections;
-mod files;
 mod documents;
+mod files;
 mod live;
 mod records;
 mod timing;
 
 pub use admission::{Admission, Admitted, Budget, Following, Kind};
 pub use collections::{Changed, Collections};
-pub use files::{Checksum, Claim, FileContent, FileList, Files, NewFile, NewUpload};
 pub use documents::{DocumentAt, Documents, Lacking};
+pub use files::{Checksum, Claim, FileContent, FileList, Files, NewFile, NewUpload};
 pub use live::Live;
 pub use records::Records;
 pub use timing::{Stage, Timing};

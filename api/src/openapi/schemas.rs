@@ -8,7 +8,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
 use super::reference;
-use crate::body::{backup, balance, collection, control, event, file, import, live, node, record, search, token, topology, usage};
+use crate::body::{
+    backup, balance, collection, control, event, file, import, live, node, record, search, token, topology, usage,
+};
 use crate::problem::Problem;
 
 /// The schemas of all bodies, by name.

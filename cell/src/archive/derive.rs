@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use super::rows::{Head, is_defining};
 use crate::access::token_row::TokenVersion;
+use crate::documents::rows::UpdateRow;
 use crate::files::rows::{self as files, FileRow, TotalsRow, UseRow, VersionRow};
 use crate::files::secret::SecretRow;
 use crate::files::upload::{LeafRow, UploadRow};
-use crate::documents::rows::UpdateRow;
 use crate::machine::catalog::Catalog;
 use crate::machine::envelope::{EnvelopeError, seal};
 use crate::machine::idempotency::{self, bad_key};

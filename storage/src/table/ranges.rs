@@ -3,8 +3,8 @@
 use super::{
     ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
     DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Event, File, FileAttached, FileVersion, History, HistoryAge,
-    Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record, ReferenceEntry, Sequence,
-    Table, Token, UniqueEntry, Upload, UploadChunk,
+    Idempotency, IdempotencyExpiry, Import, IndexEntry, Operation, OperatorToken, Record, ReferenceEntry, Sequence, Table, Token,
+    UniqueEntry, Upload, UploadChunk,
 };
 use crate::element::{Element, put_element};
 use crate::key::{Field, head};

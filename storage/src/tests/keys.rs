@@ -2,12 +2,11 @@
 
 use crate::key::{Field, push_hex};
 use crate::{
-    Backup, ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell,
-    DirectoryChange, DirectoryCors, DirectoryMove, DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Element, Event,
-    File, FileAttached, FileTotals, FileVersion, History, HistoryAge, Idempotency, IdempotencyExpiry, Import,
-    IndexEntry, Key, KeyError, KeyRange, LastScrub, Level, LinkSecret, Operation, OperatorToken, Record,
-    ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology,
-    TopologyWanted, UniqueEntry, Upload, UploadChunk,
+    Backup, ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
+    DirectoryCors, DirectoryMove, DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Element, Event, File, FileAttached,
+    FileTotals, FileVersion, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange,
+    LastScrub, Level, LinkSecret, Operation, OperatorToken, Record, ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader,
+    TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry, Upload, UploadChunk,
 };
 
 use super::sim::Random;
