@@ -39,6 +39,12 @@ def lines(context, value):
     return value.encode() if isinstance(value, str) else json.dumps(value).encode() + b"\n"
 
 
+@schemathesis.serializer("application/offset+octet-stream")
+def octets(context, value):
+    """Bytes of an upload, from whatever was thought of."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 # Records of the collection `things`, which the script makes.
 THINGS = [{}, {"text": "a"}, {"number": 0.1, "flag": True}, {"day": "2026-11-25", "text": ""}, {"any": {"k": [1, None]}}]
 

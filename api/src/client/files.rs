@@ -43,7 +43,7 @@ impl Client {
         self.typed(Call::new(Method::GET, path(tenant, id, ""))).await
     }
 
-    /// A new file of at most 64 MiB; what is longer takes [`Client::upload`].
+    /// A new file of at most 64 MiB; what is longer takes [`Client::upload_begin`].
     pub async fn file_create(
         &self,
         tenant: &str,

@@ -13,7 +13,7 @@ use crate::support::Running;
 async fn call(client: &Client, method: Method, path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Answer<Bytes> {
     let mut call = Call::new(method, format!("/v1/tenants/acme/files{path}"));
     for (name, value) in headers {
-        call = call.header(*name, value);
+        call = call.header(name, value);
     }
     call.body = Bytes::copy_from_slice(body);
     client.call(call).await.expect("an answer")
