@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn an_event_is_written_once_and_fields_are_put_into_it() {
         let mut seen = Seen::plain(event());
-        let (line, again) = (seen.line(), seen.clone().line());
+        let (line, again) = (seen.line(), seen.line());
         assert_eq!(line.as_ptr(), again.as_ptr(), "the same bytes");
         assert_eq!(serde_json::from_slice::<Event>(&line).expect("JSON"), event());
         let sent = String::from_utf8(seen.sent().to_vec()).expect("text");

@@ -5,6 +5,7 @@ mod tenant;
 
 use http::Method;
 
+pub(crate) use self::paths::{Found, Missing, find};
 use crate::body::token::Role;
 use crate::service::Reach;
 
@@ -237,70 +238,6 @@ pub(crate) static TABLE: [Route; 78] = {
         streams(route(E::Document, GET, "/v1/tenants/{tenant}/documents/{collection}/{id}/{field}", READ_LEADER, "A document that is written together, over a WebSocket of y-websocket")),
     ]
 };
-
-/// A route with the variable parts of the path.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'p> {
-    pub(crate) route: &'static Route,
-    /// The tenant, where the path has one.
-    pub(crate) tenant: &'p str,
-    /// The next variable part: collection, token, cell or operation.
-    pub(crate) first: &'p str,
-    /// The one after that: the record.
-    pub(crate) second: &'p str,
-    /// The one after that: the field.
-    pub(crate) third: &'p str,
-}
-
-/// Why there is no route.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// The path is unknown.
-    Path,
-    /// The path takes these methods only.
-    Method(String),
-}
-
-/// More parts than the longest path has.
-const PARTS: usize = 8;
-
-/// Finds the route of a request.
-pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Missing> {
-    let mut parts = [""; PARTS];
-    let mut count = 0;
-    for part in path.strip_prefix('/').ok_or(Missing::Path)?.split('/') {
-        *parts.get_mut(count).ok_or(Missing::Path)? = part;
-        count += 1;
-    }
-    let (endpoints, tenant, [first, second, third]) = paths::resource(&parts[..count]).ok_or(Missing::Path)?;
-    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
-    match endpoints
-        .iter()
-        .map(|endpoint| &TABLE[*endpoint as usize])
-        .find(|route| route.method == *wanted)
-    {
-        Some(route) => Ok(Found {
-            route,
-            tenant,
-            first,
-            second,
-            third,
-        }),
-        None => Err(Missing::Method(allowed(endpoints))),
-    }
-}
-
-fn allowed(endpoints: &[Endpoint]) -> String {
-    let mut methods = Vec::new();
-    for endpoint in endpoints {
-        let method = TABLE[*endpoint as usize].method.as_str();
-        methods.push(method);
-        if method == "GET" {
-            methods.push("HEAD");
-        }
-    }
-    methods.join(", ")
-}
 
 #[cfg(test)]
 mod tests {
