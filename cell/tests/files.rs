@@ -313,6 +313,65 @@ async fn a_file_is_seen_by_who_may_read_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_changed_by_who_may_update_its_record() {
+    let cluster = up();
+    let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    let rules = json!({ "fields": { "title": { "type": "text" } }, "rules": { "update": "record.title == \"open\"" } });
+    let put = Call::new(Method::PUT, "/v1/tenants/acme/collections/papers").body("application/json", rules.to_string());
+    assert_eq!(acme.client.call(put).await.expect("an answer").status.as_u16(), 201);
+    let token = json!({ "name": "member", "role": "member" }).to_string();
+    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token);
+    let made = acme.client.call(made).await.expect("an answer").body;
+    let secret = serde_json::from_slice::<serde_json::Value>(&made).expect("a token")["secret"]
+        .as_str()
+        .expect("a secret")
+        .to_owned();
+    let member = acme.client.clone().with_token(&secret).expect("a client");
+    for title in ["open", "shut"] {
+        let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
+        let record = acme
+            .client
+            .record_create("acme", "papers", &new, None)
+            .await
+            .expect("stored")
+            .body
+            .id;
+        let attached = AttachedTo {
+            collection: "papers".to_owned(),
+            record,
+        };
+        let file = acme
+            .client
+            .file_create("acme", title, "text/plain", Some(&attached), "1", None);
+        let file = file.await.expect("an admin is bound by no rule").body.id;
+        assert_eq!(read(&member, "acme", file, None).await.expect("it may be read"), b"1");
+        let path = format!("/v1/tenants/acme/files/{file}");
+        let calls = [
+            Call::new(
+                Method::POST,
+                format!("/v1/tenants/acme/files?name=n&collection=papers&record={record}"),
+            )
+            .body("text/plain", "2"),
+            Call::new(Method::PUT, format!("{path}/content")).body("text/plain", "2"),
+            Call::new(Method::PATCH, path.clone()).body("application/json", json!({ "name": "b" }).to_string()),
+            Call::new(Method::DELETE, path),
+        ];
+        for call in calls {
+            let what = format!("{call:?}");
+            let answered = member.call(call).await.expect("an answer");
+            let (status, body) = (answered.status.as_u16(), String::from_utf8_lossy(&answered.body).into_owned());
+            match title {
+                "open" => assert!(status < 300, "{what}: {status} {body}"),
+                _ => assert!(
+                    status == 403 && body.contains("the rule for update of papers does not allow it"),
+                    "{what}: {status} {body}"
+                ),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_after_its_leader_has_died() {
     let cluster = up();
     let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");

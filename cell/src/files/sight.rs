@@ -1,5 +1,7 @@
-//! Who may see which file: one that is attached to a record is seen by who may read that record, any other by who may read the tenant.
+//! Who may see which file, and who may change it: one that is attached to a record is seen by who may read that record, and changed by who may
+//! also update it; any other is everybody's who may read, or write, the tenant.
 
+use api::error::Error;
 use storage::Space;
 use uuid::Uuid;
 
@@ -9,6 +11,7 @@ use crate::machine::reader::Reader;
 use crate::machine::refusal::Fault;
 use crate::records::entries::Place;
 use crate::records::guard::Asker;
+use crate::service::error::internal;
 
 /// Who looks.
 pub(crate) struct Looker<'a> {
@@ -55,5 +58,24 @@ impl Looker<'_> {
             .numbered(number)
             .and_then(|collection| self.catalog.guard(collection));
         Ok(guard.is_none_or(|guard| guard.shows(&self.asker, id, &record)))
+    }
+
+    /// Refuses who may not change the files of a record, because its rules do not allow to update it.
+    pub(crate) fn check_change(&self, reader: &impl Reader, attached: Option<Attached>) -> Result<(), Error> {
+        let Some((number, id)) = attached else { return Ok(()) };
+        let collection = self.catalog.numbered(number);
+        let Some((collection, guard)) = collection.and_then(|found| Some((found, self.catalog.guard(found)?))) else {
+            return Ok(());
+        };
+        let place = Place {
+            space: self.space,
+            collection: number,
+            id,
+        };
+        match place.read(reader).map_err(|fault| internal(&fault))? {
+            Some(record) => guard.update(&self.asker, collection, id, &record, &record.doc),
+            // Who is bound by rules does not see the files of a record that is gone.
+            None => Ok(()),
+        }
     }
 }

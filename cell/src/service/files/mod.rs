@@ -141,18 +141,19 @@ fn looker<'a>(ctx: &'a RequestContext, view: &View<'a>) -> Result<Looker<'a>> {
     })
 }
 
-/// A file that is there, for somebody who may see it.
-fn visible(ctx: &RequestContext, view: &View<'_>, id: Id) -> Result<rows::File> {
+/// A file that is there, for somebody who may change it.
+fn changeable(ctx: &RequestContext, view: &View<'_>, id: Id) -> Result<rows::File> {
     let file = rows::file(view.snapshot, view.space, id.0).map_err(|fault| internal(&fault))?;
     let file = file.ok_or_else(|| no_file(id))?;
     let looker = looker(ctx, view)?;
-    match looker.sees(view.snapshot, file.attached).map_err(|fault| internal(&fault))? {
-        true => Ok(file),
-        false => Err(no_file(id)),
+    if !looker.sees(view.snapshot, file.attached).map_err(|fault| internal(&fault))? {
+        return Err(no_file(id));
     }
+    looker.check_change(view.snapshot, file.attached)?;
+    Ok(file)
 }
 
-/// The record that somebody wants a file attached to, if they may read it.
+/// The record that somebody wants a file attached to, if they may read and update it.
 fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file::AttachedTo>) -> Result<Option<Attached>> {
     let Some(wanted) = wanted else {
         return match ctx.principal.scopes {
@@ -177,11 +178,13 @@ fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file
         )
     };
     let collection = view.catalog.named(&wanted.collection).ok_or_else(missing)?;
-    let shown = looker(ctx, view)?.shows(view.snapshot, collection.number, wanted.record.0);
-    match shown.map_err(|fault| internal(&fault))? {
-        true => Ok(Some((collection.number, wanted.record.0))),
-        false => Err(missing()),
+    let (looker, attached) = (looker(ctx, view)?, (collection.number, wanted.record.0));
+    let shown = looker.shows(view.snapshot, attached.0, attached.1);
+    if !shown.map_err(|fault| internal(&fault))? {
+        return Err(missing());
     }
+    looker.check_change(view.snapshot, Some(attached))?;
+    Ok(Some(attached))
 }
 
 fn no_file(id: Id) -> Error {

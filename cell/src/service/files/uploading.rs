@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::intake::Intake;
 use super::writing::{LEVEL, checked, checked_media_type};
-use super::{Front, attach, visible};
+use super::{Front, attach, changeable};
 use crate::files::abort::UploadAbort;
 use crate::files::advance::UploadAdvance;
 use crate::files::digest::{INITIAL, finish, root};
@@ -43,7 +43,7 @@ impl Front {
         });
         let answer = self.write_as(ctx, None, |view, _| {
             let attached = match new.file {
-                Some(file) => visible(ctx, view, file).map(|_| None)?,
+                Some(file) => changeable(ctx, view, file).map(|_| None)?,
                 None => attach(ctx, view, new.new.attached_to.as_ref())?,
             };
             let upload = Upload {

@@ -10,7 +10,7 @@ use storage::blob::hex;
 use uuid::Uuid;
 
 use super::intake::Intake;
-use super::{Front, attach, visible};
+use super::{Front, attach, changeable};
 use crate::files::change::FileChange;
 use crate::files::create::{FileCreate, Stored};
 use crate::files::delete::FileDelete;
@@ -67,7 +67,7 @@ impl Front {
         let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
         let quota = self.quota(ctx);
         let answer = self.write_as(ctx, None, |view, _| {
-            let file = visible(ctx, view, id)?;
+            let file = changeable(ctx, view, id)?;
             let current = rows::version(view.snapshot, view.space, id.0, file.current).map_err(|fault| internal(&fault))?;
             let current = current.ok_or_else(|| internal(&"a file has no current version"))?;
             let is = hex(&current.content.blake3);
@@ -99,7 +99,7 @@ impl Front {
             return Err(Error::fields(vec![FieldError { pointer, message }]));
         }
         let answer = self.write_as(ctx, key, |view, _| {
-            visible(ctx, view, id)?;
+            changeable(ctx, view, id)?;
             let attached = match &patch.attached_to {
                 None => None,
                 Some(wanted) => Some(attach(ctx, view, wanted.as_ref())?),
@@ -116,7 +116,7 @@ impl Front {
 
     pub(super) async fn delete_file(&self, ctx: &RequestContext, id: Id, if_match: Option<u64>) -> Result<Reply<()>> {
         let answer = self.write_as(ctx, None, |view, _| {
-            visible(ctx, view, id)?;
+            changeable(ctx, view, id)?;
             Ok(FileDelete {
                 id: id.0,
                 expect: if_match,
@@ -134,7 +134,7 @@ impl Front {
     ) -> Result<Reply<Body>> {
         let quota = self.quota(ctx);
         let answer = self.write_as(ctx, key, |view, _| {
-            visible(ctx, view, id)?;
+            changeable(ctx, view, id)?;
             Ok(FileRestoreVersion {
                 id: id.0,
                 version,
@@ -146,7 +146,7 @@ impl Front {
 
     pub(super) async fn delete_file_version(&self, ctx: &RequestContext, id: Id, version: u64) -> Result<Reply<()>> {
         let answer = self.write_as(ctx, None, |view, _| {
-            visible(ctx, view, id)?;
+            changeable(ctx, view, id)?;
             Ok(FileVersionDelete { id: id.0, version })
         });
         done(answer.await?)
