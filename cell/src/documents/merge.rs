@@ -178,4 +178,40 @@ mod tests {
             let _ = Whole::of(&Stored::default()).expect("a document").apply(&bad);
         }
     }
+
+    #[test]
+    fn what_is_taken_can_be_read_and_merged_ever_after() {
+        let (mut seed, mut taken) = (0x9E37_79B9_7F4A_7C15_u64, 0);
+        let mut next = |below: usize| {
+            // xorshift64*, Marsaglia 2003.
+            seed ^= seed >> 12;
+            seed ^= seed << 25;
+            seed ^= seed >> 27;
+            (seed.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % below
+        };
+        let mut updates = written(11, &["one ", "two ", "three "]);
+        updates.extend(written(12, &["four", "five"]));
+        let whole = Whole::of(&stored(&updates)).expect("a document").merged().expect("an update");
+        for _ in 0..3_000 {
+            let mut bad = if next(2) == 0 {
+                whole.clone()
+            } else {
+                updates[next(5)].clone()
+            };
+            for _ in 0..=next(3) {
+                let at = next(bad.len());
+                bad[at] = next(256) as u8;
+            }
+            let document = Whole::of(&stored(&updates[..next(5)])).expect("a document");
+            if document.apply(&bad).is_err() {
+                continue;
+            }
+            taken += 1;
+            let merged = document.text().and_then(|_| document.merged());
+            let merged = merged.unwrap_or_else(|error| panic!("{bad:?} was taken: {error:?}"));
+            let again = Whole::of(&stored(&[merged])).and_then(|again| again.text());
+            assert_eq!(again, document.text(), "{bad:?}");
+        }
+        assert!(taken > 100, "only {taken} were taken");
+    }
 }
