@@ -382,7 +382,7 @@ async fn an_archive_that_was_cut_edited_or_is_none_leaves_nothing() {
     let mut edited = bytes.clone();
     edited[middle] ^= 4;
     let mut newer = bytes.clone();
-    newer[7] = 2;
+    newer[7] = 3;
     let cases: [(&str, Vec<u8>, &str, &str); 6] = [
         ("cut", bytes[..middle].to_vec(), "malformed_body", "it was cut"),
         (
@@ -393,7 +393,7 @@ async fn an_archive_that_was_cut_edited_or_is_none_leaves_nothing() {
         ),
         ("edited", edited, "malformed_body", "is damaged in the block at byte"),
         ("longer", [&bytes[..], b"x"].concat(), "malformed_body", "behind its end"),
-        ("newer", newer, "invalid_fields", "has format 2"),
+        ("newer", newer, "invalid_fields", "has format 3"),
         (
             "lines",
             b"{\"kind\":\"header\"}\n".to_vec(),
