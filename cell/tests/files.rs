@@ -239,6 +239,16 @@ async fn what_is_uploaded_comes_back_from_every_node_in_all_its_versions() {
     assert!(text.contains(&format!("\"files/{}\"", file.id)));
 }
 
+/// A client of the tenant with a new token of a role.
+async fn somebody(admin: &Client, role: &str) -> Client {
+    let token = json!({ "name": role, "role": role }).to_string();
+    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token);
+    let made = admin.call(made).await.expect("an answer").body;
+    let made: serde_json::Value = serde_json::from_slice(&made).expect("a token");
+    let secret = made["secret"].as_str().expect("a secret");
+    admin.clone().with_token(secret).expect("a client")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_seen_by_who_may_read_its_record() {
     let cluster = up();
@@ -247,14 +257,7 @@ async fn a_file_is_seen_by_who_may_read_its_record() {
     let path = "/v1/tenants/acme/collections/papers";
     let put = Call::new(Method::PUT, path).body("application/json", rules.to_string());
     assert_eq!(acme.client.call(put).await.expect("an answer").status.as_u16(), 201);
-    let token = json!({ "name": "guest", "role": "guest" }).to_string();
-    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token);
-    let made = acme.client.call(made).await.expect("an answer").body;
-    let secret = serde_json::from_slice::<serde_json::Value>(&made).expect("a token")["secret"]
-        .as_str()
-        .expect("a secret")
-        .to_owned();
-    let guest = acme.client.clone().with_token(&secret).expect("a client");
+    let guest = somebody(&acme.client, "guest").await;
     let mut files = Vec::new();
     for title in ["open", "shut"] {
         let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
@@ -319,14 +322,7 @@ async fn a_file_is_changed_by_who_may_update_its_record() {
     let rules = json!({ "fields": { "title": { "type": "text" } }, "rules": { "update": "record.title == \"open\"" } });
     let put = Call::new(Method::PUT, "/v1/tenants/acme/collections/papers").body("application/json", rules.to_string());
     assert_eq!(acme.client.call(put).await.expect("an answer").status.as_u16(), 201);
-    let token = json!({ "name": "member", "role": "member" }).to_string();
-    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token);
-    let made = acme.client.call(made).await.expect("an answer").body;
-    let secret = serde_json::from_slice::<serde_json::Value>(&made).expect("a token")["secret"]
-        .as_str()
-        .expect("a secret")
-        .to_owned();
-    let member = acme.client.clone().with_token(&secret).expect("a client");
+    let member = somebody(&acme.client, "member").await;
     for title in ["open", "shut"] {
         let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
         let record = acme

@@ -15,7 +15,7 @@ use super::disposition;
 use super::range::{Part, part};
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
-use crate::query::{digits, invalid};
+use crate::query::digits;
 use crate::reply::{self, Marks, Reply};
 use crate::service::{Claim, FileContent, RequestContext};
 
@@ -23,17 +23,24 @@ use crate::service::{Claim, FileContent, RequestContext};
 const PIECES: usize = 2;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// Whether a request follows a link, and what that says.
+/// Whether a request follows a link, and what that says. One that lacks something is refused as one that is not this tenant's: nobody has said
+/// yet who asks.
 pub(crate) fn claim(asked: &Asked<'_>) -> Result<Option<Claim>> {
     let mut query = crate::query::Query::parse(asked.head.uri.query())?;
-    let Some(signature) = query.take("signature") else {
+    let Some(signature) = query.take("signature").filter(|signature| !signature.is_empty()) else {
         return Ok(None);
+    };
+    let broken = || {
+        Error::new(
+            Code::Forbidden,
+            "the link is not whole: ask whoever gave it to you for another",
+        )
     };
     let expires = query.take("expires").and_then(|text| digits(&text));
     Ok(Some(Claim {
         file: asked.id(asked.found.first)?,
-        version: query.number("version")?,
-        expires: expires.ok_or_else(|| invalid("expires", "is missing: the link is not whole"))?,
+        version: query.number("version").map_err(|_| broken())?,
+        expires: expires.ok_or_else(broken)?,
         signature,
     }))
 }
