@@ -220,6 +220,18 @@ async fn what_is_uploaded_comes_back_from_every_node_in_all_its_versions() {
         .await
         .expect("an answer");
     assert_eq!(revoked.status.as_u16(), 204);
+    // What is not whole says no more than what is not right; without a signature it is no link.
+    let path = link.path.split('?').next().expect("a path");
+    for (query, expected) in [
+        ("signature=abc", 403),
+        ("signature=abc&version=x&expires=9", 403),
+        ("signature=", 401),
+        ("", 401),
+    ] {
+        let call = Call::new(Method::GET, format!("{path}?{query}"));
+        let answered = nobody.call(call).await.expect("an answer");
+        assert_eq!(answered.status.as_u16(), expected, "{query}: {answered:?}");
+    }
     let late = nobody.call(Call::new(Method::GET, link.path)).await.expect("an answer");
     assert_eq!(late.status.as_u16(), 403, "all links are worthless");
     // Every change is an event.
