@@ -251,6 +251,16 @@ async fn what_is_uploaded_comes_back_from_every_node_in_all_its_versions() {
     assert!(text.contains(&format!("\"files/{}\"", file.id)));
 }
 
+/// A new record of `papers`, to attach files to.
+async fn paper(client: &Client, title: &str) -> AttachedTo {
+    let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
+    let made = client.record_create("acme", "papers", &new, None).await.expect("stored");
+    AttachedTo {
+        collection: "papers".to_owned(),
+        record: made.body.id,
+    }
+}
+
 /// A client of the tenant with a new token of a role.
 async fn somebody(admin: &Client, role: &str) -> Client {
     let token = json!({ "name": role, "role": role }).to_string();
@@ -272,18 +282,7 @@ async fn a_file_is_seen_by_who_may_read_its_record() {
     let guest = somebody(&acme.client, "guest").await;
     let mut files = Vec::new();
     for title in ["open", "shut"] {
-        let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
-        let record = acme
-            .client
-            .record_create("acme", "papers", &new, None)
-            .await
-            .expect("stored")
-            .body
-            .id;
-        let attached = AttachedTo {
-            collection: "papers".to_owned(),
-            record,
-        };
+        let attached = paper(&acme.client, title).await;
         let made = acme
             .client
             .file_create("acme", title, "text/plain", Some(&attached), title.to_owned(), None);
@@ -336,18 +335,7 @@ async fn a_file_is_changed_by_who_may_update_its_record() {
     assert_eq!(acme.client.call(put).await.expect("an answer").status.as_u16(), 201);
     let member = somebody(&acme.client, "member").await;
     for title in ["open", "shut"] {
-        let new = serde_json::from_value(json!({ "fields": { "title": title } })).expect("a record");
-        let record = acme
-            .client
-            .record_create("acme", "papers", &new, None)
-            .await
-            .expect("stored")
-            .body
-            .id;
-        let attached = AttachedTo {
-            collection: "papers".to_owned(),
-            record,
-        };
+        let attached = paper(&acme.client, title).await;
         let file = acme
             .client
             .file_create("acme", title, "text/plain", Some(&attached), "1", None);
@@ -357,7 +345,7 @@ async fn a_file_is_changed_by_who_may_update_its_record() {
         let calls = [
             Call::new(
                 Method::POST,
-                format!("/v1/tenants/acme/files?name=n&collection=papers&record={record}"),
+                format!("/v1/tenants/acme/files?name=n&collection=papers&record={}", attached.record),
             )
             .body("text/plain", "2"),
             Call::new(Method::PUT, format!("{path}/content")).body("text/plain", "2"),

@@ -93,7 +93,7 @@ mod tests {
         assert_eq!((seen.count, seen.p90), (100, Duration::from_micros(112)));
         assert_eq!(delays.take().count, 0, "a look takes it away");
         delays.record(Duration::MAX);
-        assert!(delays.take().p90 >= Duration::from_secs(1));
+        assert!(delays.take().p90 >= Duration::from_secs(2));
     }
 
     #[test]
