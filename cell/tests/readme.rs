@@ -6,10 +6,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rig::ports::Ports;
 
 /// How long a server has to be ready on a busy machine.
 const READY: Duration = Duration::from_secs(120);
@@ -156,14 +157,6 @@ fn start(dir: &Path, arguments: &[&str], ready: &str) -> (Ended, String) {
     panic!("{arguments:?} did not say {ready:?} in time:\n{seen}");
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .expect("a port")
-        .local_addr()
-        .expect("its address")
-        .port()
-}
-
 fn has_curl() -> bool {
     let found = Command::new("curl").arg("--version").output().is_ok();
     assert!(found || std::env::var_os("CI").is_none(), "CI installs curl");
@@ -209,13 +202,11 @@ fn a_cluster_works_as_it_is_written() {
     }
     let dir = place();
     let mut config = fs::read_to_string(root().join("cluster.toml")).expect("cluster.toml");
-    let ports: Vec<(String, String)> = ["7411", "7412", "7413"]
-        .iter()
-        .map(|port| ((*port).to_owned(), free_port().to_string()))
-        .collect();
+    let written = ["7411", "7412", "7413", "17411", "17412", "17413"];
+    let kept = Ports::keep(written.len()).expect("free ports");
+    let ports: Vec<_> = written.into_iter().zip(kept.addresses().expect("their addresses")).collect();
     for (port, free) in &ports {
-        config = config.replace(&format!("\"127.0.0.1:1{port}\""), &format!("\"127.0.0.1:{}\"", free_port()));
-        config = config.replace(&format!("\"127.0.0.1:{port}\""), &format!("\"127.0.0.1:{free}\""));
+        config = config.replace(&format!("\"127.0.0.1:{port}\""), &format!("\"{free}\""));
     }
     fs::write(dir.path().join("cluster.toml"), config).expect("write cluster.toml");
     let mut steps = steps("```sh cluster");
@@ -225,7 +216,7 @@ fn a_cluster_works_as_it_is_written() {
     let (_cluster, _) = start(dir.path(), &arguments, &up.expected);
     let replace = |script: &str| {
         ports.iter().fold(script.to_owned(), |script, (port, free)| {
-            script.replace(&format!(":{port}"), &format!(":{free}"))
+            script.replace(&format!(":{port}"), &format!(":{}", free.port()))
         })
     };
     follow(dir.path(), &steps, replace);

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use api::body::record::NewRecord;
 use rig::nursery;
-use rig::ports::free_ports;
+use rig::ports::Ports;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -38,6 +38,7 @@ fn moto() -> Option<PathBuf> {
 struct Bucket {
     server: Child,
     address: SocketAddr,
+    _port: Ports,
     python: PathBuf,
     key: String,
     secret: String,
@@ -52,14 +53,16 @@ impl Drop for Bucket {
 
 impl Bucket {
     async fn start(moto: &Path) -> Self {
-        let port = free_ports(1).expect("a port")[0];
+        let kept = Ports::keep(1).expect("a port");
+        let address = kept.addresses().expect("its address")[0];
         let mut command = nursery::command(&moto.join("bin/moto_server"));
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
         command.env("INITIAL_NO_AUTH_ACTION_COUNT", OPEN_REQUESTS);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut bucket = Self {
             server: nursery::spawn(command).expect("a server of S3"),
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            address,
+            _port: kept,
             python: moto.join("bin/python"),
             key: String::new(),
             secret: String::new(),

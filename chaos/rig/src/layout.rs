@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::ports::free_ports;
+use crate::ports::Ports;
 
 /// A budget that no run uses up: measurements find the limit of the machine, not of a plan.
 const UNLIMITED: u64 = 1_000_000_000;
@@ -45,14 +46,16 @@ pub struct Layout {
     pub voters: Option<usize>,
     /// The keys of each region's `[region.backup]`: lines of the configuration.
     pub backup: Option<String>,
+    /// Keeps the nodes' ports for them.
+    _ports: Arc<Ports>,
 }
 
 impl Layout {
     /// Regions by name, each with so many nodes (1, 3 or 5) and one shared cell over all of them. Ports are free ones.
     pub fn new(regions: &[(&str, usize)]) -> Result<Self> {
         let count: usize = regions.iter().map(|(_, nodes)| nodes).sum();
-        let ports = free_ports(count * 2).context("find free ports")?;
-        let mut addresses = ports.iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        let ports = Ports::keep(count * 2).context("find free ports")?;
+        let mut addresses = ports.addresses().context("look at the ports")?.into_iter();
         let mut nodes = Vec::new();
         for (region, size) in regions {
             for letter in ('a'..='z').take(*size) {
@@ -76,6 +79,7 @@ impl Layout {
             dedicated: 0,
             voters: None,
             backup: None,
+            _ports: Arc::new(ports),
         })
     }
 

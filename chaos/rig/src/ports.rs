@@ -1,33 +1,62 @@
-//! Free ports on loopback, chosen by the kernel.
+//! Free ports on loopback, chosen by the kernel, that nobody else is given.
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 
-/// `count` distinct free ports. All are held until the last is known, so that none comes twice.
+use tokio::net::TcpSocket;
+
+/// Ports of loopback that are kept for who has this, as long as it lives.
 ///
-/// CAVEAT: between the return and the bind of whoever uses them another process may take one. Linux hands out odd ports
-/// to `bind` and even ones to `connect`, which keeps the two apart while ports are plenty.
-pub fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let held = (0..count)
-        .map(|_| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
-        .collect::<io::Result<Vec<_>>>()?;
-    let ports = held
-        .iter()
-        .map(|listener| Ok(listener.local_addr()?.port()))
-        .collect::<io::Result<Vec<_>>>()?;
-    debug_assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), count);
-    Ok(ports)
+/// Each is held by a socket that is bound and does not listen. Linux gives such a port neither to a `bind` nor to a `connect` that
+/// leaves the choice to it, and lets a listener with `SO_REUSEADDR` (as those of std and tokio have) take it at any time: a
+/// server may come, end and come again.
+#[derive(Debug)]
+pub struct Ports {
+    held: Vec<TcpSocket>,
+}
+
+impl Ports {
+    /// Keeps `count` distinct ports.
+    pub fn keep(count: usize) -> io::Result<Self> {
+        let held = (0..count).map(|_| hold()).collect::<io::Result<Vec<_>>>()?;
+        let ports = Self { held };
+        debug_assert_eq!(ports.addresses()?.iter().collect::<BTreeSet<_>>().len(), count);
+        Ok(ports)
+    }
+
+    /// Their addresses.
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.held.iter().map(TcpSocket::local_addr).collect()
+    }
+}
+
+fn hold() -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
-    fn ports_are_distinct_and_can_be_bound() {
-        let ports = free_ports(12).unwrap();
-        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 12);
-        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, ports[3])).is_ok());
+    fn a_kept_port_refuses_is_listened_on_twice_and_is_given_to_nobody() {
+        let ports = Ports::keep(2).unwrap();
+        let addresses = ports.addresses().unwrap();
+        assert!(TcpStream::connect(addresses[0]).is_err(), "nobody listens yet");
+        for _ in 0..2 {
+            let listener = TcpListener::bind(addresses[0]).unwrap();
+            let client = TcpStream::connect(addresses[0]).unwrap();
+            listener.accept().unwrap();
+            drop(client);
+        }
+        // More than there are odd ones between a kernel's usual bounds would be slow: some hundreds show that it skips.
+        let others: Vec<_> = (0..500).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        assert!(others.iter().all(|other| !addresses.contains(&other.local_addr().unwrap())));
     }
 }

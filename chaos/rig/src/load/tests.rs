@@ -181,7 +181,8 @@ fn a_run_that_is_told_to_stop_ends_there_and_accounts_for_what_fell_due() {
 
 #[test]
 fn what_one_target_refuses_the_next_of_its_group_takes() {
-    let dead = SocketAddr::from(([127, 0, 0, 1], crate::ports::free_ports(1).unwrap()[0]));
+    let kept = crate::ports::Ports::keep(1).unwrap();
+    let dead = kept.addresses().unwrap()[0];
     let (alive, served) = echo(0);
     let mut plan = plan(alive, Pacing::Closed);
     plan.targets = vec![dead, dead, alive, dead];
