@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, company, isolation, live, moving};
+use bench::{backfill, company, isolation, live, moving, speed};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -135,6 +135,16 @@ pub(crate) enum Action {
         /// The directory
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Searches over many made-up documents: time and size of the index, questions a second, and how soon what is written is found
+    #[command(
+        after_help = "Example:\n  cloudnest-bench search-speed --documents 1000000\n  cloudnest-bench search-speed --write DIR && python3 bench/peers/search.py DIR"
+    )]
+    SearchSpeed {
+        #[command(flatten)]
+        size: speed::Size,
         #[command(flatten)]
         common: Common,
     },

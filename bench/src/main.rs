@@ -12,10 +12,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use bench::corpus::Corpus;
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, live, moving, run, search};
+use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, live, moving, run, search, speed};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -80,6 +81,10 @@ fn main() -> Result<()> {
         Action::Search { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(search::measure(cluster, &data_dir))
         }),
+        Action::SearchSpeed { size, common } => match &size.write {
+            Some(directory) => Corpus::default().write(directory, size.documents),
+            None => measure(&common, |cluster| speed::run(cluster, &size)),
+        },
         Action::KillImport {
             data_dir,
             seed,
@@ -116,7 +121,8 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Idle { common, .. }
         | Action::Live { common, .. }
         | Action::Data { common, .. }
-        | Action::Search { common, .. } => common.cluster.sched_rr,
+        | Action::Search { common, .. }
+        | Action::SearchSpeed { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,
         Action::Compare { .. } => false,
     }

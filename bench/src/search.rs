@@ -95,7 +95,7 @@ pub async fn measure(cluster: &Cluster, directory: &Path) -> Result<Vec<Row>> {
 }
 
 /// Waits until a tenant's index shows all of it.
-async fn whole(tenant: &Tenant) -> Result<()> {
+pub(crate) async fn whole(tenant: &Tenant) -> Result<()> {
     let deadline = Instant::now() + INDEXED_WITHIN;
     loop {
         let reply = ask(tenant, "nothing", 1, Some(Consistency::Strong)).await;
@@ -188,7 +188,7 @@ fn ndcg(grades: &BTreeMap<u64, f64>, found: &[u64]) -> f64 {
 }
 
 /// Bytes of all search indexes below a directory.
-fn index_bytes(data: &Path) -> Result<u64> {
+pub(crate) fn index_bytes(data: &Path) -> Result<u64> {
     let (mut bytes, mut left) = (0, vec![(data.to_owned(), false)]);
     while let Some((directory, is_index)) = left.pop() {
         for entry in std::fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
