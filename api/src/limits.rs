@@ -93,8 +93,8 @@ pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub const PING_SECONDS: u64 = 20;
 /// How long an HTTP/2 connection that was told to go may stay without a request, in seconds.
 pub const GOODBYE_SECONDS: u64 = 5;
-/// Most open connections of a node, and most requests of all its HTTP/2 connections at a time.
-pub const CONNECTIONS: usize = 10_000;
+/// Most open connections of a node, and most requests of all its HTTP/2 connections at a time: ten thousand streams and as many as half of that besides.
+pub const CONNECTIONS: usize = 15_000;
 /// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 /// Longest name of an import, in characters.

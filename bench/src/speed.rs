@@ -84,7 +84,7 @@ async fn fill(cluster: &Cluster, corpus: &Corpus, documents: u64) -> Result<(Ten
     for from in (0..documents).step_by(usize::try_from(REQUEST_DOCUMENTS)?) {
         let to = documents.min(from + REQUEST_DOCUMENTS);
         let lines: String = (from..to)
-            .map(|number| format!("{{\"fields\":{{\"body\":\"{}\"}}}}\n", corpus.document(number)))
+            .map(|number| format!("{{\"body\":\"{}\"}}\n", corpus.document(number)))
             .collect();
         let id = format!("documents-{from}");
         let lines = lines.as_bytes();

@@ -29,7 +29,7 @@ const LEAST: f64 = 400.0;
 /// A rate that is never reached.
 const MOST: f64 = 1_000_000.0;
 /// Places beyond shares in each cell that are always there, and as many as there are.
-const SPARE_LEAST: f64 = 1.0;
+const SPARE_LEAST: f64 = 2.0;
 const SPARE_MOST: f64 = 256.0;
 /// What is left of a rate that was too high.
 const FALL: f64 = 0.75;

@@ -1,12 +1,14 @@
 //! Turns: so many requests under way at a time, and those that wait drained by deficit round robin.
 //!
-//! A tenant has a share of places that nobody else can take, by its weight. Beyond it, it gets places as long as it is alone, or as the
-//! governor finds that nobody waits for it. While there is room a turn costs one short lock.
+//! A tenant has a share of places that nobody else can take, by its weight; one that has had far more than the others lately has a smaller one. Beyond
+//! it, it gets places as long as it is alone, or as the governor finds that nobody waits for it. Who has waited for long gets a place where not many
+//! are under way: it is not they who make it wait. While there is room a turn costs one short lock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod lately;
 mod round;
 
 use self::round::{COST_MAX, Place, Room, Round};
@@ -109,11 +111,10 @@ impl Turns {
         }
     }
 
-    /// Lets so many be under way beyond shares while the node is shared.
+    /// Lets so many be under way beyond shares while the node is shared, and wakes whom time has made a place for.
     pub(crate) fn set_spare(self: &Arc<Self>, spare: usize) {
-        if self.spare.swap(spare, Ordering::Relaxed) < spare {
-            self.wake();
-        }
+        self.spare.store(spare, Ordering::Relaxed);
+        self.wake();
     }
 
     /// How many may be.

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::super::unit::Units;
+use super::lately::Lately;
 use super::{Crowd, Turn};
 
 /// Places of a tenant that are its own, for each unit of its weight. Raised: a flood of one tenant reaches others sooner. Lowered: a
 /// tenant beside others has less under way.
 const SHARE: usize = 4;
+/// The same for a tenant that has had far more than the others lately.
+const SHARE_OF_FLOOD: usize = 1;
 /// Most of these.
 const SHARE_MAX: usize = 64;
 /// Requests of a tenant that wait at a time. Raised: more wait in vain where a tenant asks for more than it gets. Lowered: bursts are refused.
@@ -19,6 +22,10 @@ pub(super) const WAITING: usize = 1_024;
 const QUANTUM: Units = Units::whole(4);
 /// Most that a request counts for in its round, so that a round is short.
 pub(super) const COST_MAX: Units = Units::whole(64);
+/// Who waits longer than this may pass beyond its share, where only so much of the places is taken. Raised: where the machine is slow for other reasons a
+/// tenant starves beside idle places. Lowered: shares mean less.
+const OVERDUE: Duration = Duration::from_millis(200);
+const OVERDUE_PART: usize = 4;
 /// How long after two tenants have come one after the other a node counts as shared.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
@@ -31,6 +38,7 @@ pub(super) struct Round {
     /// Tenants that wait, in their order.
     order: VecDeque<u64>,
     last: u64,
+    lately: Lately,
     /// When a tenant came after another one; none: it has not happened.
     shared_at: Option<Instant>,
 }
@@ -50,6 +58,7 @@ struct Line {
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) cost: i64,
+    since: Instant,
     pub(super) wake: oneshot::Sender<Turn>,
 }
 
@@ -86,15 +95,25 @@ impl Line {
         self.waiting.pop_front()
     }
 
-    /// Its weight, which stays while it has something under way.
-    fn weigh(&mut self, weight: u64) {
-        if self.under_way == 0 || self.share == 0 {
-            self.weight = weight.clamp(1, 1_000);
-            self.share = usize::try_from(self.weight)
-                .unwrap_or(SHARE_MAX)
-                .saturating_mul(SHARE)
-                .min(SHARE_MAX);
-        }
+    /// Its weight and its places for each unit of it. Returns how many it has under way beyond its share, before and now.
+    fn weigh(&mut self, weight: u64, each: usize) -> (usize, usize) {
+        let before = self.beyond();
+        self.weight = weight;
+        self.share = usize::try_from(weight)
+            .unwrap_or(SHARE_MAX)
+            .saturating_mul(each)
+            .min(SHARE_MAX);
+        (before, self.beyond())
+    }
+
+    fn beyond(&self) -> usize {
+        self.under_way.saturating_sub(self.share)
+    }
+
+    /// Whether the one that waits first has waited for long.
+    fn is_overdue(&self, now: Instant) -> bool {
+        let first = self.waiting.front();
+        first.is_some_and(|waiter| now.saturating_duration_since(waiter.since) >= OVERDUE)
     }
 }
 
@@ -107,8 +126,11 @@ impl Round {
             }
             self.last = tenant;
         }
+        let weight = weight.clamp(1, 1_000);
+        let is_flood = self.lately.asks(tenant, weight, cost.unsigned_abs(), now);
         let mut line = self.lines.remove(&tenant).unwrap_or_default();
-        line.weigh(weight);
+        let (before, beyond) = line.weigh(weight, if is_flood { SHARE_OF_FLOOD } else { SHARE });
+        self.beyond = self.beyond - before + beyond;
         let waits = line.waiting.len();
         let at_once = waits == 0 && self.takes(&line, room, now);
         let place = match waits {
@@ -116,7 +138,7 @@ impl Round {
             WAITING.. => None,
             _ => {
                 let (wake, turn) = oneshot::channel();
-                line.waiting.push_back(Waiter { cost, wake });
+                line.waiting.push_back(Waiter { cost, since: now, wake });
                 if waits == 0 {
                     self.order.push_back(tenant);
                 }
@@ -159,7 +181,9 @@ impl Round {
 
     /// Whether there is a place for one more of a line.
     fn takes(&self, line: &Line, room: Room, now: Instant) -> bool {
-        let beyond = !self.is_shared(now) || self.beyond < room.spare;
+        let beyond = !self.is_shared(now)
+            || self.beyond < room.spare
+            || line.is_overdue(now) && self.under_way < (room.window / OVERDUE_PART).max(1);
         self.under_way < room.window && (beyond || line.under_way < line.share)
     }
 

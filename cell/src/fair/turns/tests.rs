@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 
 use tokio::sync::oneshot;
 
-use super::round::WAITING;
+use super::round::{Place, Round, WAITING};
 use super::*;
 
 type Waiting = LocalBoxFuture<'static, Result<Turn, Crowded>>;
@@ -187,4 +187,61 @@ fn who_has_gone_holds_nobody_up() {
             .try_recv()
             .is_err_and(|error| error == oneshot::error::TryRecvError::Closed)
     );
+}
+
+#[tokio::test]
+async fn who_had_far_more_than_the_others_has_a_smaller_share() {
+    let turns = Turns::new(100, PATIENCE);
+    turns.set_spare(0);
+    let start = Instant::now();
+    let mut round = turns.lock();
+    let came = |round: &mut Round, tenant, at| {
+        let place = round.comes(tenant, 1, 1_000, turns.room(), at).expect("room to wait");
+        let at_once = matches!(place, Place::AtOnce);
+        if at_once {
+            round.give_back(tenant, 1_000, None);
+        }
+        at_once
+    };
+    for _ in 0..3 {
+        assert!(came(&mut round, 1, start) && came(&mut round, 2, start));
+    }
+    for _ in 0..10 {
+        came(&mut round, 1, start);
+    }
+    let later = start + Duration::from_millis(600);
+    for (tenant, places) in [(1, 1), (2, 4)] {
+        for _ in 0..places {
+            let place = round.comes(tenant, 1, 1_000, turns.room(), later);
+            assert!(matches!(place, Some(Place::AtOnce)), "{tenant} has {places} places");
+        }
+        assert!(matches!(
+            round.comes(tenant, 1, 1_000, turns.room(), later),
+            Some(Place::Later(..))
+        ));
+    }
+    assert_eq!(round.crowd(later).beyond, 0);
+}
+
+#[tokio::test]
+async fn who_has_waited_for_long_passes_where_few_are_under_way() {
+    let turns = Turns::new(32, PATIENCE);
+    turns.set_spare(0);
+    let (start, mut round) = (Instant::now(), turns.lock());
+    for tenant in [1, 2] {
+        for _ in 0..3 {
+            let place = round.comes(tenant, 1, 1, turns.room(), start);
+            assert!(matches!(place, Some(Place::AtOnce)));
+        }
+    }
+    assert!(matches!(round.comes(1, 1, 1, turns.room(), start), Some(Place::AtOnce)));
+    let waits: Vec<_> = (0..2).map(|_| round.comes(1, 1, 1, turns.room(), start)).collect();
+    assert!(round.next(turns.room(), start).is_none(), "it has its share");
+    let later = start + Duration::from_millis(250);
+    round.comes(2, 1, 1, turns.room(), later);
+    assert!(round.next(turns.room(), later).is_none(), "8 of 32 are a quarter");
+    round.give_back(2, 1, None);
+    assert_eq!(round.next(turns.room(), later).map(|(tenant, _)| tenant), Some(1));
+    assert!(round.next(turns.room(), later).is_none(), "and only as many as a quarter");
+    drop(waits);
 }
