@@ -5,11 +5,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Lines of NDJSON that the service writes while the reply is sent. The channel is small: whoever sends waits for the client.
 /// A closed channel means that the client has gone.
-pub type LineSender = mpsc::Sender<Result<Bytes>>;
+pub type LineSender = mpsc::Sender<Line>;
+/// A line, or what ends them. Small: a stream keeps room for many of them.
+pub type Line = std::result::Result<Bytes, Box<Error>>;
 
 /// Lines of an import as they arrive: without the line break, empty lines left out, each with its number from 1. An error
 /// says why a line cannot be read (too long, bad UTF-8); the stream then goes on with the next. `None`: the end of the body.

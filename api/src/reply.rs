@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::compress::Gzip;
 use crate::error::{Code, Error, Result};
 use crate::forward::ForwardedBody;
+use crate::lines::Line;
 use crate::problem::{MEDIA_TYPE, Problem};
 
 /// Most lines that are joined into one piece of a reply.
@@ -44,7 +45,7 @@ pub(crate) enum ReplyBody {
     /// Lines as they come.
     Lines(Lines),
     /// Bytes as they come; an error breaks the body off.
-    Pieces(mpsc::Receiver<Result<Bytes>>),
+    Pieces(mpsc::Receiver<Line>),
     /// The body of another node's reply.
     Forwarded(Box<ForwardedBody>),
     /// Any of these, compressed.
@@ -53,14 +54,14 @@ pub(crate) enum ReplyBody {
 
 /// Lines that the service writes while the reply is sent.
 pub(crate) struct Lines {
-    first: Option<Result<Bytes>>,
-    rest: mpsc::Receiver<Result<Bytes>>,
-    buffer: Vec<Result<Bytes>>,
+    first: Option<Line>,
+    rest: mpsc::Receiver<Line>,
+    buffer: Vec<Line>,
     ended: bool,
 }
 
 impl Lines {
-    pub(crate) fn new(first: Option<Result<Bytes>>, rest: mpsc::Receiver<Result<Bytes>>) -> Self {
+    pub(crate) fn new(first: Option<Line>, rest: mpsc::Receiver<Line>) -> Self {
         Self {
             first,
             rest,
@@ -198,7 +199,7 @@ pub(crate) fn lines(media_type: HeaderValue, lines: Lines) -> Reply {
 }
 
 /// A stream of bytes.
-pub(crate) fn pieces(media_type: HeaderValue, pieces: mpsc::Receiver<Result<Bytes>>) -> Reply {
+pub(crate) fn pieces(media_type: HeaderValue, pieces: mpsc::Receiver<Line>) -> Reply {
     let mut reply = Response::new(ReplyBody::Pieces(pieces));
     reply.headers_mut().insert(CONTENT_TYPE, media_type);
     reply

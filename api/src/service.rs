@@ -18,7 +18,7 @@ use crate::body::token::{Me, NewToken, Role, Token};
 use crate::body::topology::{Cluster, NewTopology};
 use crate::error::Result;
 use crate::ids::{Id, Name, NodeNumber, Slug};
-pub use crate::lines::{BoxStream, ByteSource, LineSender, LineSource, Stream};
+pub use crate::lines::{BoxStream, ByteSource, Line, LineSender, LineSource, Stream};
 
 mod admission;
 mod collections;

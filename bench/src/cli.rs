@@ -20,6 +20,9 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
+    /// All experiments one after the other, each with a cluster of its own, and one report of all
+    #[command(after_help = "Examples:\n  cloudnest-bench all --data-dir DIR\n  cloudnest-bench all --short --only load,live")]
+    All(crate::all::Args),
     /// Workloads W1 to W5 with several numbers of clients
     #[command(after_help = "Example:\n  cloudnest-bench run --workload w1,w5 --seconds 5 --runs 5 --clients 1,16,64,256")]
     Run {

@@ -90,15 +90,19 @@ async fn streams(tenant: &Tenant, client: &Client, pid: u32, count: usize) -> Re
         follow: true,
         ..EventsFrom::default()
     };
-    while opened < count {
-        let some = (count - opened).min(AT_ONCE);
-        let events = (0..some / 2).map(|_| client.events(&tenant.slug, follow.clone()));
+    while opened < count / 2 {
+        let some = (count / 2 - opened).min(AT_ONCE);
+        let events = (0..some).map(|_| client.events(&tenant.slug, follow.clone()));
         for one in join_all(events).await {
             let mut one = one.context("open a stream of events")?;
             reading.spawn(async move { while let Ok(Some(_)) = one.next().await {} });
         }
-        let lives = (some / 2..some).map(|_| subscribed(client, tenant));
-        for one in join_all(lives).await {
+        opened += some;
+    }
+    let between = resident_bytes(pid)?;
+    while opened < count {
+        let some = (count - opened).min(AT_ONCE);
+        for one in join_all((0..some).map(|_| subscribed(client, tenant))).await {
             let mut one = one?;
             // Whoever reads answers when it is asked for a sign of life.
             reading.spawn(async move { while let Ok(Some(_)) = one.next().await {} });
@@ -114,13 +118,12 @@ async fn streams(tenant: &Tenant, client: &Client, pid: u32, count: usize) -> Re
         ..Measured::default()
     };
     let kib = |bytes: u64| bytes as f64 / 1024.0;
+    let each = |from: u64, to: u64| kib(to.saturating_sub(from)) / (count / 2).max(1) as f64;
     let more = [
         ("MiB of memory before", kib(before) / 1024.0),
         ("MiB of memory after", kib(after) / 1024.0),
-        (
-            "KiB of memory a stream",
-            kib(after.saturating_sub(before)) / count.max(1) as f64,
-        ),
+        ("KiB of memory a stream of server-sent events", each(before, between)),
+        ("KiB of memory a live connection", each(between, after)),
     ];
     measured.more.extend(more.map(|(name, value)| (name.to_owned(), value)));
     let title = format!("{count} open streams");

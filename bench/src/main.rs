@@ -6,6 +6,7 @@
     reason = "a command-line program talks to its user"
 )]
 
+mod all;
 mod cli;
 
 use std::path::Path;
@@ -32,7 +33,12 @@ fn main() -> Result<()> {
     if is_scheduled(&cli.command) && std::env::var_os(SCHEDULED).is_none() {
         return run_scheduled();
     }
+    perform(cli)
+}
+
+fn perform(cli: Cli) -> Result<()> {
     match cli.command {
+        Action::All(args) => all::run(&args, perform),
         Action::Run {
             workload,
             seconds,
@@ -124,7 +130,7 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Search { common, .. }
         | Action::SearchSpeed { common, .. } => common.cluster.sched_rr,
         Action::KillImport { cluster, .. } => cluster.sched_rr,
-        Action::Compare { .. } => false,
+        Action::All(_) | Action::Compare { .. } => false,
     }
 }
 

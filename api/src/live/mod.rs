@@ -92,7 +92,7 @@ impl Taken {
             let Some(upgraded) = self.upgrade.wait(within).await else {
                 return;
             };
-            run(Socket::new(upgraded, most, slow, idle).await).await;
+            Box::pin(run(Socket::new(upgraded, most, slow, idle).await)).await;
         });
         reply
     }
@@ -104,14 +104,14 @@ pub(crate) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let front = asked.front;
     let taken = take(asked, ctx).await?;
     let position = front.service.position(ctx, 0, Duration::ZERO).await?;
-    let session = Session::new(
+    let session = Box::new(Session::new(
         Arc::clone(&front.service),
         ctx.clone(),
         taken.secret.clone(),
         Arc::clone(&front.presences),
         front.config.live.clone(),
         position,
-    );
+    ));
     let draining = front.phases.reached(Phase::Draining);
     Ok(taken.serve(front, LIVE_MESSAGE_BYTES, |socket| session.run(socket, draining)))
 }

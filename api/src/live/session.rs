@@ -62,8 +62,8 @@ impl Session {
         }
     }
 
-    /// Serves the connection until it ends.
-    pub(super) async fn run(mut self, mut socket: Socket, draining: impl Future<Output = ()>) {
+    /// Serves the connection until it ends. What it does now and then is in boxes of its own: thousands of sessions wait most of the time.
+    pub(super) async fn run(mut self: Box<Self>, mut socket: Socket, draining: impl Future<Output = ()>) {
         let mut draining = pin!(draining);
         let mut looks = tokio::time::interval(self.times.look);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,10 +72,10 @@ impl Session {
             let step = tokio::select! {
                 biased;
                 () = &mut draining => Err(End::Resume),
-                heard = socket.next() => self.hear(&mut socket, heard).await,
-                Some(notice) = self.here.notice() => self.tell(&mut socket, notice).await,
-                _ = looks.tick() => self.look(&mut socket).await,
-                () = ready(()), if is_behind => self.pump(&mut socket).await,
+                heard = socket.next() => Box::pin(self.hear(&mut socket, heard)).await,
+                Some(notice) = self.here.notice() => Box::pin(self.tell(&mut socket, notice)).await,
+                _ = looks.tick() => Box::pin(self.look(&mut socket)).await,
+                () = ready(()), if is_behind => Box::pin(self.pump(&mut socket)).await,
                 position = self.service.position(&self.ctx, self.position, WAIT), if !is_behind => self.moved(position),
             };
             if let Err(end) = step {
@@ -86,13 +86,13 @@ impl Session {
     }
 
     /// Tells the client why it ends, and where to go on.
-    async fn end(self, socket: Socket, end: End) {
+    async fn end(self: Box<Self>, socket: Socket, end: End) {
         let Self {
             here,
             subscriptions,
             position,
             ..
-        } = self;
+        } = *self;
         // It is nowhere any more, however long the farewell takes.
         drop(here);
         let resume = || {

@@ -29,7 +29,7 @@ use crate::gate;
 use crate::problem::Problem;
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
 use crate::server::Phase;
-use crate::service::{self, Following, Location, Principal, Reach, RequestContext, Service};
+use crate::service::{self, Following, LineSender, Location, Principal, Reach, RequestContext, Service};
 
 /// Events that are read at a time.
 const PAGE: usize = 256;
@@ -128,7 +128,7 @@ struct Follower {
     sign_of_life: Duration,
     /// How long it looks for a tenant that has moved.
     patience: Duration,
-    sender: mpsc::Sender<Result<Bytes>>,
+    sender: LineSender,
 }
 
 /// The client is gone, or has been told why it ends.
@@ -229,7 +229,7 @@ impl Follower {
 
     async fn fail(&self, form: Form, error: Error) -> Result<(), Ended> {
         match form {
-            Form::Ndjson => self.sender.send(Err(error)).await.map_err(|_| Ended),
+            Form::Ndjson => self.sender.send(Err(Box::new(error))).await.map_err(|_| Ended),
             Form::Sse => {
                 let mut text = b"event: problem\ndata: ".to_vec();
                 text.extend_from_slice(&Problem::of(&error).to_json());

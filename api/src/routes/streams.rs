@@ -12,6 +12,7 @@ use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::inflate::Pieces;
 use crate::limits::IMPORT_ID_CHARS;
+use crate::lines::Line;
 use crate::query::invalid;
 use crate::read::{BodyLines, check_media_type};
 use crate::reply::{self, Lines, Marks, NDJSON, Reply};
@@ -56,7 +57,7 @@ pub(super) async fn import(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let work = async move {
         if let Err(error) = service.import(&ctx, &collection, import, lines, sender.clone()).await {
             // A closed channel: the client has gone, and nobody is left to tell.
-            let _ = sender.send(Err(error)).await;
+            let _ = sender.send(Err(Box::new(error))).await;
         }
     };
     tokio::spawn(work.in_current_span());
@@ -76,7 +77,7 @@ pub(super) async fn tenant_import(asked: &mut Asked<'_>, ctx: &RequestContext) -
     let work = async move {
         if let Err(error) = service.tenant_import(&ctx, import, lines, sender.clone()).await {
             // A closed channel: the client has gone, and nobody is left to tell.
-            let _ = sender.send(Err(error)).await;
+            let _ = sender.send(Err(Box::new(error))).await;
         }
     };
     tokio::spawn(work.in_current_span());
@@ -105,7 +106,7 @@ pub(super) async fn export(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let work = async move {
         if let Err(error) = service.export(&ctx, sender.clone()).await {
             // A closed channel: the client has gone, and nobody is left to tell.
-            let _ = sender.send(Err(error)).await;
+            let _ = sender.send(Err(Box::new(error))).await;
         }
     };
     tokio::spawn(work.in_current_span());
@@ -117,10 +118,10 @@ pub(super) async fn export(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
 }
 
 /// The reply that starts with the first line, and that line.
-async fn answer(mut receiver: mpsc::Receiver<Result<bytes::Bytes>>, what: &str) -> Result<(Reply, bytes::Bytes)> {
+async fn answer(mut receiver: mpsc::Receiver<Line>, what: &str) -> Result<(Reply, bytes::Bytes)> {
     match receiver.recv().await {
         Some(Ok(first)) => Ok((reply::lines(NDJSON, Lines::new(Some(Ok(first.clone())), receiver)), first)),
-        Some(Err(error)) => Err(error),
+        Some(Err(error)) => Err(*error),
         None => Err(Error::new(Code::Internal, format!("the {what} ended without a line")).unknown()),
     }
 }

@@ -89,7 +89,7 @@ async fn serve_plain(front: &Arc<Front>, stream: TcpStream) {
         () = front.phases.reached(Phase::Draining) => return,
     };
     match sniffed {
-        Ok(Ok((true, stream))) => http2::serve(front, stream, false).await,
+        Ok(Ok((true, stream))) => Box::pin(http2::serve(front, stream, false)).await,
         Ok(Ok((false, stream))) => {
             let stream = Refusals::new(stream, front);
             serve(front, stream, Origin::Client, Some(front.config.head), false).await;
@@ -145,7 +145,8 @@ where
     let service = service_fn(|request| {
         let front = Arc::clone(front);
         async move {
-            let mut reply = front.answer(origin, request).await;
+            // In a box that goes with the reply: a connection that is idle, or sends a stream, does not keep the place that an answer takes.
+            let mut reply = Box::pin(front.answer(origin, request)).await;
             if secure {
                 headers::secure_transport(reply.headers_mut());
             }

@@ -84,6 +84,11 @@ pub(crate) fn of_write(body_bytes: usize) -> Units {
     REQUEST + of_command(1, body_bytes)
 }
 
+/// What some time on a core costs.
+pub(crate) fn of_core(core: Duration) -> Units {
+    part(u64::try_from(core.as_micros()).unwrap_or(u64::MAX), CORE_MICROS)
+}
+
 /// What it costs to send some events to a follower.
 pub(crate) fn of_events(events: u64) -> Units {
     EVENT.times(events)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use api::body::control::{Tenant as Body, TenantStatus};
 use api::error::{Code, Error, Result};
-use api::service::{ArchivedTenant, ByteSource, LineSender, Operator, Placement, Reply};
+use api::service::{ArchivedTenant, ByteSource, Line, LineSender, Operator, Placement, Reply};
 use bytes::{Buf, Bytes};
 use storage::Space;
 use storage::blob::ChunkHash;
@@ -159,7 +159,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn send(&self, piece: Result<Bytes>) -> bool {
+    fn send(&self, piece: Line) -> bool {
         let sent = self.runtime.block_on(tokio::time::timeout(PATIENCE, self.out.send(piece)));
         matches!(sent, Ok(Ok(())))
     }
@@ -167,7 +167,7 @@ impl Pieces {
     /// Breaks the reply off: without its trailer nobody takes it for whole.
     fn fail(&self, error: Error) {
         // Whoever does not read it any more has gone.
-        let _ = self.send(Err(error));
+        let _ = self.send(Err(Box::new(error)));
     }
 }
 

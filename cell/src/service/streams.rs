@@ -46,7 +46,7 @@ impl Front {
             let written = export::write(&moment.snapshot, space, &moment.catalog, slug.as_str(), position, send);
             if let Err(error) = written {
                 // Whoever does not read it any more has gone.
-                let _ = runtime.block_on(tokio::time::timeout(PATIENCE, out.send(Err(error))));
+                let _ = runtime.block_on(tokio::time::timeout(PATIENCE, out.send(Err(Box::new(error)))));
             }
         });
         Ok(Reply { body: (), position })

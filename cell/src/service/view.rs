@@ -1,5 +1,6 @@
 //! Reads of a tenant's records and schema.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::body::collection::Collection;
@@ -15,7 +16,7 @@ use super::error::internal;
 use super::writing::{asker, principal};
 use crate::fair::unit;
 use crate::node::moment::Moment;
-use crate::records::budget::Budget;
+use crate::records::budget::{Budget, Rest};
 use crate::records::expand::Expand;
 use crate::records::guard::Sight;
 use crate::records::query;
@@ -60,7 +61,7 @@ impl Front {
     ) -> Result<Reply<Page<Record>>> {
         let start = Instant::now();
         let moment = self.moment(ctx)?;
-        let found = std::sync::Arc::clone(named(&moment, collection)?);
+        let found = Arc::clone(named(&moment, collection)?);
         let (space, position) = (Space(ctx.placement.uid), moment.header.position);
         let guard = moment.catalog.guard(&found).cloned();
         let is_short = query.limit <= LIST_INLINE && !query.count && query.expand.is_empty();
@@ -81,9 +82,10 @@ impl Front {
                 let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
                 let turn = fair.queries.enter(ctx.placement.uid, limits.weight, unit::LIST);
                 let turn = turn.await.map_err(crowded)?;
+                let rest = self.resting(ctx, limits.weight)?;
                 let reading = move || {
                     let _turn = turn;
-                    read(Budget::whole())
+                    read(Budget::whole().resting(rest()))
                 };
                 let whole = fair.query_threads.handle().spawn_blocking(reading).await;
                 let whole = whole.map_err(|error| internal(&error))??;
@@ -92,6 +94,21 @@ impl Front {
         };
         ctx.timing.add(Stage::Query, start.elapsed());
         Ok(Reply { body, position })
+    }
+
+    /// Makes what a long list rests with: beside other tenants it takes units of the elastic class for what it goes on to use.
+    fn resting(&self, ctx: &RequestContext, weight: u64) -> Result<impl FnOnce() -> Rest + Send + use<>> {
+        let (platform, tenant) = (Arc::clone(&self.platform), ctx.placement.uid);
+        let turns = Arc::clone(&platform.replica(&ctx.placement)?.turns);
+        let elastic = platform.fair.elastic.handle();
+        Ok(move || -> Rest {
+            Box::new(move |core| {
+                if turns.crowd().is_shared {
+                    // Where they do not come in time it goes on all the same: its budget ends it.
+                    let _ = elastic.block_on(platform.fair.elastic.take(tenant, weight, unit::of_core(core)));
+                }
+            })
+        })
     }
 
     pub(super) fn list_collections(&self, ctx: &RequestContext) -> Result<Reply<Vec<Collection>>> {
@@ -128,7 +145,7 @@ pub(super) fn in_scope(ctx: &RequestContext, collection: &str) -> bool {
 }
 
 /// A collection by its name.
-pub(super) fn named<'m>(moment: &'m Moment, name: &Name) -> Result<&'m std::sync::Arc<crate::records::schema::Collection>> {
+pub(super) fn named<'m>(moment: &'m Moment, name: &Name) -> Result<&'m Arc<crate::records::schema::Collection>> {
     moment
         .catalog
         .named(name.as_str())

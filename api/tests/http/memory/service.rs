@@ -284,7 +284,7 @@ impl Service for Memory {
                 let _ = out.send(Ok(Bytes::from_static(piece))).await;
             }
             if breaks {
-                let _ = out.send(Err(Error::new(Code::Internal, "the disk is gone"))).await;
+                let _ = out.send(Err(Box::new(Error::new(Code::Internal, "the disk is gone")))).await;
             }
         });
         Ok(Reply { body: (), position })

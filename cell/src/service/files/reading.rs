@@ -132,7 +132,7 @@ impl Front {
                 let next = match piece {
                     Ok(Some(bytes)) => Ok(bytes),
                     Ok(None) => return,
-                    Err(error) => Err(error),
+                    Err(error) => Err(Box::new(error)),
                 };
                 let is_over = next.is_err();
                 let sent = tokio::time::timeout(PATIENCE, out.send(next)).await;
