@@ -1,5 +1,7 @@
 //! Backups over real nodes: any time comes back as it was, the store may go away, and what is damaged is never taken for whole.
 
+#[path = "backup/contents.rs"]
+mod contents;
 #[path = "backup/s3.rs"]
 mod s3;
 
@@ -416,7 +418,13 @@ async fn a_lost_cell_comes_back(replicas: usize) {
             .await
             .expect("a tenant");
         write(&made, "FIRST").await;
+        contents::put(&made, "before.bin", 1 << 20).await;
         tenants.push(made);
+    }
+    // Some of the files are in a base, and some are named behind it.
+    another_base(store.path()).await;
+    for made in &tenants {
+        contents::put(made, "behind.bin", 3_000_000).await;
     }
     let away = cluster.nodes().iter().filter(|node| node.region == "away");
     let (names, addresses): (Vec<_>, Vec<_>) = away.map(|node| (node.name.clone(), node.api)).unzip();

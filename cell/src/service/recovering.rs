@@ -24,6 +24,7 @@ use crate::access::token_create::TokenCreate;
 use crate::backup::find::{self, Found, Source};
 use crate::backup::replay::{self, ReplayError, Wanted};
 use crate::backup::scratch::Restored;
+use crate::backup::stored::Stored;
 use crate::backup::vault::{Vault, VaultError};
 use crate::directory::rows::Tenant;
 use crate::machine::rows::Actor;
@@ -126,14 +127,14 @@ impl Front {
 
     /// Restores a tenant, and has it served.
     async fn bring_back(self, order: Order, done: Arc<AtomicU64>) -> std::result::Result<(), String> {
-        let restored = self.find_back(&order, &done).await?;
+        let (restored, stored) = self.find_back(&order, &done).await?;
         let entered = self.enter(order.actor.clone(), &order.new, order.plan.clone()).await;
         let tenant = entered.map_err(|error| error.detail)?;
         let arrival = Arrival::new(&self.platform, &tenant);
         let position = restored.summary.position;
         let come = async {
             let file = restored.file.try_clone().map_err(|error| internal(&error))?;
-            arrival.bring(file, order.new.keeps_tokens).await?;
+            arrival.bring(file, order.new.keeps_tokens, Some(&stored)).await?;
             if let Some(text) = &order.token {
                 let row = first_token(text);
                 arrival.at_cell(order.actor.clone(), TokenCreate { row }).await?;
@@ -160,7 +161,7 @@ impl Front {
     }
 
     /// What the tenant was, from the first source that knows it.
-    async fn find_back(&self, order: &Order, done: &Arc<AtomicU64>) -> std::result::Result<Restored, String> {
+    async fn find_back(&self, order: &Order, done: &Arc<AtomicU64>) -> std::result::Result<(Restored, Stored), String> {
         let told = |error: ReplayError| error.to_string();
         for source in &order.sources {
             let uids = match &order.known {
@@ -172,11 +173,14 @@ impl Front {
             for uid in uids {
                 let (until, root) = (order.until, self.scratch());
                 let wanted = Wanted { uid, until };
-                if let Some(restored) = replay::replay(&order.vault, source, &wanted, root, done)
+                if let Some(mut restored) = replay::replay(&order.vault, source, &wanted, root, done)
                     .await
                     .map_err(told)?
                 {
-                    return Ok(restored);
+                    let chunks = std::mem::take(&mut restored.chunks);
+                    let traffic = &self.platform.backups.traffic;
+                    let stored = Stored::new(&order.vault, source, uid, chunks, traffic, done);
+                    return Ok((restored, stored));
                 }
             }
         }

@@ -49,6 +49,7 @@ mod tests {
             backup: Some(CellBackup {
                 lag_seconds,
                 archived: 1,
+                chunks_lacking: 0,
                 base_at: None,
                 error: error.map(str::to_owned),
             }),
