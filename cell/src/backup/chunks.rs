@@ -3,7 +3,6 @@
 //! A chunk that no replica can give now has the round tried again, and after some rounds the list of the segment says that it is missing and
 //! the backup goes on: what is lost on all disks must not stop it.
 
-use std::future::ready;
 use std::sync::Arc;
 
 use storage::Space;
@@ -44,9 +43,6 @@ impl Tender {
             line,
             traffic: Arc::clone(&self.platform.backups.traffic),
             give: Arc::new(move |uid, hash| -> Coming {
-                if uid == Space::SYSTEM.0 {
-                    return Box::pin(ready(None));
-                }
                 let (platform, replica) = (Arc::clone(&platform), Arc::clone(&replica));
                 Box::pin(async move {
                     let given = platform.chunk(&replica, Space(uid), hash).await;

@@ -40,6 +40,8 @@ struct Order {
     known: Option<Tenant>,
     until: Option<u64>,
     sources: Vec<Source>,
+    /// A cell whose archive ends before the time, by name, and when.
+    behind: Option<(String, u64)>,
     vault: Vault,
     token: Option<String>,
     actor: Actor,
@@ -77,6 +79,7 @@ impl Front {
         let of: Vec<u64> = self.platform.region_cells().iter().map(|cell| cell.number).collect();
         let latest = found.latest(known.as_ref().map(|tenant| tenant.cell), &of);
         check_time(&found, latest, known.as_ref(), until)?;
+        let behind = until.and_then(|until| self.named(found.behind(&of, until)?));
         let token = match wanted.keep_tokens {
             true => None,
             false => Some(secret::generate(secret::TENANT).map_err(|error| internal(&error))?),
@@ -94,6 +97,7 @@ impl Front {
             known: known.filter(|tenant| until.is_none_or(|until| tenant.created <= until)),
             until,
             sources: found.sources,
+            behind,
             vault,
             token: token.clone(),
             actor: Actor::Operator(operator.name.to_string()),
@@ -112,6 +116,13 @@ impl Front {
         let mut shown = show_operation(&begun);
         shown.admin_token = token;
         Ok(shown)
+    }
+
+    /// A cell of the region by its name.
+    fn named<T>(&self, (number, what): (u64, T)) -> Option<(String, T)> {
+        let entries = self.platform.region_cells();
+        let entry = entries.into_iter().find(|entry| entry.number == number)?;
+        Some((entry.name, what))
     }
 
     /// The store of the region's backups.
@@ -187,6 +198,14 @@ impl Front {
         let when = order
             .until
             .map_or_else(|| "at the end of the archive".to_owned(), format_stamp);
+        // It may have been in another cell then than it is now.
+        if let Some((cell, ends)) = &order.behind {
+            return Err(format!(
+                "no cell that is archived until {when} had a tenant {:?} then, and {cell} is archived until {} only: ask again later",
+                order.from,
+                format_stamp(*ends)
+            ));
+        }
         Err(format!(
             "the backup of {} has no tenant {:?} that was served {when}: it was not made yet, or deleted already; choose another time",
             order.new.region, order.from

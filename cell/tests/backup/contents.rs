@@ -75,7 +75,7 @@ async fn files_come_back_with_their_contents_whatever_became_of_the_disks() {
     let gone = put(&acme, "gone.bin", MIB).await;
     let mut moments = vec![Moment::of(&acme).await];
     let version = noise("another", 2 * MIB);
-    let put_version = acme.client.file_put("acme", large.id, None, Some("once"), version);
+    let put_version = acme.client.file_put("acme", large.id, None, Some(&large.blake3), version);
     assert_eq!(put_version.await.expect("a version").body.version, 2);
     acme.client.file_delete("acme", gone.id).await.expect("deleted");
     moments.push(Moment::of(&acme).await);

@@ -16,6 +16,7 @@ use super::super::collect::{UNNAMED_SECONDS, collect, needed};
 use super::super::find::Source;
 use super::super::manifest::Manifest;
 use super::super::stored::Stored;
+use super::super::sweep::Sweep;
 use super::*;
 use crate::config::Backup;
 
@@ -270,6 +271,82 @@ async fn only_what_no_list_names_goes_and_only_once_it_is_old() {
         ground.vault.delete(name).await.expect("gone");
         assert_eq!(needed().await, None);
     }
+}
+
+/// A base at a position, with one chunk, and a segment behind it that names another; both chunks are old.
+async fn base_at(ground: &Ground, index: u64) -> (ChunkHash, ChunkHash) {
+    let name = BaseName {
+        index,
+        attempt: Uuid::nil(),
+    };
+    let segment = SegmentName {
+        first: index + 1,
+        last: index + 10,
+    };
+    let keeper = ground.keeper();
+    let chunks = [format!("held {index}"), format!("named {index}")].map(|content| ground.has(content.as_bytes()));
+    for (of, hash) in [(Of::Base(name), chunks[0]), (Of::Segment(segment), chunks[1])] {
+        let mut lists = Lists::new(&keeper, of);
+        lists
+            .add(keeper.keep_all(UID, [hash]).await.expect("kept"))
+            .await
+            .expect("listed");
+        lists.finish().await.expect("listed");
+        ground.ages(&hash, UNNAMED_SECONDS + 60);
+    }
+    let manifest = Manifest {
+        cell: "one".to_owned(),
+        region: "r".to_owned(),
+        version: "1".to_owned(),
+        index,
+        stamp: index,
+        parts: Vec::new(),
+        coming: Vec::new(),
+    };
+    let manifest = manifest.encode().expect("a manifest");
+    ground.vault.put_new(&LINE.manifest(name), manifest).await.expect("a base");
+    ground
+        .vault
+        .put_new(&LINE.segment(segment), "a segment")
+        .await
+        .expect("a segment");
+    (chunks[0], chunks[1])
+}
+
+async fn sweep(ground: &Ground, keep_from: u64, is_own: bool) -> (usize, u64) {
+    let sweep = Sweep {
+        vault: &ground.vault,
+        line: LINE,
+        keep_from,
+        is_own,
+        traffic: &ground.traffic,
+        may: &go_on,
+    };
+    sweep.run().await.expect("swept")
+}
+
+#[tokio::test]
+async fn with_a_base_go_its_chunks_and_those_of_the_log_behind_it() {
+    let ground = Ground::new().await;
+    let mut chunks = Vec::new();
+    for index in [10, 20, 30] {
+        chunks.push(base_at(&ground, index).await);
+    }
+    let head = crate::backup::manifest::Through { index: 40, stamp: 40 };
+    ground.vault.put(&LINE.head(), head.encode()).await.expect("a head");
+    let are_there = || -> Vec<bool> { chunks.iter().map(|(held, _)| ground.path(held).exists()).collect() };
+    assert_eq!(sweep(&ground, 9, true).await, (0, 0), "no base is old enough");
+    assert_eq!(sweep(&ground, 19, true).await, (0, 0), "the first is needed for 19");
+    // Its manifest, list and holdings; the segment and its list.
+    assert_eq!(sweep(&ground, 25, true).await, (5, 2));
+    assert_eq!(are_there(), [false, true, true]);
+    assert!(!ground.path(&chunks[0].1).exists() && ground.path(&chunks[1].1).exists());
+    assert_eq!(sweep(&ground, 25, true).await, (0, 0), "all that is left is needed");
+    // A line that has ended stays for as long as it is needed, and goes as a whole.
+    assert_eq!(sweep(&ground, 40, false).await, (5, 2));
+    let (objects, removed) = sweep(&ground, 41, false).await;
+    assert_eq!((objects, removed, are_there()), (6, 2, vec![false; 3]));
+    assert!(ground.vault.list(&LINE.folder()).await.expect("listed").is_empty());
 }
 
 #[tokio::test]
