@@ -82,7 +82,7 @@ pub(super) async fn write(keeper: &Keeper, plan: Plan, snapshot: Snapshot) -> Re
     let mut lists = Lists::new(keeper, Of::Base(plan.name));
     for (uid, chunks) in named {
         let began = Instant::now();
-        lists.add(keeper.keep_page(uid, &chunks).await?).await?;
+        lists.add(keeper.keep_page(uid, &chunks, false).await?).await?;
         tokio::time::sleep(began.elapsed().min(REST)).await;
     }
     let holdings = lists.finish().await?;

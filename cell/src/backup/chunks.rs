@@ -19,17 +19,18 @@ use crate::files::uses;
 /// Rows that are read at a time: nothing is pinned while chunks are archived.
 const PAGE: usize = 16_384;
 
-/// Chunks that are not to be had, and one of them.
-#[derive(Default)]
-struct Lacking {
-    count: usize,
-    one: Option<(u64, ChunkHash)>,
-}
+/// Chunks after which it is seen whether any of them is missing: replicas that hang are asked for no more than these.
+const SOME: usize = 64;
 
-impl Lacking {
-    fn see(&mut self, listed: &Listed) {
-        self.count += listed.missing.len();
-        self.one = self.one.or(listed.missing.first().map(|hash| (listed.uid, *hash)));
+/// Refuses to go on where chunks are not to be had.
+fn check(listed: &Listed, goes_on: bool) -> Result<u64, VaultError> {
+    match listed.missing.first() {
+        Some(hash) if !goes_on => Err(VaultError::Lacking {
+            count: listed.missing.len(),
+            uid: listed.uid,
+            chunk: hex(hash),
+        }),
+        _ => Ok(listed.missing.len() as u64),
     }
 }
 
@@ -63,11 +64,14 @@ impl Tender {
         named: Named,
         goes_on: bool,
     ) -> Result<(), VaultError> {
-        let (mut lists, mut lacking) = (Lists::new(keeper, Of::Segment(segment)), Lacking::default());
+        let (mut lists, mut lacking) = (Lists::new(keeper, Of::Segment(segment)), 0);
         for (uid, chunks) in named.chunks {
-            let listed = keeper.keep_all(uid, chunks).await?;
-            lacking.see(&listed);
-            lists.add(listed).await?;
+            let chunks: Vec<ChunkHash> = chunks.into_iter().collect();
+            for some in chunks.chunks(SOME) {
+                let listed = keeper.keep_all(uid, some.to_vec()).await?;
+                lacking += check(&listed, goes_on)?;
+                lists.add(listed).await?;
+            }
         }
         for (uid, arrived) in named.arrived {
             let mut after = None;
@@ -82,21 +86,16 @@ impl Tender {
                         .map(|(hash, _)| *hash)
                         .collect()
                 };
-                let listed = keeper.keep_page(uid, &hashes(true)).await?;
-                lacking.see(&listed);
+                let listed = keeper.keep_page(uid, &hashes(true), true).await?;
+                lacking += check(&listed, goes_on)?;
                 lists.add(listed).await?;
                 // Whether these were named then is not known for sure.
-                lists.add(keeper.keep_page(uid, &hashes(false)).await?).await?;
+                lists.add(keeper.keep_page(uid, &hashes(false), true).await?).await?;
             }
         }
-        if let Some((uid, hash)) = lacking.one {
-            let (count, chunk) = (lacking.count, hex(&hash));
-            if !goes_on {
-                return Err(VaultError::Lacking { count, uid, chunk });
-            }
-            self.lacked(count as u64);
-        }
-        lists.finish().await.map(drop)
+        lists.finish().await?;
+        self.lacked(lacking);
+        Ok(())
     }
 
     /// Tells that the backup went on without some chunks.

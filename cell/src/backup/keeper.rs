@@ -5,6 +5,7 @@
 //!
 //! What cannot be had is for the caller to judge: a list says so of it, or the round is tried again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,8 +71,7 @@ impl Keeper {
         let _turn = self.traffic.turns.read().await;
         let name = self.line.chunk(uid, &hash);
         let written = self.vault.written(&name).await?;
-        let now = i64::try_from(now_micros() / 1_000_000).unwrap_or(i64::MAX);
-        if written.is_some_and(|written| written.saturating_add(RENEW_SECONDS) > now) {
+        if written.is_some_and(|written| written > now_seconds() - RENEW_SECONDS) {
             return Ok(true);
         }
         let bytes = match (self.give)(uid, hash).await {
@@ -103,30 +103,45 @@ impl Keeper {
         Ok(listed)
     }
 
-    /// The same for the chunks that rows name, ascending: what is there already is found by listing folders.
-    pub(super) async fn keep_page(&self, uid: u64, chunks: &[ChunkHash]) -> Result<Listed, VaultError> {
+    /// The same for the chunks that rows name, ascending: what is there already is found by listing folders. `renews`: what is old is written
+    /// anew, as where a sweep may be under way.
+    pub(super) async fn keep_page(&self, uid: u64, chunks: &[ChunkHash], renews: bool) -> Result<Listed, VaultError> {
+        let oldest = if renews { now_seconds() - RENEW_SECONDS } else { i64::MIN };
         let (mut there, mut lacking) = (Vec::new(), Vec::new());
         for some in chunks.chunk_by(|one, next| one[0] == next[0]) {
-            let first = some[0][0];
-            if some.len() <= ALONE {
-                for hash in some {
-                    let is_there = self.vault.written(&self.line.chunk(uid, hash)).await?.is_some();
-                    if is_there { &mut there } else { &mut lacking }.push(*hash);
-                }
-                continue;
+            let found = self.found(uid, some).await?;
+            for hash in some {
+                let is_there = found.get(hash).is_some_and(|written| *written > oldest);
+                if is_there { &mut there } else { &mut lacking }.push(*hash);
             }
-            let names = self.vault.list(&self.line.chunks_of(uid, first)).await?;
-            let mut found: Vec<ChunkHash> = names.iter().filter_map(|name| read_chunk(name)).collect();
-            found.sort_unstable();
-            let (some_there, some_lacking): (Vec<_>, Vec<_>) =
-                some.iter().copied().partition(|hash| found.binary_search(hash).is_ok());
-            there.extend(some_there);
-            lacking.extend(some_lacking);
         }
         let mut listed = self.keep_all(uid, lacking).await?;
         listed.kept.extend(there);
         Ok(listed)
     }
+
+    /// When chunks of one folder were written, those that are there.
+    async fn found(&self, uid: u64, chunks: &[ChunkHash]) -> Result<BTreeMap<ChunkHash, i64>, VaultError> {
+        let mut found = BTreeMap::new();
+        if chunks.len() <= ALONE {
+            for hash in chunks {
+                let written = self.vault.written(&self.line.chunk(uid, hash)).await?;
+                found.extend(written.map(|written| (*hash, written)));
+            }
+            return Ok(found);
+        }
+        let objects = self.vault.list_written(&self.line.chunks_of(uid, chunks[0][0])).await?;
+        found.extend(
+            objects
+                .iter()
+                .filter_map(|(name, written)| Some((read_chunk(name)?, *written))),
+        );
+        Ok(found)
+    }
+}
+
+fn now_seconds() -> i64 {
+    i64::try_from(now_micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 fn closed() -> VaultError {

@@ -1,6 +1,6 @@
 //! Chunks into a store, out of it, and away, without a cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -179,11 +179,19 @@ async fn of_the_chunks_that_rows_name_only_those_that_are_not_there_are_read() {
     keeper.keep_all(UID, all[..1_500].iter().copied()).await.expect("kept");
     ground.asked.store(0, Ordering::Relaxed);
     let all = sorted(all);
-    let listed = keeper.keep_page(UID, &all).await.expect("kept");
+    let listed = keeper.keep_page(UID, &all, true).await.expect("kept");
     assert_eq!(ground.asked.load(Ordering::Relaxed), 500);
     assert_eq!((sorted(listed.kept), listed.missing.len()), (all.clone(), 0));
-    let few = keeper.keep_page(UID, &all[..1]).await.expect("there");
+    let few = keeper.keep_page(UID, &all[..1], true).await.expect("there");
     assert_eq!((few.kept.as_slice(), ground.asked.load(Ordering::Relaxed)), (&all[..1], 500));
+    // Old ones are read again where a sweep may be under way, and otherwise not.
+    for hash in &all[..3] {
+        ground.ages(hash, RENEW_SECONDS + 60);
+    }
+    for (renews, asked) in [(false, 500), (true, 503), (true, 503)] {
+        let listed = keeper.keep_page(UID, &all, renews).await.expect("kept");
+        assert_eq!((listed.kept.len(), ground.asked.load(Ordering::Relaxed)), (2_000, asked));
+    }
 }
 
 #[tokio::test]
