@@ -35,6 +35,9 @@ pub struct CellBackup {
     pub lag_seconds: u64,
     /// The last log position that is archived.
     pub archived: u64,
+    /// Chunks of files that were on no replica when they were to be archived, since the node started: a restore has none of them.
+    #[serde(default)]
+    pub chunks_lacking: u64,
     /// When the newest base was begun, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_at: Option<String>,

@@ -36,7 +36,7 @@ mod tests;
 pub(crate) use block::forge;
 pub(crate) use error::{ReadError, WriteError};
 pub(crate) use read::{Chunk, Owner, Reader};
-pub(crate) use write::{Summary, write, write_with};
+pub(crate) use write::{Summary, named, write, write_with};
 
 /// How every archive begins.
 pub(crate) const MAGIC: &[u8; 7] = b"CNARCH\0";

@@ -110,7 +110,7 @@ pub(crate) fn write_with(
 }
 
 /// The chunks that a space names, in the order of their names.
-fn named(snapshot: &Snapshot, space: Space) -> impl Iterator<Item = Result<ChunkHash, Fault>> {
+pub(crate) fn named(snapshot: &Snapshot, space: Space) -> impl Iterator<Item = Result<ChunkHash, Fault>> {
     snapshot.scan(ChunkUse::range(space), Direction::Forward).filter_map(|row| {
         let found = || -> Result<Option<ChunkHash>, Fault> {
             let (raw, bytes) = row?;

@@ -6,12 +6,15 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use storage::blob::ChunkHash;
 use storage::{Snapshot, Space};
 use tokio::sync::mpsc;
 
+use super::keeper::{Keeper, Lists, Of};
+use super::listed::Holdings;
 use super::manifest::{Manifest, Part};
 use super::names::{BaseName, Line};
-use super::vault::{Vault, VaultError};
+use super::vault::VaultError;
 use crate::archive;
 use crate::machine::reader::Reader;
 use crate::machine::rows::{Header, Place, SpaceStatus};
@@ -20,6 +23,9 @@ use crate::machine::rows::{Header, Place, SpaceStatus};
 const PIECE_BYTES: usize = 8 << 20;
 /// The longest rest after a piece. Raised: a base leaves more of the disk to others, and takes longer.
 const REST: Duration = Duration::from_secs(1);
+
+/// Chunks of files that are looked for in the store at a time. Raised: fewer lists of it. Lowered: less memory.
+const CHUNKS: usize = 16_384;
 
 const _: () = assert!(PIECE_BYTES <= storage::objects::OBJECT_BYTES_MAX);
 
@@ -42,22 +48,20 @@ pub(crate) struct Plan {
 enum Told {
     /// The next piece of a tenant's archive.
     Piece { uid: u64, piece: u64, bytes: Vec<u8> },
+    /// Chunks of files that a tenant's rows name, ascending.
+    Chunks { uid: u64, chunks: Vec<ChunkHash> },
     /// A tenant's archive has ended.
     Part(Part),
     /// A tenant is on its way into the cell.
     Coming(u64),
 }
 
-/// Writes a base; its manifest. `wrote` is told of bytes.
-pub(crate) async fn write(
-    vault: &Vault,
-    plan: Plan,
-    snapshot: Snapshot,
-    wrote: impl Fn(usize) + Send,
-) -> Result<Manifest, VaultError> {
+/// Writes a base; its manifest, and what it has of chunks. A chunk of a file that cannot be had does not hold it up.
+pub(super) async fn write(keeper: &Keeper, plan: Plan, snapshot: Snapshot) -> Result<(Manifest, Holdings), VaultError> {
+    let (vault, wrote) = (&keeper.vault, &keeper.wrote);
     let (pieces, mut read) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking(move || archive_all(&snapshot, &pieces));
-    let (mut parts, mut coming) = (Vec::new(), Vec::new());
+    let (mut parts, mut coming, mut named) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(read) = read.recv().await {
         match read {
             Told::Piece { uid, piece, bytes } => {
@@ -67,12 +71,21 @@ pub(crate) async fn write(
                 // Half of the time is for others.
                 tokio::time::sleep(began.elapsed().min(REST)).await;
             }
+            Told::Chunks { uid, chunks } => named.push((uid, chunks)),
             Told::Part(part) => parts.push(part),
             Told::Coming(uid) => coming.push(uid),
         }
     }
     let ended = reading.await.map_err(|error| VaultError::Source(error.to_string()))?;
     ended.map_err(VaultError::Source)?;
+    // The snapshot is let go: what was named then stays on the disks for a day.
+    let mut lists = Lists::new(keeper, Of::Base(plan.name));
+    for (uid, chunks) in named {
+        let began = Instant::now();
+        lists.add(keeper.keep_page(uid, &chunks, false).await?).await?;
+        tokio::time::sleep(began.elapsed().min(REST)).await;
+    }
+    let holdings = lists.finish().await?;
     let manifest = Manifest {
         cell: plan.cell,
         region: plan.region,
@@ -90,7 +103,7 @@ pub(crate) async fn write(
     let length = bytes.len();
     vault.put_new(&name, bytes).await?;
     wrote(length);
-    Ok(manifest)
+    Ok((manifest, holdings))
 }
 
 /// From which time on a base shows what was: a tenant's stamps run ahead of the clock where an earlier leader's clock did.
@@ -111,6 +124,14 @@ fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), S
         let Some((header, held)) = placed.and_then(served) else {
             continue;
         };
+        let mut chunks = Vec::new();
+        for hash in archive::named(snapshot, space) {
+            chunks.push(hash.map_err(|fault| fault.to_string())?);
+            if chunks.len() == CHUNKS {
+                send_chunks(space, &mut chunks, pieces)?;
+            }
+        }
+        send_chunks(space, &mut chunks, pieces)?;
         let mut out = Pieces {
             uid: space.0,
             next: 0,
@@ -133,6 +154,16 @@ fn archive_all(snapshot: &Snapshot, pieces: &mpsc::Sender<Told>) -> Result<(), S
         pieces.blocking_send(Told::Part(part)).map_err(|_| GONE.to_owned())?;
     }
     Ok(())
+}
+
+fn send_chunks(space: Space, chunks: &mut Vec<ChunkHash>, pieces: &mpsc::Sender<Told>) -> Result<(), String> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let (uid, chunks) = (space.0, std::mem::take(chunks));
+    pieces
+        .blocking_send(Told::Chunks { uid, chunks })
+        .map_err(|_| GONE.to_owned())
 }
 
 /// Why nothing is read any more.

@@ -32,6 +32,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// Of these cells one whose archive does not reach a time yet, and up to when it does. What a tenant was there then cannot be told.
+    pub(crate) fn behind(&self, of: &[u64], at: u64) -> Option<(u64, u64)> {
+        let known = self.latest.iter().map(|(cell, latest)| (*cell, *latest));
+        known
+            .filter(|(cell, latest)| of.contains(cell) && *latest < at)
+            .min_by_key(|(_, latest)| *latest)
+    }
+
     /// The latest time that can be had: of what is in this cell, or of what may be in any of these.
     pub(crate) fn latest(&self, cell: Option<u64>, of: &[u64]) -> Option<u64> {
         if let Some(latest) = cell.and_then(|cell| self.latest.get(&cell)) {
@@ -122,6 +130,17 @@ mod tests {
 
     fn segment(first: u64, last: u64) -> SegmentName {
         SegmentName { first, last }
+    }
+
+    #[test]
+    fn a_cell_whose_archive_does_not_reach_a_time_is_told_of() {
+        let found = Found {
+            latest: BTreeMap::from([(2, 100), (3, 50), (4, 20)]),
+            ..Found::default()
+        };
+        assert_eq!(found.behind(&[2, 3], 80), Some((3, 50)));
+        assert_eq!(found.behind(&[2, 3, 4], 80), Some((4, 20)));
+        assert_eq!(found.behind(&[2, 3], 50), None, "the other one is not of the region any more");
     }
 
     #[test]

@@ -23,6 +23,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Between two looks for what nobody needs.
 const SWEEP: Duration = Duration::from_secs(3_600);
 
+/// So many rounds in turn wait for chunks of files that no replica can give; the next one goes on without them.
+const LACKING_ROUNDS: u32 = 3;
+
 /// What goes on for one cell.
 #[derive(Default)]
 struct Work {
@@ -34,6 +37,8 @@ struct Work {
     next_base: Option<Instant>,
     next_sweep: Option<Instant>,
     failures: u32,
+    /// Rounds that have waited for chunks.
+    lacking: u32,
     /// Who was on the way into the cell when the last base was made; none: this leader does not know yet.
     coming: Option<Vec<u64>>,
 }
@@ -78,6 +83,11 @@ impl Work {
     async fn tend(&mut self, tender: &Tender) {
         let every = Duration::from_secs(tender.backup.every_seconds);
         if let Some(ended) = ended(&mut self.round).await {
+            self.lacking = match &ended {
+                Ok(()) => 0,
+                Err(VaultError::Lacking { .. }) => self.lacking + 1,
+                Err(_) => self.lacking,
+            };
             self.failures = if tender.heard("archive the log", &ended) {
                 0
             } else {
@@ -105,9 +115,10 @@ impl Work {
         }
         let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= Instant::now());
         if self.round.is_none() && is_due(self.next) {
-            self.round = Some(tokio::spawn(tender.clone().round()));
+            self.round = Some(tokio::spawn(tender.clone().round(self.lacking >= LACKING_ROUNDS)));
         }
-        if self.base.is_none() && is_due(self.next_base) {
+        // A base looks for chunks that a sweep may be removing.
+        if self.base.is_none() && self.sweep.is_none() && is_due(self.next_base) {
             self.base = match &self.coming {
                 _ if tender.base_is_due() => Some(tokio::spawn(tender.clone().base())),
                 None => Some(tokio::spawn(tender.clone().look_back())),
@@ -115,7 +126,7 @@ impl Work {
                 Some(_) => None,
             };
         }
-        if self.sweep.is_none() && is_due(self.next_sweep) {
+        if self.sweep.is_none() && self.base.is_none() && is_due(self.next_sweep) {
             self.sweep = Some(tokio::spawn(tender.clone().sweep()));
         }
     }

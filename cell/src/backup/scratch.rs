@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use storage::blob::ChunkHash;
 use storage::{Options, Space, Store};
 use uuid::Uuid;
 
@@ -48,8 +49,10 @@ impl Drop for Directory {
 pub(crate) struct Restored {
     /// What is in the archive.
     pub(crate) summary: Summary,
-    /// The archive.
+    /// The archive, without the chunks of files.
     pub(crate) file: fs::File,
+    /// The chunks of files that its rows name, ascending.
+    pub(crate) chunks: Vec<ChunkHash>,
     _directory: Directory,
 }
 
@@ -184,6 +187,8 @@ impl Scratch {
         let file = fs::File::options().read(true).write(true).create_new(true).open(&path);
         let mut out = BufWriter::new(file.map_err(told)?);
         let summary = archive::write(&snapshot, self.space, &mut out).map_err(told)?;
+        let chunks: std::result::Result<Vec<_>, _> = archive::named(&snapshot, self.space).collect();
+        let chunks = chunks.map_err(told)?;
         out.flush().map_err(told)?;
         let file = fs::File::open(&path).map_err(told)?;
         // It is thrown away: nothing of it need be made durable.
@@ -191,6 +196,7 @@ impl Scratch {
         Ok(Some(Restored {
             summary,
             file,
+            chunks,
             _directory: self.directory,
         }))
     }

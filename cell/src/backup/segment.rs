@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use storage::Space;
 use uuid::Uuid;
 
+use super::named::Named;
 use crate::machine::dispatch::{Payload, Stamped};
 use crate::machine::envelope::{open, seal};
 
@@ -85,16 +86,17 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// A segment of what the log holds from `first` to `last`.
-    pub(crate) fn of_log(first: u64, last: u64, log: &[raft::Entry]) -> Result<Self, String> {
+    /// A segment of what the log holds from `first` to `last`, and the chunks of files that it names.
+    pub(crate) fn of_log(first: u64, last: u64, log: &[raft::Entry]) -> Result<(Self, Named), String> {
         let (mut entries, mut spaces, mut tenants) = (Vec::with_capacity(log.len()), BTreeSet::new(), Vec::new());
-        let (mut first_stamp, mut last_stamp) = (u64::MAX, 0);
+        let (mut first_stamp, mut last_stamp, mut named) = (u64::MAX, 0, Named::default());
         for entry in log {
             let stamped: Stamped = open(&entry.payload).map_err(|error| format!("log entry {}: {error}", entry.index))?;
             first_stamp = first_stamp.min(stamped.stamp);
             last_stamp = last_stamp.max(stamped.stamp);
             spaces.insert(stamped.space);
             tenants.extend(made(&stamped));
+            named.take(&stamped);
             entries.push(Entry {
                 index: entry.index,
                 space: stamped.space,
@@ -109,7 +111,7 @@ impl Segment {
             spaces: spaces.into_iter().collect(),
             tenants,
         };
-        Ok(Self { head, entries })
+        Ok((Self { head, entries }, named))
     }
 
     /// Whether it holds nothing of any tenant.

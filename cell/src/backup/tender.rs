@@ -64,8 +64,8 @@ impl Tender {
         }
     }
 
-    /// Archives what the log has got since the last round.
-    pub(super) async fn round(self) -> Result<(), VaultError> {
+    /// Archives what the log has got since the last round. `goes_on`: without chunks of files that cannot be had.
+    pub(super) async fn round(self, goes_on: bool) -> Result<(), VaultError> {
         let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
         let began = now_micros();
         // Who is not the leader any more finds out here, and everything that was answered is applied.
@@ -76,7 +76,8 @@ impl Tender {
             None => self.begin().await?,
         };
         let (line, target) = (self.line(&before), self.replica.group.applied());
-        let (mut index, mut seen) = (before.index, before.index);
+        let keeper = self.keeper(&vault, line);
+        let (mut now, mut index, mut seen) = (before, before.index, before.index);
         while seen < target {
             let read = match self.replica.group.entries(seen + 1, READ_BYTES).await {
                 Ok(read) => read,
@@ -87,14 +88,22 @@ impl Tender {
             let first = index + 1;
             let made = tokio::task::spawn_blocking(move || Segment::of_log(first, read.last, &read.entries));
             let made = made.await.map_err(|error| VaultError::Source(error.to_string()))?;
-            let segment = made.map_err(VaultError::Source)?;
+            let (segment, named) = made.map_err(VaultError::Source)?;
             if !segment.is_idle() || seen - index > IDLE_ENTRIES {
+                let has_chunks = !named.is_empty();
+                if has_chunks {
+                    let name = SegmentName { first, last: seen };
+                    self.archive_chunks(&keeper, name, named, goes_on).await?;
+                }
                 self.put(&vault, line, segment).await?;
                 index = seen;
+                if has_chunks {
+                    // That was long work: the next round need not do it again.
+                    now = self.turn(before.line, index, false, None).await?;
+                }
             }
         }
-        let mut now = before;
-        if index > before.index {
+        if index > now.index {
             now = self.turn(before.line, index, false, None).await?;
         }
         let through = Through {
@@ -219,9 +228,8 @@ impl Tender {
             region: self.platform.me.region.clone(),
             stamp,
         };
-        let name = Arc::clone(&self.replica.name);
-        let backups = Arc::clone(&self.platform);
-        let written = base::write(&vault, plan, snapshot, move |bytes| backups.backups.wrote(&name, bytes)).await?;
+        let (written, holdings) = base::write(&self.keeper(&vault, line), plan, snapshot).await?;
+        self.lacked(holdings.missing);
         self.tell_base(archived, (index, written.stamp)).await?;
         tracing::info!(cell = %self.replica.name, index, "made a base of the backup");
         Ok(written.coming)

@@ -1,7 +1,9 @@
 //! Bases and segments, and what comes of them, without a store: from whatever base to whatever time, the state is what it was.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
+use storage::blob::{CHUNK_BYTES, ChunkHash};
 use uuid::Uuid;
 
 use super::manifest::{Manifest, Part, Through};
@@ -9,6 +11,13 @@ use super::scratch::Scratch;
 use super::segment::Segment;
 use crate::access::token_delete::TokenDelete;
 use crate::archive;
+use crate::files::advance::UploadAdvance;
+use crate::files::create::FileCreate;
+use crate::files::delete::FileDelete;
+use crate::files::digest::{INITIAL, Leaf};
+use crate::files::rows::Content;
+use crate::files::upload::{Upload, UploadBegin};
+use crate::files::version_add::FileVersionAdd;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::stage::{SPACE, Stage, token};
 use crate::placement::turn::{SpaceTurn, Turn};
@@ -85,7 +94,7 @@ fn segments(log: &[(u64, Vec<u8>)], behind: usize, entries: usize) -> Vec<Segmen
             })
             .collect();
         let (first, last) = (part[0].0, part[part.len() - 1].0);
-        let segment = Segment::of_log(first, last, &raft).expect("a segment");
+        let (segment, _) = Segment::of_log(first, last, &raft).expect("a segment");
         let bytes = segment.clone().encode().expect("encoded");
         assert_eq!(Segment::decode(&bytes), Ok(segment.clone()));
         assert_eq!(Segment::head(&bytes), Ok(segment.head.clone()));
@@ -181,7 +190,8 @@ fn a_segment_says_who_is_in_it_and_whatever_is_cut_is_refused() {
     for length in (0..bytes.len()).step_by(7) {
         assert!(Segment::decode(&bytes[..length]).is_err(), "cut at {length}");
     }
-    let idle = Segment::of_log(5, 9, &[]).expect("a segment");
+    let (idle, named) = Segment::of_log(5, 9, &[]).expect("a segment");
+    assert!(named.is_empty());
     assert!(idle.is_idle());
     let bytes = idle.encode().expect("encoded");
     assert_eq!(Segment::decode(&bytes).expect("read").entries, []);
@@ -206,4 +216,117 @@ fn a_manifest_and_a_head_are_read_back_and_garbage_is_not() {
     assert_eq!(through.encode(), [1, 0, 0, 3, 4], "its bytes never change");
     assert_eq!(Through::decode(&through.encode()), Ok(through));
     assert!(Through::decode(b"").is_err());
+}
+
+fn raft_entries(log: &[(u64, Vec<u8>)]) -> Vec<raft::Entry> {
+    let entry = |(index, payload): &(u64, Vec<u8>)| raft::Entry {
+        index: *index,
+        term: 1,
+        payload: payload.clone().into(),
+    };
+    log.iter().map(entry).collect()
+}
+
+/// A life with files: made, given versions, uploaded and deleted. After each step how many entries the log had, and which chunks rows named.
+fn life_with_files() -> (Stage, Vec<(usize, BTreeSet<ChunkHash>)>) {
+    let mut stage = Stage::with_template("workspace");
+    let mut moments = Vec::new();
+    let chunk = |number: u8| [number; 32];
+    let content = |chunks: &[u8]| Content {
+        size: (chunks.len() * CHUNK_BYTES) as u64,
+        blake3: [0; 32],
+        sha256: [0; 32],
+        chunks: chunks.iter().map(|number| chunk(*number)).collect(),
+    };
+    let file = |step: u8| Uuid::from_u128(u128::from(step % 3) + 1);
+    for step in 0..12_u8 {
+        let quota = 1 << 50;
+        // Refused ones are in the log as well.
+        match step % 4 {
+            0 => drop(stage.apply(FileCreate {
+                id: file(step),
+                name: "a".to_owned(),
+                media_type: "text/plain".to_owned(),
+                attached: None,
+                content: content(&[step, 3, step + 100]),
+                quota,
+            })),
+            1 => drop(stage.apply(FileVersionAdd {
+                id: file(step - 1),
+                expect: None,
+                media_type: "text/plain".to_owned(),
+                content: content(&[step, 3]),
+                quota,
+            })),
+            2 => {
+                let id = Uuid::from_u128(u128::from(step) + 50);
+                let length = 2 * CHUNK_BYTES as u64;
+                let upload = Upload {
+                    name: "b".to_owned(),
+                    media_type: "text/plain".to_owned(),
+                    file: None,
+                    attached: None,
+                    metadata: String::new(),
+                    length,
+                    chunks: 0,
+                    tail: None,
+                    inner: INITIAL,
+                    expires: 0,
+                    by: crate::machine::rows::Actor::System,
+                    done: None,
+                };
+                let end = None;
+                stage.apply(UploadBegin { id, upload, quota, end }).result.expect("begun");
+                let leaves = vec![Leaf {
+                    hash: chunk(step),
+                    value: [0; 32],
+                }];
+                let tail = Some((chunk(step + 50), 7));
+                let advance = UploadAdvance {
+                    id,
+                    from: 0,
+                    leaves,
+                    tail,
+                    inner: INITIAL,
+                    end: None,
+                };
+                stage.apply(advance).result.expect("further");
+            }
+            _ => drop(stage.apply(FileDelete {
+                id: file(step - 3),
+                expect: None,
+            })),
+        }
+        let named: Result<BTreeSet<ChunkHash>, _> = archive::named(&stage.snapshot(), SPACE).collect();
+        moments.push((stage.log.len(), named.expect("named")));
+    }
+    (stage, moments)
+}
+
+#[test]
+fn what_rows_name_at_any_time_a_base_before_it_or_the_log_between_names() {
+    let (stage, moments) = life_with_files();
+    let mut seen = BTreeSet::new();
+    for (base, (from, held)) in moments.iter().enumerate() {
+        for (until, rows) in &moments[base..] {
+            let log = raft_entries(&stage.log[*from..*until]);
+            let (_, named) = Segment::of_log(1, 1_000, &log).expect("a segment");
+            assert!(named.arrived.is_empty());
+            let between = named.chunks.get(&SPACE.0).cloned().unwrap_or_default();
+            let known: BTreeSet<ChunkHash> = held.union(&between).copied().collect();
+            assert!(rows.is_subset(&known), "from {from} until {until}");
+            seen.extend(rows.iter().copied());
+        }
+    }
+    assert!(seen.len() > 10, "files were there: {seen:?}");
+}
+
+#[test]
+fn a_space_that_arrives_has_its_rows_looked_at() {
+    let mut stage = Stage::with_template("workspace");
+    let turn = Turn::Arrive { index: 0, epoch: 1 };
+    drop(stage.apply(SpaceTurn { attempt: 1, turn }));
+    let (_, named) = Segment::of_log(1, 9, &raft_entries(&stage.log)).expect("a segment");
+    assert_eq!(named.arrived.keys().copied().collect::<Vec<_>>(), [SPACE.0]);
+    assert!(!named.is_empty());
 }

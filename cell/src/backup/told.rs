@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::body::backup::CellBackup;
 use tokio::sync::Semaphore;
 
+use super::keeper::Traffic;
 use super::vault::REQUESTS;
 use crate::records::time::{format_stamp, now_micros};
 
@@ -31,13 +32,26 @@ struct Cell {
 pub(crate) struct Told {
     /// Requests to the store that may be under way.
     pub(crate) requests: Arc<Semaphore>,
+    /// Chunks of files on their way between disks and the store.
+    pub(crate) traffic: Arc<Traffic>,
     cells: Mutex<BTreeMap<u64, Cell>>,
-    /// By the name of the cell: how often it did not work, and bytes that were written. They stay when another node leads.
-    totals: Mutex<BTreeMap<String, (u64, u64)>>,
+    /// By the name of the cell. They stay when another node leads.
+    totals: Mutex<BTreeMap<String, Totals>>,
+}
+
+/// What is counted of a cell, since the node started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    /// How often it did not work.
+    failures: u64,
+    /// Bytes that were written.
+    bytes: u64,
+    /// Chunks of files that could not be had.
+    lacking: u64,
 }
 
 /// Name, kind and help of each metric.
-const METRICS: [(&str, &str, &str); 4] = [
+const METRICS: [(&str, &str, &str); 5] = [
     (
         "cloudnest_backup_lag_seconds",
         "gauge",
@@ -58,12 +72,18 @@ const METRICS: [(&str, &str, &str); 4] = [
         "counter",
         "Bytes written to the store of the backups.",
     ),
+    (
+        "cloudnest_backup_chunks_lacking_total",
+        "counter",
+        "Chunks of files that were on no replica when they were to be archived: the backup went on without them.",
+    ),
 ];
 
 impl Default for Told {
     fn default() -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS)),
+            traffic: Arc::default(),
             cells: Mutex::default(),
             totals: Mutex::default(),
         }
@@ -96,7 +116,7 @@ impl Told {
 
     /// It did not work.
     pub(crate) fn failed(&self, cell: u64, name: &str, error: &str) {
-        self.totals().entry(name.to_owned()).or_default().0 += 1;
+        self.totals().entry(name.to_owned()).or_default().failures += 1;
         if let Some(cell) = self.lock().get_mut(&cell) {
             cell.error = Some(error.to_owned());
         }
@@ -104,13 +124,20 @@ impl Told {
 
     /// Bytes were written.
     pub(crate) fn wrote(&self, name: &str, bytes: usize) {
-        self.totals().entry(name.to_owned()).or_default().1 += bytes as u64;
+        self.totals().entry(name.to_owned()).or_default().bytes += bytes as u64;
+    }
+
+    /// The backup went on without some chunks of files.
+    pub(crate) fn lacked(&self, name: &str, chunks: u64) {
+        self.totals().entry(name.to_owned()).or_default().lacking += chunks;
     }
 
     /// How the backup of a cell stands; none: this node does not make it.
     pub(crate) fn show(&self, cell: u64) -> Option<CellBackup> {
         let cell = self.lock().get(&cell).cloned()?;
+        let chunks_lacking = self.totals().get(&cell.name).map_or(0, |totals| totals.lacking);
         Some(CellBackup {
+            chunks_lacking,
             lag_seconds: cell.lag(),
             archived: cell.index,
             base_at: (cell.base_stamp > 0).then(|| format_stamp(cell.base_stamp)),
@@ -128,8 +155,8 @@ impl Told {
                 let value = if at == 0 { cell.lag() } else { cell.index };
                 writeln!(out, "{name}{{cell=\"{}\"}} {value}", cell.name)?;
             }
-            for (cell, (failures, bytes)) in totals.iter().filter(|_| at >= 2) {
-                let value = if at == 2 { failures } else { bytes };
+            for (cell, totals) in totals.iter().filter(|_| at >= 2) {
+                let value = [totals.failures, totals.bytes, totals.lacking][at - 2];
                 writeln!(out, "{name}{{cell=\"{cell}\"}} {value}")?;
             }
         }
@@ -141,7 +168,7 @@ impl Told {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn totals(&self) -> MutexGuard<'_, BTreeMap<String, (u64, u64)>> {
+    fn totals(&self) -> MutexGuard<'_, BTreeMap<String, Totals>> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

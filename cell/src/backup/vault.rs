@@ -13,7 +13,7 @@ use crate::config::{Backup, SecretError};
 /// Longest time for one request.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Requests that may be under way, those that nobody waits for any more among them: a directory that hangs holds a thread each.
-pub(super) const REQUESTS: usize = 16;
+pub(super) const REQUESTS: usize = 24;
 
 /// Why backups cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,16 @@ pub(crate) enum VaultError {
     /// What is to be archived cannot be read.
     #[error("{0}")]
     Source(String),
+    /// Chunks of files are on no replica that can be reached.
+    #[error("{count} chunks of files, such as {chunk} of tenant {uid}, are on no replica that can be reached now")]
+    Lacking {
+        /// How many.
+        count: usize,
+        /// The number of the tenant's space of one of them.
+        uid: u64,
+        /// Its name.
+        chunk: String,
+    },
 }
 
 impl VaultError {
@@ -104,9 +114,9 @@ impl Vault {
     }
 
     /// Writes an object, in the place of what is there.
-    pub(crate) async fn put(&self, name: &str, content: Vec<u8>) -> Result<(), VaultError> {
+    pub(crate) async fn put(&self, name: &str, content: impl AsRef<[u8]> + Send + 'static) -> Result<(), VaultError> {
         let (objects, own) = (self.objects.clone(), name.to_owned());
-        self.ask(name, async move { objects.put(&own, &content).await }).await
+        self.ask(name, async move { objects.put(&own, content.as_ref()).await }).await
     }
 
     /// Reads an object.
@@ -119,6 +129,18 @@ impl Vault {
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<String>, VaultError> {
         let (objects, own) = (self.objects.clone(), folder.to_owned());
         self.ask(folder, async move { objects.list(&own).await }).await
+    }
+
+    /// The objects below a folder, by name, with when each was written last, in seconds since the epoch by the store's clock.
+    pub(crate) async fn list_written(&self, folder: &str) -> Result<Vec<(String, i64)>, VaultError> {
+        let (objects, own) = (self.objects.clone(), folder.to_owned());
+        self.ask(folder, async move { objects.list_written(&own).await }).await
+    }
+
+    /// When an object was written last, in seconds since the epoch by the store's clock; none: it is not there.
+    pub(crate) async fn written(&self, name: &str) -> Result<Option<i64>, VaultError> {
+        let (objects, own) = (self.objects.clone(), name.to_owned());
+        self.ask(name, async move { objects.written(&own).await }).await
     }
 
     /// The folders right below a folder, ascending.

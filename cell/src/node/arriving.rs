@@ -27,12 +27,13 @@ use super::platform::Platform;
 use super::proposing::stamped;
 use super::replica::Proposal;
 use crate::archive::{Chunk, Owner, ReadError, Reader};
+use crate::backup::stored::Stored;
 use crate::directory::rows::Tenant;
 use crate::directory::tenant_forget::TenantForget;
 use crate::directory::tenant_land::TenantLand;
 use crate::machine::dispatch::{Command, answer};
-use crate::machine::rows::{Actor, Place};
-use crate::placement::arrive::SpaceArrive;
+use crate::machine::rows::{Actor, Header, Place};
+use crate::placement::arrive::{Row, SpaceArrive};
 use crate::placement::clear::SpaceClear;
 use crate::placement::turn::{SpaceTurn, Turn};
 use crate::service::error::{internal, refused};
@@ -40,7 +41,7 @@ use crate::service::error::{internal, refused};
 /// The attempt of every arrival of a new tenant. A space has one at most: its number is new.
 const ATTEMPT: u64 = 1;
 /// How long a chunk is waited for before an empty one is sent.
-const BEAT: Duration = Duration::from_secs(3);
+pub(super) const BEAT: Duration = Duration::from_secs(3);
 /// After so long without a chunk an arrival is given up. Raised: the name of a tenant whose import broke off is taken for longer. Lowered:
 /// imports on a cell that stalls are given up.
 const ALONE: Duration = Duration::from_secs(20);
@@ -55,8 +56,8 @@ const _: () = assert!(ALONE.as_secs() > 4 * BEAT.as_secs());
 
 /// One arrival.
 pub(crate) struct Arrival<'a> {
-    platform: &'a Arc<Platform>,
-    tenant: &'a Tenant,
+    pub(super) platform: &'a Arc<Platform>,
+    pub(super) tenant: &'a Tenant,
     attempt: u64,
 }
 
@@ -75,10 +76,19 @@ impl<'a> Arrival<'a> {
         }
     }
 
-    /// Brings what an archive holds into the tenant's space. It is complete then, and still not served. Blocking reads of the
-    /// archive are on a thread of their own.
-    pub(crate) async fn bring(&self, archive: impl Read + Send + 'static, keeps_tokens: bool) -> Result<(), Error> {
+    /// Brings what an archive holds into the tenant's space, and before it the chunks of its files that are elsewhere. It is complete then,
+    /// and still not served. Blocking reads of the archive are on a thread of their own.
+    pub(crate) async fn bring(
+        &self,
+        archive: impl Read + Send + 'static,
+        keeps_tokens: bool,
+        stored: Option<&Stored>,
+    ) -> Result<(), Error> {
         self.clear(true).await?;
+        let first = match stored {
+            Some(stored) => self.bring_stored(stored).await?,
+            None => 0,
+        };
         let owner = Owner {
             space: Space(self.tenant.uid),
             tenant: self.tenant.id,
@@ -86,7 +96,7 @@ impl<'a> Arrival<'a> {
             keeps_tokens,
         };
         let mut chunks = read(archive, owner);
-        for chunk in 0.. {
+        for chunk in first.. {
             let began = Instant::now();
             let Chunk { rows, blobs, end } = match tokio::time::timeout(BEAT, chunks.recv()).await {
                 Ok(Some(chunk)) => chunk.map_err(|error| unreadable(&error))?,
@@ -104,13 +114,7 @@ impl<'a> Arrival<'a> {
                 self.platform.keep_chunk(self.tenant.cell, space, blob).await?;
             }
             let is_last = end.is_some();
-            let command = SpaceArrive {
-                attempt: self.attempt,
-                chunk,
-                rows,
-                end: end.map(|header| (header, 0)),
-            };
-            self.at_cell(Actor::System, command).await?;
+            self.take(chunk, rows, end).await?;
             if is_last {
                 break;
             }
@@ -122,6 +126,18 @@ impl<'a> Arrival<'a> {
             self.at_cell(Actor::System, SpaceTurn { attempt, turn }).await?;
         }
         Ok(())
+    }
+
+    /// Brings rows, as one chunk of the arrival: those that follow have the numbers that follow.
+    pub(super) async fn take(&self, chunk: u64, rows: Vec<Row>, end: Option<Header>) -> Result<(), Error> {
+        let (attempt, end) = (self.attempt, end.map(|header| (header, 0)));
+        let command = SpaceArrive {
+            attempt,
+            chunk,
+            rows,
+            end,
+        };
+        self.at_cell(Actor::System, command).await
     }
 
     /// Has the tenant served from now on.

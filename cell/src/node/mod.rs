@@ -30,6 +30,7 @@ pub(crate) mod relay;
 pub(crate) mod repair;
 pub(crate) mod replica;
 pub(crate) mod retention;
+mod returning;
 pub(crate) mod slot;
 pub(crate) mod transfer;
 

@@ -86,7 +86,7 @@ impl Front {
         let mut pump = JoinSet::new();
         let archive = piped(body, &mut pump);
         let come = async {
-            arrival.bring(archive, new.keeps_tokens).await?;
+            arrival.bring(archive, new.keeps_tokens, None).await?;
             let token = if new.keeps_tokens {
                 None
             } else {

@@ -24,6 +24,7 @@ use crate::access::token_create::TokenCreate;
 use crate::backup::find::{self, Found, Source};
 use crate::backup::replay::{self, ReplayError, Wanted};
 use crate::backup::scratch::Restored;
+use crate::backup::stored::Stored;
 use crate::backup::vault::{Vault, VaultError};
 use crate::directory::rows::Tenant;
 use crate::machine::rows::Actor;
@@ -39,6 +40,8 @@ struct Order {
     known: Option<Tenant>,
     until: Option<u64>,
     sources: Vec<Source>,
+    /// A cell whose archive ends before the time, by name, and when.
+    behind: Option<(String, u64)>,
     vault: Vault,
     token: Option<String>,
     actor: Actor,
@@ -76,6 +79,7 @@ impl Front {
         let of: Vec<u64> = self.platform.region_cells().iter().map(|cell| cell.number).collect();
         let latest = found.latest(known.as_ref().map(|tenant| tenant.cell), &of);
         check_time(&found, latest, known.as_ref(), until)?;
+        let behind = until.and_then(|until| self.named(found.behind(&of, until)?));
         let token = match wanted.keep_tokens {
             true => None,
             false => Some(secret::generate(secret::TENANT).map_err(|error| internal(&error))?),
@@ -93,6 +97,7 @@ impl Front {
             known: known.filter(|tenant| until.is_none_or(|until| tenant.created <= until)),
             until,
             sources: found.sources,
+            behind,
             vault,
             token: token.clone(),
             actor: Actor::Operator(operator.name.to_string()),
@@ -113,6 +118,13 @@ impl Front {
         Ok(shown)
     }
 
+    /// A cell of the region by its name.
+    fn named<T>(&self, (number, what): (u64, T)) -> Option<(String, T)> {
+        let entries = self.platform.region_cells();
+        let entry = entries.into_iter().find(|entry| entry.number == number)?;
+        Some((entry.name, what))
+    }
+
     /// The store of the region's backups.
     pub(super) async fn vault(&self) -> Result<Vault> {
         let region = &self.platform.me.region;
@@ -126,14 +138,14 @@ impl Front {
 
     /// Restores a tenant, and has it served.
     async fn bring_back(self, order: Order, done: Arc<AtomicU64>) -> std::result::Result<(), String> {
-        let restored = self.find_back(&order, &done).await?;
+        let (restored, stored) = self.find_back(&order, &done).await?;
         let entered = self.enter(order.actor.clone(), &order.new, order.plan.clone()).await;
         let tenant = entered.map_err(|error| error.detail)?;
         let arrival = Arrival::new(&self.platform, &tenant);
         let position = restored.summary.position;
         let come = async {
             let file = restored.file.try_clone().map_err(|error| internal(&error))?;
-            arrival.bring(file, order.new.keeps_tokens).await?;
+            arrival.bring(file, order.new.keeps_tokens, Some(&stored)).await?;
             if let Some(text) = &order.token {
                 let row = first_token(text);
                 arrival.at_cell(order.actor.clone(), TokenCreate { row }).await?;
@@ -160,7 +172,7 @@ impl Front {
     }
 
     /// What the tenant was, from the first source that knows it.
-    async fn find_back(&self, order: &Order, done: &Arc<AtomicU64>) -> std::result::Result<Restored, String> {
+    async fn find_back(&self, order: &Order, done: &Arc<AtomicU64>) -> std::result::Result<(Restored, Stored), String> {
         let told = |error: ReplayError| error.to_string();
         for source in &order.sources {
             let uids = match &order.known {
@@ -172,17 +184,28 @@ impl Front {
             for uid in uids {
                 let (until, root) = (order.until, self.scratch());
                 let wanted = Wanted { uid, until };
-                if let Some(restored) = replay::replay(&order.vault, source, &wanted, root, done)
+                if let Some(mut restored) = replay::replay(&order.vault, source, &wanted, root, done)
                     .await
                     .map_err(told)?
                 {
-                    return Ok(restored);
+                    let chunks = std::mem::take(&mut restored.chunks);
+                    let traffic = &self.platform.backups.traffic;
+                    let stored = Stored::new(&order.vault, source, uid, chunks, traffic, done);
+                    return Ok((restored, stored));
                 }
             }
         }
         let when = order
             .until
             .map_or_else(|| "at the end of the archive".to_owned(), format_stamp);
+        // It may have been in another cell then than it is now.
+        if let Some((cell, ends)) = &order.behind {
+            return Err(format!(
+                "no cell that is archived until {when} had a tenant {:?} then, and {cell} is archived until {} only: ask again later",
+                order.from,
+                format_stamp(*ends)
+            ));
+        }
         Err(format!(
             "the backup of {} has no tenant {:?} that was served {when}: it was not made yet, or deleted already; choose another time",
             order.new.region, order.from

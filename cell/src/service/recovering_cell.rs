@@ -20,6 +20,7 @@ use super::tenant_life::show_operation;
 use super::tenants::operators_key;
 use crate::backup::find::{self, Source};
 use crate::backup::replay::{self, Wanted};
+use crate::backup::stored::Stored;
 use crate::backup::vault::Vault;
 use crate::directory::query;
 use crate::directory::rows::{Status, Tenant};
@@ -144,15 +145,18 @@ impl Front {
         until: Option<u64>,
     ) -> std::result::Result<(), String> {
         let (uid, read) = (tenant.uid, Arc::default());
+        let traffic = &self.platform.backups.traffic;
         for source in sources {
             let wanted = Wanted { uid, until };
             let restored = replay::replay(vault, source, &wanted, self.scratch(), &read).await;
-            let Some(restored) = restored.map_err(|error| error.to_string())? else {
+            let Some(mut restored) = restored.map_err(|error| error.to_string())? else {
                 continue;
             };
             let file = restored.file.try_clone().map_err(|error| error.to_string())?;
             let arrival = Arrival::again(&self.platform, tenant, attempt);
-            return arrival.bring(file, true).await.map_err(|error| error.detail);
+            let chunks = std::mem::take(&mut restored.chunks);
+            let stored = Stored::new(vault, source, uid, chunks, traffic, &read);
+            return arrival.bring(file, true, Some(&stored)).await.map_err(|error| error.detail);
         }
         Err("the backup has nothing of it".to_owned())
     }

@@ -188,6 +188,7 @@ async fn a_bucket_is_backed_up_to_and_restored_from() {
     let operator = operator(&cluster);
     let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
     write(&acme, "FIRST").await;
+    contents::put(&acme, "file.bin", 3_000_000).await;
     let first = Moment::of(&acme).await;
     comes_back(&operator, "first", "acme", &first).await;
     // A time behind a base that has the tenant, and needs both its pieces and the log.
@@ -227,7 +228,7 @@ async fn a_bucket_is_backed_up_to_and_restored_from() {
 
 /// A bit of each object of one kind at a time is another one: the restore names it, and nothing is there afterwards.
 async fn damage_in_the_bucket_is_named(operator: &Client, bucket: &Bucket, moment: &Moment) {
-    for folder in ["bases", "log"] {
+    for folder in ["bases", "log", "chunks"] {
         let names = bucket.names(folder);
         assert!(!names.is_empty(), "there is nothing in {folder}");
         bucket.turn(&names);

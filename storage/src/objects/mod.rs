@@ -166,17 +166,33 @@ impl Objects {
 
     /// The names below a folder, ascending. Names that are no text of ours are left out.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>, ObjectError> {
+        let found = self.list_written(folder).await?;
+        Ok(found.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// When an object was written last, in seconds since the epoch by the store's clock; none: there is none of this name.
+    pub async fn written(&self, name: &str) -> Result<Option<i64>, ObjectError> {
+        match self.store.head(&self.path(name)).await {
+            Ok(meta) => Ok(Some(meta.last_modified.timestamp())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("look at the object", name, error)),
+        }
+    }
+
+    /// The objects below a folder, by name, each with when it was written last, in seconds since the epoch by the store's clock.
+    pub async fn list_written(&self, folder: &str) -> Result<Vec<(String, i64)>, ObjectError> {
         let below = self.path(folder);
         let found = self.store.list(Some(&below));
-        let found: Result<Vec<_>, _> = found.map_ok(|meta| meta.location).try_collect().await;
+        let found: Result<Vec<_>, _> = found.try_collect().await;
         let found = match found {
             // A directory that is not there holds nothing.
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             found => found.map_err(|error| self.failed("list the objects of", folder, error))?,
         };
-        let mut names: Vec<String> = found.iter().filter_map(|path| self.name(path)).collect();
-        names.sort_unstable();
-        Ok(names)
+        let named = |meta: &object_store::ObjectMeta| Some((self.name(&meta.location)?, meta.last_modified.timestamp()));
+        let mut named: Vec<_> = found.iter().filter_map(named).collect();
+        named.sort_unstable();
+        Ok(named)
     }
 
     /// The folders right below a folder, ascending.

@@ -43,6 +43,27 @@ async fn the_first_of_a_name_stays_unless_it_is_written_over() {
 }
 
 #[tokio::test]
+async fn when_an_object_was_written_is_told_and_writing_it_again_is_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = open(dir.path());
+    assert_eq!(objects.written("a/one").await.unwrap(), None);
+    objects.put("a/one", b"content").await.unwrap();
+    let first = objects.written("a/one").await.unwrap().unwrap();
+    assert_eq!(objects.list_written("a").await.unwrap(), [("a/one".to_owned(), first)]);
+    let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
+    let path = file(dir.path(), "a/one");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    assert_eq!(objects.list_written("a").await.unwrap(), [("a/one".to_owned(), 1_000)]);
+    objects.put("a/one", b"content").await.unwrap();
+    assert!(objects.written("a/one").await.unwrap().unwrap() >= first);
+}
+
+#[tokio::test]
 async fn damage_names_the_object() {
     let dir = tempfile::tempdir().unwrap();
     let objects = open(dir.path());

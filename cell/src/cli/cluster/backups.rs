@@ -13,8 +13,24 @@ pub(super) fn note(cell: &Cell) -> Option<(String, Tone)> {
     Some((format!("backup {} s behind", backup.lag_seconds), Tone::Bad))
 }
 
-/// The same as a sentence, with why and what to do.
-pub(super) fn warning(cell: &Cell) -> Option<String> {
+/// What is wrong with the backup of a cell, as sentences with why and what to do.
+pub(super) fn warnings(cell: &Cell) -> impl Iterator<Item = String> {
+    behind(cell).into_iter().chain(lacking(cell))
+}
+
+/// Chunks of files that the backup has not.
+fn lacking(cell: &Cell) -> Option<String> {
+    let chunks = cell.backup.as_ref()?.chunks_lacking;
+    (chunks > 0).then(|| {
+        format!(
+            "{}: {chunks} chunks of files were on no replica when they were to be archived: what is restored has none of them; \
+             the log of the leader names them, look for disks that lost something",
+            cell.name
+        )
+    })
+}
+
+fn behind(cell: &Cell) -> Option<String> {
     let (note, _) = note(cell)?;
     let why = cell.backup.as_ref().and_then(|backup| backup.error.as_deref());
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
@@ -49,6 +65,7 @@ mod tests {
             backup: Some(CellBackup {
                 lag_seconds,
                 archived: 1,
+                chunks_lacking: 0,
                 base_at: None,
                 error: error.map(str::to_owned),
             }),
@@ -58,10 +75,23 @@ mod tests {
     #[test]
     fn a_backup_that_is_behind_is_spoken_of_with_why() {
         assert_eq!(note(&cell(60, Some("slow"))), None);
-        let said = warning(&cell(61, Some("the store is full"))).expect("said");
-        assert!(said.contains("one: backup 61 s behind (the store is full)"), "{said}");
+        let said = |cell: &Cell| warnings(cell).collect::<Vec<String>>();
+        let late = said(&cell(61, Some("the store is full")));
+        assert!(
+            late.len() == 1 && late[0].contains("one: backup 61 s behind (the store is full)"),
+            "{late:?}"
+        );
+        let mut lacks = cell(0, None);
+        if let Some(backup) = &mut lacks.backup {
+            backup.chunks_lacking = 2;
+        }
+        let lacking = said(&lacks);
+        assert!(
+            lacking.len() == 1 && lacking[0].contains("one: 2 chunks of files were on no replica"),
+            "{lacking:?}"
+        );
         let mut none = cell(0, None);
         none.backup = None;
-        assert_eq!(warning(&none), None);
+        assert!(said(&none).is_empty() && said(&cell(0, None)).is_empty());
     }
 }

@@ -87,7 +87,7 @@ impl Status {
         }
         for warning in nodes::warnings(&report.nodes, jiff::Timestamp::now().as_second())
             .into_iter()
-            .chain(report.cells.iter().filter_map(|report| backups::warning(&report.cell)))
+            .chain(report.cells.iter().flat_map(|report| backups::warnings(&report.cell)))
         {
             eprintln!("{warning}");
         }

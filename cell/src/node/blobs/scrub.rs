@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::error::Error;
+use storage::Space;
 use storage::blob::{Blobs, ChunkHash};
-use storage::table::{ChunkUse, FileTotals};
-use storage::{Direction, Space, Table};
+use storage::table::FileTotals;
 
 use super::super::platform::Platform;
 use super::super::replica::Replica;
-use crate::files::rows::{UseRow, chunk_use};
-use crate::machine::reader::{Reader, decode};
+use crate::files::rows::chunk_use;
+use crate::files::uses;
+use crate::machine::reader::Reader;
 use crate::machine::rows::{Place, SpaceStatus};
 use crate::records::time::now_micros;
 use crate::service::error::internal;
@@ -79,12 +80,12 @@ fn is_named(replica: &Replica, space: Space) -> Result<bool, Error> {
 async fn check(platform: &Arc<Platform>, replica: &Arc<Replica>, space: Space) -> Result<(), Error> {
     let mut after: Option<ChunkHash> = None;
     loop {
-        let page = page(replica, space, after)?;
+        let page = uses::page(&replica.store.begin_read(), space, after, PAGE).map_err(|fault| internal(&fault))?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(*last);
-        for (hash, count) in page {
+        for (hash, used) in page {
             // It may be gone by now, and then nobody has it.
-            let is_named = count > 0
+            let is_named = used.count > 0
                 && chunk_use(&replica.store.begin_read(), space, hash).is_ok_and(|used| used.is_some_and(|used| used.count > 0));
             if !is_named {
                 continue;
@@ -97,23 +98,6 @@ async fn check(platform: &Arc<Platform>, replica: &Arc<Replica>, space: Space) -
             tokio::time::sleep((began.elapsed() * REST).clamp(RESTS.0, RESTS.1)).await;
         }
     }
-}
-
-fn page(replica: &Replica, space: Space, after: Option<ChunkHash>) -> Result<Vec<(ChunkHash, u64)>, Error> {
-    let snapshot = replica.store.begin_read();
-    let range = ChunkUse::range(space);
-    let range = match after {
-        Some(hash) => range.after(&ChunkUse { space, hash }.key()),
-        None => range,
-    };
-    let mut found = Vec::new();
-    for row in snapshot.scan(range, Direction::Forward).take(PAGE) {
-        let (raw, bytes) = row.map_err(|error| internal(&error))?;
-        let key = ChunkUse::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
-        let UseRow::V1(used) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;
-        found.push((key.hash, used.count));
-    }
-    Ok(found)
 }
 
 /// Removes chunks of a space that nothing names and that were not wanted for a day.

@@ -2,16 +2,12 @@
 //! names before the command is repeated. So whoever leads there finds what the rows say.
 
 use api::error::Error;
-use storage::Direction;
-use storage::Table;
 use storage::blob::ChunkHash;
-use storage::table::ChunkUse;
 
 use super::Mover;
-use crate::files::rows::UseRow;
+use crate::files::uses;
 use crate::machine::dispatch::Stamped;
 use crate::machine::envelope::open;
-use crate::machine::reader::decode;
 use crate::service::error::internal;
 
 /// Rows that are read at a time: nothing is pinned while chunks are sent.
@@ -48,22 +44,10 @@ impl Mover<'_> {
 
     /// Some of the chunks that the rows name, after one; and the last that was looked at.
     fn named(&self, after: Option<ChunkHash>) -> Result<(Vec<ChunkHash>, Option<ChunkHash>), Error> {
-        let (space, snapshot) = (self.space(), self.source.store.begin_read());
-        let range = ChunkUse::range(space);
-        let range = match after {
-            Some(hash) => range.after(&ChunkUse { space, hash }.key()),
-            None => range,
-        };
-        let (mut named, mut last) = (Vec::new(), None);
-        for row in snapshot.scan(range, Direction::Forward).take(PAGE) {
-            let (raw, bytes) = row.map_err(|error| internal(&error))?;
-            let key = ChunkUse::parse(raw.as_bytes()).map_err(|error| internal(&error))?;
-            let UseRow::V1(used) = decode(&key, &bytes).map_err(|fault| internal(&fault))?;
-            last = Some(key.hash);
-            if used.count > 0 {
-                named.push(key.hash);
-            }
-        }
-        Ok((named, last))
+        let rows = uses::page(&self.source.store.begin_read(), self.space(), after, PAGE);
+        let rows = rows.map_err(|fault| internal(&fault))?;
+        let last = rows.last().map(|(hash, _)| *hash);
+        let named = rows.iter().filter(|(_, used)| used.count > 0).map(|(hash, _)| *hash);
+        Ok((named.collect(), last))
     }
 }
