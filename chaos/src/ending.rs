@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::Glimpse;
+
 /// An event as a consumer got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -63,6 +65,36 @@ pub struct Version {
     pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A file as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its current version.
+    pub version: u64,
+    /// The record that it is attached to.
+    pub attached: Option<String>,
+    /// Its versions, the newest first.
+    pub versions: Vec<KeptVersion>,
+}
+
+/// A version of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptVersion {
+    /// Its number.
+    pub version: u64,
+    /// How long it is said to be.
+    pub bytes: u64,
+    /// BLAKE3 of it, as it is said.
+    pub digest: String,
+    /// Disks that all its chunks lay on before anybody read it at the end.
+    pub disks: usize,
+    /// What each node gave out of it; none: it knew none.
+    pub seen: BTreeMap<String, Option<Glimpse>>,
+}
+
 /// A tenant's data at one position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantEnding {
@@ -80,6 +112,12 @@ pub struct TenantEnding {
     pub shapes: Vec<Shape>,
     /// Records of that collection by id, each with its history, the newest version first.
     pub versions: BTreeMap<String, Vec<Version>>,
+    /// Its files.
+    pub files: Vec<Kept>,
+    /// Files that were given out though their deletion had been acknowledged: which, and where.
+    pub ghosts: Vec<String>,
+    /// On how many disks each chunk has to lie: on a majority, but those that a fault has taken something from.
+    pub needed_disks: usize,
     /// The raw export holds another tenant's tag: which.
     pub foreign_tags: Vec<String>,
 }

@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::content::Content;
+
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,6 +156,28 @@ pub enum Action {
         /// It was sent more than once, and an earlier attempt may still be waiting somewhere.
         doubt: bool,
     },
+    /// A change of a file by the one client that changes it. After one of which nobody knows, it is left alone.
+    Shelve {
+        /// Its name, which no other file has.
+        file: String,
+        /// Its id, once it is known.
+        id: Option<String>,
+        /// What is done to it.
+        deed: Deed,
+        /// The version that it has then, where the reply says it.
+        version: Option<u64>,
+    },
+    /// A read of a file's content, or of a part of it, on any node.
+    Peek {
+        /// Its name.
+        file: String,
+        /// The version; none: the current one.
+        version: Option<u64>,
+        /// The first and the last byte that were asked for; none: all.
+        range: Option<(u64, u64)>,
+        /// What came; none: there is no such file, or no such version.
+        seen: Option<Glimpse>,
+    },
     /// A strong read of another tenant with this tenant's key, on every node.
     Trespass {
         /// The other tenant's slug.
@@ -177,6 +201,35 @@ pub enum Act {
     Delete,
     /// It gets the fields of this version again.
     Restore(u64),
+}
+
+/// What is done to a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// It is made, in one request.
+    Create(Content),
+    /// It is made by an upload in pieces.
+    Upload(Content),
+    /// It gets a new version, in one request.
+    Replace(Content),
+    /// It gets a new version by an upload in pieces.
+    Renew(Content),
+    /// This version becomes the newest.
+    Restore(u64),
+    /// It belongs to this project from now on.
+    Attach(String),
+    /// It is deleted with all its versions.
+    Delete,
+}
+
+/// What came of a file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Glimpse {
+    /// How many bytes.
+    pub bytes: u64,
+    /// BLAKE3 of them.
+    pub digest: String,
 }
 
 /// One operation of one client.

@@ -11,8 +11,8 @@ use serde_json::Value;
 use crate::ending::{Event, Owner, Record, ReplicaEnding, TenantEnding};
 use crate::field::Field;
 use crate::liveness;
-use crate::shapes;
 use crate::workload::{Controls, Workspace, follower};
+use crate::{shapes, shelves};
 
 /// How long the replicas may take to stand at one position after a replay.
 const REPLAY_WITHIN: Duration = Duration::from_secs(60);
@@ -42,6 +42,9 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
             .await
             .with_context(|| format!("read what changes of schemas left in {}", workspace.slug))?;
     }
+    shelves::read(field, workspace, controls, &mut ending)
+        .await
+        .with_context(|| format!("read the files of {}", workspace.slug))?;
     let mut export = client.export(&workspace.slug).await.context("export a tenant")?;
     while let Some(line) = export.next_raw().await.context("read an export")? {
         if let Some(tag) = workspace.foreign(&line) {

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod dropped;
 pub mod durability;
 pub mod events;
+pub mod files;
 pub mod idempotency;
 pub mod imports;
 pub mod isolation;
@@ -66,6 +67,7 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &dropped::Dropped,
         &versions::Versions,
         &events::Events,
+        &files::Files,
         &positions::Positions,
         &isolation::Isolation,
         &owners::Owners,
@@ -82,8 +84,11 @@ mod tests {
 
     use serde_json::json;
 
-    use super::stories::{BUDGET, Story, claim, comment, go, import, number, once, read, revoke, transaction, trespass, write};
+    use super::stories::{
+        BUDGET, Story, claim, comment, filed, go, import, number, once, read, revoke, shelve, transaction, trespass, write,
+    };
     use super::*;
+    use crate::history::Deed;
 
     /// A run with something of everything.
     fn run() -> Story {
@@ -120,6 +125,8 @@ mod tests {
         story.event(names::UPDATED, "registers", "r", 2);
         let registers = story.ending.tenants[0].records.get_mut("registers");
         registers.unwrap().get_mut("r").unwrap().version = 2;
+        story.ok(180, 190, shelve("acme-f", Deed::Create(filed("acme-f1"))));
+        story.keeps("acme-f", &["acme-f1"]);
         story.shapes();
         story.owner("acme", "n1", "c1");
         story.replica("c1", "n1", "aa");
@@ -155,6 +162,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 20);
+        assert_eq!(names.len(), 21);
     }
 }

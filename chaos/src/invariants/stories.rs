@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) use self::actions::*;
 use super::bounds::KEPT_BYTES;
 use super::{Invariant, names};
-use crate::ending::{Ending, Event, NodeUse, Owner, Record, ReplicaEnding, TenantEnding, Version};
+use crate::ending::{Ending, Event, Kept, KeptVersion, NodeUse, Owner, Record, ReplicaEnding, TenantEnding, Version};
 use crate::history::{Act, Action, History, Operation, Outcome, Tenant};
 use crate::verdict::Verdict;
 
@@ -152,6 +152,32 @@ impl Story {
             fields: made,
         };
         ending.versions.insert("s".to_owned(), vec![version]);
+    }
+
+    /// A file that is there at the end, with the contents of these marks as its versions, the first one first.
+    pub(super) fn keeps(&mut self, name: &str, marks: &[&str]) {
+        let nodes = ["n1", "n2"];
+        let version = |(number, mark): (u64, &&str)| {
+            let seen = glimpse(&filed(mark));
+            KeptVersion {
+                version: number,
+                bytes: seen.bytes,
+                digest: seen.digest.clone(),
+                disks: 2,
+                seen: nodes.map(|node| (node.to_owned(), Some(seen.clone()))).into(),
+            }
+        };
+        let mut versions: Vec<_> = (1..).zip(marks).map(version).collect();
+        versions.reverse();
+        let tenant = &mut self.ending.tenants[0];
+        tenant.needed_disks = 2;
+        tenant.files.push(Kept {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            version: marks.len() as u64,
+            attached: None,
+            versions,
+        });
     }
 
     /// What a checker says.

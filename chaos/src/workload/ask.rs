@@ -39,6 +39,18 @@ pub(super) struct Ask<'a> {
     pub(super) again: bool,
 }
 
+/// A request whose body is no JSON, or whose answer is none.
+pub(super) struct Parcel<'a> {
+    pub(super) method: &'a str,
+    /// Below `/v1/tenants/SLUG`.
+    pub(super) path: String,
+    /// Further header lines, each ending with `\r\n`.
+    pub(super) headers: String,
+    pub(super) body: &'a [u8],
+    /// Whether it may be sent again although it may have had its effect.
+    pub(super) again: bool,
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -52,6 +64,20 @@ pub(super) struct Told {
     pub(super) version: Option<u64>,
     /// Times that it was sent.
     pub(super) attempts: u32,
+    /// The bytes of the good answer to a [`Parcel`].
+    pub(super) bytes: Vec<u8>,
+    /// `Location` of the good answer.
+    pub(super) location: Option<String>,
+}
+
+/// A request as it is sent.
+struct Sending<'a> {
+    bytes: &'a [u8],
+    /// What it is, for findings.
+    what: (&'a str, &'a str),
+    again: bool,
+    /// The answer is taken as it is.
+    raw: bool,
 }
 
 impl Told {
@@ -137,6 +163,11 @@ impl Line {
         }
     }
 
+    /// The next request begins at this node.
+    pub(super) fn start_at(&mut self, node: usize) {
+        self.at = node % self.nodes.len();
+    }
+
     /// The next request begins at another node than its own.
     pub(super) fn elsewhere(&mut self) {
         self.at = (self.home + 1) % self.nodes.len();
@@ -156,12 +187,34 @@ impl Line {
         controls: &Controls,
     ) -> Told {
         let bytes = encode(ask, version, workspace);
+        let sending = Sending {
+            bytes: &bytes,
+            what: (ask.method, &ask.path),
+            again: ask.again,
+            raw: false,
+        };
+        self.persist(&sending, workspace, controls).await
+    }
+
+    /// The same with a body, and an answer, that are bytes.
+    pub(super) async fn send(&mut self, parcel: &Parcel<'_>, workspace: &Workspace, controls: &Controls) -> Told {
+        let bytes = pack(parcel, workspace);
+        let sending = Sending {
+            bytes: &bytes,
+            what: (parcel.method, &parcel.path),
+            again: parcel.again,
+            raw: true,
+        };
+        self.persist(&sending, workspace, controls).await
+    }
+
+    async fn persist(&mut self, sending: &Sending<'_>, workspace: &Workspace, controls: &Controls) -> Told {
         let start = Instant::now();
         let mut told = Told::default();
         let mut tried = 0;
         loop {
             told.attempts += 1;
-            match self.attempt(&bytes, &mut told, ask, workspace, controls).await {
+            match self.attempt(sending, &mut told, workspace, controls).await {
                 Reply::Good { body } => {
                     told.good = Some(body);
                     break;
@@ -176,7 +229,7 @@ impl Line {
                 Reply::Lost(code) => {
                     controls.refused(&code);
                     told.doubt = true;
-                    if !ask.again {
+                    if !sending.again {
                         break;
                     }
                 }
@@ -197,12 +250,18 @@ impl Line {
     /// Asks every node once, in turn, as any bearer; returns what each answered, with its place.
     pub(super) async fn ask_everywhere(&mut self, ask: &Ask<'_>, bearer: &Workspace, controls: &Controls) -> Vec<(usize, Told)> {
         let bytes = encode(ask, None, bearer);
+        let sending = Sending {
+            bytes: &bytes,
+            what: (ask.method, &ask.path),
+            again: false,
+            raw: false,
+        };
         let mut all = Vec::new();
         for node in 0..self.nodes.len() {
             self.at = node;
             let mut told = Told::default();
             told.attempts += 1;
-            match self.attempt(&bytes, &mut told, ask, bearer, controls).await {
+            match self.attempt(&sending, &mut told, bearer, controls).await {
                 Reply::Good { body } => told.good = Some(body),
                 Reply::NotApplied { status, code, .. } => told.refusal = Some((status, code)),
                 Reply::Lost(_) => told.doubt = true,
@@ -213,14 +272,7 @@ impl Line {
         all
     }
 
-    async fn attempt(
-        &mut self,
-        bytes: &[u8],
-        told: &mut Told,
-        ask: &Ask<'_>,
-        workspace: &Workspace,
-        controls: &Controls,
-    ) -> Reply {
+    async fn attempt(&mut self, sending: &Sending<'_>, told: &mut Told, workspace: &Workspace, controls: &Controls) -> Reply {
         let node = self.at;
         let mut connection = match self.open[node].take() {
             Some(connection) => connection,
@@ -237,15 +289,23 @@ impl Line {
                 }
             },
         };
-        let reply = match timeout(self.timeout, connection.exchange(bytes)).await {
+        let reply = match timeout(self.timeout, connection.exchange(sending.bytes)).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => return Reply::Lost("broken".to_owned()),
             Err(_) => return Reply::Lost("no_reply".to_owned()),
         };
-        if let Some(tag) = workspace.foreign(reply.body).or_else(|| workspace.foreign(reply.head)) {
-            controls.foreign(format!("{} {} of {}: {tag}", ask.method, ask.path, workspace.slug));
+        // Whose bytes those of a file are is told by its checker.
+        let is_bytes = sending.raw && (200..300).contains(&reply.status);
+        let body = if is_bytes { &[][..] } else { reply.body };
+        if let Some(tag) = workspace.foreign(body).or_else(|| workspace.foreign(reply.head)) {
+            let (method, path) = sending.what;
+            controls.foreign(format!("{method} {path} of {}: {tag}", workspace.slug));
         }
-        let said = classify(reply.status, reply.body);
+        let said = classify(reply.status, body);
+        if is_bytes {
+            told.bytes = reply.body.to_vec();
+        }
+        told.location = reply.header("location").map(str::to_owned);
         told.position = reply.header("cloudnest-position").and_then(|text| text.parse().ok());
         told.version = reply.header("etag").and_then(|text| text.trim_matches('"').parse().ok());
         if reply.keep_alive {
@@ -269,6 +329,28 @@ fn encode(ask: &Ask<'_>, version: Option<u64>, workspace: &Workspace) -> Vec<u8>
         body: body.as_bytes(),
     }
     .write(&mut bytes);
+    bytes
+}
+
+/// A parcel on its way: what it is, is said by its own headers.
+fn pack(parcel: &Parcel<'_>, workspace: &Workspace) -> Vec<u8> {
+    let path = format!("/v1/tenants/{}{}", workspace.slug, parcel.path);
+    let length = parcel.body.len();
+    let headers = match parcel.method {
+        "GET" => parcel.headers.clone(),
+        _ => format!("{}content-length: {length}\r\n", parcel.headers),
+    };
+    let mut bytes = Vec::with_capacity(512 + length);
+    Request {
+        method: parcel.method,
+        path: &path,
+        token: &workspace.token,
+        headers: &headers,
+        body: &[],
+    }
+    .write_head(&mut bytes);
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(parcel.body);
     bytes
 }
 

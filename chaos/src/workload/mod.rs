@@ -18,6 +18,7 @@ mod crafter;
 pub(crate) mod follower;
 mod importer;
 mod keys;
+mod librarian;
 mod list;
 mod number;
 mod observer;
@@ -27,6 +28,7 @@ mod register;
 mod shapes;
 mod state;
 mod tenants;
+mod tus;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub use tenants::{Workspace, prepare, slugs};
 use architect::Architect;
 use client::Client;
 use crafter::{CRAFTERS, Crafter};
+use librarian::Librarian;
 
 /// Clients that take turns over nodes and tenants.
 pub const CLIENTS: usize = 24;
@@ -76,7 +79,8 @@ impl Load {
                         tokio::spawn(client.run())
                     })
                     .collect();
-                let builders = builders(&nodes, workspaces.first(), &shared, seed);
+                let mut builders = builders(&nodes, workspaces.first(), &shared, seed);
+                builders.extend(librarians(&nodes, &workspaces, &shared, seed));
                 let followers: Vec<_> = workspaces
                     .iter()
                     .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
@@ -126,4 +130,22 @@ fn builders(
     let mut all: Vec<_> = (0..CRAFTERS).map(|number| tokio::spawn(crafter(number).run())).collect();
     all.push(tokio::spawn(Architect::new(crafter(CRAFTERS)).run()));
     all
+}
+
+/// Who changes the files of each tenant, and who reads them.
+fn librarians(
+    nodes: &[SocketAddr],
+    workspaces: &[Workspace],
+    controls: &Arc<Controls>,
+    seed: u64,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let first = CLIENTS + CRAFTERS + 1;
+    let librarian = |number: usize, workspace: &Workspace| {
+        Librarian::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
+    };
+    let pairs = workspaces.iter().enumerate().flat_map(|(place, workspace)| {
+        let (writer, reader) = (librarian(2 * place, workspace), librarian(2 * place + 1, workspace));
+        [tokio::spawn(writer.run()), tokio::spawn(reader.read())]
+    });
+    pairs.collect()
 }

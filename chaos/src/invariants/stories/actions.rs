@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::history::{Act, Action};
+use crate::content::Content;
+use crate::history::{Act, Action, Deed, Glimpse};
 
 /// A write of a register.
 pub(in crate::invariants) fn write(key: &str, value: &str) -> Action {
@@ -155,5 +156,43 @@ pub(in crate::invariants) fn reshape(
         listed: Vec::new(),
         cancelled: false,
         doubt: false,
+    }
+}
+
+/// A content.
+pub(in crate::invariants) fn filed(mark: &str) -> Content {
+    Content {
+        tag: "acme-".to_owned(),
+        mark: mark.to_owned(),
+        bytes: 100,
+        common: 0,
+    }
+}
+
+/// A change of a file.
+pub(in crate::invariants) fn shelve(file: &str, deed: Deed) -> Action {
+    Action::Shelve {
+        file: file.to_owned(),
+        id: None,
+        deed,
+        version: None,
+    }
+}
+
+/// A read of a file that gave the content of this mark; none: there was none.
+pub(in crate::invariants) fn peek(file: &str, version: Option<u64>, mark: Option<&str>) -> Action {
+    Action::Peek {
+        file: file.to_owned(),
+        version,
+        range: None,
+        seen: mark.map(|mark| glimpse(&filed(mark))),
+    }
+}
+
+/// What a read of all of a content gives.
+pub(in crate::invariants) fn glimpse(content: &Content) -> Glimpse {
+    Glimpse {
+        bytes: content.bytes,
+        digest: content.digest(),
     }
 }
