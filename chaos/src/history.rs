@@ -178,6 +178,21 @@ pub enum Action {
         /// What came; none: there is no such file, or no such version.
         seen: Option<Glimpse>,
     },
+    /// A search for one word, on any node.
+    Search {
+        /// The word.
+        word: String,
+        /// It was to show every write that was acknowledged before.
+        strong: bool,
+        /// What was found.
+        found: Vec<Found>,
+        /// That is all of it, and the index was not being built.
+        whole: bool,
+        /// How many it said there are.
+        total: Option<Total>,
+        /// How many it said there are of each kind of note, where that was asked for.
+        facets: Option<Vec<(String, u64)>>,
+    },
     /// A strong read of another tenant with this tenant's key, on every node.
     Trespass {
         /// The other tenant's slug.
@@ -230,6 +245,30 @@ pub struct Glimpse {
     pub bytes: u64,
     /// BLAKE3 of them.
     pub digest: String,
+}
+
+/// A record that a search found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its collection.
+    pub collection: String,
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+    /// Its text.
+    pub text: String,
+    /// Its kind.
+    pub kind: String,
+}
+
+/// How many a search says there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    /// So many.
+    pub count: u64,
+    /// No more than that.
+    pub exact: bool,
 }
 
 /// One operation of one client.

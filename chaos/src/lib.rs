@@ -7,7 +7,7 @@
 //! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
 //! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
 //! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, [`shapes`]
-//! what changes of schemas left, and [`shelves`] the files; [`judge`] says what it amounts to; [`report`] shows it.
+//! what changes of schemas left, [`shelves`] the files and [`searches`] what is found; [`judge`] says what it amounts to; [`report`] shows it.
 //! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
 //! against known bugs. [`measure`] uses the same faults to put figures on what clients notice. [`regions`] is about several regions, and
 //! tenants that move.
@@ -33,9 +33,11 @@ pub mod noise;
 pub mod plan;
 pub mod proxy;
 pub mod readback;
+mod reader;
 pub mod regions;
 pub mod report;
 pub mod run;
+pub mod searches;
 pub mod shapes;
 pub mod shelves;
 pub mod stage;

@@ -25,11 +25,13 @@ pub mod replay;
 pub mod replicas;
 pub mod revocation;
 pub mod schemas;
+pub mod search;
 pub mod sequences;
 pub mod serializability;
 pub mod states;
 #[cfg(test)]
 mod stories;
+pub mod streams;
 mod support;
 pub mod unique;
 pub mod versions;
@@ -67,6 +69,8 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &dropped::Dropped,
         &versions::Versions,
         &events::Events,
+        &streams::Streams,
+        &search::Search,
         &files::Files,
         &positions::Positions,
         &isolation::Isolation,
@@ -85,9 +89,10 @@ mod tests {
     use serde_json::json;
 
     use super::stories::{
-        BUDGET, Story, claim, comment, filed, go, import, number, once, read, revoke, shelve, transaction, trespass, write,
+        BUDGET, Story, claim, comment, filed, go, import, note, number, once, read, revoke, shelve, transaction, trespass, write,
     };
     use super::*;
+    use crate::ending::Wanted;
     use crate::history::Deed;
 
     /// A run with something of everything.
@@ -127,7 +132,13 @@ mod tests {
         registers.unwrap().get_mut("r").unwrap().version = 2;
         story.ok(180, 190, shelve("acme-f", Deed::Create(filed("acme-f1"))));
         story.keeps("acme-f", &["acme-f1"]);
+        story.ok(180, 190, note("acme-note", Some("acme-one")));
+        story.event(names::CREATED, "notes", "acme-note", 1);
+        story.notes("acme-note", 1, "acme-one");
+        story.finds("acme-one", &["acme-note"]);
         story.shapes();
+        let positions: Vec<u64> = (1..=story.ending.tenants[0].position).collect();
+        story.follows(Wanted::All, &positions);
         story.owner("acme", "n1", "c1");
         story.replica("c1", "n1", "aa");
         story.replica("c1", "n2", "aa");
@@ -162,6 +173,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 21);
+        assert_eq!(names.len(), 23);
     }
 }

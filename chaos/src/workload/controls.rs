@@ -41,6 +41,7 @@ pub struct Controls {
     leaders: Mutex<Vec<Seen>>,
     kept: Mutex<BTreeMap<usize, u64>>,
     shelf: Mutex<Shelf>,
+    words: Mutex<Vec<(usize, String)>>,
 }
 
 /// Files that somebody has made: by tenant and name, the id and the newest version.
@@ -62,6 +63,7 @@ impl Default for Controls {
             leaders: Mutex::default(),
             kept: Mutex::default(),
             shelf: Mutex::default(),
+            words: Mutex::default(),
         }
     }
 }
@@ -179,6 +181,30 @@ impl Controls {
         let own = all.iter().filter(|((place, _), _)| *place == tenant);
         own.map(|((_, name), (id, version))| (name.clone(), id.clone(), *version))
             .collect()
+    }
+
+    /// A tenant has been given a text with this word.
+    pub(super) fn wrote(&self, tenant: usize, word: String) {
+        lock(&self.words).push((tenant, word));
+    }
+
+    /// One of the words that a tenant has been given: 0 is the newest, numbers beyond the oldest begin anew.
+    pub(super) fn word(&self, tenant: usize, number: u64) -> Option<String> {
+        let all = lock(&self.words);
+        let count = all.iter().filter(|(place, _)| *place == tenant).count();
+        // The remainder of a length fits.
+        let number = number.checked_rem(count as u64)? as usize;
+        let mut own = all.iter().rev().filter(|(place, _)| *place == tenant);
+        own.nth(number).map(|(_, word)| word.clone())
+    }
+
+    /// The same of any other tenant.
+    pub(super) fn word_of_another(&self, tenant: usize, number: u64) -> Option<String> {
+        let all = lock(&self.words);
+        let others: Vec<_> = all.iter().filter(|(place, _)| *place != tenant).collect();
+        // The remainder of a length fits.
+        let number = number.checked_rem(others.len() as u64)? as usize;
+        Some(others[number].1.clone())
     }
 
     /// The records of one collection of a tenant, by its place, that the load has written one by one.

@@ -25,8 +25,10 @@ mod observer;
 mod once;
 mod pulse;
 mod register;
+pub(crate) mod seeker;
 mod shapes;
 mod state;
+mod streams;
 mod tenants;
 mod tus;
 
@@ -39,12 +41,14 @@ use anyhow::{Context, Result};
 pub use controls::{Controls, Seen};
 pub(crate) use observer::observe;
 pub use pulse::{Beat, Pulse};
+pub use streams::{Streams, among};
 pub use tenants::{Workspace, prepare, slugs};
 
 use architect::Architect;
 use client::Client;
 use crafter::{CRAFTERS, Crafter};
 use librarian::Librarian;
+use seeker::Seeker;
 
 /// Clients that take turns over nodes and tenants.
 pub const CLIENTS: usize = 24;
@@ -132,7 +136,7 @@ fn builders(
     all
 }
 
-/// Who changes the files of each tenant, and who reads them.
+/// Who changes the files of each tenant and who reads them, who writes notes and who searches them.
 fn librarians(
     nodes: &[SocketAddr],
     workspaces: &[Workspace],
@@ -143,9 +147,18 @@ fn librarians(
     let librarian = |number: usize, workspace: &Workspace| {
         Librarian::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
     };
+    let seeker = |number: usize, workspace: &Workspace| {
+        Seeker::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
+    };
     let pairs = workspaces.iter().enumerate().flat_map(|(place, workspace)| {
-        let (writer, reader) = (librarian(2 * place, workspace), librarian(2 * place + 1, workspace));
-        [tokio::spawn(writer.run()), tokio::spawn(reader.read())]
+        let [writer, reader] = [0, 1].map(|number| librarian(4 * place + number, workspace));
+        let [author, searcher] = [2, 3].map(|number| seeker(4 * place + number, workspace));
+        [
+            tokio::spawn(writer.run()),
+            tokio::spawn(reader.read()),
+            tokio::spawn(author.write()),
+            tokio::spawn(searcher.search()),
+        ]
     });
     pairs.collect()
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::content::Content;
-use crate::history::{Act, Action, Deed, Glimpse};
+use crate::history::{Act, Action, Deed, Found, Glimpse, Total};
 
 /// A write of a register.
 pub(in crate::invariants) fn write(key: &str, value: &str) -> Action {
@@ -194,5 +194,45 @@ pub(in crate::invariants) fn glimpse(content: &Content) -> Glimpse {
     Glimpse {
         bytes: content.bytes,
         digest: content.digest(),
+    }
+}
+
+/// A change of a note; no text: it is deleted.
+pub(in crate::invariants) fn note(id: &str, text: Option<&str>) -> Action {
+    let fields = |text: &str| json!({ "text": text, "kind": "plain" }).as_object().unwrap().clone();
+    Action::Craft {
+        collection: "notes".to_owned(),
+        id: id.to_owned(),
+        act: text.map_or(Act::Delete, |text| Act::Patch(fields(text))),
+        version: None,
+        refused: None,
+    }
+}
+
+/// A search that found these notes: id, version, text.
+pub(in crate::invariants) fn search(word: &str, strong: bool, notes: &[(&str, u64, &str)]) -> Action {
+    let count = notes.len() as u64;
+    Action::Search {
+        word: word.to_owned(),
+        strong,
+        found: notes.iter().map(|(id, version, text)| found(id, *version, text)).collect(),
+        whole: true,
+        total: Some(Total { count, exact: true }),
+        facets: Some(if count > 0 {
+            vec![("plain".to_owned(), count)]
+        } else {
+            Vec::new()
+        }),
+    }
+}
+
+/// A note that was found.
+pub(in crate::invariants) fn found(id: &str, version: u64, text: &str) -> Found {
+    Found {
+        collection: "notes".to_owned(),
+        id: id.to_owned(),
+        version,
+        text: text.to_owned(),
+        kind: "plain".to_owned(),
     }
 }
