@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rig::random::Random;
 
-use super::ask::{Ask, Line, Parcel, Told};
+use super::ask::{Ask, Parcel, Told};
 use super::controls::Controls;
+use super::line::Line;
 use super::tenants::Workspace;
 use super::{claim, comment, keys, list, number, once, register, state};
 use crate::history::{Action, Operation, Outcome};

@@ -14,22 +14,14 @@ use super::ask::{Ask, Parcel, Told};
 use super::client::Client;
 use super::controls::Controls;
 use super::tenants::Workspace;
-use crate::content::{self, CHUNK_BYTES, Content};
-use crate::history::{Action, Deed, Glimpse, Outcome};
+use crate::history::{Action, Deed, Outcome};
 
 /// The mean time from one change to the next, in milliseconds.
-const PACE_MS: u64 = 150;
-/// The mean time from one read to the next.
-const READ_PACE_MS: u64 = 120;
+const PACE_MS: u64 = 220;
 /// Most files of its own. Raised: more has to be read back. Lowered: each has more versions.
 const MINE: usize = 12;
 /// Versions after which a file is deleted: more are not kept for ever.
 const VERSIONS: u64 = 15;
-/// Longest content, in chunks.
-const MOST_CHUNKS: u64 = 3;
-/// Out of a hundred contents with whole chunks, those whose chunks are common ones.
-const COMMON_PERCENT: u64 = 50;
-
 /// A file of its own.
 pub(super) struct Mine {
     pub(super) name: String,
@@ -66,18 +58,7 @@ impl Librarian {
         }
     }
 
-    /// Reads files until the load ends.
-    pub(super) async fn read(mut self) {
-        while !self.client.controls.is_stopped() {
-            let next = self.next(READ_PACE_MS);
-            if let Some((name, id, version)) = self.borrow() {
-                self.peek(&name, &id, version).await;
-            }
-            sleep_until(next).await;
-        }
-    }
-
-    fn next(&mut self, pace_ms: u64) -> Instant {
+    pub(super) fn next(&mut self, pace_ms: u64) -> Instant {
         let pause = Duration::from_millis(pace_ms / 2 + self.client.random.below(pace_ms));
         Instant::now() + self.client.controls.pause(pause)
     }
@@ -108,29 +89,6 @@ impl Librarian {
         // The remainder of a length fits.
         let node = self.client.random.below(self.nodes as u64) as usize;
         self.client.line.start_at(node);
-    }
-
-    /// A content that nobody has.
-    fn content(&mut self) -> Content {
-        let random = &mut self.client.random;
-        let bytes = match random.below(100) {
-            0..=44 => 1 + random.below(1_000),
-            45..=79 => 1 + random.below(64 << 10),
-            80..=89 => 1 + random.below(CHUNK_BYTES),
-            90..=94 => CHUNK_BYTES * (1 + random.below(MOST_CHUNKS)),
-            _ => 1 + random.below(MOST_CHUNKS * CHUNK_BYTES),
-        };
-        let common = if random.below(100) < COMMON_PERCENT {
-            random.draw()
-        } else {
-            0
-        };
-        Content {
-            tag: self.client.workspace.tag.clone(),
-            mark: self.client.value(),
-            bytes,
-            common,
-        }
     }
 
     async fn create(&mut self) {
@@ -293,54 +251,6 @@ impl Librarian {
         self.client
             .controls
             .put_on_shelf(self.client.workspace.place, name, id, version);
-    }
-
-    /// A file that somebody has, and sometimes one that is gone.
-    fn borrow(&mut self) -> Option<(String, String, u64)> {
-        let mut shelf = self.client.controls.shelf(self.client.workspace.place);
-        if shelf.is_empty() {
-            return None;
-        }
-        // The remainder of a length fits.
-        Some(shelf.swap_remove(self.client.random.below(shelf.len() as u64) as usize))
-    }
-
-    /// Reads what a file has now, or a version that it has had for some time.
-    async fn peek(&mut self, name: &str, id: &str, newest: u64) {
-        self.anywhere();
-        let random = &mut self.client.random;
-        let version = (random.below(3) == 0).then(|| 1 + random.below(newest));
-        let range = (random.below(2) == 0).then(|| {
-            let from = if random.below(2) == 0 {
-                random.below(64)
-            } else {
-                CHUNK_BYTES - random.below(64)
-            };
-            (from, from + random.below(64 << 10))
-        });
-        let query = version.map_or_else(String::new, |version| format!("?version={version}"));
-        let parcel = Parcel {
-            method: "GET",
-            path: format!("/files/{id}/content{query}"),
-            headers: range.map_or_else(String::new, |(from, to)| format!("range: bytes={from}-{to}\r\n")),
-            body: b"",
-            again: true,
-        };
-        let begun = self.client.begin();
-        let told = self.client.send(&parcel).await;
-        let absent = matches!(told.refusal, Some((404, _)));
-        let seen = told.good.is_some().then(|| Glimpse {
-            bytes: told.bytes.len() as u64,
-            digest: content::digest(&told.bytes),
-        });
-        let outcome = if absent { Outcome::Ok } else { told.read_outcome() };
-        let action = Action::Peek {
-            file: name.to_owned(),
-            version,
-            range,
-            seen,
-        };
-        self.client.end(&begun, action, outcome, told.position);
     }
 }
 

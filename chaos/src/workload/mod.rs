@@ -10,6 +10,7 @@
 
 mod architect;
 mod ask;
+mod borrower;
 mod claim;
 mod client;
 mod comment;
@@ -19,6 +20,7 @@ pub(crate) mod follower;
 mod importer;
 mod keys;
 mod librarian;
+mod line;
 mod list;
 mod number;
 mod observer;

@@ -16,9 +16,9 @@ use crate::history::{Act, Action, Found, Outcome, Total};
 use crate::invariants::names;
 
 /// The mean time from one change to the next, in milliseconds.
-const PACE_MS: u64 = 110;
+const PACE_MS: u64 = 160;
 /// The mean time from one search to the next.
-const SEARCH_PACE_MS: u64 = 130;
+const SEARCH_PACE_MS: u64 = 220;
 /// Most notes of a tenant. Raised: words that many have find more than a page shows.
 const MINE: usize = 80;
 /// Most records of a page: more than there are.
@@ -161,12 +161,10 @@ impl Seeker {
         let place = self.client.workspace.place;
         let (controls, random) = (self.client.controls.clone(), &mut self.client.random);
         match random.below(100) {
-            0..=34 => {
-                return Some(names::group_word(
-                    &self.client.workspace.tag,
-                    random.below(names::NOTE_GROUPS),
-                ));
-            }
+            0..=34 => Some(names::group_word(
+                &self.client.workspace.tag,
+                random.below(names::NOTE_GROUPS),
+            )),
             35..=44 => controls.word_of_another(place, random.draw()),
             45..=74 => controls.word(place, random.below(NEWEST)),
             _ => controls.word(place, random.draw()),

@@ -243,7 +243,6 @@ impl Following {
 }
 
 /// The events of a stream's kind among all, by the claims' names.
-#[must_use]
 pub fn among<'a>(
     all: &'a [Event],
     wanted: &'a Wanted,

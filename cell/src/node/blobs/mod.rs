@@ -46,9 +46,7 @@ impl Platform {
     pub(crate) async fn keep_chunk(self: &Arc<Self>, cell: u64, space: Space, bytes: Bytes) -> Result<ChunkHash, Error> {
         let hash = *blake3::hash(&bytes).as_bytes();
         let mut members = self.members(cell);
-        if Mutant::ChunkOnOneDisk.active() {
-            members.retain(|number| *number == self.me.number); // Mutant.
-        }
+        members.retain(|number| !Mutant::ChunkOnOneDisk.active() || *number == self.me.number); // Mutant.
         let needed = members.len() / 2 + 1;
         let payload = payload(space, &[hash], &bytes);
         let mut puts = JoinSet::new();
