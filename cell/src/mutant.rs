@@ -62,6 +62,12 @@ mutants! {
     RevokedTokenAccepted = "revoked-token-accepted",
     /// B30: a token that one tenant's requests made known is accepted for another.
     TokenCacheWithoutTenant = "token-cache-without-tenant",
+    /// B23: what followers of a tenant's events share lacks one in thirty-two.
+    TailSkipsAnEvent = "tail-skips-an-event",
+    /// B24: the index for search forgets one change in eight.
+    SearchForgetsAChange = "search-forgets-a-change",
+    /// No number: a chunk of a file counts as kept when the leader's node has it, and goes to no other.
+    ChunkOnOneDisk = "chunk-on-one-disk",
     /// B25: the cell that a tenant leaves takes writes after the last that go along.
     HoldNotApplied = "hold-not-applied",
     /// No number: the directory is told what a tenant is called.

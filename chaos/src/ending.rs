@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::{Found, Glimpse, Total};
+
 /// An event as a consumer got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -17,6 +19,39 @@ pub struct Event {
     pub id: Option<String>,
     /// The version that it made.
     pub version: Option<u64>,
+    /// A hash of all that it says.
+    pub told: u64,
+}
+
+/// The events that a stream was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// All.
+    All,
+    /// Those about these collections and their records.
+    Collections(Vec<String>),
+    /// Those about claims whose names end so.
+    Claims(String),
+}
+
+/// What a consumer of a stream of events got, over all its connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// How it came.
+    pub by: String,
+    /// What it asked for.
+    pub wanted: Wanted,
+    /// The position after which it began; none: nobody told it.
+    pub began: Option<u64>,
+    /// What came, as it came.
+    pub events: Vec<Event>,
+    /// Connections that it took.
+    pub connections: u64,
+    /// How many of them ended because the server said so.
+    pub resumes: u64,
+    /// What was not as it should be besides.
+    pub odd: Vec<String>,
 }
 
 /// One record.
@@ -63,6 +98,53 @@ pub struct Version {
     pub fields: serde_json::Map<String, serde_json::Value>,
 }
 
+/// A file as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its current version.
+    pub version: u64,
+    /// The record that it is attached to.
+    pub attached: Option<String>,
+    /// Its versions, the newest first.
+    pub versions: Vec<KeptVersion>,
+}
+
+/// A version of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptVersion {
+    /// Its number.
+    pub version: u64,
+    /// How long it is said to be.
+    pub bytes: u64,
+    /// BLAKE3 of it, as it is said.
+    pub digest: String,
+    /// Disks that all its chunks lay on before anybody read it at the end.
+    pub disks: usize,
+    /// What each node gave out of it; none: it knew none.
+    pub seen: BTreeMap<String, Option<Glimpse>>,
+}
+
+/// What a node found for a word, when everybody was quiet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Searched {
+    /// The node.
+    pub node: String,
+    /// The word.
+    pub word: String,
+    /// What it found, over all pages.
+    pub found: Vec<Found>,
+    /// How many it said there are.
+    pub total: Option<Total>,
+    /// How many it said there are of each kind.
+    pub facets: Vec<(String, u64)>,
+    /// Its index was being built.
+    pub building: bool,
+}
+
 /// A tenant's data at one position.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantEnding {
@@ -74,12 +156,22 @@ pub struct TenantEnding {
     pub events: Vec<Event>,
     /// Events that a consumer followed live through the run, resuming where it was cut off.
     pub followed: Vec<Event>,
+    /// Streams of events that were followed live, resumed where they were cut off.
+    pub streams: Vec<Stream>,
     /// The schema as the run left it, of a collection whose schema changed.
     pub left: Option<serde_json::Value>,
     /// The same collection at the very end, on every node, with the indexes that it has got for looking at it.
     pub shapes: Vec<Shape>,
     /// Records of that collection by id, each with its history, the newest version first.
     pub versions: BTreeMap<String, Vec<Version>>,
+    /// What every node found.
+    pub searches: Vec<Searched>,
+    /// Its files.
+    pub files: Vec<Kept>,
+    /// Files that were given out though their deletion had been acknowledged: which, and where.
+    pub ghosts: Vec<String>,
+    /// On how many disks each chunk has to lie: on a majority, but those that a fault has taken something from.
+    pub needed_disks: usize,
     /// The raw export holds another tenant's tag: which.
     pub foreign_tags: Vec<String>,
 }

@@ -47,7 +47,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 39] = [
+const BUGS: [Bug; 42] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -85,6 +85,9 @@ const BUGS: [Bug; 39] = [
     ("backfill-skips-a-record", &[]),
     ("duplicates-not-listed", &[]),
     ("history-forgets-a-version", &[]),
+    ("tail-skips-an-event", &[]),
+    ("search-forgets-a-change", &[]),
+    ("chunk-on-one-disk", &[]),
     (MOVES, &[]),
     (LEAKS, &[]),
 ];

@@ -7,6 +7,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod parts;
+
+pub use parts::{Act, Deed, Found, Glimpse, Total};
+
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -154,6 +158,43 @@ pub enum Action {
         /// It was sent more than once, and an earlier attempt may still be waiting somewhere.
         doubt: bool,
     },
+    /// A change of a file by the one client that changes it. After one of which nobody knows, it is left alone.
+    Shelve {
+        /// Its name, which no other file has.
+        file: String,
+        /// Its id, once it is known.
+        id: Option<String>,
+        /// What is done to it.
+        deed: Deed,
+        /// The version that it has then, where the reply says it.
+        version: Option<u64>,
+    },
+    /// A read of a file's content, or of a part of it, on any node.
+    Peek {
+        /// Its name.
+        file: String,
+        /// The version; none: the current one.
+        version: Option<u64>,
+        /// The first and the last byte that were asked for; none: all.
+        range: Option<(u64, u64)>,
+        /// What came; none: there is no such file, or no such version.
+        seen: Option<Glimpse>,
+    },
+    /// A search for one word, on any node.
+    Search {
+        /// The word.
+        word: String,
+        /// It was to show every write that was acknowledged before.
+        strong: bool,
+        /// What was found.
+        found: Vec<Found>,
+        /// That is all of it, and the index was not being built.
+        whole: bool,
+        /// How many it said there are.
+        total: Option<Total>,
+        /// How many it said there are of each kind of note, where that was asked for.
+        facets: Option<Vec<(String, u64)>>,
+    },
     /// A strong read of another tenant with this tenant's key, on every node.
     Trespass {
         /// The other tenant's slug.
@@ -163,20 +204,6 @@ pub enum Action {
         /// How many nodes refused it.
         refused: u32,
     },
-}
-
-/// What is done to a record of a collection whose schema changes meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// It is made, with these fields.
-    Create(serde_json::Map<String, Value>),
-    /// It gets these fields.
-    Patch(serde_json::Map<String, Value>),
-    /// It is deleted.
-    Delete,
-    /// It gets the fields of this version again.
-    Restore(u64),
 }
 
 /// One operation of one client.

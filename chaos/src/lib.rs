@@ -6,8 +6,8 @@
 //!
 //! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
 //! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
-//! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, and [`shapes`]
-//! what changes of schemas left; [`judge`] says what it amounts to; [`report`] shows it.
+//! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, [`shapes`]
+//! what changes of schemas left, [`shelves`] the files and [`searches`] what is found; [`judge`] says what it amounts to; [`report`] shows it.
 //! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
 //! against known bugs. [`measure`] uses the same faults to put figures on what clients notice. [`regions`] is about several regions, and
 //! tenants that move.
@@ -16,6 +16,7 @@
 //! is not known stays unknown for ever. Nothing that a run mounts or starts outlives it.
 
 pub mod campaign;
+pub mod content;
 pub mod disks;
 pub mod elections;
 pub mod ending;
@@ -32,10 +33,13 @@ pub mod noise;
 pub mod plan;
 pub mod proxy;
 pub mod readback;
+mod reader;
 pub mod regions;
 pub mod report;
 pub mod run;
+pub mod searches;
 pub mod shapes;
+pub mod shelves;
 pub mod stage;
 pub mod stalls;
 pub mod stop;

@@ -8,11 +8,12 @@ use api::body::control::CellHash;
 use rig::verify;
 use serde_json::Value;
 
-use crate::ending::{Event, Owner, Record, ReplicaEnding, TenantEnding};
+use crate::ending::{Ending, Event, Owner, Record, ReplicaEnding, TenantEnding, Wanted};
 use crate::field::Field;
+use crate::invariants::streams;
 use crate::liveness;
-use crate::shapes;
-use crate::workload::{Controls, Workspace, follower};
+use crate::workload::{Controls, Streams, Workspace, follower};
+use crate::{searches, shapes, shelves};
 
 /// How long the replicas may take to stand at one position after a replay.
 const REPLAY_WITHIN: Duration = Duration::from_secs(60);
@@ -20,6 +21,34 @@ const REPLAY_WITHIN: Duration = Duration::from_secs(60);
 const OWNERS_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// All that there is to read, of a cluster that came back. Streams end here, once they have what is theirs.
+pub async fn all(
+    field: &mut Field<'_>,
+    workspaces: &[Workspace],
+    (followed, running): (Vec<Vec<Event>>, Streams),
+    live: &[String],
+) -> Result<Ending> {
+    let mut ending = Ending::default();
+    let controls = field.controls;
+    for (workspace, followed) in workspaces.iter().zip(followed) {
+        ending.tenants.push(tenant(field, workspace, followed, controls).await?);
+    }
+    let last = |place: usize, wanted: &Wanted| {
+        let mut actions = Vec::new();
+        controls.each(place, |operation| actions.push(operation.action.clone()));
+        let events = ending.tenants.get(place).map_or(&[][..], |tenant| &tenant.events);
+        streams::last(events, wanted, &streams::claims(actions.iter()))
+    };
+    for (place, stream) in running.end(last)? {
+        if let Some(tenant) = ending.tenants.get_mut(place) {
+            tenant.streams.push(stream);
+        }
+    }
+    ending.owners = owners(field, workspaces).await?;
+    ending.replicas = replicas(field, live).await?;
+    Ok(ending)
+}
 
 /// A tenant's export and events. `followed` is what its follower got.
 pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Event>, controls: &Controls) -> Result<TenantEnding> {
@@ -42,6 +71,9 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
             .await
             .with_context(|| format!("read what changes of schemas left in {}", workspace.slug))?;
     }
+    shelves::read(field, workspace, controls, &mut ending)
+        .await
+        .with_context(|| format!("read the files of {}", workspace.slug))?;
     let mut export = client.export(&workspace.slug).await.context("export a tenant")?;
     while let Some(line) = export.next_raw().await.context("read an export")? {
         if let Some(tag) = workspace.foreign(&line) {
@@ -52,6 +84,9 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
             &serde_json::from_slice(&line).context("read a line of an export")?,
         );
     }
+    searches::read(field, workspace, &mut ending)
+        .await
+        .with_context(|| format!("search {}", workspace.slug))?;
     ending.events = follower::read_all(nodes[0], workspace, controls)
         .await
         .with_context(|| format!("read the events of {}", workspace.slug))?;

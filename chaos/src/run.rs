@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::ending::{Ending, Event};
+use crate::ending::Ending;
 use crate::faults::{self, Fault};
 use crate::field::Field;
 use crate::history::{History, Tenant};
@@ -18,7 +18,7 @@ use crate::stage::{NODES, Stage};
 use crate::stalls::{Stall, Watch};
 use crate::timeline::{self, Fired};
 use crate::verdict::Verdict;
-use crate::workload::{self, Controls, Load, Seen, Workspace};
+use crate::workload::{self, Controls, Load, Seen, Streams, Workspace};
 use crate::{elections, liveness, readback};
 
 /// What to run.
@@ -208,6 +208,7 @@ fn play(
     let region = stage.cluster.layout().regions()[0];
     let at_home = stage.cluster.nodes().iter().filter(|node| node.region == region);
     let addresses: Vec<_> = at_home.map(|node| node.api).collect();
+    let streams = Streams::start(controls, &addresses, workspaces)?;
     let load = Load::start(controls.clone(), &addresses, workspaces, &token, plan.seed)?;
     let sampler = stage.sampler();
     let mut field = Field {
@@ -231,7 +232,7 @@ fn play(
     let fired = fired?;
     let came_back = runtime.block_on(liveness::require(&mut field, workspaces));
     let read = match came_back {
-        Ok(live) => runtime.block_on(read_back(&mut field, workspaces, followed, &live)),
+        Ok(live) => runtime.block_on(readback::all(&mut field, workspaces, (followed, streams), &live)),
         Err(error) => Err(error),
     };
     ensure!(!crate::stop::is_asked(), "interrupted");
@@ -264,24 +265,6 @@ fn damage(field: &Field<'_>, fired: &[Fired]) -> Vec<String> {
     let said = (0..field.network.nodes())
         .filter_map(|place| Some(format!("no fault damaged {}: {}", field.name(place), field.damage(place)?)));
     said.collect()
-}
-
-async fn read_back(
-    field: &mut Field<'_>,
-    workspaces: &[Workspace],
-    followed: Vec<Vec<Event>>,
-    live: &[String],
-) -> Result<Ending> {
-    let mut ending = Ending::default();
-    let controls = field.controls;
-    for (workspace, followed) in workspaces.iter().zip(followed) {
-        ending
-            .tenants
-            .push(readback::tenant(field, workspace, followed, controls).await?);
-    }
-    ending.owners = readback::owners(field, workspaces).await?;
-    ending.replicas = readback::replicas(field, live).await?;
-    Ok(ending)
 }
 
 fn not_covered() -> Vec<(String, String)> {

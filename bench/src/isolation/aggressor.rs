@@ -15,6 +15,7 @@ use rig::load::{self, Pacing, Plan, Refused, Script};
 use rig::tenant::Tenant;
 use tokio::sync::Notify;
 
+use super::noise::{self, Upload, Words};
 use crate::setup;
 use crate::tasks::{BODY_BYTES, COLLECTION, Create, Mix, Place, Read, write_line};
 
@@ -29,6 +30,8 @@ const FLOOD_CONNECTIONS: usize = 256;
 const QUERY_CONNECTIONS: usize = 16;
 /// Connections that say nothing.
 const IDLE_CONNECTIONS: usize = 1_000;
+/// Connections that store files.
+const UPLOAD_CONNECTIONS: usize = 8;
 /// How long one import, or one reply, may take.
 const IMPORT_WITHIN: Duration = Duration::from_secs(300);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,6 +51,12 @@ pub enum Kind {
     Queries,
     /// A thousand connections that have asked once and say nothing more.
     Connections,
+    /// Files of 256 KiB over eight connections, each the next once the last was stored.
+    Uploads,
+    /// Searches for words that each of its records has, over sixteen connections.
+    Searches,
+    /// Three hundred streams of its own events, while it writes.
+    Streams,
 }
 
 impl fmt::Display for Kind {
@@ -57,6 +66,9 @@ impl fmt::Display for Kind {
             Self::Flood => "a flood of ten times their requests",
             Self::Queries => "expensive queries",
             Self::Connections => "a thousand idle connections",
+            Self::Uploads => "uploads",
+            Self::Searches => "searches for what everything has",
+            Self::Streams => "three hundred streams of events",
         })
     }
 }
@@ -85,6 +97,9 @@ impl Aggressor {
 
     /// Does its worst while something is watched; what was seen, and how much it got done.
     pub(super) fn beside<T>(&self, kind: Kind, share: f64, run: usize, watch: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+        if kind == Kind::Searches {
+            setup::runtime()?.block_on(noise::search_texts(&self.tenant))?;
+        }
         let stop = Arc::new(Notify::new());
         let stopped = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
@@ -99,6 +114,14 @@ impl Aggressor {
                     }),
                     Kind::Queries => self.load(self.querying(), &stops, &counted, |_| Box::new(Query(self.place.clone()))),
                     Kind::Connections => self.connect(&flag, &counted),
+                    Kind::Uploads => self.load(self.uploading(), &stops, &counted, |connection| {
+                        Box::new(Upload::new(self.place.clone(), run, connection))
+                    }),
+                    Kind::Searches => self.load(self.querying(), &stops, &counted, |_| Box::new(Words(self.place.clone()))),
+                    Kind::Streams => {
+                        let following = noise::follow(&self.tenant, &self.targets, &flag, &counted);
+                        setup::runtime()?.block_on(following)
+                    }
                 }
             });
             let seen = watch();
@@ -108,7 +131,7 @@ impl Aggressor {
             stop.notify_one();
             let ended = attacking.join().map_err(|_| anyhow!("the aggressor panicked"))?;
             ended.context("the aggressor")?;
-            let total = if matches!(kind, Kind::Flood | Kind::Queries) {
+            let total = if matches!(kind, Kind::Flood | Kind::Queries | Kind::Uploads | Kind::Searches) {
                 done.load(Ordering::Relaxed)
             } else {
                 result
@@ -145,6 +168,10 @@ impl Aggressor {
 
     fn querying(&self) -> Plan {
         self.plan(Pacing::Closed, QUERY_CONNECTIONS)
+    }
+
+    fn uploading(&self) -> Plan {
+        self.plan(Pacing::Closed, UPLOAD_CONNECTIONS)
     }
 
     fn plan(&self, pacing: Pacing, connections: usize) -> Plan {

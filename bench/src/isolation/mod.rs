@@ -8,6 +8,7 @@
 //! the victims' do not.
 
 mod aggressor;
+mod noise;
 mod victims;
 
 use std::time::Duration;
@@ -32,7 +33,11 @@ const REST: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Size {
     /// What the aggressor does, one after the other
-    #[arg(long, value_delimiter = ',', default_value = "import,flood,queries,connections")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "import,flood,queries,connections,uploads,searches,streams"
+    )]
     pub aggressors: Vec<Kind>,
     /// Seconds of a phase
     #[arg(long, default_value_t = 20)]

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use storage::Space;
 
 use crate::machine::rows::{EventKind, Subject};
+use crate::mutant::Mutant;
 
 /// Most events of a tail. Raised: followers that are slower read less from the store. Lowered: less memory a space.
 const EVENTS: usize = 512;
@@ -82,8 +83,10 @@ impl Tails {
         let first = tail.lines.front()?.position();
         let skipped = after.checked_sub(first.checked_sub(1)?)?;
         let there = tail.lines.iter().skip(usize::try_from(skipped).ok()?);
+        let forgets = |position: u64| Mutant::TailSkipsAnEvent.active() && position % 32 == 31 && position < to; // Mutant, B23.
         let found: Vec<_> = there
             .take_while(|line| line.position() <= to)
+            .filter(|line| !forgets(line.position()))
             .take(limit)
             .map(Arc::clone)
             .collect();

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod dropped;
 pub mod durability;
 pub mod events;
+pub mod files;
 pub mod idempotency;
 pub mod imports;
 pub mod isolation;
@@ -24,11 +25,13 @@ pub mod replay;
 pub mod replicas;
 pub mod revocation;
 pub mod schemas;
+pub mod search;
 pub mod sequences;
 pub mod serializability;
 pub mod states;
 #[cfg(test)]
 mod stories;
+pub mod streams;
 mod support;
 pub mod unique;
 pub mod versions;
@@ -66,6 +69,9 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &dropped::Dropped,
         &versions::Versions,
         &events::Events,
+        &streams::Streams,
+        &search::Search,
+        &files::Files,
         &positions::Positions,
         &isolation::Isolation,
         &owners::Owners,
@@ -82,8 +88,12 @@ mod tests {
 
     use serde_json::json;
 
-    use super::stories::{BUDGET, Story, claim, comment, go, import, number, once, read, revoke, transaction, trespass, write};
+    use super::stories::{
+        BUDGET, Story, claim, comment, filed, go, import, note, number, once, read, revoke, shelve, transaction, trespass, write,
+    };
     use super::*;
+    use crate::ending::Wanted;
+    use crate::history::Deed;
 
     /// A run with something of everything.
     fn run() -> Story {
@@ -120,7 +130,15 @@ mod tests {
         story.event(names::UPDATED, "registers", "r", 2);
         let registers = story.ending.tenants[0].records.get_mut("registers");
         registers.unwrap().get_mut("r").unwrap().version = 2;
+        story.ok(180, 190, shelve("acme-f", Deed::Create(filed("acme-f1"))));
+        story.keeps("acme-f", &["acme-f1"]);
+        story.ok(180, 190, note("acme-note", Some("acme-one")));
+        story.event(names::CREATED, "notes", "acme-note", 1);
+        story.notes("acme-note", 1, "acme-one");
+        story.finds("acme-one", &["acme-note"]);
         story.shapes();
+        let positions: Vec<u64> = (1..=story.ending.tenants[0].position).collect();
+        story.follows(Wanted::All, &positions);
         story.owner("acme", "n1", "c1");
         story.replica("c1", "n1", "aa");
         story.replica("c1", "n2", "aa");
@@ -155,6 +173,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 20);
+        assert_eq!(names.len(), 23);
     }
 }

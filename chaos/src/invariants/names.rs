@@ -72,6 +72,41 @@ pub const BALLAST: u64 = 2_000;
 pub const FLEETING: &str = "fleeting";
 /// Its field: text.
 pub const FLEETING_MARK: &str = "mark";
+/// Notes, which are searched.
+pub const NOTES: &str = "notes";
+/// The field of a note that is searched: text.
+pub const NOTE_TEXT: &str = "text";
+/// The field of a note that facets count: a choice.
+pub const NOTE_KIND: &str = "kind";
+/// The choices.
+pub const NOTE_KINDS: [&str; 3] = ["plain", "spare", "rare"];
+/// How many words there are that many notes have.
+pub const NOTE_GROUPS: u64 = 4;
+/// What the words of notes end with, so that none is the beginning of another.
+const WORD_END: char = 'q';
+/// The place of a note's own word in its text.
+const WORD_PLACE: usize = 5;
+
+/// A word that only one text has, of a value that nobody else writes. It has digits, so that it is meant as it is.
+pub fn word(value: &str) -> String {
+    format!("{}{WORD_END}", value.replace('-', "n"))
+}
+
+/// A word that many notes of a tenant have.
+pub fn group_word(tag: &str, group: u64) -> String {
+    format!("{tag}g{group}{WORD_END}")
+}
+
+/// Whether a text has a word.
+pub fn has_word(text: &str, word: &str) -> bool {
+    text.split(' ').any(|known| known == word)
+}
+
+/// The word that no other text has, of a note's text.
+pub fn own_word(text: &str) -> Option<&str> {
+    text.split(' ').nth(WORD_PLACE).filter(|word| word.ends_with(WORD_END))
+}
+
 /// The kind of the event of a collection that is gone with its records.
 pub const DROPPED: &str = "collection.deleted";
 

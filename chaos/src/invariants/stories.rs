@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 pub(super) use self::actions::*;
 use super::bounds::KEPT_BYTES;
 use super::{Invariant, names};
-use crate::ending::{Ending, Event, NodeUse, Owner, Record, ReplicaEnding, TenantEnding, Version};
-use crate::history::{Act, Action, History, Operation, Outcome, Tenant};
+use crate::ending::{
+    Ending, Event, Kept, KeptVersion, NodeUse, Owner, Record, ReplicaEnding, Searched, Stream, TenantEnding, Version, Wanted,
+};
+use crate::history::{Act, Action, History, Operation, Outcome, Tenant, Total};
 use crate::verdict::Verdict;
 
 /// More than any story needs.
@@ -95,6 +97,29 @@ impl Story {
             collection: Some(collection.to_owned()),
             id: Some(id.to_owned()),
             version: Some(version),
+            told: tenant.position,
+        });
+    }
+
+    /// A stream that gave the events at these positions.
+    pub(super) fn follows(&mut self, wanted: Wanted, positions: &[u64]) {
+        let tenant = &mut self.ending.tenants[0];
+        let event = |position: &u64| {
+            tenant
+                .events
+                .iter()
+                .find(|event| event.position == *position)
+                .unwrap()
+                .clone()
+        };
+        tenant.streams.push(Stream {
+            by: "a stream".to_owned(),
+            wanted,
+            began: Some(0),
+            events: positions.iter().map(event).collect(),
+            connections: 1,
+            resumes: 0,
+            odd: Vec::new(),
         });
     }
 
@@ -152,6 +177,61 @@ impl Story {
             fields: made,
         };
         ending.versions.insert("s".to_owned(), vec![version]);
+    }
+
+    /// A note that is there at the end.
+    pub(super) fn notes(&mut self, id: &str, version: u64, text: &str) {
+        self.holds("notes", id, json!({ "text": text, "kind": "plain" }));
+        let notes = self.ending.tenants[0].records.get_mut("notes");
+        notes.unwrap().get_mut(id).unwrap().version = version;
+    }
+
+    /// What a node finds at the end: notes that are there.
+    pub(super) fn finds(&mut self, word: &str, ids: &[&str]) {
+        let tenant = &mut self.ending.tenants[0];
+        let one = |id: &&str| {
+            let note = &tenant.records["notes"][*id];
+            found(id, note.version, note.fields["text"].as_str().unwrap())
+        };
+        let count = ids.len() as u64;
+        tenant.searches.push(Searched {
+            node: "n1".to_owned(),
+            word: word.to_owned(),
+            found: ids.iter().map(one).collect(),
+            total: Some(Total { count, exact: true }),
+            facets: if count > 0 {
+                vec![("plain".to_owned(), count)]
+            } else {
+                Vec::new()
+            },
+            building: false,
+        });
+    }
+
+    /// A file that is there at the end, with the contents of these marks as its versions, the first one first.
+    pub(super) fn keeps(&mut self, name: &str, marks: &[&str]) {
+        let nodes = ["n1", "n2"];
+        let version = |(number, mark): (u64, &&str)| {
+            let seen = glimpse(&filed(mark));
+            KeptVersion {
+                version: number,
+                bytes: seen.bytes,
+                digest: seen.digest.clone(),
+                disks: 2,
+                seen: nodes.map(|node| (node.to_owned(), Some(seen.clone()))).into(),
+            }
+        };
+        let mut versions: Vec<_> = (1..).zip(marks).map(version).collect();
+        versions.reverse();
+        let tenant = &mut self.ending.tenants[0];
+        tenant.needed_disks = 2;
+        tenant.files.push(Kept {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            version: marks.len() as u64,
+            attached: None,
+            versions,
+        });
     }
 
     /// What a checker says.

@@ -77,7 +77,7 @@ fn seconds(run_ms: u64, history: &History) -> Vec<Second> {
 
 fn gaps(account: &Account, history: &History) -> Vec<u64> {
     let is_read = |action: &Action| match action {
-        Action::Read { .. } | Action::ReadAt { .. } | Action::Trespass { .. } => true,
+        Action::Read { .. } | Action::ReadAt { .. } | Action::Peek { .. } | Action::Trespass { .. } => true,
         Action::Transaction { appends, .. } => appends.is_empty(),
         _ => false,
     };

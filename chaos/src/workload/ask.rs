@@ -7,25 +7,11 @@
 //! A PUT of a register is not: its first attempt may wait in the queue of a node that has no leader, and be applied after the
 //! second was answered and another client has written. That would be a lost update of the harness's own making.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use rig::http::{Connection, Request};
+use rig::http::Request;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
 
-use super::controls::Controls;
 use super::tenants::Workspace;
 use crate::history::Outcome;
-
-/// How long a client waits for a reply.
-pub(super) const TIMEOUT: Duration = Duration::from_millis(300);
-/// How long a patient one does: it hears what a node says that has waited in vain itself.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long it goes on with its retries.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
-/// Between two attempts, once every node was tried.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A request.
 pub(super) struct Ask<'a> {
@@ -35,6 +21,18 @@ pub(super) struct Ask<'a> {
     pub(super) body: Option<Value>,
     /// `Idempotency-Key`.
     pub(super) key: Option<&'a str>,
+    /// Whether it may be sent again although it may have had its effect.
+    pub(super) again: bool,
+}
+
+/// A request whose body is no JSON, or whose answer is none.
+pub(super) struct Parcel<'a> {
+    pub(super) method: &'a str,
+    /// Below `/v1/tenants/SLUG`.
+    pub(super) path: String,
+    /// Further header lines, each ending with `\r\n`.
+    pub(super) headers: String,
+    pub(super) body: &'a [u8],
     /// Whether it may be sent again although it may have had its effect.
     pub(super) again: bool,
 }
@@ -52,6 +50,10 @@ pub(super) struct Told {
     pub(super) version: Option<u64>,
     /// Times that it was sent.
     pub(super) attempts: u32,
+    /// The bytes of the good answer to a [`Parcel`].
+    pub(super) bytes: Vec<u8>,
+    /// `Location` of the good answer.
+    pub(super) location: Option<String>,
 }
 
 impl Told {
@@ -107,155 +109,8 @@ pub(super) fn classify(status: u16, body: &[u8]) -> Reply {
     Reply::NotApplied { status, code, last }
 }
 
-/// Connections of one client to every node.
-pub(super) struct Line {
-    nodes: Vec<SocketAddr>,
-    open: Vec<Option<Connection>>,
-    home: usize,
-    at: usize,
-    timeout: Duration,
-}
-
-impl Line {
-    pub(super) fn new(nodes: Vec<SocketAddr>, home: usize) -> Self {
-        let open = nodes.iter().map(|_| None).collect();
-        let home = home % nodes.len();
-        Self {
-            nodes,
-            open,
-            home,
-            at: home,
-            timeout: TIMEOUT,
-        }
-    }
-
-    /// One that waits longer for each reply.
-    pub(super) fn patient(self) -> Self {
-        Self {
-            timeout: PATIENCE,
-            ..self
-        }
-    }
-
-    /// The next request begins at another node than its own.
-    pub(super) fn elsewhere(&mut self) {
-        self.at = (self.home + 1) % self.nodes.len();
-    }
-
-    /// Asks until there is an answer that counts, or time is up.
-    pub(super) async fn ask(&mut self, ask: &Ask<'_>, workspace: &Workspace, controls: &Controls) -> Told {
-        self.ask_if(ask, None, workspace, controls).await
-    }
-
-    /// The same, of what has this version only (`If-Match`).
-    pub(super) async fn ask_if(
-        &mut self,
-        ask: &Ask<'_>,
-        version: Option<u64>,
-        workspace: &Workspace,
-        controls: &Controls,
-    ) -> Told {
-        let bytes = encode(ask, version, workspace);
-        let start = Instant::now();
-        let mut told = Told::default();
-        let mut tried = 0;
-        loop {
-            told.attempts += 1;
-            match self.attempt(&bytes, &mut told, ask, workspace, controls).await {
-                Reply::Good { body } => {
-                    told.good = Some(body);
-                    break;
-                }
-                Reply::NotApplied { status, code, last } => {
-                    controls.refused(&code);
-                    if last {
-                        told.refusal = Some((status, code));
-                        break;
-                    }
-                }
-                Reply::Lost(code) => {
-                    controls.refused(&code);
-                    told.doubt = true;
-                    if !ask.again {
-                        break;
-                    }
-                }
-            }
-            if start.elapsed() > GIVE_UP_AFTER || controls.is_stopped() {
-                break;
-            }
-            self.at = (self.at + 1) % self.nodes.len();
-            tried += 1;
-            if tried % self.nodes.len() == 0 {
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-        self.at = self.home;
-        told
-    }
-
-    /// Asks every node once, in turn, as any bearer; returns what each answered, with its place.
-    pub(super) async fn ask_everywhere(&mut self, ask: &Ask<'_>, bearer: &Workspace, controls: &Controls) -> Vec<(usize, Told)> {
-        let bytes = encode(ask, None, bearer);
-        let mut all = Vec::new();
-        for node in 0..self.nodes.len() {
-            self.at = node;
-            let mut told = Told::default();
-            told.attempts += 1;
-            match self.attempt(&bytes, &mut told, ask, bearer, controls).await {
-                Reply::Good { body } => told.good = Some(body),
-                Reply::NotApplied { status, code, .. } => told.refusal = Some((status, code)),
-                Reply::Lost(_) => told.doubt = true,
-            }
-            all.push((node, told));
-        }
-        self.at = self.home;
-        all
-    }
-
-    async fn attempt(
-        &mut self,
-        bytes: &[u8],
-        told: &mut Told,
-        ask: &Ask<'_>,
-        workspace: &Workspace,
-        controls: &Controls,
-    ) -> Reply {
-        let node = self.at;
-        let mut connection = match self.open[node].take() {
-            Some(connection) => connection,
-            None => match timeout(TIMEOUT, Connection::open(self.nodes[node])).await {
-                Ok(Ok(connection)) => connection,
-                // Nothing was sent.
-                _ => {
-                    let code = "refused".to_owned();
-                    return Reply::NotApplied {
-                        status: 0,
-                        code,
-                        last: false,
-                    };
-                }
-            },
-        };
-        let reply = match timeout(self.timeout, connection.exchange(bytes)).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(_)) => return Reply::Lost("broken".to_owned()),
-            Err(_) => return Reply::Lost("no_reply".to_owned()),
-        };
-        if let Some(tag) = workspace.foreign(reply.body).or_else(|| workspace.foreign(reply.head)) {
-            controls.foreign(format!("{} {} of {}: {tag}", ask.method, ask.path, workspace.slug));
-        }
-        let said = classify(reply.status, reply.body);
-        told.position = reply.header("cloudnest-position").and_then(|text| text.parse().ok());
-        told.version = reply.header("etag").and_then(|text| text.trim_matches('"').parse().ok());
-        if reply.keep_alive {
-            self.open[node] = Some(connection);
-        }
-        said
-    }
-}
-
-fn encode(ask: &Ask<'_>, version: Option<u64>, workspace: &Workspace) -> Vec<u8> {
+/// A request on its way.
+pub(super) fn encode(ask: &Ask<'_>, version: Option<u64>, workspace: &Workspace) -> Vec<u8> {
     let body = ask.body.as_ref().map(Value::to_string).unwrap_or_default();
     let path = format!("/v1/tenants/{}{}", workspace.slug, ask.path);
     let mut headers = ask.key.map(|key| format!("idempotency-key: {key}\r\n")).unwrap_or_default();
@@ -269,6 +124,28 @@ fn encode(ask: &Ask<'_>, version: Option<u64>, workspace: &Workspace) -> Vec<u8>
         body: body.as_bytes(),
     }
     .write(&mut bytes);
+    bytes
+}
+
+/// A parcel on its way: what it is, is said by its own headers.
+pub(super) fn pack(parcel: &Parcel<'_>, workspace: &Workspace) -> Vec<u8> {
+    let path = format!("/v1/tenants/{}{}", workspace.slug, parcel.path);
+    let length = parcel.body.len();
+    let headers = match parcel.method {
+        "GET" => parcel.headers.clone(),
+        _ => format!("{}content-length: {length}\r\n", parcel.headers),
+    };
+    let mut bytes = Vec::with_capacity(512 + length);
+    Request {
+        method: parcel.method,
+        path: &path,
+        token: &workspace.token,
+        headers: &headers,
+        body: &[],
+    }
+    .write_head(&mut bytes);
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(parcel.body);
     bytes
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rig::random::Random;
 
-use super::ask::{Ask, Line, Told};
+use super::ask::{Ask, Parcel, Told};
 use super::controls::Controls;
+use super::line::Line;
 use super::tenants::Workspace;
 use super::{claim, comment, keys, list, number, once, register, state};
 use crate::history::{Action, Operation, Outcome};
@@ -123,7 +124,12 @@ impl Client {
         self.line.ask(ask, &self.workspace, &self.controls).await
     }
 
-    /// The same, of what has this version only.
+    /// The same with bytes.
+    pub(super) async fn send(&mut self, parcel: &Parcel<'_>) -> Told {
+        self.line.send(parcel, &self.workspace, &self.controls).await
+    }
+
+    /// The same as [`Client::ask`], of what has this version only.
     pub(super) async fn ask_if(&mut self, ask: &Ask<'_>, version: u64) -> Told {
         self.line.ask_if(ask, Some(version), &self.workspace, &self.controls).await
     }

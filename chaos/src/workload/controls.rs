@@ -40,7 +40,12 @@ pub struct Controls {
     refusals: Mutex<BTreeMap<String, u64>>,
     leaders: Mutex<Vec<Seen>>,
     kept: Mutex<BTreeMap<usize, u64>>,
+    shelf: Mutex<Shelf>,
+    words: Mutex<Vec<(usize, String)>>,
 }
+
+/// Files that somebody has made: by tenant and name, the id and the newest version.
+type Shelf = BTreeMap<(usize, String), (String, u64)>;
 
 impl Default for Controls {
     fn default() -> Self {
@@ -57,6 +62,8 @@ impl Default for Controls {
             refusals: Mutex::default(),
             leaders: Mutex::default(),
             kept: Mutex::default(),
+            shelf: Mutex::default(),
+            words: Mutex::default(),
         }
     }
 }
@@ -163,6 +170,43 @@ impl Controls {
         lock(&self.kept).get(&place).copied().unwrap_or(0)
     }
 
+    /// A file of a tenant has this version.
+    pub(super) fn put_on_shelf(&self, tenant: usize, name: &str, id: &str, version: u64) {
+        lock(&self.shelf).insert((tenant, name.to_owned()), (id.to_owned(), version));
+    }
+
+    /// The files that a tenant has, or has had: name, id, newest version.
+    pub(super) fn shelf(&self, tenant: usize) -> Vec<(String, String, u64)> {
+        let all = lock(&self.shelf);
+        let own = all.iter().filter(|((place, _), _)| *place == tenant);
+        own.map(|((_, name), (id, version))| (name.clone(), id.clone(), *version))
+            .collect()
+    }
+
+    /// A tenant has been given a text with this word.
+    pub(super) fn wrote(&self, tenant: usize, word: String) {
+        lock(&self.words).push((tenant, word));
+    }
+
+    /// One of the words that a tenant has been given: 0 is the newest, numbers beyond the oldest begin anew.
+    pub(super) fn word(&self, tenant: usize, number: u64) -> Option<String> {
+        let all = lock(&self.words);
+        let count = all.iter().filter(|(place, _)| *place == tenant).count();
+        // The remainder of a length fits.
+        let number = number.checked_rem(count as u64)? as usize;
+        let mut own = all.iter().rev().filter(|(place, _)| *place == tenant);
+        own.nth(number).map(|(_, word)| word.clone())
+    }
+
+    /// The same of any other tenant.
+    pub(super) fn word_of_another(&self, tenant: usize, number: u64) -> Option<String> {
+        let all = lock(&self.words);
+        let others: Vec<_> = all.iter().filter(|(place, _)| *place != tenant).collect();
+        // The remainder of a length fits.
+        let number = number.checked_rem(others.len() as u64)? as usize;
+        Some(others[number].1.clone())
+    }
+
     /// The records of one collection of a tenant, by its place, that the load has written one by one.
     pub fn crafted(&self, tenant: usize, wanted: &str) -> BTreeSet<String> {
         let all = lock(&self.operations);
@@ -171,6 +215,12 @@ impl Controls {
             _ => None,
         };
         all.iter().filter_map(id).collect()
+    }
+
+    /// Looks at what has been recorded of a tenant.
+    pub fn each(&self, tenant: usize, mut look: impl FnMut(&Operation)) {
+        let all = lock(&self.operations);
+        all.iter().filter(|operation| operation.tenant == tenant).for_each(&mut look);
     }
 
     /// All operations in the order in which they began.

@@ -108,17 +108,24 @@ async fn page(
 /// Reads NDJSON of events. None: a line is none.
 pub(crate) fn parse(body: &[u8]) -> Option<Vec<Event>> {
     let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    let event = |line: &[u8]| -> Option<Event> {
-        let event: api::body::event::Event = serde_json::from_slice(line).ok()?;
-        Some(Event {
-            position: event.position,
-            kind: event.kind,
-            collection: event.collection,
-            id: event.record,
-            version: event.version,
-        })
-    };
+    let event = |line: &[u8]| -> Option<Event> { Some(taken(serde_json::from_slice(line).ok()?)) };
     lines.map(event).collect()
+}
+
+/// An event as a consumer keeps it. The fields of its record are no part of it.
+pub(crate) fn taken(mut event: api::body::event::Event) -> Event {
+    event.fields = None;
+    let told = serde_json::to_vec(&event).unwrap_or_default();
+    // FNV-1a.
+    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    Event {
+        told: told.iter().fold(0xCBF2_9CE4_8422_2325, hash),
+        position: event.position,
+        kind: event.kind,
+        collection: event.collection,
+        id: event.record,
+        version: event.version,
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +138,7 @@ mod tests {
         let events = parse(format!("{line}\n\n{line}\n").as_bytes()).unwrap();
         assert_eq!((events.len(), events[0].position, events[1].id.as_deref()), (2, 1, Some("r")));
         assert_eq!(parse(b"{\"half\":"), None);
+        let other = line.replace("\"actor\":\"x\"", "\"actor\":\"y\"");
+        assert_ne!(parse(other.as_bytes()).unwrap()[0].told, events[0].told, "all that it says");
     }
 }

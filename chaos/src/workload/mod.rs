@@ -10,6 +10,7 @@
 
 mod architect;
 mod ask;
+mod borrower;
 mod claim;
 mod client;
 mod comment;
@@ -18,15 +19,20 @@ mod crafter;
 pub(crate) mod follower;
 mod importer;
 mod keys;
+mod librarian;
+mod line;
 mod list;
 mod number;
 mod observer;
 mod once;
 mod pulse;
 mod register;
+pub(crate) mod seeker;
 mod shapes;
 mod state;
+mod streams;
 mod tenants;
+mod tus;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,11 +43,14 @@ use anyhow::{Context, Result};
 pub use controls::{Controls, Seen};
 pub(crate) use observer::observe;
 pub use pulse::{Beat, Pulse};
+pub use streams::{Streams, among};
 pub use tenants::{Workspace, prepare, slugs};
 
 use architect::Architect;
 use client::Client;
 use crafter::{CRAFTERS, Crafter};
+use librarian::Librarian;
+use seeker::Seeker;
 
 /// Clients that take turns over nodes and tenants.
 pub const CLIENTS: usize = 24;
@@ -76,7 +85,8 @@ impl Load {
                         tokio::spawn(client.run())
                     })
                     .collect();
-                let builders = builders(&nodes, workspaces.first(), &shared, seed);
+                let mut builders = builders(&nodes, workspaces.first(), &shared, seed);
+                builders.extend(librarians(&nodes, &workspaces, &shared, seed));
                 let followers: Vec<_> = workspaces
                     .iter()
                     .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
@@ -126,4 +136,31 @@ fn builders(
     let mut all: Vec<_> = (0..CRAFTERS).map(|number| tokio::spawn(crafter(number).run())).collect();
     all.push(tokio::spawn(Architect::new(crafter(CRAFTERS)).run()));
     all
+}
+
+/// Who changes the files of each tenant and who reads them, who writes notes and who searches them.
+fn librarians(
+    nodes: &[SocketAddr],
+    workspaces: &[Workspace],
+    controls: &Arc<Controls>,
+    seed: u64,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let first = CLIENTS + CRAFTERS + 1;
+    let librarian = |number: usize, workspace: &Workspace| {
+        Librarian::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
+    };
+    let seeker = |number: usize, workspace: &Workspace| {
+        Seeker::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
+    };
+    let pairs = workspaces.iter().enumerate().flat_map(|(place, workspace)| {
+        let [writer, reader] = [0, 1].map(|number| librarian(4 * place + number, workspace));
+        let [author, searcher] = [2, 3].map(|number| seeker(4 * place + number, workspace));
+        [
+            tokio::spawn(writer.run()),
+            tokio::spawn(reader.read()),
+            tokio::spawn(author.write()),
+            tokio::spawn(searcher.search()),
+        ]
+    });
+    pairs.collect()
 }

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use super::ask::{Ask, Line};
+use super::ask::Ask;
+use super::line::Line;
 use super::{Controls, Workspace, observe};
 
 /// Creates that may be under way at a time. Raised: more connections. Lowered: in an outage what is due is sent late.

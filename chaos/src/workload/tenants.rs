@@ -10,6 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::shapes;
+use crate::invariants::names;
 
 /// How many there are.
 const TENANTS: usize = 3;
@@ -151,12 +152,17 @@ fn collections() -> Result<Vec<(&'static str, CollectionSchema)>> {
         ..field(FieldType::Sequence)
     };
     let unique = Field { unique: true, ..text() };
+    let kind = Field {
+        options: names::NOTE_KINDS.map(str::to_owned).to_vec(),
+        ..field(FieldType::Select)
+    };
     let schemas = [
         ("registers", vec![("value", text())]),
         ("lists", vec![("elements", field(FieldType::Json))]),
         ("claims", vec![("name", unique)]),
         ("numbered", vec![("project", project), ("serial", text()), ("number", number)]),
         ("once", vec![("key", text()), ("body", text())]),
+        (names::NOTES, vec![(names::NOTE_TEXT, text()), (names::NOTE_KIND, kind)]),
         (
             "bulk",
             vec![("import", text()), ("line", field(FieldType::Integer)), ("filler", text())],
@@ -169,7 +175,11 @@ fn collections() -> Result<Vec<(&'static str, CollectionSchema)>> {
             let schema = CollectionSchema {
                 fields: fields.collect::<Result<_>>()?,
                 indexes: std::collections::BTreeMap::new(),
-                search: Vec::new(),
+                search: if name == names::NOTES {
+                    vec![names::NOTE_TEXT.parse()?]
+                } else {
+                    Vec::new()
+                },
                 rules: Default::default(),
                 workflow: None,
             };

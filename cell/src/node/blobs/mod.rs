@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::platform::Platform;
 use super::relay::{What, status};
 use super::replica::Replica;
+use crate::mutant::Mutant;
 use crate::service::error::{away, internal};
 
 /// How long who is late with a chunk has after a majority has it.
@@ -44,7 +45,8 @@ impl Platform {
     /// Keeps a chunk on a majority of the replicas of a cell; its name.
     pub(crate) async fn keep_chunk(self: &Arc<Self>, cell: u64, space: Space, bytes: Bytes) -> Result<ChunkHash, Error> {
         let hash = *blake3::hash(&bytes).as_bytes();
-        let members = self.members(cell);
+        let mut members = self.members(cell);
+        members.retain(|number| !Mutant::ChunkOnOneDisk.active() || *number == self.me.number); // Mutant.
         let needed = members.len() / 2 + 1;
         let payload = payload(space, &[hash], &bytes);
         let mut puts = JoinSet::new();

@@ -79,6 +79,9 @@ fn authors(view: View<'_>) -> Authors<'_> {
             | Action::Reshape { .. }
             | Action::Import { .. }
             | Action::Revoke { .. }
+            | Action::Shelve { .. }
+            | Action::Peek { .. }
+            | Action::Search { .. }
             | Action::Trespass { .. } => {}
         }
     }

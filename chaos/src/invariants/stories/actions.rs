@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::history::{Act, Action};
+use crate::content::Content;
+use crate::history::{Act, Action, Deed, Found, Glimpse, Total};
 
 /// A write of a register.
 pub(in crate::invariants) fn write(key: &str, value: &str) -> Action {
@@ -155,5 +156,83 @@ pub(in crate::invariants) fn reshape(
         listed: Vec::new(),
         cancelled: false,
         doubt: false,
+    }
+}
+
+/// A content.
+pub(in crate::invariants) fn filed(mark: &str) -> Content {
+    Content {
+        tag: "acme-".to_owned(),
+        mark: mark.to_owned(),
+        bytes: 100,
+        common: 0,
+    }
+}
+
+/// A change of a file.
+pub(in crate::invariants) fn shelve(file: &str, deed: Deed) -> Action {
+    Action::Shelve {
+        file: file.to_owned(),
+        id: None,
+        deed,
+        version: None,
+    }
+}
+
+/// A read of a file that gave the content of this mark; none: there was none.
+pub(in crate::invariants) fn peek(file: &str, version: Option<u64>, mark: Option<&str>) -> Action {
+    Action::Peek {
+        file: file.to_owned(),
+        version,
+        range: None,
+        seen: mark.map(|mark| glimpse(&filed(mark))),
+    }
+}
+
+/// What a read of all of a content gives.
+pub(in crate::invariants) fn glimpse(content: &Content) -> Glimpse {
+    Glimpse {
+        bytes: content.bytes,
+        digest: content.digest(),
+    }
+}
+
+/// A change of a note; no text: it is deleted.
+pub(in crate::invariants) fn note(id: &str, text: Option<&str>) -> Action {
+    let fields = |text: &str| json!({ "text": text, "kind": "plain" }).as_object().unwrap().clone();
+    Action::Craft {
+        collection: "notes".to_owned(),
+        id: id.to_owned(),
+        act: text.map_or(Act::Delete, |text| Act::Patch(fields(text))),
+        version: None,
+        refused: None,
+    }
+}
+
+/// A search that found these notes: id, version, text.
+pub(in crate::invariants) fn search(word: &str, strong: bool, notes: &[(&str, u64, &str)]) -> Action {
+    let count = notes.len() as u64;
+    Action::Search {
+        word: word.to_owned(),
+        strong,
+        found: notes.iter().map(|(id, version, text)| found(id, *version, text)).collect(),
+        whole: true,
+        total: Some(Total { count, exact: true }),
+        facets: Some(if count > 0 {
+            vec![("plain".to_owned(), count)]
+        } else {
+            Vec::new()
+        }),
+    }
+}
+
+/// A note that was found.
+pub(in crate::invariants) fn found(id: &str, version: u64, text: &str) -> Found {
+    Found {
+        collection: "notes".to_owned(),
+        id: id.to_owned(),
+        version,
+        text: text.to_owned(),
+        kind: "plain".to_owned(),
     }
 }

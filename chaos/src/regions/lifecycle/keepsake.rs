@@ -10,6 +10,7 @@ use rig::tenant::{self, Tenant};
 use rig::{clock, cluster};
 use serde_json::json;
 
+use crate::content::Content;
 use crate::field::Field;
 use crate::regions::desk::Desk;
 use crate::regions::runtime;
@@ -22,6 +23,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const TRIED_FOR: Duration = Duration::from_secs(60);
 /// Most records that are written between two times.
 const RECORDS: u64 = 12;
+/// Most files that are stored between two times, and the most bytes of one.
+const FILES: u64 = 3;
+const MOST_BYTES: u64 = 5 << 19;
 
 /// What the tenant was at a time.
 pub(super) struct Moment {
@@ -55,26 +59,45 @@ impl Keepsake {
 
     /// Writes into it, and remembers what it is then.
     pub(super) fn live(&mut self) -> Result<()> {
-        let (path, round) = (format!("/v1/tenants/{KEEPSAKE}/records/projects"), self.moments.len());
+        let round = self.moments.len();
         for number in 0..1 + self.random.below(RECORDS) {
             let key = format!("K{round}X{number}");
             let body = json!({ "fields": { "key": key, "name": format!("{} {key}", self.random.draw()) } }).to_string();
-            let headers = format!("idempotency-key: {key}\r\n");
-            let request = Request {
-                method: "POST",
-                path: &path,
-                token: &self.tenant.token,
-                headers: &headers,
-                body: body.as_bytes(),
+            self.store("records/projects", &key, body.as_bytes())?;
+        }
+        for number in 0..1 + self.random.below(FILES) {
+            let key = format!("F{round}X{number}");
+            let content = Content {
+                tag: KEEPSAKE.to_owned(),
+                mark: format!("{KEEPSAKE}-{key}-{}", self.random.draw()),
+                bytes: 1 + self.random.below(MOST_BYTES),
+                common: self.random.draw(),
             };
-            let takes = |node: &SocketAddr| matches!(send(*node, request, TIMEOUT), Ok((201, _)));
-            let is_stored = cluster::poll(TRIED_FOR, || self.nodes.iter().any(takes));
-            ensure!(is_stored, "the record {key} was not stored within {TRIED_FOR:?}");
+            self.store(&format!("files?name={key}"), &key, &content.make())?;
         }
         let archive = self.archive_of(KEEPSAKE)?;
         // What comes afterwards is stamped later: the clock of the nodes is this one.
         let at = clock::now();
         self.moments.push(Moment { at, archive });
+        Ok(())
+    }
+
+    /// Stores a record or a file, whatever becomes of nodes meanwhile.
+    fn store(&self, below: &str, key: &str, body: &[u8]) -> Result<()> {
+        let (path, headers) = (
+            format!("/v1/tenants/{KEEPSAKE}/{below}"),
+            format!("idempotency-key: {key}\r\n"),
+        );
+        let request = Request {
+            method: "POST",
+            path: &path,
+            token: &self.tenant.token,
+            headers: &headers,
+            body,
+        };
+        let takes = |node: &SocketAddr| matches!(send(*node, request, TIMEOUT), Ok((201, _)));
+        let is_stored = cluster::poll(TRIED_FOR, || self.nodes.iter().any(takes));
+        ensure!(is_stored, "{key} of {below} was not stored within {TRIED_FOR:?}");
         Ok(())
     }
 
