@@ -32,7 +32,7 @@ pub(crate) struct Restart {
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     within: u64,
     /// How long the cluster is left alone between two nodes, in seconds: what waited for the one before has been served by then
-    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
     pause: u64,
     #[command(flatten)]
     target: Target,
