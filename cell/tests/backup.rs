@@ -346,6 +346,34 @@ async fn told(cluster: &Cluster, name: &str) -> Option<Cell> {
     None
 }
 
+/// A store that is away: a file where its directory was, so that every request fails.
+struct Away {
+    place: PathBuf,
+    aside: PathBuf,
+}
+
+impl Away {
+    /// Takes it away, and waits until the cell tells of it.
+    async fn take(cluster: &Cluster, place: &Path) -> Self {
+        let away = Self {
+            place: place.to_owned(),
+            aside: place.with_extension("aside"),
+        };
+        fs::rename(&away.place, &away.aside).expect("away");
+        fs::write(&away.place, "no directory").expect("a file");
+        until("the failure to be told of", async || {
+            told(cluster, SHARED).await?.backup?.error.map(drop)
+        })
+        .await;
+        away
+    }
+
+    fn bring_back(self) {
+        fs::remove_file(&self.place).expect("no file");
+        fs::rename(&self.aside, &self.place).expect("back");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
     let store = tempfile::tempdir().expect("a directory");
@@ -357,14 +385,7 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
     write(&acme, "BEFORE").await;
     let before = Moment::of(&acme).await;
     comes_back(&operator, "before", "acme", &before).await;
-    // A file where the directory was: every request fails.
-    let aside = store.path().join("aside");
-    fs::rename(&place, &aside).expect("away");
-    fs::write(&place, "no directory").expect("a file");
-    until("the failure to be told of", async || {
-        told(&cluster, SHARED).await?.backup?.error.map(drop)
-    })
-    .await;
+    let away = Away::take(&cluster, &place).await;
     let mut moments = Vec::new();
     for number in 0..20 {
         write(&acme, &format!("AWAY{number}")).await;
@@ -381,8 +402,7 @@ async fn writes_go_on_while_the_store_is_away_and_nothing_is_lost() {
         .await
         .expect_err("no store");
     assert!(refused(&error).contains("the backup cannot be read"), "{error:?}");
-    fs::remove_file(&place).expect("no file");
-    fs::rename(&aside, &place).expect("back");
+    away.bring_back();
     until("the backup to go on", async || {
         told(&cluster, SHARED).await?.backup?.error.is_none().then_some(())
     })

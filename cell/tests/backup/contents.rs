@@ -141,13 +141,7 @@ async fn a_chunk_that_all_replicas_lost_does_not_stop_the_backup() {
     comes_back(&operator, "first", "acme", &first).await;
     // Its chunks are lost while the store is away, so that nobody has archived them.
     let before = chunks(&cluster);
-    let aside = store.path().join("aside");
-    fs::rename(&place, &aside).expect("away");
-    fs::write(&place, "no directory").expect("a file");
-    until("the failure to be told of", async || {
-        told(&cluster, SHARED).await?.backup?.error.map(drop)
-    })
-    .await;
+    let away = Away::take(&cluster, &place).await;
     let lost = put(&acme, "lost.bin", 2 * MIB).await;
     let new: BTreeSet<PathBuf> = chunks(&cluster).difference(&before).cloned().collect();
     assert_eq!(new.len(), 2, "{new:?}");
@@ -155,8 +149,7 @@ async fn a_chunk_that_all_replicas_lost_does_not_stop_the_backup() {
     write(&acme, "LATER").await;
     let at = now();
     until("another time", async || (now() != at).then_some(())).await;
-    fs::remove_file(&place).expect("no file");
-    fs::rename(&aside, &place).expect("back");
+    away.bring_back();
     let backup = until("the backup to go on without them", async || {
         let backup = told(&cluster, SHARED).await?.backup?;
         (backup.error.is_none() && backup.chunks_lacking > 0).then_some(backup)

@@ -18,7 +18,7 @@ impl Librarian {
     /// Reads files until the load ends.
     pub(super) async fn read(mut self) {
         while !self.client.controls.is_stopped() {
-            let next = self.next(READ_PACE_MS);
+            let next = self.client.due(READ_PACE_MS);
             if let Some((name, id, version)) = self.borrow() {
                 self.peek(&name, &id, version).await;
             }
@@ -61,7 +61,7 @@ impl Librarian {
 
     /// Reads what a file has now, or a version that it has had for some time.
     async fn peek(&mut self, name: &str, id: &str, newest: u64) {
-        self.anywhere();
+        self.client.anywhere();
         let random = &mut self.client.random;
         let version = (random.below(3) == 0).then(|| 1 + random.below(newest));
         let range = (random.below(2) == 0).then(|| {

@@ -68,6 +68,31 @@ impl Client {
         }
     }
 
+    /// One that waits longer for an answer: what it asks for takes its time.
+    pub(super) fn patient(
+        number: usize,
+        nodes: Vec<SocketAddr>,
+        workspace: Workspace,
+        controls: Arc<Controls>,
+        seed: u64,
+    ) -> Self {
+        let mut client = Self::new(number, nodes, workspace, controls, seed);
+        client.line = client.line.patient();
+        client
+    }
+
+    /// When the next operation is due, where one is every so many milliseconds.
+    pub(super) fn due(&mut self, pace_ms: u64) -> tokio::time::Instant {
+        let pause = Duration::from_millis(pace_ms / 2 + self.random.below(pace_ms));
+        tokio::time::Instant::now() + self.controls.pause(pause)
+    }
+
+    /// The next operation begins at any node.
+    pub(super) fn anywhere(&mut self) {
+        let drawn = self.random.draw();
+        self.line.start_at(drawn);
+    }
+
     pub(super) async fn run(mut self) {
         let stagger = self.random.below(PACE_MS);
         tokio::time::sleep(Duration::from_millis(stagger)).await;

@@ -3,17 +3,11 @@
 //!
 //! A file after a request of which nobody knows what became of it is left alone.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::ask::{Ask, Parcel, Told};
 use super::client::Client;
-use super::controls::Controls;
-use super::tenants::Workspace;
 use crate::history::{Action, Deed, Outcome};
 
 /// The mean time from one change to the next, in milliseconds.
@@ -33,18 +27,13 @@ pub(super) struct Mine {
 /// See the module.
 pub(super) struct Librarian {
     pub(super) client: Client,
-    nodes: usize,
     mine: Vec<Mine>,
 }
 
 impl Librarian {
-    pub(super) fn new(number: usize, nodes: Vec<SocketAddr>, workspace: Workspace, controls: Arc<Controls>, seed: u64) -> Self {
-        let count = nodes.len();
-        let mut client = Client::new(number, nodes, workspace, controls, seed);
-        client.line = client.line.patient();
+    pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            nodes: count,
             mine: Vec::new(),
         }
     }
@@ -52,19 +41,14 @@ impl Librarian {
     /// Changes files until the load ends.
     pub(super) async fn run(mut self) {
         while !self.client.controls.is_stopped() {
-            let next = self.next(PACE_MS);
+            let next = self.client.due(PACE_MS);
             self.step().await;
             sleep_until(next).await;
         }
     }
 
-    pub(super) fn next(&mut self, pace_ms: u64) -> Instant {
-        let pause = Duration::from_millis(pace_ms / 2 + self.client.random.below(pace_ms));
-        Instant::now() + self.client.controls.pause(pause)
-    }
-
     async fn step(&mut self) {
-        self.anywhere();
+        self.client.anywhere();
         if self.mine.len() < 2 {
             return self.create().await;
         }
@@ -82,13 +66,6 @@ impl Librarian {
             76..=83 => self.attach(place).await,
             _ => self.delete(place).await,
         }
-    }
-
-    /// The next request begins at any node.
-    pub(super) fn anywhere(&mut self) {
-        // The remainder of a length fits.
-        let node = self.client.random.below(self.nodes as u64) as usize;
-        self.client.line.start_at(node);
     }
 
     async fn create(&mut self) {

@@ -59,9 +59,10 @@ impl Line {
         }
     }
 
-    /// The next request begins at this node.
-    pub(super) fn start_at(&mut self, node: usize) {
-        self.at = node % self.nodes.len();
+    /// The next request begins at the node that this number comes to, counted around.
+    pub(super) fn start_at(&mut self, number: u64) {
+        // The remainder of a length fits.
+        self.at = (number % self.nodes.len() as u64) as usize;
     }
 
     /// The next request begins at another node than its own.

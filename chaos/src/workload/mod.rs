@@ -146,15 +146,12 @@ fn librarians(
     seed: u64,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let first = CLIENTS + CRAFTERS + 1;
-    let librarian = |number: usize, workspace: &Workspace| {
-        Librarian::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
-    };
-    let seeker = |number: usize, workspace: &Workspace| {
-        Seeker::new(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
+    let client = |number: usize, workspace: &Workspace| {
+        Client::patient(first + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed)
     };
     let pairs = workspaces.iter().enumerate().flat_map(|(place, workspace)| {
-        let [writer, reader] = [0, 1].map(|number| librarian(4 * place + number, workspace));
-        let [author, searcher] = [2, 3].map(|number| seeker(4 * place + number, workspace));
+        let [writer, reader] = [0, 1].map(|number| Librarian::new(client(4 * place + number, workspace)));
+        let [author, searcher] = [2, 3].map(|number| Seeker::new(client(4 * place + number, workspace)));
         [
             tokio::spawn(writer.run()),
             tokio::spawn(reader.read()),

@@ -1,17 +1,12 @@
 //! Search: a client of each tenant that makes, changes and deletes notes of its own, one request after the other, each with a word that no other
 //! text has; and one that searches for such words, and for those that many notes have, at any node.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::ask::{Ask, Told};
 use super::client::Client;
-use super::controls::Controls;
-use super::tenants::{Workspace, new_id};
+use super::tenants::new_id;
 use crate::history::{Act, Action, Found, Outcome, Total};
 use crate::invariants::names;
 
@@ -34,18 +29,13 @@ struct Mine {
 /// See the module.
 pub(super) struct Seeker {
     client: Client,
-    nodes: usize,
     mine: Vec<Mine>,
 }
 
 impl Seeker {
-    pub(super) fn new(number: usize, nodes: Vec<SocketAddr>, workspace: Workspace, controls: Arc<Controls>, seed: u64) -> Self {
-        let count = nodes.len();
-        let mut client = Client::new(number, nodes, workspace, controls, seed);
-        client.line = client.line.patient();
+    pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            nodes: count,
             mine: Vec::new(),
         }
     }
@@ -53,7 +43,7 @@ impl Seeker {
     /// Writes until the load ends.
     pub(super) async fn write(mut self) {
         while !self.client.controls.is_stopped() {
-            let next = self.next(PACE_MS);
+            let next = self.client.due(PACE_MS);
             self.change().await;
             sleep_until(next).await;
         }
@@ -62,17 +52,12 @@ impl Seeker {
     /// Searches until the load ends.
     pub(super) async fn search(mut self) {
         while !self.client.controls.is_stopped() {
-            let next = self.next(SEARCH_PACE_MS);
+            let next = self.client.due(SEARCH_PACE_MS);
             if let Some(word) = self.word() {
                 self.look_for(&word).await;
             }
             sleep_until(next).await;
         }
-    }
-
-    fn next(&mut self, pace_ms: u64) -> Instant {
-        let pause = Duration::from_millis(pace_ms / 2 + self.client.random.below(pace_ms));
-        Instant::now() + self.client.controls.pause(pause)
     }
 
     async fn change(&mut self) {
@@ -172,9 +157,7 @@ impl Seeker {
     }
 
     async fn look_for(&mut self, word: &str) {
-        // The remainder of a length fits.
-        let node = self.client.random.below(self.nodes as u64) as usize;
-        self.client.line.start_at(node);
+        self.client.anywhere();
         let is_strong = self.client.random.below(2) == 0;
         let with_facets = self.client.random.below(2) == 0;
         let consistency = if is_strong { "&consistency=strong" } else { "" };

@@ -44,7 +44,7 @@ impl Librarian {
                 body: &bytes[from..to],
                 again: false,
             };
-            self.anywhere();
+            self.client.anywhere();
             let told = self.client.send(&parcel).await;
             if matches!(told.refusal, Some((404 | 410, _))) && !may_be_whole {
                 return Err(Outcome::Failed);
@@ -74,14 +74,14 @@ impl Librarian {
             body: b"",
             again: true,
         };
-        self.anywhere();
+        self.client.anywhere();
         let told = self.client.send(&parcel).await;
         told.good.as_ref()?;
         Some(told.location?.rsplit('/').next()?.to_owned())
     }
 
     async fn reached(&mut self, upload: &str) -> Option<Reached> {
-        self.anywhere();
+        self.client.anywhere();
         let ask = Ask {
             method: "GET",
             path: format!("/files/uploads/{upload}"),
