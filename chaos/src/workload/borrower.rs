@@ -8,7 +8,7 @@ use crate::content::{self, CHUNK_BYTES, Content};
 use crate::history::{Action, Glimpse, Outcome};
 
 /// The mean time from one read to the next.
-const READ_PACE_MS: u64 = 200;
+const READ_PACE_MS: u64 = 500;
 /// Longest content, in chunks.
 const MOST_CHUNKS: u64 = 3;
 /// Out of a hundred contents with whole chunks, those whose chunks are common ones.

@@ -11,7 +11,7 @@ use super::client::Client;
 use crate::history::{Action, Deed, Outcome};
 
 /// The mean time from one change to the next, in milliseconds.
-const PACE_MS: u64 = 220;
+const PACE_MS: u64 = 600;
 /// Most files of its own. Raised: more has to be read back. Lowered: each has more versions.
 const MINE: usize = 12;
 /// Versions after which a file is deleted: more are not kept for ever.

@@ -11,9 +11,9 @@ use crate::history::{Act, Action, Found, Outcome, Total};
 use crate::invariants::names;
 
 /// The mean time from one change to the next, in milliseconds.
-const PACE_MS: u64 = 160;
+const PACE_MS: u64 = 400;
 /// The mean time from one search to the next.
-const SEARCH_PACE_MS: u64 = 220;
+const SEARCH_PACE_MS: u64 = 500;
 /// Most notes of a tenant. Raised: words that many have find more than a page shows.
 const MINE: usize = 80;
 /// Most records of a page: more than there are.
