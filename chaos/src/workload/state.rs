@@ -8,11 +8,12 @@ use super::tenants::new_id;
 use crate::history::{Action, Outcome};
 use crate::invariants::names::STATES;
 
-/// Asks for a state that may or may not follow the one that a task is in. The first of a task makes it.
+/// Asks for a state that may or may not follow the one that a task is in, which is made first where there is none.
 pub(super) async fn go(client: &mut Client) {
-    let Some(task) = client.stateful.clone() else {
-        return begin(client).await;
-    };
+    if client.stateful.is_none() {
+        begin(client).await;
+    }
+    let Some(task) = client.stateful.clone() else { return };
     // The remainder of a length fits.
     let to = STATES[client.random.below(STATES.len() as u64) as usize].to_owned();
     let key = client.value();
