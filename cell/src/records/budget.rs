@@ -21,8 +21,8 @@ const STEP: Duration = Duration::from_micros(500);
 /// How long a page rests altogether at most. Raised: who asks waits longer on a busy node. Lowered: long pages of one tenant are noticed by others.
 const RESTS: Duration = Duration::from_secs(2);
 
-/// Rests until what was read may be gone on with: it is given the time on a core that was used since the last rest.
-pub(crate) type Rest = Box<dyn FnMut(Duration)>;
+/// Rests until what was read may be gone on with: it is given the time on a core that was used since the last rest, and how long it may take at most.
+pub(crate) type Rest = Box<dyn FnMut(Duration, Duration)>;
 
 /// What is left to read a page with.
 pub(crate) struct Budget {
@@ -103,7 +103,7 @@ impl Budget {
             return;
         }
         let began = Instant::now();
-        rest(core.saturating_sub(self.next_rest) + STEP);
+        rest(core.saturating_sub(self.next_rest) + STEP, RESTS - self.rested);
         self.rested += began.elapsed();
         self.next_rest = core_time() + STEP;
     }
@@ -138,7 +138,8 @@ mod tests {
     fn a_long_page_rests_after_each_step_and_not_for_ever() {
         let told = Rc::new(Cell::new((0, Duration::ZERO)));
         let heard = Rc::clone(&told);
-        let mut budget = Budget::whole().resting(Box::new(move |core| {
+        let mut budget = Budget::whole().resting(Box::new(move |core, most| {
+            assert!(most > Duration::ZERO && most <= RESTS, "{most:?}");
             let (count, all) = heard.get();
             heard.set((count + 1, all + core));
         }));
@@ -156,6 +157,17 @@ mod tests {
         compute(FIRST_STEP);
         rows(&mut budget);
         assert_eq!(told.get().0, 3, "who asks has waited long enough");
+    }
+
+    #[test]
+    fn a_rest_is_told_what_is_left_of_all_rests() {
+        let told = Rc::new(Cell::new(Duration::ZERO));
+        let heard = Rc::clone(&told);
+        let mut budget = Budget::whole().resting(Box::new(move |_, most| heard.set(most)));
+        budget.rested = RESTS - Duration::from_millis(30);
+        compute(FIRST_STEP);
+        (0..REST_STEP).for_each(|_| assert!(!budget.is_over_at_next()));
+        assert_eq!(told.get(), Duration::from_millis(30));
     }
 
     #[test]

@@ -102,10 +102,11 @@ impl Front {
         let turns = Arc::clone(&platform.replica(&ctx.placement)?.turns);
         let elastic = platform.fair.elastic.handle();
         Ok(move || -> Rest {
-            Box::new(move |core| {
+            Box::new(move |core, most| {
                 if turns.crowd().is_shared {
+                    let units = platform.fair.elastic.take(tenant, weight, unit::of_core(core));
                     // Where they do not come in time it goes on all the same: its budget ends it.
-                    let _ = elastic.block_on(platform.fair.elastic.take(tenant, weight, unit::of_core(core)));
+                    let _ = elastic.block_on(async { tokio::time::timeout(most, units).await });
                 }
             })
         })
