@@ -33,6 +33,9 @@ pub struct Entry {
     pub took_seconds: f64,
     /// How to do it again.
     pub reproduce: String,
+    /// Why earlier attempts at this seed were INVALID.
+    #[serde(default)]
+    pub attempts: Vec<String>,
 }
 
 /// What the ledger of a campaign in this directory holds.
@@ -40,10 +43,12 @@ pub fn read(directory: &Path) -> Result<Vec<Entry>> {
     ledger::read(&directory.join(LEDGER))
 }
 
-/// Runs the seeds that the ledger does not have. `told` hears of each. Reports of seeds that are not green are kept.
+/// Runs the seeds that the ledger does not have; one that is INVALID, because it proves nothing, up to `again` more times. `told` hears of
+/// each. Reports of seeds that are not green are kept.
 pub fn run(
     options: &Options,
     seeds: std::ops::RangeInclusive<u64>,
+    again: u32,
     out: &Path,
     mut told: impl FnMut(&Entry),
 ) -> Result<Vec<Entry>> {
@@ -56,7 +61,7 @@ pub fn run(
             continue;
         }
         let own = Options { seed, ..options.clone() };
-        let entry = one(&own, &out.join(format!("seed-{seed}")))?;
+        let entry = until_it_shows(again, || one(&own, &out.join(format!("seed-{seed}"))))?;
         ledger::append(&out.join(LEDGER), &entry)?;
         told(&entry);
         std::fs::write(out.join(SUMMARY), report::campaign(&of(out, &seeds)?)).context("write the summary")?;
@@ -69,6 +74,18 @@ fn of(out: &Path, seeds: &std::ops::RangeInclusive<u64>) -> Result<Vec<Entry>> {
     entries.retain(|entry| seeds.contains(&entry.seed));
     entries.sort_by_key(|entry| entry.seed);
     Ok(entries)
+}
+
+/// Attempts at a seed until one is not INVALID. What is VIOLATED stays so.
+fn until_it_shows(again: u32, mut attempt: impl FnMut() -> Result<Entry>) -> Result<Entry> {
+    let mut attempts = Vec::new();
+    loop {
+        let entry = attempt()?;
+        match &entry.verdict {
+            Verdict::Invalid { reason } if attempts.len() < again as usize => attempts.push(reason.clone()),
+            _ => return Ok(Entry { attempts, ..entry }),
+        }
+    }
 }
 
 /// One seed. A failure of the harness is no verdict on the program: INVALID.
@@ -88,6 +105,7 @@ fn one(options: &Options, directory: &Path) -> Result<Entry> {
                 longest_gap_ms: 0,
                 took_seconds: start.elapsed().as_secs_f64(),
                 reproduce: options.reproduce(),
+                attempts: Vec::new(),
             });
         }
     };
@@ -103,6 +121,7 @@ fn one(options: &Options, directory: &Path) -> Result<Entry> {
         longest_gap_ms: figures.gaps_ms.iter().copied().max().unwrap_or(0),
         took_seconds: start.elapsed().as_secs_f64(),
         reproduce: options.reproduce(),
+        attempts: Vec::new(),
     })
 }
 
@@ -113,24 +132,63 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_ledger_is_read_back_without_its_broken_end() {
-        let directory = tempfile::tempdir().unwrap();
-        assert_eq!(read(directory.path()).unwrap(), []);
-        let entry = Entry {
+    fn entry(verdict: Verdict) -> Entry {
+        Entry {
             seed: 7,
-            verdict: Verdict::of(vec!["lost".to_owned()]),
+            verdict,
             faults: vec!["kill".to_owned()],
             acknowledged: 9,
             longest_gap_ms: 300,
             took_seconds: 1.5,
             reproduce: "again".to_owned(),
+            attempts: Vec::new(),
+        }
+    }
+
+    fn invalid(reason: &str) -> Verdict {
+        Verdict::Invalid {
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Plays verdicts one after the other, and says which entry came of them and how many are left.
+    fn tried(again: u32, verdicts: Vec<Verdict>) -> (Entry, usize) {
+        let mut verdicts = verdicts.into_iter();
+        let entry = until_it_shows(again, || Ok(entry(verdicts.next().unwrap()))).unwrap();
+        (entry, verdicts.count())
+    }
+
+    #[test]
+    fn what_proved_nothing_is_tried_again_and_what_is_violated_is_not() {
+        let lost = Verdict::of(vec!["lost".to_owned()]);
+        let (entry, left) = tried(2, vec![invalid("idle"), Verdict::Green, lost.clone()]);
+        assert_eq!(
+            (entry.verdict, entry.attempts, left),
+            (Verdict::Green, vec!["idle".to_owned()], 1)
+        );
+        let (entry, left) = tried(2, vec![lost.clone(), Verdict::Green]);
+        assert_eq!((entry.verdict, entry.attempts.len(), left), (lost, 0, 1));
+        let (entry, left) = tried(1, vec![invalid("idle"), invalid("still idle"), Verdict::Green]);
+        assert_eq!((entry.verdict, entry.attempts.len(), left), (invalid("still idle"), 1, 1));
+    }
+
+    #[test]
+    fn a_ledger_is_read_back_without_its_broken_end() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(directory.path()).unwrap(), []);
+        let entry = Entry {
+            attempts: vec!["idle".to_owned()],
+            ..entry(Verdict::of(vec!["lost".to_owned()]))
         };
         let path = directory.path().join(LEDGER);
         ledger::append(&path, &entry).unwrap();
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(b"{\"seed\":8,").unwrap();
         assert_eq!(read(directory.path()).unwrap(), std::slice::from_ref(&entry));
-        assert!(report::campaign(&[entry]).contains("| 7 | VIOLATED |"));
+        let table = report::campaign(&[entry]);
+        assert!(
+            table.contains("| 7 | VIOLATED |") && table.contains("INVALID before: idle"),
+            "{table}"
+        );
     }
 }

@@ -46,6 +46,9 @@ pub(crate) enum Command {
         /// The first and the last seed
         #[arg(long, value_name = "A..B", value_parser = seeds)]
         seeds: (u64, u64),
+        /// A seed whose run was INVALID, and so proved nothing, is run so many times more; the report tells of each
+        #[arg(long, default_value_t = 0, value_name = "TIMES")]
+        again: u32,
     },
     /// Known bugs, each put back alone, until a checker finds it: needs a build with the feature `mutants`
     Gate {

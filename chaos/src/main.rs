@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     // What is wrong with the question is told before anything starts.
     let options = match &cli.command {
         Command::Run { what, seed } | Command::Reproduce { what, seed } => what.options(*seed).map(Some),
-        Command::Campaign { what, seeds } => what.options(seeds.0).map(Some),
+        Command::Campaign { what, seeds, .. } => what.options(seeds.0).map(Some),
         Command::Failover { faults, on, .. } => faults::named(faults).and_then(|_| find(on.binary.as_deref())).map(|_| None),
         Command::Gate { on, .. } | Command::Overload { on, .. } | Command::Flips { on, .. } | Command::Elections { on, .. } => {
             find(on.binary.as_deref()).map(|_| None)
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 
 fn carry_out(command: &Command, options: Option<&Options>) -> Result<bool> {
     match (command, options) {
-        (Command::Campaign { seeds, what }, Some(options)) => many(options, *seeds, &what.out),
+        (Command::Campaign { seeds, again, what }, Some(options)) => many(options, *seeds, *again, &what.out),
         (Command::Run { what, .. } | Command::Reproduce { what, .. }, Some(options)) => one(options, &what.out),
         (
             Command::Failover {
@@ -171,8 +171,8 @@ pub(crate) fn explain(verdict: &Verdict, reproduce: &str) {
 }
 
 #[expect(clippy::print_stdout, reason = "a command line")]
-fn many(options: &Options, (first, last): (u64, u64), out: &Path) -> Result<bool> {
-    let entries = campaign::run(options, first..=last, out, |entry| {
+fn many(options: &Options, (first, last): (u64, u64), again: u32, out: &Path) -> Result<bool> {
+    let entries = campaign::run(options, first..=last, again, out, |entry| {
         println!(
             "seed {}: {} ({} acknowledged, {:.0} s, {})",
             entry.seed,

@@ -38,7 +38,7 @@ impl Fault for Bandwidth {
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
         let node = field.pick_connected(step.whom)?;
         let kib = 16 + step.dice % 240;
-        let hold = super::watched(field, vec![node], format!("{kib} KiB/s"));
+        let hold = super::links::watched(field, vec![node], format!("{kib} KiB/s"));
         for other in field.others(node) {
             field.network.set_both(node, other, Mode::Bandwidth(kib * 1024));
         }
@@ -46,6 +46,6 @@ impl Fault for Bandwidth {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

@@ -36,7 +36,7 @@ impl Fault for Delay {
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
         let node = field.pick_connected(step.whom)?;
         let delay = Duration::from_millis(10 + step.dice % 110);
-        let hold = super::watched(field, vec![node], format!("{} ms and up to as much again", delay.as_millis()));
+        let hold = super::links::watched(field, vec![node], format!("{} ms and up to as much again", delay.as_millis()));
         for other in field.others(node) {
             field.network.set_both(node, other, Mode::Delay(delay, delay));
         }
@@ -44,6 +44,6 @@ impl Fault for Delay {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

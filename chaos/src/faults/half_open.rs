@@ -32,7 +32,7 @@ impl Fault for HalfOpen {
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
         let node = field.pick_connected(step.whom)?;
-        let hold = super::watched(field, vec![node], "its connections are silent");
+        let hold = super::links::watched(field, vec![node], "its connections are silent");
         for other in field.others(node) {
             field.network.half_open(node, other);
         }
@@ -40,7 +40,8 @@ impl Fault for HalfOpen {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        let said = super::reconnect(field, hold);
+        super::links::strike(field, hold, |node, other| field.network.half_open(node, other));
+        let said = super::links::reconnect(field, hold);
         for place in &hold.nodes {
             for other in field.others(*place) {
                 field.network.reset(*place, other);

@@ -38,7 +38,7 @@ impl Fault for LeaderCutOff {
 
     fn inject(&self, field: &mut Field<'_>, step: &Step) -> Result<Hold> {
         let node = field.pick_one(Whom::Leader)?;
-        let hold = super::watched(field, vec![node], "the leader is alone with its clients");
+        let hold = super::links::watched(field, vec![node], "the leader is alone with its clients");
         for other in field.others(node) {
             field.network.set_both(
                 node,
@@ -54,6 +54,6 @@ impl Fault for LeaderCutOff {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

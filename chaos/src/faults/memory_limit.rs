@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use rig::cluster::poll;
 
-use super::{Coverage, Fault, Hold, Lane, MEETS_WITHIN};
+use super::{Coverage, Fault, Hold, Lane};
 use crate::field::Field;
 use crate::plan::Step;
+
+/// How long it goes on at most until the limit was met, and how long the kernel may take to let go of the group.
+const ENDS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What a node may take more, in bytes: a few of its buffers.
 const MORE_BYTES: u64 = 6 * 1024 * 1024;
@@ -75,7 +78,7 @@ impl Group {
             std::fs::write(&procs, pid.to_string()).with_context(|| format!("move {pid} to {}", procs.display()))?;
         }
         // A process that was killed is gone from it a moment later.
-        let gone = poll(MEETS_WITHIN, || std::fs::remove_dir(&self.dir).is_ok() || !self.dir.exists());
+        let gone = poll(ENDS_WITHIN, || std::fs::remove_dir(&self.dir).is_ok() || !self.dir.exists());
         ensure!(gone, "{} cannot be removed", self.dir.display());
         Ok(())
     }
@@ -130,7 +133,7 @@ impl Fault for MemoryLimit {
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
         let (node, pid) = (hold.nodes[0], u32::try_from(hold.mark).context("read the process's number")?);
         let group = Group::of(pid).map_err(anyhow::Error::msg)?;
-        poll(MEETS_WITHIN, || group.met() > 0 || !field.runs(node));
+        poll(ENDS_WITHIN, || group.met() > 0 || !field.runs(node));
         let (met, ran) = (group.met(), field.runs(node));
         group.end(ran.then_some(pid))?;
         if !field.runs(node) {

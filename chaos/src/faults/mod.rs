@@ -7,10 +7,8 @@
 //! [`Lane::Side`] touch no process and no disk, so that they can go on beside those of [`Lane::Nodes`].
 
 use std::process::Child;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rig::cluster::poll;
 use rig::random::Random;
 
 use crate::field::Field;
@@ -28,6 +26,7 @@ mod half_open;
 mod hand_over;
 mod kill;
 mod leader_cut_off;
+mod links;
 mod memory_limit;
 mod one_way;
 mod overload;
@@ -41,9 +40,6 @@ mod restart_loop;
 mod syscalls;
 mod torn_write;
 mod wiped_node;
-
-/// How long a fault of the network goes on at most until it has met something.
-const MEETS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Whether this machine can do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,35 +185,6 @@ pub trait Fault: Sync {
 
     /// Undoes it, and says what happened. An error: it did not fire, or it could not be undone.
     fn heal(&self, field: &mut Field<'_>, step: &Step, hold: &mut Hold) -> Result<String>;
-}
-
-/// A hold of the network: counts what has been done so far to the links of `nodes[0]`.
-fn watched(field: &Field<'_>, nodes: Vec<usize>, said: impl Into<String>) -> Hold {
-    Hold {
-        mark: touched(field, nodes[0]),
-        ..Hold::new(nodes, said)
-    }
-}
-
-/// All ways of `nodes[0]` pass again.
-fn reconnect(field: &Field<'_>, hold: &Hold) -> Result<String> {
-    let place = hold.nodes[0];
-    // A node that was down, or is just back, has nothing on its links yet.
-    poll(MEETS_WITHIN, || touched(field, place) > hold.mark);
-    for other in field.others(place) {
-        field.network.set_both(place, other, crate::proxy::Mode::Pass);
-    }
-    let met = touched(field, place).saturating_sub(hold.mark);
-    ensure!(met > 0, "it met no connection and no byte");
-    Ok(format!("met {met} connections or pieces"))
-}
-
-fn touched(field: &Field<'_>, place: usize) -> u64 {
-    field
-        .others(place)
-        .into_iter()
-        .map(|other| field.network.touched(place, other))
-        .sum()
 }
 
 /// A node that is drawn.

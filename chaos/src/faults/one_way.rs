@@ -39,7 +39,7 @@ impl Fault for OneWay {
         } else {
             "deaf: what it is sent is lost"
         };
-        let hold = super::watched(field, vec![node], said);
+        let hold = super::links::watched(field, vec![node], said);
         for other in field.others(node) {
             let (from, to) = if is_mute { (node, other) } else { (other, node) };
             field.network.set(from, to, Mode::Swallow);
@@ -48,6 +48,6 @@ impl Fault for OneWay {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

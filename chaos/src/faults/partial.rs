@@ -44,12 +44,12 @@ impl Fault for Partial {
         } else {
             Mode::Cut
         };
-        let hold = super::watched(field, vec![node, other], format!("they do not reach each other ({mode:?})"));
+        let hold = super::links::watched(field, vec![node, other], format!("they do not reach each other ({mode:?})"));
         field.network.set_both(node, other, mode);
         Ok(hold)
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

@@ -38,7 +38,7 @@ impl Fault for Partition {
         } else {
             Mode::Swallow
         };
-        let hold = super::watched(field, vec![node], format!("cut off ({mode:?})"));
+        let hold = super::links::watched(field, vec![node], format!("cut off ({mode:?})"));
         for other in field.others(node) {
             field.network.set_both(node, other, mode);
         }
@@ -46,6 +46,6 @@ impl Fault for Partition {
     }
 
     fn heal(&self, field: &mut Field<'_>, _: &Step, hold: &mut Hold) -> Result<String> {
-        super::reconnect(field, hold)
+        super::links::reconnect(field, hold)
     }
 }

@@ -101,10 +101,20 @@ pub fn campaign(entries: &[Entry]) -> String {
             one.acknowledged,
             one.longest_gap_ms,
             one.faults.join(", "),
-            cell(&details(&one.verdict)),
+            cell(&with_attempts(one)),
         );
     }
     out
+}
+
+/// What a seed showed, and why earlier attempts at it did not.
+fn with_attempts(entry: &Entry) -> String {
+    let before = entry.attempts.iter().map(|reason| format!("INVALID before: {reason}"));
+    std::iter::once(details(&entry.verdict))
+        .filter(|details| !details.is_empty())
+        .chain(before)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A text as one cell of a table.
