@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::body::control::NewTenant;
 use api::body::usage::Usage;
-use api::client::{Call, Client, Method};
+use api::client::{Call, Client, EventsFrom, Method};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::wait::{PATIENCE, until};
@@ -131,4 +131,66 @@ async fn an_import_goes_on_as_fast_as_the_plan_allows() {
     assert_eq!((done.summary.imported, done.summary.failed), (2_500, 0));
     let seen = usage(&client, "slow").await;
     assert!(seen.units.used > 600.0, "more than it may use at once: {seen:?}");
+}
+
+/// Units that elastic work has taken at a node.
+async fn elastic(operator: &Client) -> f64 {
+    let metrics = operator.metrics().await.expect("metrics");
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("cloudnest_fair_elastic_units_total "));
+    line.expect("the metric").parse().expect("a number")
+}
+
+/// How many events there are after a position.
+async fn events_after(client: &Client, after: u64) -> usize {
+    let from = EventsFrom {
+        after,
+        ..EventsFrom::default()
+    };
+    let mut stream = client.events("bulk", from).await.expect("a stream");
+    let mut events = 0;
+    while stream.next().await.expect("whole").is_some() {
+        events += 1;
+    }
+    events
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_files_and_old_events_are_elastic_and_small_ones_are_not() {
+    let cluster = Cluster::up(Options::new(Layout::one_region(1).expect("a layout"), binary())).expect("a cluster");
+    let address = cluster.addresses()[0];
+    let operator = tenant::client_of(address, cluster.operator_token()).expect("a client");
+    let token = tenant_of(&cluster, "bulk", "unlimited").await;
+    let client = tenant::client_of(address, &token).expect("a client");
+
+    let file = |bytes: usize| client.file_create("bulk", "a.bin", "application/octet-stream", None, vec![7; bytes], None);
+    file(60_000).await.expect("a small file");
+    assert!(elastic(&operator).await < 0.001, "it passes at once");
+    let large = file(3 * 1024 * 1024).await.expect("a large file").body;
+    let kept = elastic(&operator).await;
+    assert!(kept > 100.0, "{kept}");
+    let mut content = client.file_content("bulk", large.id, None).await.expect("its content");
+    let mut bytes = 0;
+    while let Some(piece) = content.next().await.expect("a piece") {
+        bytes += piece.len();
+    }
+    assert_eq!(bytes, 3 * 1024 * 1024);
+    let sent = elastic(&operator).await;
+    assert!(sent >= kept + 32.0, "its chunks after the first: {sent} after {kept}");
+
+    for number in 0..40 {
+        let new = serde_json::json!({ "fields": { "title": format!("task {number}") } });
+        let new = serde_json::from_value(new).expect("a record");
+        client.record_create("bulk", "tasks", &new, None).await.expect("a record");
+    }
+    let events = events_after(&client, 0).await;
+    assert!(events > 40, "{events}");
+    let old = elastic(&operator).await;
+    assert!(old >= sent + 10.0, "events that nobody had read: {old} after {sent}");
+    assert_eq!(events_after(&client, 1).await, events - 1);
+    assert!(
+        elastic(&operator).await < old + 0.001,
+        "the last ones are kept as they are told"
+    );
 }

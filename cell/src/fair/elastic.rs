@@ -31,6 +31,8 @@ pub(crate) struct Elastic {
     changed: Notify,
     /// Thousandths of a unit that were taken since the governor looked last.
     taken: AtomicU64,
+    /// The same since it began.
+    all_taken: AtomicU64,
     threads: Threads,
 }
 
@@ -59,6 +61,7 @@ impl Elastic {
             }),
             changed: Notify::new(),
             taken: AtomicU64::new(0),
+            all_taken: AtomicU64::new(0),
             threads: Threads::start("elastic", 1, is_on)?,
         })
     }
@@ -91,6 +94,7 @@ impl Elastic {
             let _ = tokio::time::timeout(wait, changed).await;
         }
         self.taken.fetch_add(cost.0, Ordering::Relaxed);
+        self.all_taken.fetch_add(cost.0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -108,6 +112,11 @@ impl Elastic {
     /// Units that were taken since this was asked last.
     pub(super) fn take_count(&self) -> f64 {
         Units(self.taken.swap(0, Ordering::Relaxed)).as_f64()
+    }
+
+    /// Units that were taken since it began.
+    pub(super) fn all_taken(&self) -> f64 {
+        Units(self.all_taken.load(Ordering::Relaxed)).as_f64()
     }
 
     /// Units a second; none: as fast as it goes.

@@ -8,9 +8,9 @@ use super::turns::Crowd;
 impl Fair {
     /// Its metrics, in the Prometheus text format; `requests`: of all cells, `spare`: of each of them.
     pub(crate) fn write(&self, requests: &Crowd, spare: usize, out: &mut dyn Write) -> fmt::Result {
-        let queries = self.queries.crowd();
+        let (queries, searches) = (self.queries.crowd(), self.searches.crowd());
         let rate = self.elastic.rate();
-        let rows: [(&str, &str, f64); 9] = [
+        let rows: [(&str, &str, f64); 11] = [
             (
                 "requests_under_way",
                 "Requests that have their turn.",
@@ -42,6 +42,16 @@ impl Fair {
                 queries.waiting as f64,
             ),
             (
+                "searches_under_way",
+                "Long searches that have their turn.",
+                searches.under_way as f64,
+            ),
+            (
+                "searches_waiting",
+                "Long searches that wait for their turn.",
+                searches.waiting as f64,
+            ),
+            (
                 "elastic_units_per_second",
                 "What imports and other elastic work may take; 0: as much as there is.",
                 rate.unwrap_or(0.0),
@@ -59,6 +69,11 @@ impl Fair {
                 "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} gauge\ncloudnest_fair_{name} {value}"
             )?;
         }
-        Ok(())
+        let (name, help) = ("elastic_units_total", "Units that elastic work has taken.");
+        let value = self.elastic.all_taken();
+        writeln!(
+            out,
+            "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} counter\ncloudnest_fair_{name} {value}"
+        )
     }
 }

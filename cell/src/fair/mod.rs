@@ -53,18 +53,15 @@ use self::elastic::Elastic;
 use self::threads::Threads;
 use self::turns::Turns;
 
-/// Most searches of a node at a time. Raised: all take longer when there are many. Lowered: a few long ones keep others waiting.
-const SEARCHES: usize = 16;
-
 /// The scheduler of one node.
 pub(crate) struct Fair {
     /// What tenants may use and have used.
     pub(crate) accounts: Accounts,
     /// Queries that take longer than a glance, each on one of the threads below.
     pub(crate) queries: Arc<Turns>,
-    /// Searches.
+    /// The same for searches.
     pub(crate) searches: Arc<Turns>,
-    /// Threads for long queries.
+    /// Threads for long queries and searches.
     pub(crate) query_threads: Threads,
     /// Work that nobody waits for.
     pub(crate) elastic: Elastic,
@@ -82,7 +79,7 @@ impl Fair {
         Ok(Self {
             accounts: Accounts::default(),
             queries: Turns::new(cores, turns::PATIENCE),
-            searches: Turns::new(SEARCHES, turns::PATIENCE),
+            searches: Turns::new(cores, turns::PATIENCE),
             query_threads: Threads::start("query", 1, is_on)?,
             elastic: Elastic::start(is_on)?,
             delays,

@@ -122,6 +122,11 @@ impl Turns {
         self.spare.load(Ordering::Relaxed)
     }
 
+    /// Counts something that a tenant is given without a place; says whether it is beside others and has had far more than they lately.
+    pub(crate) fn is_far_beyond(&self, tenant: u64, weight: u64, cost: Units) -> bool {
+        self.lock().is_far_beyond(tenant, weight, cost, Instant::now())
+    }
+
     /// How it stands.
     pub(crate) fn crowd(&self) -> Crowd {
         self.lock().crowd(Instant::now())

@@ -35,8 +35,13 @@ const BODY_BYTES: u64 = 64 * 1024;
 const ROW: Units = Units(25);
 /// Bytes of an export or an archive that cost one unit: each row is read, decoded and written.
 const EXPORT_BYTES: u64 = 8 * 1024;
-/// What an event costs that is sent to a follower.
+/// What an event costs that is sent to a follower; that one is woken for it; and that it is not among the last ones of its space, which are kept
+/// as they are told, but read from the store.
 const EVENT: Units = Units(50);
+const WAKING: Units = Units(500);
+const EVENT_READ: Units = Units(250);
+/// Bytes of a file that come and cost one unit: hashed twice, sent to two nodes, hashed there, written three times.
+const KEPT_BYTES: u64 = 16 * 1024;
 
 /// What a request did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,9 +94,14 @@ pub(crate) fn of_core(core: Duration) -> Units {
     part(u64::try_from(core.as_micros()).unwrap_or(u64::MAX), CORE_MICROS)
 }
 
-/// What it costs to send some events to a follower.
+/// What it costs to wake a follower and to send it some events.
 pub(crate) fn of_events(events: u64) -> Units {
-    EVENT.times(events)
+    WAKING + EVENT.times(events)
+}
+
+/// What it costs to read some old events, and to send them.
+pub(crate) fn of_old_events(events: u64) -> Units {
+    of_events(events) + EVENT_READ.times(events)
 }
 
 /// What some bytes cost that are read for an export or an archive.
@@ -99,7 +109,12 @@ pub(crate) fn of_export(bytes: usize) -> Units {
     part(bytes as u64, EXPORT_BYTES)
 }
 
-/// What some bytes of a file cost that come or go.
+/// What some bytes of a file cost that come, and are kept.
+pub(crate) fn of_kept(bytes: usize) -> Units {
+    part(bytes as u64, KEPT_BYTES)
+}
+
+/// What some bytes of a file cost that go.
 pub(crate) fn of_content(bytes: usize) -> Units {
     part(bytes as u64, BODY_BYTES)
 }

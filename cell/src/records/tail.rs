@@ -93,6 +93,14 @@ impl Tails {
         (!found.is_empty()).then_some(found)
     }
 
+    /// Whether the events after a position are kept, as they are shown now.
+    pub(crate) fn reaches(&self, space: Space, shown: &Shown, after: u64) -> bool {
+        let tails = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = tails.get(&space).filter(|tail| tail.shown == *shown);
+        tail.and_then(|tail| tail.lines.front())
+            .is_some_and(|first| first.position() <= after + 1)
+    }
+
     /// Keeps events that were read, the last of which was the space's last.
     pub(crate) fn keep(&self, space: Space, shown: &Shown, read: &[Arc<Line>]) {
         let Some(last) = read.last().map(|line| line.position()) else {
@@ -164,6 +172,8 @@ mod tests {
         };
         tails.keep(space, &shown(1), &[line(5), line(6)]);
         assert_eq!(found(1, 4, 9, 9), Some(vec![5, 6]));
+        let reaches = |schema, after| tails.reaches(space, &shown(schema), after);
+        assert!(reaches(1, 4) && reaches(1, 6) && !reaches(1, 3) && !reaches(2, 4));
         assert_eq!(found(1, 5, 9, 9), Some(vec![6]));
         assert_eq!((found(1, 3, 9, 9), found(1, 6, 9, 9), found(2, 4, 9, 9)), (None, None, None));
         tails.keep(space, &shown(1), &[line(6), line(7), line(8)]);

@@ -5,7 +5,7 @@
 //! that was all. Nothing of a record that the asker may not read goes into any figure, any cursor or any order.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::body::search::{Relation, SearchItem, SearchQuery, SearchReply, SearchTotal};
 use api::error::{Code, Error};
@@ -15,12 +15,14 @@ use uuid::Uuid;
 
 use super::cursor;
 use super::document::text;
+use super::effort::{Effort, Spent};
 use super::facets::Facets;
 use super::language;
 use super::scope::Searched;
 use super::snippet::excerpt;
 use super::syntax::{Parsed, parse};
 use crate::expr::Facts;
+use crate::fair::threads::core_time;
 use crate::machine::catalog::Catalog;
 use crate::records::entries::Place;
 use crate::records::guard::Asker;
@@ -29,8 +31,6 @@ use crate::records::time::now_micros;
 use crate::records::value::Record;
 use crate::service::error::internal;
 
-/// How long the index may take for one question.
-const INDEX_TIME: Duration = Duration::from_millis(1_000);
 /// Most candidates whose rows are read to count them. Raised: counts of frequent words take longer. Lowered: they end sooner.
 const COUNTED: usize = 10_000;
 /// How long that may take.
@@ -52,6 +52,8 @@ pub(crate) enum Unanswered {
     Refused(Error),
     /// The index could not say.
     Index(SearchError),
+    /// It takes longer than a glance.
+    Long,
 }
 
 impl From<Error> for Unanswered {
@@ -76,6 +78,7 @@ pub(crate) struct Search<'a> {
     pub(crate) query: &'a SearchQuery,
     /// Whether the token is for some collections only.
     pub(crate) is_scoped: bool,
+    pub(crate) effort: Effort,
 }
 
 /// What is asked of the index, and in which language.
@@ -106,7 +109,8 @@ impl<'a> Search<'a> {
             excluded,
             collections: Some(searched.keys().copied().collect()),
             by_rarity,
-            time: INDEX_TIME,
+            time: self.effort.index_time(),
+            clock: core_time,
         };
         let is_plain = facets.is_empty()
             && searched
@@ -117,7 +121,7 @@ impl<'a> Search<'a> {
         } else {
             self.query.limit + SPARE
         };
-        let found = self.index.find(&question, after, wanted)?;
+        let found = self.find(&question, after, wanted)?;
         let (total, facets) = match (after, is_plain) {
             (Some(_), _) => (None, BTreeMap::new()),
             (None, true) => (Some(exactly(found.matches)), BTreeMap::new()),
@@ -138,8 +142,17 @@ impl<'a> Search<'a> {
         })
     }
 
+    fn find(&self, question: &Question, after: Option<Rank>, wanted: usize) -> Result<Found, Unanswered> {
+        let found = self.index.find(question, after, wanted);
+        found.map_err(|error| match error {
+            SearchError::TimedOut(_) if self.effort.is_glance() => Unanswered::Long,
+            error => error.into(),
+        })
+    }
+
     /// The row behind a candidate, if it may be shown.
-    fn see<'s>(&self, searched: &'s BTreeMap<u32, Searched<'a>>, rank: &Rank) -> Result<Option<Seen<'s, 'a>>, Error> {
+    fn see<'s>(&self, searched: &'s BTreeMap<u32, Searched<'a>>, rank: &Rank) -> Result<Option<Seen<'s, 'a>>, Unanswered> {
+        self.effort.row().map_err(|Spent| Unanswered::Long)?;
         let Some(searched) = searched.get(&rank.collection) else {
             return Ok(None);
         };
@@ -167,11 +180,11 @@ impl<'a> Search<'a> {
         searched: &BTreeMap<u32, Searched<'a>>,
         found: &Found,
         mut facets: Facets<'q>,
-    ) -> Result<(SearchTotal, Facets<'q>), Error> {
-        let start = Instant::now();
+    ) -> Result<(SearchTotal, Facets<'q>), Unanswered> {
+        let start = core_time();
         let (mut value, mut is_whole) = (0, found.matches <= found.ranks.len() as u64);
         for (place, rank) in found.ranks.iter().enumerate() {
-            if place > 0 && place.is_multiple_of(TIME_STEP) && start.elapsed() > COUNT_TIME {
+            if place > 0 && place.is_multiple_of(TIME_STEP) && core_time().saturating_sub(start) > COUNT_TIME {
                 is_whole = false;
                 break;
             }
@@ -193,13 +206,14 @@ impl<'a> Search<'a> {
         mut found: Found,
         mut wanted: usize,
     ) -> Result<(Vec<SearchItem>, Option<Rank>), Unanswered> {
-        let start = Instant::now();
+        let start = core_time();
         let (mut items, mut last, mut bytes, mut vain) = (Vec::new(), None, 0, 0_usize);
         loop {
             for rank in &found.ranks {
                 let Some(seen) = self.see(searched, rank)? else {
                     vain += 1;
-                    let is_spent = vain >= PAGE_ROWS || (vain.is_multiple_of(TIME_STEP) && start.elapsed() > PAGE_TIME);
+                    let is_spent =
+                        vain >= PAGE_ROWS || (vain.is_multiple_of(TIME_STEP) && core_time().saturating_sub(start) > PAGE_TIME);
                     match (is_spent, last) {
                         (false, _) => continue,
                         (true, Some(_)) => return Ok((items, last)),
@@ -218,7 +232,7 @@ impl<'a> Search<'a> {
                 None => return Ok((items, None)),
                 Some(after) => {
                     wanted = COUNTED;
-                    found = self.index.find(&asked.question, Some(after), wanted)?;
+                    found = self.find(&asked.question, Some(after), wanted)?;
                 }
             }
         }

@@ -20,6 +20,7 @@
 pub(crate) mod answer;
 mod cursor;
 mod document;
+pub(crate) mod effort;
 mod facets;
 mod follow;
 mod indexer;

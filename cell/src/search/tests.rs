@@ -9,6 +9,7 @@ use storage::search::{SearchIndex, SearchWriter};
 use uuid::Uuid;
 
 use super::answer::{Search, Unanswered};
+use super::effort::Effort;
 use super::follow::{Followed, Step};
 use super::language::{SearchSet, Settings};
 use crate::expr::Auth;
@@ -132,6 +133,21 @@ impl Scene {
     }
 
     fn search_as(&self, role: Role, scopes: Option<&[&str]>, query: &SearchQuery) -> Result<SearchReply, Error> {
+        let answered = self.answer(role, scopes, query, Effort::whole());
+        answered.map_err(|unanswered| match unanswered {
+            Unanswered::Refused(error) => error,
+            Unanswered::Index(error) => panic!("{error}"),
+            Unanswered::Long => panic!("it was no glance"),
+        })
+    }
+
+    fn answer(
+        &self,
+        role: Role,
+        scopes: Option<&[&str]>,
+        query: &SearchQuery,
+        effort: Effort,
+    ) -> Result<SearchReply, Unanswered> {
         let (snapshot, catalog) = (self.stage.snapshot(), self.stage.catalog());
         let search = Search {
             index: &self.index,
@@ -148,12 +164,10 @@ impl Scene {
             },
             query,
             is_scoped: scopes.is_some(),
+            effort,
         };
         let in_scope = |name: &str| scopes.is_none_or(|scopes| scopes.contains(&name));
-        search.answer(in_scope).map_err(|unanswered| match unanswered {
-            Unanswered::Refused(error) => error,
-            Unanswered::Index(error) => panic!("{error}"),
-        })
+        search.answer(in_scope)
     }
 
     fn search(&self, query: &SearchQuery) -> SearchReply {
@@ -528,4 +542,14 @@ fn a_language_is_the_tenants_and_changes_what_is_a_form_of_a_word() {
         (scene.found("haus "), scene.found("runs "), scene.found("hauser")),
         (vec![], vec![], vec![1])
     );
+}
+
+#[test]
+fn a_glance_that_is_over_leaves_the_search_to_who_has_time() {
+    let scene = notes(true);
+    let query = words("plan");
+    let over = Effort::of(std::time::Duration::ZERO);
+    let left = scene.answer(Role::Admin, None, &query, over);
+    assert!(matches!(left, Err(Unanswered::Long)), "rows are read in vain once it is over");
+    assert!(!scene.search(&query).items.is_empty());
 }

@@ -77,7 +77,11 @@ impl<'a> Pipeline<'a> {
             out,
             done,
             position: moment.header.position,
-            toll: Toll::new(&front.platform, replica, &ctx.placement),
+            toll: Toll::new(
+                &front.platform,
+                &ctx.placement,
+                "send the import again with the same Import-Id",
+            ),
         })
     }
 
@@ -105,7 +109,9 @@ impl<'a> Pipeline<'a> {
         };
         let (space, actor) = (Space(self.ctx.placement.uid), Actor::Token(self.ctx.principal.token.0));
         let bytes = stamped(space, actor, None, proposal);
-        self.toll.pay(unit::of_command(records, bytes.len())).await?;
+        self.toll
+            .pay_to_write(self.replica, unit::of_command(records, bytes.len()))
+            .await?;
         let submitted = self.submit(bytes).await?;
         self.under_way.push_back((failures, submitted));
         Ok(())

@@ -1,12 +1,14 @@
 //! Searches of a tenant's records.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::body::search::{SearchQuery, SearchReply, SearchSettings};
 use api::error::{Error, FieldError, Result};
 use api::service::{Consistency, Reply, RequestContext, Stage};
 use storage::Space;
-use storage::search::Language;
+use storage::search::{Language, SearchIndex};
+use tokio::runtime::Handle;
 
 use super::Front;
 use super::admission::crowded;
@@ -15,7 +17,9 @@ use super::view::in_scope;
 use super::writing::{asker, principal};
 use crate::fair::threads::core_time;
 use crate::fair::unit;
+use crate::node::moment::Moment;
 use crate::search::answer::{Search, Unanswered};
+use crate::search::effort::Effort;
 use crate::search::language::{SearchSet, Settings, USUAL, settings};
 
 impl Front {
@@ -41,35 +45,31 @@ impl Front {
             Some(position) => seeker.wait(space, position).await?,
             None => seeker.progress(space).unwrap_or(crate::search::seeker::Progress::UNKNOWN),
         };
-        let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
-        let turn = fair.searches.enter(ctx.placement.uid, limits.weight, unit::LIST).await;
-        let turn = turn.map_err(crowded)?;
         let start = Instant::now();
         let index = seeker.index()?;
         let moment = replica.moment(space)?;
         let position = moment.header.position;
-        let asking = ctx.clone();
-        let answered = tokio::task::spawn_blocking(move || {
-            let (_turn, core) = (turn, core_time());
-            let principal = principal(&asking);
-            let search = Search {
-                index: &index,
-                snapshot: &moment.snapshot,
-                space,
-                catalog: &moment.catalog,
-                asker: asker(&asking, &principal),
-                query: &query,
-                is_scoped: asking.principal.scopes.is_some(),
-            };
-            let answered = search.answer(|name| in_scope(&asking, name));
-            asking.timing.computed(core_time().saturating_sub(core));
-            answered
-        });
-        let answered = answered.await.map_err(|error| internal(&error))?;
+        let asking = Asking {
+            ctx: ctx.clone(),
+            index,
+            moment,
+            query,
+        };
+        let (asking, glanced) = computed(&Handle::current(), asking, Effort::glance, ()).await?;
+        let answered = match glanced {
+            Err(Unanswered::Long) => {
+                let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
+                let turn = fair.searches.enter(ctx.placement.uid, limits.weight, unit::LIST);
+                let turn = turn.await.map_err(crowded)?;
+                computed(&fair.query_threads.handle(), asking, Effort::whole, turn).await?.1
+            }
+            answered => answered,
+        };
         ctx.timing.add(Stage::Query, start.elapsed());
         let found = answered.map_err(|unanswered| match unanswered {
             Unanswered::Refused(error) => error,
             Unanswered::Index(error) => seeker.failed(error),
+            Unanswered::Long => internal(&"a search has ended like a glance"),
         })?;
         let body = SearchReply {
             indexed: progress.position.min(position),
@@ -77,6 +77,49 @@ impl Front {
             ..found
         };
         Ok(Reply { body, position })
+    }
+}
+
+/// A search on its way to a thread that computes it.
+struct Asking {
+    ctx: RequestContext,
+    index: Arc<SearchIndex>,
+    moment: Moment,
+    query: SearchQuery,
+}
+
+type Answered = std::result::Result<SearchReply, Unanswered>;
+
+/// Answers a search on a thread of a runtime, which keeps `turn` until then.
+async fn computed(
+    threads: &Handle,
+    asking: Asking,
+    effort: fn() -> Effort,
+    turn: impl Send + 'static,
+) -> Result<(Asking, Answered)> {
+    let computing = threads.spawn_blocking(move || {
+        let (_turn, core) = (turn, core_time());
+        let answered = asking.answer(effort());
+        asking.ctx.timing.computed(core_time().saturating_sub(core));
+        (asking, answered)
+    });
+    computing.await.map_err(|error| internal(&error))
+}
+
+impl Asking {
+    fn answer(&self, effort: Effort) -> Answered {
+        let principal = principal(&self.ctx);
+        let search = Search {
+            index: &self.index,
+            snapshot: &self.moment.snapshot,
+            space: Space(self.ctx.placement.uid),
+            catalog: &self.moment.catalog,
+            asker: asker(&self.ctx, &principal),
+            query: &self.query,
+            is_scoped: self.ctx.principal.scopes.is_some(),
+            effort,
+        };
+        search.answer(|name| in_scope(&self.ctx, name))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What work of the elastic class pays before each step: units of its tenant's plan, its turn among the elastic work of others, and patience
-//! with a store that has much in memory.
+//! What work of the elastic class pays before each step: units of its tenant's plan, its turn among the elastic work of others, and, where it
+//! writes records, patience with a store that has much in memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,16 +22,17 @@ const LEFT: usize = 2;
 /// Pays for the steps of one piece of work.
 pub(super) struct Toll<'a> {
     platform: &'a Arc<Platform>,
-    replica: &'a Replica,
     placement: &'a Placement,
+    /// What who is told that there is no time now can do.
+    advice: &'static str,
 }
 
 impl<'a> Toll<'a> {
-    pub(super) fn new(platform: &'a Arc<Platform>, replica: &'a Replica, placement: &'a Placement) -> Self {
+    pub(super) fn new(platform: &'a Arc<Platform>, placement: &'a Placement, advice: &'static str) -> Self {
         Self {
             platform,
-            replica,
             placement,
+            advice,
         }
     }
 
@@ -44,20 +45,24 @@ impl<'a> Toll<'a> {
     pub(super) async fn pay(&self, cost: Units) -> Result<()> {
         let fair = &self.platform.fair;
         let (account, limits) = self.platform.account(self.placement);
-        if !fair.is_on {
-            account.charge(&limits, cost);
-            return Ok(());
+        if fair.is_on {
+            self.within_plan(&account, &limits, Instant::now() + PATIENCE).await?;
+            let taken = fair.elastic.take(self.placement.uid, limits.weight, cost).await;
+            taken.map_err(|_| self.busy("the node has no time for it now"))?;
         }
-        let deadline = Instant::now() + PATIENCE;
-        self.within_plan(&account, &limits, deadline).await?;
-        self.below_limit(deadline).await?;
-        let taken = fair.elastic.take(self.placement.uid, limits.weight, cost).await;
-        taken.map_err(|_| busy("the node has no time for imports now"))?;
         account.charge(&limits, cost);
         Ok(())
     }
 
-    /// Waits until the tenant owes nothing: an import goes on as fast as the plan allows.
+    /// The same for a step that writes records.
+    pub(super) async fn pay_to_write(&self, replica: &Replica, cost: Units) -> Result<()> {
+        if self.platform.fair.is_on {
+            self.below_limit(replica, Instant::now() + PATIENCE).await?;
+        }
+        self.pay(cost).await
+    }
+
+    /// Waits until the tenant owes nothing: what it does goes on as fast as the plan allows.
     async fn within_plan(&self, account: &Account, limits: &Limits, deadline: Instant) -> Result<()> {
         while let Some(wait) = account.level(limits).empty_for {
             if Instant::now() + wait > deadline {
@@ -70,21 +75,17 @@ impl<'a> Toll<'a> {
     }
 
     /// Waits until the store has brought to its file what it has in memory, but for a part.
-    async fn below_limit(&self, deadline: Instant) -> Result<()> {
-        while self.replica.store.stats().delta_bytes > self.replica.delta_limit_bytes / LEFT {
+    async fn below_limit(&self, replica: &Replica, deadline: Instant) -> Result<()> {
+        while replica.store.stats().delta_bytes > replica.delta_limit_bytes / LEFT {
             if Instant::now() > deadline {
-                return Err(busy("the store does not get over what it was given"));
+                return Err(self.busy("the store does not get over what it was given"));
             }
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }
-}
 
-fn busy(why: &str) -> Error {
-    Error::new(
-        Code::Unavailable,
-        format!("{why}: send the import again with the same Import-Id"),
-    )
-    .retry_after(Duration::from_secs(5))
+    fn busy(&self, why: &str) -> Error {
+        Error::new(Code::Unavailable, format!("{why}: {}", self.advice)).retry_after(Duration::from_secs(5))
+    }
 }

@@ -39,8 +39,10 @@ pub struct Question {
     pub collections: Option<Vec<u32>>,
     /// Whether rare words count for more. Not where who asks may not read everything: an order would tell how many records have a word.
     pub by_rarity: bool,
-    /// How long it may take.
+    /// How long it may take, as the next one counts it.
     pub time: Duration,
+    /// What tells the time: of a clock, or of this thread on a core.
+    pub clock: fn() -> Duration,
 }
 
 /// What a record has or has not.

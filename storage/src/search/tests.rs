@@ -21,6 +21,12 @@ fn record(space: Space, number: u32, title: &str, body: &str) -> Indexed<'static
     }
 }
 
+/// For how long this has been running.
+fn passed() -> Duration {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    BEGAN.get_or_init(std::time::Instant::now).elapsed()
+}
+
 /// What a text asks: words that may be meant loosely, `"` around a phrase, `-` before what must not be there, `*` after a beginning.
 fn question(space: Space, text: &str) -> Question {
     let language = Language::of("en").expect("a language");
@@ -31,6 +37,7 @@ fn question(space: Space, text: &str) -> Question {
         collections: None,
         by_rarity: true,
         time: Duration::from_secs(30),
+        clock: passed,
     };
     for term in text.split(' ') {
         let (list, term) = match term.strip_prefix('-') {

@@ -152,6 +152,11 @@ impl Round {
         place
     }
 
+    /// Counts something that a tenant is given without a place; says whether it is beside others and has had far more than they lately.
+    pub(super) fn is_far_beyond(&mut self, tenant: u64, weight: u64, cost: Units, now: Instant) -> bool {
+        self.lately.asks(tenant, weight.clamp(1, 1_000), cost.0, now) && self.is_shared(now)
+    }
+
     /// How it stands.
     pub(super) fn crowd(&self, now: Instant) -> Crowd {
         let lines = self.order.iter().filter_map(|tenant| self.lines.get(tenant));

@@ -13,6 +13,10 @@ use crate::files::digest::{Cutter, INITIAL, Inner, Leaf, absorb, finish, root};
 use crate::files::rows::Content;
 use crate::node::platform::Platform;
 use crate::service::error::internal;
+use crate::service::toll::Toll;
+
+/// So many bytes of a content pass at once. Raised: uploads of one tenant are noticed by others. Lowered: small files wait on a busy node.
+const SMALL_BYTES: u64 = 64 * 1024;
 
 /// See the module.
 pub(super) struct Intake<'a> {
@@ -56,8 +60,7 @@ impl<'a> Intake<'a> {
         if self.size > most {
             return Err(Error::new(Code::TooLarge, format!("there is more than {most} bytes of it")));
         }
-        let (account, limits) = self.platform.account(&self.ctx.placement);
-        account.charge(&limits, unit::of_content(piece.len()));
+        self.pay(piece.len()).await?;
         self.cutter.push(piece);
         while let Some(chunk) = self.cutter.next() {
             let (place, mut inner, own) = (self.place, self.inner, chunk.clone());
@@ -82,6 +85,19 @@ impl<'a> Intake<'a> {
         let leaf = Leaf::of(&tail, self.place);
         self.keep(tail.clone()).await?;
         Ok(Some((leaf, tail)))
+    }
+
+    /// What is small passes at once; the rest of a file is of the elastic class.
+    async fn pay(&self, bytes: usize) -> Result<()> {
+        let (platform, placement, cost) = (self.platform, &self.ctx.placement, unit::of_kept(bytes));
+        if self.size > SMALL_BYTES {
+            return Toll::new(platform, placement, "try again; an upload in parts goes on where it was")
+                .pay(cost)
+                .await;
+        }
+        let (account, limits) = platform.account(placement);
+        account.charge(&limits, cost);
+        Ok(())
     }
 
     async fn keep(&self, chunk: Bytes) -> Result<()> {

@@ -26,6 +26,7 @@ use crate::node::replica::Replica;
 use crate::records::time::now_micros;
 use crate::service::error::internal;
 use crate::service::streams::PATIENCE;
+use crate::service::toll::Toll;
 use crate::service::writing::{asker, principal};
 
 /// What a link is called that somebody follows.
@@ -199,6 +200,10 @@ impl Pieces {
         }
         let chunk = usize::try_from(at).ok().and_then(|at| self.chunks.get(at));
         let chunk = chunk.ok_or_else(|| internal(&"a content is shorter than it says"))?;
+        if number > 0 {
+            let toll = Toll::new(&front.platform, &ctx.placement, "ask for the rest with Range");
+            toll.pay(unit::of_content(CHUNK_BYTES)).await?;
+        }
         let bytes = front.platform.chunk(replica, Space(ctx.placement.uid), *chunk).await?;
         let within = |at: u64| {
             usize::try_from(at.saturating_sub(begin))
@@ -206,8 +211,10 @@ impl Pieces {
                 .min(bytes.len())
         };
         let piece = bytes.slice(within(self.part.start)..within(self.part.end));
-        let (account, limits) = front.platform.account(&ctx.placement);
-        account.charge(&limits, unit::of_content(piece.len()));
+        if number == 0 {
+            let (account, limits) = front.platform.account(&ctx.placement);
+            account.charge(&limits, unit::of_content(piece.len()));
+        }
         Ok(Some(piece))
     }
 }
