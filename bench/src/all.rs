@@ -9,7 +9,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 /// The experiments: their names, and their commands as they are when the machine is measured and when they are only tried.
-const EXPERIMENTS: [(&str, &str, &str); 11] = [
+const EXPERIMENTS: [(&str, &str, &str); 12] = [
     (
         "load",
         "run --workload w1,w2,w3,w4,w5 --seconds 3",
@@ -44,6 +44,7 @@ const EXPERIMENTS: [(&str, &str, &str); 11] = [
         "live --streams 10000 --subscribers 1000",
         "live --streams 200 --subscribers 100 --changes 5",
     ),
+    ("files", "files", "files --megabytes 8 --small 20 --clients 2"),
     (
         "search",
         "search-speed --documents 1000000",

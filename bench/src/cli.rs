@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, company, isolation, live, moving, speed};
+use bench::{backfill, company, files, isolation, live, moving, speed};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -120,6 +120,14 @@ pub(crate) enum Action {
     Live {
         #[command(flatten)]
         size: live::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A large file that comes and goes, and small ones: bytes and files a second, and what a node's memory grows meanwhile
+    #[command(after_help = "Example:\n  cloudnest-bench files --megabytes 1024")]
+    Files {
+        #[command(flatten)]
+        size: files::Size,
         #[command(flatten)]
         common: Common,
     },

@@ -23,6 +23,7 @@ pub mod company;
 pub mod compare;
 pub mod corpus;
 pub mod data;
+pub mod files;
 pub mod holds;
 pub mod idle;
 pub mod isolation;

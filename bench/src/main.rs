@@ -17,7 +17,7 @@ use bench::corpus::Corpus;
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, company, compare, data, idle, isolation, kill_import, live, moving, run, search, speed};
+use bench::{backfill, bulk, company, compare, data, files, idle, isolation, kill_import, live, moving, run, search, speed};
 use clap::Parser;
 use cli::{Action, BulkArgs, Cli, Common};
 use rig::cluster::Cluster;
@@ -80,6 +80,7 @@ fn perform(cli: Cli) -> Result<()> {
         Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
         Action::Isolation { size, common } => isolate(&size, &common),
         Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
+        Action::Files { size, common } => measure(&common, |cluster| files::run(cluster, &size)),
         Action::Live { size, common } => measure(&common, |cluster| live::run(cluster, &size)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
@@ -125,6 +126,7 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Company { common, .. }
         | Action::Isolation { common, .. }
         | Action::Idle { common, .. }
+        | Action::Files { common, .. }
         | Action::Live { common, .. }
         | Action::Data { common, .. }
         | Action::Search { common, .. }
