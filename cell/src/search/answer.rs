@@ -78,10 +78,27 @@ pub(crate) struct Search<'a> {
     pub(crate) is_scoped: bool,
 }
 
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) reply: SearchReply,
+    /// How long the index took for it.
+    pub(crate) in_index: Duration,
+}
+
 /// What is asked of the index, and in which language.
 struct Asked {
     question: Question,
     language: Language,
+    in_index: Duration,
+}
+
+impl Asked {
+    fn find(&mut self, index: &SearchIndex, after: Option<Rank>, wanted: usize) -> Result<Found, SearchError> {
+        let start = Instant::now();
+        let found = index.find(&mut self.question, after, wanted);
+        self.in_index += start.elapsed();
+        found
+    }
 }
 
 /// A candidate whose row was read, and may be shown.
@@ -92,7 +109,7 @@ struct Seen<'s, 'a> {
 
 impl<'a> Search<'a> {
     /// Answers. `in_scope`: whether the token may see a collection at all.
-    pub(crate) fn answer(&self, in_scope: impl Fn(&str) -> bool) -> Result<SearchReply, Unanswered> {
+    pub(crate) fn answer(&self, in_scope: impl Fn(&str) -> bool) -> Result<Answer, Unanswered> {
         let language = language::of(self.snapshot, self.space).map_err(|fault| internal(&fault))?;
         let parsed = parse(&self.query.q, language)?;
         let searched = self.searched(&in_scope)?;
@@ -117,7 +134,12 @@ impl<'a> Search<'a> {
         } else {
             self.query.limit + SPARE
         };
-        let found = self.index.find(&question, after, wanted)?;
+        let mut asked = Asked {
+            question,
+            language,
+            in_index: Duration::ZERO,
+        };
+        let found = asked.find(self.index, after, wanted)?;
         let (total, facets) = match (after, is_plain) {
             (Some(_), _) => (None, BTreeMap::new()),
             (None, true) => (Some(exactly(found.matches)), BTreeMap::new()),
@@ -126,15 +148,18 @@ impl<'a> Search<'a> {
                 (Some(total), facets.answer())
             }
         };
-        let asked = Asked { question, language };
-        let (items, last) = self.page(&searched, &asked, found, wanted)?;
-        Ok(SearchReply {
+        let (items, last) = self.page(&searched, &mut asked, found, wanted)?;
+        let reply = SearchReply {
             items,
             next_cursor: last.map(|last| cursor::encode(self.space, self.query, by_rarity, last)),
             total,
             facets,
             indexed: 0,
             building: false,
+        };
+        Ok(Answer {
+            reply,
+            in_index: asked.in_index,
         })
     }
 
@@ -189,7 +214,7 @@ impl<'a> Search<'a> {
     fn page(
         &self,
         searched: &BTreeMap<u32, Searched<'a>>,
-        asked: &Asked,
+        asked: &mut Asked,
         mut found: Found,
         mut wanted: usize,
     ) -> Result<(Vec<SearchItem>, Option<Rank>), Unanswered> {
@@ -218,7 +243,7 @@ impl<'a> Search<'a> {
                 None => return Ok((items, None)),
                 Some(after) => {
                     wanted = COUNTED;
-                    found = self.index.find(&asked.question, Some(after), wanted)?;
+                    found = asked.find(self.index, Some(after), wanted)?;
                 }
             }
         }

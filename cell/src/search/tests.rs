@@ -150,7 +150,8 @@ impl Scene {
             is_scoped: scopes.is_some(),
         };
         let in_scope = |name: &str| scopes.is_none_or(|scopes| scopes.contains(&name));
-        search.answer(in_scope).map_err(|unanswered| match unanswered {
+        let answer = search.answer(in_scope).map(|answer| answer.reply);
+        answer.map_err(|unanswered| match unanswered {
             Unanswered::Refused(error) => error,
             Unanswered::Index(error) => panic!("{error}"),
         })

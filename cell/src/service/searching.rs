@@ -15,7 +15,7 @@ use super::view::in_scope;
 use super::writing::{asker, principal};
 use crate::fair::threads::core_time;
 use crate::fair::unit;
-use crate::search::answer::{Search, Unanswered};
+use crate::search::answer::{Answer, Search, Unanswered};
 use crate::search::language::{SearchSet, Settings, USUAL, settings};
 
 impl Front {
@@ -67,14 +67,18 @@ impl Front {
         });
         let answered = answered.await.map_err(|error| internal(&error))?;
         ctx.timing.add(Stage::Query, start.elapsed());
-        let found = answered.map_err(|unanswered| match unanswered {
+        let Answer { reply, in_index } = answered.map_err(|unanswered| match unanswered {
             Unanswered::Refused(error) => error,
-            Unanswered::Index(error) => seeker.failed(error),
+            Unanswered::Index(error) => {
+                self.platform.searches.failed(&error);
+                seeker.failed(error)
+            }
         })?;
+        self.platform.searches.answered(start.elapsed(), in_index);
         let body = SearchReply {
             indexed: progress.position.min(position),
             building: progress.building,
-            ..found
+            ..reply
         };
         Ok(Reply { body, position })
     }

@@ -1,0 +1,66 @@
+//! What one question may read, and for how long. What is read is counted; a question that reads too much, or takes too long, ends and says so.
+
+use std::time::Duration;
+
+use super::SearchError;
+use crate::pace::Stopwatch;
+
+/// Most places in lists that one question reads. Raised: questions of frequent words on large tenants take longer. Lowered: they are refused.
+const PLACES: u64 = 20_000_000;
+/// How many are read between two looks at the time.
+const TIME_STEP: u64 = 4_096;
+
+/// See the module.
+pub(super) struct Budget {
+    time: Duration,
+    watch: Stopwatch,
+    read: u64,
+    /// How many had been read at the last look at the time.
+    looked: u64,
+}
+
+impl Budget {
+    /// The time begins now.
+    pub(super) fn of(time: Duration) -> Budget {
+        Budget {
+            time,
+            watch: Stopwatch::start(),
+            read: 0,
+            looked: 0,
+        }
+    }
+
+    /// Counts places that are read. Fails where that was too much.
+    pub(super) fn spend(&mut self, places: usize) -> Result<(), SearchError> {
+        self.read += places as u64;
+        if self.read - self.looked < TIME_STEP {
+            return Ok(());
+        }
+        self.looked = self.read;
+        if self.read > PLACES {
+            let what = "the words are in too many records to go through: ask for rarer ones, or in fewer collections";
+            return Err(SearchError::TooBroad(what.to_owned()));
+        }
+        match self.watch.elapsed() > self.time {
+            true => Err(SearchError::TimedOut(self.time.as_millis())),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_at_its_places_and_at_its_time() {
+        let mut budget = Budget::of(Duration::from_secs(600));
+        assert!(budget.spend(usize::try_from(PLACES).expect("small")).is_ok());
+        assert!(budget.spend(1).is_ok(), "it looks every so many places only");
+        let step = usize::try_from(TIME_STEP).expect("small");
+        assert!(matches!(budget.spend(step), Err(SearchError::TooBroad(_))));
+        let mut budget = Budget::of(Duration::ZERO);
+        assert!(budget.spend(step - 1).is_ok());
+        assert!(matches!(budget.spend(1), Err(SearchError::TimedOut(0))));
+    }
+}
