@@ -89,6 +89,11 @@ impl Touched {
         drop(self.changed.wait_timeout_while(self.lock(), most, |state| !state.ended));
     }
 
+    /// Whether nothing was touched since it was taken last.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.lock().spaces.is_empty()
+    }
+
     /// What was touched since this was asked last.
     pub(crate) fn take(&self) -> Spaces {
         let mut state = self.lock();
@@ -109,7 +114,9 @@ mod tests {
     #[test]
     fn what_is_touched_is_taken_once() {
         let touched = Touched::default();
+        assert!(touched.is_quiet());
         touched.touch([Space(3), Space(2), Space(3)].into_iter());
+        assert!(!touched.is_quiet());
         touched.hurry(Space(9));
         touched.wait(Duration::from_secs(60));
         touched.rest(Duration::from_secs(60));

@@ -75,6 +75,8 @@ pub(crate) struct Platform {
     pub(crate) backups: Told,
     /// What is counted of chunks of files.
     pub(crate) blobs: blobs::counts::Counts,
+    /// What is counted of searches.
+    pub(crate) searches: crate::search::counts::Counts,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Where stores are made that nobody needs after a restart.
@@ -114,6 +116,7 @@ impl Platform {
             loads: Known::default(),
             backups: Told::default(),
             blobs: blobs::counts::Counts::default(),
+            searches: crate::search::counts::Counts::default(),
             hints: Mutex::default(),
             scratch: places.opener.scratch_directory(),
             waiting: Mutex::default(),

@@ -38,6 +38,7 @@ pub(crate) mod policy;
 pub(crate) mod query;
 mod ranges;
 pub(crate) mod render;
+pub(crate) mod rest;
 pub(crate) mod restore;
 pub(crate) mod restore_lines;
 pub(crate) mod schema;

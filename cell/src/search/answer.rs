@@ -5,7 +5,7 @@
 //! that was all. Nothing of a record that the asker may not read goes into any figure, any cursor or any order.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::body::search::{Relation, SearchItem, SearchQuery, SearchReply, SearchTotal};
 use api::error::{Code, Error};
@@ -22,11 +22,11 @@ use super::scope::Searched;
 use super::snippet::excerpt;
 use super::syntax::{Parsed, parse};
 use crate::expr::Facts;
-use crate::fair::threads::core_time;
 use crate::machine::catalog::Catalog;
 use crate::records::entries::Place;
 use crate::records::guard::Asker;
 use crate::records::render;
+use crate::records::rest::core_time;
 use crate::records::time::now_micros;
 use crate::records::value::Record;
 use crate::service::error::internal;
@@ -81,10 +81,31 @@ pub(crate) struct Search<'a> {
     pub(crate) effort: Effort,
 }
 
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) reply: SearchReply,
+    /// How long the index took for it.
+    pub(crate) in_index: Duration,
+}
+
 /// What is asked of the index, and in which language.
 struct Asked {
     question: Question,
     language: Language,
+    in_index: Duration,
+}
+
+impl Asked {
+    fn find(&mut self, search: &Search<'_>, after: Option<Rank>, wanted: usize) -> Result<Found, Unanswered> {
+        let (start, core) = (Instant::now(), core_time());
+        let mut is_over = || search.effort.is_over(core);
+        let found = search.index.find(&mut self.question, after, wanted, &mut is_over);
+        self.in_index += start.elapsed();
+        found.map_err(|error| match error {
+            SearchError::TimedOut if search.effort.is_glance() => Unanswered::Long,
+            error => error.into(),
+        })
+    }
 }
 
 /// A candidate whose row was read, and may be shown.
@@ -95,7 +116,7 @@ struct Seen<'s, 'a> {
 
 impl<'a> Search<'a> {
     /// Answers. `in_scope`: whether the token may see a collection at all.
-    pub(crate) fn answer(&self, in_scope: impl Fn(&str) -> bool) -> Result<SearchReply, Unanswered> {
+    pub(crate) fn answer(&self, in_scope: impl Fn(&str) -> bool) -> Result<Answer, Unanswered> {
         let language = language::of(self.snapshot, self.space).map_err(|fault| internal(&fault))?;
         let parsed = parse(&self.query.q, language)?;
         let searched = self.searched(&in_scope)?;
@@ -109,8 +130,6 @@ impl<'a> Search<'a> {
             excluded,
             collections: Some(searched.keys().copied().collect()),
             by_rarity,
-            time: self.effort.index_time(),
-            clock: core_time,
         };
         let is_plain = facets.is_empty()
             && searched
@@ -121,7 +140,12 @@ impl<'a> Search<'a> {
         } else {
             self.query.limit + SPARE
         };
-        let found = self.find(&question, after, wanted)?;
+        let mut asked = Asked {
+            question,
+            language,
+            in_index: Duration::ZERO,
+        };
+        let found = asked.find(self, after, wanted)?;
         let (total, facets) = match (after, is_plain) {
             (Some(_), _) => (None, BTreeMap::new()),
             (None, true) => (Some(exactly(found.matches)), BTreeMap::new()),
@@ -130,23 +154,18 @@ impl<'a> Search<'a> {
                 (Some(total), facets.answer())
             }
         };
-        let asked = Asked { question, language };
-        let (items, last) = self.page(&searched, &asked, found, wanted)?;
-        Ok(SearchReply {
+        let (items, last) = self.page(&searched, &mut asked, found, wanted)?;
+        let reply = SearchReply {
             items,
             next_cursor: last.map(|last| cursor::encode(self.space, self.query, by_rarity, last)),
             total,
             facets,
             indexed: 0,
             building: false,
-        })
-    }
-
-    fn find(&self, question: &Question, after: Option<Rank>, wanted: usize) -> Result<Found, Unanswered> {
-        let found = self.index.find(question, after, wanted);
-        found.map_err(|error| match error {
-            SearchError::TimedOut(_) if self.effort.is_glance() => Unanswered::Long,
-            error => error.into(),
+        };
+        Ok(Answer {
+            reply,
+            in_index: asked.in_index,
         })
     }
 
@@ -202,7 +221,7 @@ impl<'a> Search<'a> {
     fn page(
         &self,
         searched: &BTreeMap<u32, Searched<'a>>,
-        asked: &Asked,
+        asked: &mut Asked,
         mut found: Found,
         mut wanted: usize,
     ) -> Result<(Vec<SearchItem>, Option<Rank>), Unanswered> {
@@ -232,7 +251,7 @@ impl<'a> Search<'a> {
                 None => return Ok((items, None)),
                 Some(after) => {
                     wanted = COUNTED;
-                    found = self.find(&asked.question, Some(after), wanted)?;
+                    found = asked.find(self, Some(after), wanted)?;
                 }
             }
         }

@@ -1,14 +1,14 @@
 //! What a search may take on a core: a glance at first, on a thread that others wait for, and all of it on one that gives way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use crate::fair::threads::core_time;
+use crate::records::rest::{Rest, Rests, core_time};
 
 /// How long a glance takes at most, on a core. Raised: requests that share its threads wait longer. Lowered: more searches are begun twice.
 const GLANCE_TIME: Duration = Duration::from_millis(5);
-/// How many rows are read between two looks whether a glance is over.
-const GLANCE_STEP: u64 = 16;
+/// How many rows are read between two looks at the time.
+const STEP: u64 = 16;
 /// How long the index may take for one question. All times are those of a thread on a core: what others take from it does not count.
 const INDEX_TIME: Duration = Duration::from_millis(1_000);
 
@@ -19,8 +19,10 @@ pub(super) struct Spent;
 /// What a search may take, and has taken.
 pub(crate) struct Effort {
     glance: Option<Duration>,
+    index: Duration,
     began: Duration,
     rows: Cell<u64>,
+    rests: RefCell<Rests>,
 }
 
 impl Effort {
@@ -41,8 +43,18 @@ impl Effort {
     pub(crate) fn whole() -> Self {
         Self {
             glance: None,
+            index: INDEX_TIME,
             began: core_time(),
             rows: Cell::new(0),
+            rests: RefCell::new(Rests::none()),
+        }
+    }
+
+    /// One that rests every now and then.
+    pub(crate) fn resting(self, rest: Rest) -> Self {
+        Self {
+            rests: RefCell::new(Rests::with(rest)),
+            ..self
         }
     }
 
@@ -56,19 +68,26 @@ impl Effort {
         core_time().saturating_sub(self.began)
     }
 
-    /// What the index may take.
-    pub(super) fn index_time(&self) -> Duration {
-        self.glance.map_or(INDEX_TIME, |glance| glance.saturating_sub(self.spent()))
+    /// Rests if it is time, and says whether what the index does since `core` takes too long.
+    pub(super) fn is_over(&self, core: Duration) -> bool {
+        self.rests.borrow_mut().look();
+        match self.glance {
+            Some(glance) => self.spent() > glance,
+            None => core_time().saturating_sub(core) > self.index,
+        }
     }
 
     /// Counts a row that is read.
     pub(super) fn row(&self) -> Result<(), Spent> {
         self.rows.set(self.rows.get() + 1);
-        let is_over = |glance| self.rows.get().is_multiple_of(GLANCE_STEP) && self.spent() > glance;
-        if self.glance.is_some_and(is_over) {
-            return Err(Spent);
+        if !self.rows.get().is_multiple_of(STEP) {
+            return Ok(());
         }
-        Ok(())
+        self.rests.borrow_mut().look();
+        match self.glance.is_some_and(|glance| self.spent() > glance) {
+            true => Err(Spent),
+            false => Ok(()),
+        }
     }
 }
 
@@ -86,11 +105,15 @@ mod tests {
     #[test]
     fn a_glance_is_over_by_what_it_computed_and_the_whole_is_not() {
         let (glance, whole) = (Effort::glance(), Effort::whole());
-        assert!(glance.index_time() <= GLANCE_TIME && whole.index_time() == INDEX_TIME);
-        let rows = |effort: &Effort| (0..GLANCE_STEP).try_for_each(|_| effort.row());
-        assert_eq!(rows(&glance), Ok(()));
+        let (rows, core) = (|effort: &Effort| (0..STEP).try_for_each(|_| effort.row()), core_time());
+        assert!(rows(&glance) == Ok(()) && !glance.is_over(core));
         compute(GLANCE_TIME);
-        assert_eq!((rows(&glance), rows(&whole)), (Err(Spent), Ok(())));
-        assert_eq!(glance.index_time(), Duration::ZERO, "the index has nothing left");
+        assert!(rows(&glance) == Err(Spent) && glance.is_over(core));
+        assert!(rows(&whole) == Ok(()) && !whole.is_over(core));
+        let short = Effort {
+            index: Duration::ZERO,
+            ..whole
+        };
+        assert!(short.is_over(core), "the index has its own time");
     }
 }

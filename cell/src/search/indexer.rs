@@ -126,6 +126,9 @@ impl Indexer {
                 (false, true) => touched.wait(IDLE),
                 (false, false) => touched.wait(AGAIN),
             }
+            if !touched.is_quiet() {
+                self.shared.fell_behind();
+            }
             if let Some(suspect) = self.shared.take_suspect() {
                 return Err(SearchError::Unusable(suspect).into());
             }
@@ -171,6 +174,7 @@ impl Indexer {
         }
         open.has_more = !open.due.is_empty();
         open.due.extend(waiting);
+        let is_there = open.due.is_empty();
         if let (true, Some(writer)) = (wrote, &mut open.writer) {
             writer.commit(snapshot.mark().index)?;
             open.last_commit = Some(Instant::now());
@@ -178,6 +182,9 @@ impl Indexer {
         drop(snapshot);
         let told = done.into_iter().map(|space| (space, open.progress(space)));
         self.shared.committed(told);
+        if is_there {
+            self.shared.caught_up(start);
+        }
         open.forget();
         Ok(())
     }

@@ -18,6 +18,7 @@
 //! CAVEATS: what was committed within the last second may not be found yet, unless `consistency` asks for it.
 
 pub(crate) mod answer;
+pub(crate) mod counts;
 mod cursor;
 mod document;
 pub(crate) mod effort;

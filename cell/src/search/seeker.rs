@@ -39,12 +39,25 @@ impl Progress {
     };
 }
 
+/// How an index stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// For how long there has been something that it does not show.
+    pub(crate) lag: Duration,
+    /// Documents in it, marks among them.
+    pub(crate) documents: u64,
+    /// Segments that they are in.
+    pub(crate) segments: usize,
+}
+
 /// What the thread and who asks have in common.
 pub(super) struct Shared {
     pub(super) touched: Arc<Touched>,
     /// None: it is being opened.
     index: ArcSwapOption<SearchIndex>,
     progress: Mutex<BTreeMap<Space, Progress>>,
+    /// Since when there has been something that the index does not show; none: it shows everything.
+    behind: Mutex<Option<Instant>>,
     /// Raised by each commit.
     commits: watch::Sender<u64>,
     /// Somebody met damage.
@@ -70,6 +83,16 @@ impl Shared {
         }
         drop(progress);
         self.commits.send_modify(|commits| *commits += 1);
+    }
+
+    /// There is something that the index does not show.
+    pub(super) fn fell_behind(&self) {
+        lock(&self.behind).get_or_insert_with(Instant::now);
+    }
+
+    /// The index shows everything that was there at a time.
+    pub(super) fn caught_up(&self, at: Instant) {
+        *lock(&self.behind) = (!self.touched.is_quiet()).then_some(at);
     }
 
     /// What somebody met that should not be, since this was asked last.
@@ -105,6 +128,7 @@ impl Seeker {
             touched: Arc::clone(touched),
             index: ArcSwapOption::empty(),
             progress: Mutex::default(),
+            behind: Mutex::default(),
             commits: watch::Sender::new(0),
             suspect: Mutex::default(),
         });
@@ -138,6 +162,17 @@ impl Seeker {
         })
     }
 
+    /// How the index stands.
+    pub(crate) fn stand(&self) -> Stand {
+        let behind = *lock(&self.0.shared.behind);
+        let (documents, segments) = self.0.shared.index.load().as_deref().map_or((0, 0), SearchIndex::size);
+        Stand {
+            lag: behind.map_or(Duration::ZERO, |since| since.elapsed()),
+            documents,
+            segments,
+        }
+    }
+
     /// How far a space is.
     pub(crate) fn progress(&self, space: Space) -> Option<Progress> {
         lock(&self.0.shared.progress).get(&space).copied()
@@ -165,7 +200,7 @@ impl Seeker {
     pub(crate) fn failed(&self, error: SearchError) -> Error {
         match error {
             SearchError::TooBroad(what) => Error::new(Code::InvalidParameter, format!("q: {what}")),
-            SearchError::TimedOut(_) => Error::new(
+            SearchError::TimedOut => Error::new(
                 Code::Timeout,
                 format!("{error}: ask for rarer words, or in fewer collections"),
             ),

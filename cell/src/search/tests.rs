@@ -167,7 +167,7 @@ impl Scene {
             effort,
         };
         let in_scope = |name: &str| scopes.is_none_or(|scopes| scopes.contains(&name));
-        search.answer(in_scope)
+        search.answer(in_scope).map(|answer| answer.reply)
     }
 
     fn search(&self, query: &SearchQuery) -> SearchReply {

@@ -45,6 +45,7 @@ impl Front {
         self.platform.moves.counts.write(out)?;
         self.platform.backups.write(out)?;
         self.platform.blobs.write(out)?;
+        self.write_searches(out)?;
         let turns = || self.platform.replicas().map(|replica| Arc::clone(&replica.turns));
         let crowd = turns().map(|turns| turns.crowd()).fold(Crowd::default(), Crowd::and);
         self.platform
@@ -74,6 +75,20 @@ impl Front {
             }
         }
         Ok(())
+    }
+
+    /// Searches, and how the index of each cell stands.
+    fn write_searches(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        let slots: Vec<_> = self
+            .platform
+            .slots()
+            .map(|slot| (Arc::clone(&slot.name), slot.get()))
+            .collect();
+        let stands = slots.iter().filter_map(|(name, replica)| {
+            let seeker = replica.as_ref()?.seeker.as_ref()?;
+            Some((&**name, seeker.stand()))
+        });
+        self.platform.searches.write(&stands.collect::<Vec<_>>(), out)
     }
 
     /// Until when what this node proves itself with is valid.

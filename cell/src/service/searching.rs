@@ -18,7 +18,7 @@ use super::writing::{asker, principal};
 use crate::fair::threads::core_time;
 use crate::fair::unit;
 use crate::node::moment::Moment;
-use crate::search::answer::{Search, Unanswered};
+use crate::search::answer::{Answer, Search, Unanswered};
 use crate::search::effort::Effort;
 use crate::search::language::{SearchSet, Settings, USUAL, settings};
 
@@ -61,20 +61,26 @@ impl Front {
                 let (fair, (_, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
                 let turn = fair.searches.enter(ctx.placement.uid, limits.weight, unit::LIST);
                 let turn = turn.await.map_err(crowded)?;
-                computed(&fair.query_threads.handle(), asking, Effort::whole, turn).await?.1
+                let rest = self.resting(ctx, limits.weight)?;
+                let effort = move || Effort::whole().resting(rest());
+                computed(&fair.query_threads.handle(), asking, effort, turn).await?.1
             }
             answered => answered,
         };
         ctx.timing.add(Stage::Query, start.elapsed());
-        let found = answered.map_err(|unanswered| match unanswered {
+        let Answer { reply, in_index } = answered.map_err(|unanswered| match unanswered {
             Unanswered::Refused(error) => error,
-            Unanswered::Index(error) => seeker.failed(error),
+            Unanswered::Index(error) => {
+                self.platform.searches.failed(&error);
+                seeker.failed(error)
+            }
             Unanswered::Long => internal(&"a search has ended like a glance"),
         })?;
+        self.platform.searches.answered(start.elapsed(), in_index);
         let body = SearchReply {
             indexed: progress.position.min(position),
             building: progress.building,
-            ..found
+            ..reply
         };
         Ok(Reply { body, position })
     }
@@ -88,13 +94,13 @@ struct Asking {
     query: SearchQuery,
 }
 
-type Answered = std::result::Result<SearchReply, Unanswered>;
+type Answered = std::result::Result<Answer, Unanswered>;
 
 /// Answers a search on a thread of a runtime, which keeps `turn` until then.
 async fn computed(
     threads: &Handle,
     asking: Asking,
-    effort: fn() -> Effort,
+    effort: impl FnOnce() -> Effort + Send + 'static,
     turn: impl Send + 'static,
 ) -> Result<(Asking, Answered)> {
     let computing = threads.spawn_blocking(move || {

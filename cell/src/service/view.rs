@@ -16,10 +16,11 @@ use super::error::internal;
 use super::writing::{asker, principal};
 use crate::fair::unit;
 use crate::node::moment::Moment;
-use crate::records::budget::{Budget, Rest};
+use crate::records::budget::Budget;
 use crate::records::expand::Expand;
 use crate::records::guard::Sight;
 use crate::records::query;
+use crate::records::rest::Rest;
 
 /// Lists longer than this, and those that count or expand, are read on a thread of their own; others where the request is, unless they
 /// take longer than a glance.
@@ -96,8 +97,8 @@ impl Front {
         Ok(Reply { body, position })
     }
 
-    /// Makes what a long list rests with: beside other tenants it takes units of the elastic class for what it goes on to use.
-    fn resting(&self, ctx: &RequestContext, weight: u64) -> Result<impl FnOnce() -> Rest + Send + use<>> {
+    /// Makes what a long list or search rests with: beside other tenants it takes units of the elastic class for what it goes on to use.
+    pub(super) fn resting(&self, ctx: &RequestContext, weight: u64) -> Result<impl FnOnce() -> Rest + Send + use<>> {
         let (platform, tenant) = (Arc::clone(&self.platform), ctx.placement.uid);
         let turns = Arc::clone(&platform.replica(&ctx.placement)?.turns);
         let elastic = platform.fair.elastic.handle();

@@ -6,7 +6,9 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TERMINATED};
@@ -15,6 +17,7 @@ use super::files::Files;
 use super::question::Question;
 use super::rank::{Found, Rank, Search};
 use super::shape::{self, Fields, HIGH, LOW, SHAPE, VERSION};
+use super::view::View;
 use super::{Indexed, SearchError, SpaceMark};
 use crate::space::Space;
 
@@ -33,6 +36,8 @@ pub struct SearchIndex {
     directory: PathBuf,
     index: Index,
     reader: IndexReader,
+    /// What the last commit made visible.
+    view: Arc<ArcSwap<View>>,
     fields: Fields,
 }
 
@@ -83,10 +88,11 @@ impl SearchIndex {
 
     fn over(directory: &Path, index: Index, fields: Fields) -> Result<SearchIndex, SearchError> {
         shape::prepare(&index);
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual);
+        let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         Ok(SearchIndex {
             directory: directory.to_owned(),
-            reader: reader.try_into()?,
+            view: Arc::new(ArcSwap::from_pointee(View::of(reader.searcher(), None))),
+            reader,
             index,
             fields,
         })
@@ -114,10 +120,10 @@ impl SearchIndex {
 
     /// How far a space is indexed; none: not at all.
     pub fn mark(&self, space: Space) -> Result<Option<SpaceMark>, SearchError> {
-        let searcher = self.reader.searcher();
+        let view = self.view.load_full();
         let term = self.fields.of_mark(space);
         let mut mark = None;
-        for segment in searcher.segment_readers() {
+        for segment in view.searcher().segment_readers() {
             let index = segment.inverted_index(self.fields.of)?;
             let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? else {
                 continue;
@@ -140,22 +146,31 @@ impl SearchIndex {
         Ok(mark)
     }
 
-    /// The best records of a question that come after `after`, at most `limit`.
-    pub fn find(&self, question: &Question, after: Option<Rank>, limit: usize) -> Result<Found, SearchError> {
+    /// The best records of a question that come after `after`, at most `limit`. The question's patterns forget what turned out not to be meant: words
+    /// near one that many texts have. So they say afterwards what was looked for. `is_over` is asked every few thousand places whether that takes
+    /// too long; it may rest before it answers.
+    pub fn find(
+        &self,
+        question: &mut Question,
+        after: Option<Rank>,
+        limit: usize,
+        is_over: &mut dyn FnMut() -> bool,
+    ) -> Result<Found, SearchError> {
         if question.needed.is_empty() || limit == 0 {
             return Ok(Found::default());
         }
-        let searcher = self.reader.searcher();
+        let view = self.view.load_full();
         // What lies on a disk can make the engine panic, whatever was looked at before.
         catch_unwind(AssertUnwindSafe(|| {
-            Search::new(&searcher, &self.fields, question).run(after, limit)
+            Search::new(&view, &self.fields, question, is_over).run(after, limit)
         }))
         .unwrap_or_else(|_| Err(panicked()))
     }
 
     /// Documents, marks among them, and segments.
     pub fn size(&self) -> (u64, usize) {
-        let searcher = self.reader.searcher();
+        let view = self.view.load();
+        let searcher = view.searcher();
         (searcher.num_docs(), searcher.segment_readers().len())
     }
 
@@ -226,7 +241,10 @@ impl SearchWriter {
         let mut prepared = self.writer.prepare_commit()?;
         prepared.set_payload(&write_payload(covered));
         prepared.commit()?;
-        self.index.reader.reload()?;
+        let SearchIndex { reader, view, .. } = &self.index;
+        reader.reload()?;
+        let next = View::of(reader.searcher(), Some(&view.load()));
+        view.store(Arc::new(next));
         Ok(())
     }
 

@@ -1,62 +1,128 @@
-//! The lists behind a clause, read: which documents have its words, and what each is worth for them.
+//! The lists behind a clause: which they are, and which documents are in them with what each is worth.
+//!
+//! Words that are near a typed one are looked for only where that one, with its other forms and all that begins like it, is rare: what is in
+//! [`KNOWN`] texts and more is no typo. That is counted over documents that are not deleted, so that every replica comes to the same.
 
-use tantivy::postings::{Postings, SegmentPostings, TermInfo};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, SegmentReader, TERMINATED};
+use tantivy::SegmentReader;
 
-use super::question::{Clause, Pattern};
-use super::rank::{Search, Worths};
+use super::budget::Budget;
+use super::question::{Clause, Pattern, Terms};
+use super::scan::Scan;
+use super::shape::Fields;
+use super::value::Value;
+use super::view::{Segment, View};
 use super::{Part, SearchError};
 
-/// BM25: how soon a word that comes again counts no more, and how much long texts lose.
-const K1: f64 = 1.2;
-const B: f64 = 0.6;
-/// What one is in whole numbers.
-const UNIT: f64 = 256.0;
-/// A list is looked into, instead of read, where what is looked for is this many times shorter.
-const SEEK_RATIO: u64 = 16;
+/// A word that so many texts of a space have is no typo. Raised: typos of words that many mistype are forgiven, too, and questions take longer. Lowered:
+/// a typo that some have written finds only theirs.
+const KNOWN: u64 = 100;
+/// Bits of what a document is worth for a word, and of its part, where both are put behind its number.
+const WORTH_BITS: u32 = 30;
 
-impl Search<'_> {
-    /// The lists of a clause, by part and pattern.
-    pub(super) fn lists(&self, segment: &SegmentReader, clause: &Clause) -> Result<Lists, SearchError> {
-        let patterns = clause.patterns();
-        let mut parts = Vec::with_capacity(Part::ALL.len());
-        for part in Part::ALL {
-            let index = segment.inverted_index(self.fields.parts[part as usize])?;
-            let terms = |pattern: &Pattern| pattern.terms(index.terms(), &self.head);
-            parts.push((part, patterns.iter().map(terms).collect::<Result<Vec<_>, _>>()?));
+/// Documents of one segment, ascending, each with what it is worth.
+pub(super) type Worths = Vec<(u32, u64)>;
+
+/// The lists of a clause in one segment: by part, those of each of its patterns.
+pub(super) struct Lists(Vec<(Part, Vec<Terms>)>);
+
+/// Who looks into one state of an index for one space.
+pub(super) struct Reading<'v> {
+    pub(super) view: &'v View,
+    pub(super) fields: &'v Fields,
+    /// What the terms of the space begin with.
+    pub(super) head: String,
+    pub(super) budget: Budget<'v>,
+}
+
+impl Reading<'_> {
+    /// The lists of a clause, by segment. `by_count`: what many have is no typo, and its pattern forgets that it could be.
+    pub(super) fn lists(&mut self, clause: &mut Clause, by_count: bool) -> Result<Vec<Lists>, SearchError> {
+        let mut all = Vec::new();
+        for segment in self.view.segments() {
+            let mut parts = Vec::with_capacity(Part::ALL.len());
+            for part in Part::ALL {
+                let index = segment.reader.inverted_index(self.fields.parts[part as usize])?;
+                let terms = |pattern: &Pattern| pattern.terms(index.terms(), &self.head);
+                parts.push((part, clause.patterns().iter().map(terms).collect::<Result<Vec<_>, _>>()?));
+            }
+            all.push(Lists(parts));
         }
-        Ok(Lists { parts })
+        for (place, pattern) in clause
+            .patterns_mut()
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, pattern)| pattern.forgives())
+        {
+            if by_count && self.is_known(&all, place)? {
+                pattern.means_itself();
+                continue;
+            }
+            for (segment, lists) in self.view.segments().zip(&mut all) {
+                for (part, patterns) in &mut lists.0 {
+                    let index = segment.reader.inverted_index(self.fields.parts[*part as usize])?;
+                    pattern.add_near(index.terms(), &self.head, &mut patterns[place])?;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether a pattern of a clause is of a word that many texts have, in any form.
+    fn is_known(&mut self, all: &[Lists], place: usize) -> Result<bool, SearchError> {
+        let mut count = 0;
+        for (segment, lists) in self.view.segments().zip(all) {
+            let deleted = segment.deleted();
+            for (part, patterns) in &lists.0 {
+                let index = segment.reader.inverted_index(self.fields.parts[*part as usize])?;
+                let mut scan = Scan::plain(&index);
+                for (_, list) in &patterns[place].meant {
+                    // What is long enough whatever is deleted need not be looked into.
+                    let least = u64::from(list.doc_freq).saturating_sub(deleted.len() as u64);
+                    count += match count + least >= KNOWN {
+                        true => least,
+                        false => scan.alive(list, deleted, &mut self.budget)?,
+                    };
+                    if count >= KNOWN {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// How many records have the rarest word of a clause, each word counted in the part in which most have it.
+    pub(super) fn rarest(&mut self, all: &[Lists], clause: &Clause) -> Result<u64, SearchError> {
+        let mut rarest = u64::MAX;
+        for place in 0..clause.patterns().len() {
+            let mut by_part = [0; Part::ALL.len()];
+            for (segment, lists) in self.view.segments().zip(all) {
+                for (part, patterns) in &lists.0 {
+                    let Some(own) = &patterns[place].own else { continue };
+                    let index = segment.reader.inverted_index(self.fields.parts[*part as usize])?;
+                    by_part[*part as usize] += Scan::plain(&index).alive(own, segment.deleted(), &mut self.budget)?;
+                }
+            }
+            rarest = rarest.min(by_part.into_iter().max().unwrap_or_default());
+        }
+        Ok(rarest)
     }
 
     /// The documents of a clause with what they are worth; those of `within` only, where it says which.
     pub(super) fn worths(
         &mut self,
-        segment: &SegmentReader,
+        segment: Segment<'_>,
         lists: &Lists,
         within: Option<&[(u32, u64)]>,
     ) -> Result<Worths, SearchError> {
-        let mut worths: Vec<(u32, Part, u64)> = Vec::new();
-        for (part, patterns) in &lists.parts {
+        let mut noted = Vec::new();
+        for (part, patterns) in &lists.0 {
             match patterns.as_slice() {
-                [terms] => self.words(segment, *part, terms, within, &mut worths)?,
-                patterns => self.phrases(segment, *part, patterns, within, &mut worths)?,
+                [terms] => self.words(segment.reader, *part, terms, within, &mut noted)?,
+                patterns => self.phrases(segment.reader, *part, patterns, within, &mut noted)?,
             }
         }
-        // What fits best counts in each part, and the parts add up.
-        worths.sort_unstable();
-        let mut summed: Worths = Vec::new();
-        let mut rest = worths.as_slice();
-        while let Some((document, part, _)) = rest.first().copied() {
-            let length = rest.partition_point(|(other, same, _)| (*other, *same) == (document, part));
-            let best = rest[length - 1].2;
-            match summed.last_mut().filter(|(last, _)| *last == document) {
-                Some((_, worth)) => *worth += best,
-                None => summed.push((document, best)),
-            }
-            rest = &rest[length..];
-        }
-        Ok(summed)
+        Ok(summed(noted))
     }
 
     /// The documents of one part that have any of these words.
@@ -64,192 +130,64 @@ impl Search<'_> {
         &mut self,
         segment: &SegmentReader,
         part: Part,
-        terms: &[(f64, TermInfo)],
+        terms: &Terms,
         within: Option<&[(u32, u64)]>,
-        out: &mut Vec<(u32, Part, u64)>,
+        out: &mut Vec<u64>,
     ) -> Result<(), SearchError> {
-        if terms.is_empty() {
+        if terms.meant.is_empty() {
             return Ok(());
         }
         let field = self.fields.parts[part as usize];
         let index = segment.inverted_index(field)?;
         let lengths = segment.get_fieldnorms_reader(field)?;
-        for (fit, info) in terms {
-            let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
-            let mut note = |document, postings: &SegmentPostings| {
-                let worth = worth(part, *fit, postings.term_freq(), lengths.fieldnorm(document));
-                out.push((document, part, worth));
-            };
-            let seeks = within.filter(|within| (within.len() as u64).saturating_mul(SEEK_RATIO) < u64::from(info.doc_freq));
-            match seeks {
-                Some(within) => {
-                    for (document, _) in within {
-                        if postings.doc() < *document {
-                            postings.seek(*document);
-                        }
-                        if postings.doc() == *document {
-                            note(*document, &postings);
-                        }
-                        self.step()?;
-                    }
-                }
-                None => {
-                    while postings.doc() != TERMINATED {
-                        note(postings.doc(), &postings);
-                        postings.advance();
-                        self.step()?;
-                    }
-                }
+        let mut scan = Scan::with_times(&index);
+        for (fit, list) in &terms.meant {
+            let value = Value::of(part, *fit);
+            let note = |document, times| out.push(noted(document, part, value.worth(times, lengths.fieldnorm_id(document))));
+            match within {
+                Some(within) => scan.among(list, within.iter().map(|(document, _)| *document), &mut self.budget, note)?,
+                None => scan.all(list, &mut self.budget, note)?,
             }
         }
         Ok(())
     }
-
-    /// The documents of one part that have these words one after the other.
-    fn phrases(
-        &mut self,
-        segment: &SegmentReader,
-        part: Part,
-        patterns: &[Terms],
-        within: Option<&[(u32, u64)]>,
-        out: &mut Vec<(u32, Part, u64)>,
-    ) -> Result<(), SearchError> {
-        if patterns.iter().any(Vec::is_empty) {
-            return Ok(());
-        }
-        // Where it may begin, by document; the rarest word first.
-        let mut order: Vec<usize> = (0..patterns.len()).collect();
-        order.sort_by_key(|place| documents(&patterns[*place]));
-        let nothing = |(document, _): &(u32, u64)| (*document, Vec::new());
-        let mut begins: Option<Vec<(u32, Vec<u32>)>> = None;
-        for place in order {
-            let offset = u32::try_from(place).unwrap_or(u32::MAX);
-            let wanted = match &begins {
-                Some(begins) => Some(begins.iter().map(|(document, _)| (*document, Vec::new())).collect()),
-                None => within.map(|within| within.iter().map(nothing).collect()),
-            };
-            let here = self.places(segment, part, &patterns[place], offset, wanted)?;
-            begins = Some(match begins {
-                None => here,
-                Some(before) => meet(before, &here),
-            });
-        }
-        let field = self.fields.parts[part as usize];
-        let lengths = segment.get_fieldnorms_reader(field)?;
-        for (document, places) in begins.unwrap_or_default() {
-            let times = u32::try_from(places.len()).unwrap_or(u32::MAX);
-            out.push((document, part, worth(part, 1.0, times, lengths.fieldnorm(document))));
-        }
-        Ok(())
-    }
-
-    /// Where any of these words stands, less `offset`: by document, ascending. `wanted`: the documents that matter.
-    fn places(
-        &mut self,
-        segment: &SegmentReader,
-        part: Part,
-        terms: &[(f64, TermInfo)],
-        offset: u32,
-        wanted: Option<Vec<(u32, Vec<u32>)>>,
-    ) -> Result<Vec<(u32, Vec<u32>)>, SearchError> {
-        let index = segment.inverted_index(self.fields.parts[part as usize])?;
-        let mut found = wanted.unwrap_or_default();
-        let is_open = found.is_empty();
-        let mut positions = Vec::new();
-        for (_, info) in terms {
-            let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqsAndPositions)?;
-            let mut at = 0;
-            loop {
-                if !is_open {
-                    let Some((document, _)) = found.get(at) else { break };
-                    if postings.doc() < *document {
-                        postings.seek(*document);
-                    }
-                }
-                let document = postings.doc();
-                if document == TERMINATED {
-                    break;
-                }
-                self.step()?;
-                if is_open {
-                    postings.positions(&mut positions);
-                    found.push((document, less(&positions, offset)));
-                    postings.advance();
-                    continue;
-                }
-                if found[at].0 == document {
-                    postings.positions(&mut positions);
-                    found[at].1.extend(less(&positions, offset));
-                }
-                at += 1;
-            }
-        }
-        if is_open {
-            found.sort_unstable();
-            found.dedup_by(|next, kept| {
-                let same = next.0 == kept.0;
-                if same {
-                    kept.1.append(&mut next.1);
-                }
-                same
-            });
-        }
-        found.retain_mut(|(_, places)| {
-            places.sort_unstable();
-            places.dedup();
-            !places.is_empty()
-        });
-        Ok(found)
-    }
-}
-
-/// The terms of a pattern in one dictionary, each with how well it fits.
-type Terms = Vec<(f64, TermInfo)>;
-
-/// The lists of a clause.
-pub(super) struct Lists {
-    /// By part: the terms of each pattern, with how well each fits.
-    parts: Vec<(Part, Vec<Terms>)>,
 }
 
 impl Lists {
     /// How many documents the clause can have at most.
     pub(super) fn shortest(&self) -> u64 {
-        let of_part = |(_, patterns): &(Part, Vec<Terms>)| patterns.iter().map(|terms| documents(terms)).min();
-        self.parts.iter().filter_map(of_part).sum()
+        let of_part = |(_, patterns): &(Part, Vec<Terms>)| patterns.iter().map(documents).min();
+        self.0.iter().filter_map(of_part).sum()
     }
 }
 
-fn documents(terms: &[(f64, TermInfo)]) -> u64 {
-    terms.iter().map(|(_, info)| u64::from(info.doc_freq)).sum()
+/// How many documents a pattern can have at most.
+pub(super) fn documents(terms: &Terms) -> u64 {
+    terms.meant.iter().map(|(_, list)| u64::from(list.doc_freq)).sum()
 }
 
-/// What a word that comes so often in a text of so many words is worth.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it is positive and below a thousand units"
-)]
-fn worth(part: Part, fit: f64, times: u32, words: u32) -> u64 {
-    let (times, words) = (f64::from(times), f64::from(words));
-    let longer = K1 * (1.0 - B + B * words / part.usual_words());
-    let saturated = times * (K1 + 1.0) / (times + longer);
-    ((saturated * part.weight() * fit * UNIT) as u64).max(1)
+/// A document with its part and what it is worth for a word of it, in that order, in one number.
+pub(super) fn noted(document: u32, part: Part, worth: u64) -> u64 {
+    (u64::from(document) << u32::BITS) | ((part as u64) << WORTH_BITS) | worth.min((1 << WORTH_BITS) - 1)
 }
 
-/// The documents that begin in both lists at the same place.
-fn meet(before: Vec<(u32, Vec<u32>)>, here: &[(u32, Vec<u32>)]) -> Vec<(u32, Vec<u32>)> {
-    let mut here = here.iter().peekable();
-    let met = before.into_iter().filter_map(|(document, mut places)| {
-        while here.next_if(|(other, _)| *other < document).is_some() {}
-        let (_, others) = here.next_if(|(other, _)| *other == document)?;
-        places.retain(|place| others.binary_search(place).is_ok());
-        (!places.is_empty()).then_some((document, places))
-    });
-    met.collect()
-}
-
-/// Positions, each less by an offset; those that would lie before the text are none.
-fn less(positions: &[u32], offset: u32) -> Vec<u32> {
-    positions.iter().filter_map(|position| position.checked_sub(offset)).collect()
+/// What documents are worth in all: what fits best counts in each part, and the parts add up.
+fn summed(mut noted: Vec<u64>) -> Worths {
+    // Each list ascends: this sort finds that, and puts them together.
+    noted.sort();
+    let mut summed: Worths = Vec::with_capacity(noted.len());
+    for (place, note) in noted.iter().enumerate() {
+        let is_best = noted
+            .get(place + 1)
+            .is_none_or(|next| next >> WORTH_BITS != note >> WORTH_BITS);
+        if !is_best {
+            continue;
+        }
+        let (document, worth) = ((note >> u32::BITS) as u32, note & ((1 << WORTH_BITS) - 1));
+        match summed.last_mut().filter(|(last, _)| *last == document) {
+            Some((_, sum)) => *sum += worth,
+            None => summed.push((document, worth)),
+        }
+    }
+    summed
 }

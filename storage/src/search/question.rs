@@ -5,7 +5,6 @@
 //! highlighted is what was found.
 
 use std::fmt;
-use std::time::Duration;
 
 use tantivy::postings::TermInfo;
 use tantivy::termdict::TermDictionary;
@@ -37,12 +36,9 @@ pub struct Question {
     pub excluded: Vec<Clause>,
     /// The collections to look into, ascending; none: all.
     pub collections: Option<Vec<u32>>,
-    /// Whether rare words count for more. Not where who asks may not read everything: an order would tell how many records have a word.
+    /// Whether it matters how many records have a word: rare ones count for more, and frequent ones are no typos. Not where who asks may not read
+    /// everything: an order would tell how many there are.
     pub by_rarity: bool,
-    /// How long it may take, as the next one counts it.
-    pub time: Duration,
-    /// What tells the time: of a clock, or of this thread on a core.
-    pub clock: fn() -> Duration,
 }
 
 /// What a record has or has not.
@@ -62,6 +58,21 @@ impl Clause {
             Clause::Phrase(patterns) => patterns,
         }
     }
+
+    pub(super) fn patterns_mut(&mut self) -> &mut [Pattern] {
+        match self {
+            Clause::Word(pattern) => std::slice::from_mut(pattern),
+            Clause::Phrase(patterns) => patterns,
+        }
+    }
+}
+
+/// The terms of one dictionary that a pattern means.
+pub(super) struct Terms {
+    /// What it says of the word itself.
+    pub(super) own: Option<TermInfo>,
+    /// All of them, each with how well it fits.
+    pub(super) meant: Vec<(f64, TermInfo)>,
 }
 
 /// Which words are meant.
@@ -125,15 +136,22 @@ impl Pattern {
             || self.near.as_ref().is_some_and(|near| near.typos(&word.text).is_some())
     }
 
-    /// What a dictionary says of the word itself.
-    pub(super) fn own_term(&self, terms: &TermDictionary, head: &str) -> Result<Option<TermInfo>, SearchError> {
-        Ok(terms.get([head, &self.text].concat())?)
+    /// Whether words may be meant that are near this one.
+    pub(super) fn forgives(&self) -> bool {
+        self.near.is_some()
     }
 
-    /// The terms of a dictionary that are meant, each with how well it fits.
-    pub(super) fn terms(&self, terms: &TermDictionary, head: &str) -> Result<Vec<(f64, TermInfo)>, SearchError> {
+    /// From now on no words are meant that are near this one.
+    pub(super) fn means_itself(&mut self) {
+        self.near = None;
+    }
+
+    /// The terms of a dictionary that are meant, but for those that are near.
+    pub(super) fn terms(&self, terms: &TermDictionary, head: &str) -> Result<Terms, SearchError> {
+        let begin = [head, &self.text].concat();
+        let own = terms.get(&begin)?;
         let mut meant = Vec::new();
-        meant.extend(self.own_term(terms, head)?.map(|info| (1.0, info)));
+        meant.extend(own.clone().map(|info| (1.0, info)));
         if self.is_loose {
             // Words whose stem is what was typed, or the stem of what was typed.
             let stem = self.stem.as_deref().unwrap_or(&self.text);
@@ -143,7 +161,6 @@ impl Pattern {
             meant.extend(terms.get([head, stem.as_str()].concat())?.map(|info| (STEM_FIT, info)));
         }
         if self.is_prefix {
-            let begin = [head, &self.text].concat();
             let end = [begin.as_bytes(), &[0xFF]].concat();
             let mut stream = terms.range().gt(&begin).lt(end).into_stream()?;
             while stream.advance() {
@@ -151,18 +168,21 @@ impl Pattern {
                 self.check(meant.len())?;
             }
         }
-        if let Some(near) = &self.near {
-            let automaton = near.after(head);
-            let mut stream = terms.search(automaton).into_stream()?;
-            while let Some((term, info)) = stream.next() {
-                let word = term.get(head.len()..).and_then(|word| std::str::from_utf8(word).ok());
-                let typos = word.and_then(|word| near.typos(word)).filter(|typos| *typos > 0);
-                if let Some(fit) = typos.and_then(|typos| TYPO_FITS.get(usize::from(typos))) {
-                    meant.push((*fit, info.clone()));
-                }
+        Ok(Terms { own, meant })
+    }
+
+    /// Adds the terms of a dictionary that are near.
+    pub(super) fn add_near(&self, terms: &TermDictionary, head: &str, to: &mut Terms) -> Result<(), SearchError> {
+        let Some(near) = &self.near else { return Ok(()) };
+        let mut stream = terms.search(near.after(head)).into_stream()?;
+        while let Some((term, info)) = stream.next() {
+            let word = term.get(head.len()..).and_then(|word| std::str::from_utf8(word).ok());
+            let typos = word.and_then(|word| near.typos(word)).filter(|typos| *typos > 0);
+            if let Some(fit) = typos.and_then(|typos| TYPO_FITS.get(usize::from(typos))) {
+                to.meant.push((*fit, info.clone()));
             }
         }
-        Ok(meant)
+        Ok(())
     }
 
     fn check(&self, terms: usize) -> Result<(), SearchError> {

@@ -9,24 +9,20 @@
 //! clauses, each times its rarity: the logarithm of the share of records that have its word, in steps, so that a cursor stays good while a
 //! tenant goes on writing.
 //!
-//! Every clause becomes a list of documents with their worth, the rarest first; the lists of the next are only looked at where the list so far
-//! has documents. What is read is counted: a question that reads too much, or for too long, ends and says so.
+//! Every clause becomes a list of documents with their worth, the rarest first; of the lists of the next only that is looked at, and valued, which the list
+//! so far has. What is read is counted: a question that reads too much, or for too long, ends and says so.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
-
-use tantivy::postings::SegmentPostings;
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, Searcher, SegmentReader, TERMINATED};
 
 use super::SearchError;
-use super::question::{Pattern, Question};
-use super::shape::{COLLECTION, Fields, HIGH, LOW, SPACE, head};
+use super::budget::Budget;
+use super::lists::{Lists, Reading, Worths};
+use super::question::{Clause, Question};
+use super::scan::Scan;
+use super::shape::{Fields, head};
+use super::view::{Segment, View};
 
-/// Most places in lists that one question reads. Raised: questions of frequent words on large tenants take longer. Lowered: they are refused.
-const POSTINGS: u64 = 20_000_000;
-/// How many are read between two looks at the time.
-const TIME_STEP: u64 = 4_096;
 /// Steps of rarity between two powers of e.
 const RARITY_STEPS: f64 = 2.0;
 
@@ -63,68 +59,92 @@ pub struct Found {
     pub matches: u64,
 }
 
-/// Documents of one segment, ascending, each with what it is worth.
-pub(super) type Worths = Vec<(u32, u64)>;
-
 /// One question to one state of an index.
 pub(super) struct Search<'a> {
-    searcher: &'a Searcher,
-    pub(super) fields: &'a Fields,
-    question: &'a Question,
-    /// What the terms of the space begin with.
-    pub(super) head: String,
-    began: Duration,
-    read: u64,
+    reading: Reading<'a>,
+    question: &'a mut Question,
+}
+
+/// The best so far, at most so many.
+struct Best {
+    limit: usize,
+    after: Option<Rank>,
+    ranks: BinaryHeap<Reverse<Rank>>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(searcher: &'a Searcher, fields: &'a Fields, question: &'a Question) -> Self {
-        Search {
-            searcher,
+    pub(super) fn new(
+        view: &'a View,
+        fields: &'a Fields,
+        question: &'a mut Question,
+        is_over: &'a mut dyn FnMut() -> bool,
+    ) -> Self {
+        let reading = Reading {
+            view,
             fields,
-            question,
             head: head(question.space),
-            began: (question.clock)(),
-            read: 0,
-        }
+            budget: Budget::new(is_over),
+        };
+        Search { reading, question }
     }
 
     /// The best `limit` that come after `after`.
     pub(super) fn run(mut self, after: Option<Rank>, limit: usize) -> Result<Found, SearchError> {
-        let rarities = self.rarities()?;
-        let mut best: BinaryHeap<std::cmp::Reverse<Rank>> = BinaryHeap::new();
+        let by_count = self.question.by_rarity;
+        let mut lists = |clauses: &mut [Clause]| -> Result<Vec<_>, SearchError> {
+            clauses
+                .iter_mut()
+                .map(|clause| self.reading.lists(clause, by_count))
+                .collect()
+        };
+        let needed = lists(&mut self.question.needed)?;
+        let excluded = lists(&mut self.question.excluded)?;
+        let rarities = self.rarities(&needed)?;
+        let mut best = Best {
+            limit,
+            after,
+            ranks: BinaryHeap::new(),
+        };
         let mut matches = 0;
-        for segment in self.searcher.segment_readers() {
-            let worths = self.matching(segment, &rarities)?;
-            let columns = segment.fast_fields();
-            let column = |name| columns.column_first_or_default::<u64>(name);
-            let (spaces, collections) = (column(SPACE)?, column(COLLECTION)?);
-            let (highs, lows) = (column(HIGH)?, column(LOW)?);
-            for (document, score) in worths {
-                let collection = collections.get_val(document);
-                if spaces.get_val(document) != self.question.space.0 || !self.is_asked(collection) {
-                    continue;
-                }
-                matches += 1;
-                if best.len() == limit && best.peek().is_none_or(|worst| score < worst.0.score) {
-                    continue;
-                }
-                let id = (u128::from(highs.get_val(document)) << 64) | u128::from(lows.get_val(document));
-                let rank = Rank {
-                    score,
-                    id: id.to_be_bytes(),
-                    collection: u32::try_from(collection).unwrap_or(u32::MAX),
-                };
-                if after.is_none_or(|after| rank < after) {
-                    best.push(std::cmp::Reverse(rank));
-                }
-                if best.len() > limit {
-                    best.pop();
-                }
-            }
+        let view = self.reading.view;
+        for (at, segment) in view.segments().enumerate() {
+            let needed = needed
+                .iter()
+                .zip(&rarities)
+                .map(|(lists, rarity)| (&lists[at], *rarity))
+                .collect();
+            let excluded: Vec<_> = excluded.iter().map(|lists| &lists[at]).collect();
+            let worths = self.matching(segment, needed, &excluded)?;
+            matches += self.keep(segment, worths, &mut best)?;
         }
-        let ranks = best.into_sorted_vec().into_iter().map(|reversed| reversed.0).collect();
+        let ranks = best.ranks.into_sorted_vec().into_iter().map(|reversed| reversed.0).collect();
         Ok(Found { ranks, matches })
+    }
+
+    /// Keeps the best of the matches of a segment; how many are of what was asked.
+    fn keep(&self, segment: Segment<'_>, worths: Worths, best: &mut Best) -> Result<u64, SearchError> {
+        if worths.is_empty() {
+            return Ok(0);
+        }
+        let columns = segment.columns()?;
+        let mut matches = 0;
+        for (document, score) in worths {
+            let collection = columns.collection.get_val(document);
+            if columns.space.get_val(document) != self.question.space.0 || !self.is_asked(collection) {
+                continue;
+            }
+            matches += 1;
+            if best.is_below(score) {
+                continue;
+            }
+            let id = (u128::from(columns.high.get_val(document)) << 64) | u128::from(columns.low.get_val(document));
+            best.offer(Rank {
+                score,
+                id: id.to_be_bytes(),
+                collection: u32::try_from(collection).unwrap_or(u32::MAX),
+            });
+        }
+        Ok(matches)
     }
 
     fn is_asked(&self, collection: u64) -> bool {
@@ -133,114 +153,79 @@ impl<'a> Search<'a> {
     }
 
     /// What each needed clause is multiplied with.
-    fn rarities(&mut self) -> Result<Vec<u64>, SearchError> {
+    fn rarities(&mut self, needed: &[Vec<Lists>]) -> Result<Vec<u64>, SearchError> {
         if !self.question.by_rarity {
-            return Ok(vec![1; self.question.needed.len()]);
+            return Ok(vec![1; needed.len()]);
         }
         let records = self.records()?;
-        let mut rarities = Vec::with_capacity(self.question.needed.len());
-        for clause in &self.question.needed {
-            let mut rarest = records;
-            for pattern in clause.patterns() {
-                rarest = rarest.min(self.frequency(pattern)?);
-            }
-            rarities.push(rarity(records, rarest));
-        }
-        Ok(rarities)
+        let clauses = self.question.needed.iter().zip(needed);
+        let rarity = |(clause, lists): (&Clause, &Vec<Lists>)| Ok(rarity(records, self.reading.rarest(lists, clause)?));
+        clauses.map(rarity).collect()
     }
 
     /// How many records the space has in the index.
     fn records(&mut self) -> Result<u64, SearchError> {
-        let term = self.fields.of_space(self.question.space);
-        let mut records = 0;
-        for segment in self.searcher.segment_readers() {
-            let index = segment.inverted_index(self.fields.of)?;
-            if let Some(info) = index.get_term_info(&term)? {
-                let postings = index.read_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
-                records += self.alive(segment, postings)?;
-            }
-        }
-        Ok(records)
-    }
-
-    /// How many records have a word, in the part in which most have it.
-    fn frequency(&mut self, pattern: &Pattern) -> Result<u64, SearchError> {
-        let mut most = 0;
-        for part in self.fields.parts {
+        let Reading {
+            view, fields, budget, ..
+        } = &mut self.reading;
+        let term = fields.of_space(self.question.space);
+        view.records(self.question.space, || {
             let mut records = 0;
-            for segment in self.searcher.segment_readers() {
-                let index = segment.inverted_index(part)?;
-                if let Some(info) = pattern.own_term(index.terms(), &self.head)? {
-                    let postings = index.read_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
-                    records += self.alive(segment, postings)?;
+            for segment in view.segments() {
+                let index = segment.reader.inverted_index(fields.of)?;
+                if let Some(list) = index.get_term_info(&term)? {
+                    records += Scan::plain(&index).alive(&list, segment.deleted(), budget)?;
                 }
             }
-            most = most.max(records);
-        }
-        Ok(most)
-    }
-
-    /// How many documents of a list are not deleted.
-    fn alive(&mut self, segment: &SegmentReader, mut postings: SegmentPostings) -> Result<u64, SearchError> {
-        let Some(alive) = segment.alive_bitset() else {
-            return Ok(u64::from(postings.doc_freq()));
-        };
-        let mut count = 0;
-        let mut document = postings.doc();
-        while document != TERMINATED {
-            count += u64::from(alive.is_alive(document));
-            document = postings.advance();
-            self.step()?;
-        }
-        Ok(count)
+            Ok(records)
+        })
     }
 
     /// The documents of a segment that match, with what they are worth.
-    fn matching(&mut self, segment: &SegmentReader, rarities: &[u64]) -> Result<Worths, SearchError> {
-        let question = self.question;
-        let mut clauses = Vec::with_capacity(question.needed.len());
-        for (clause, rarity) in question.needed.iter().zip(rarities) {
-            let lists = self.lists(segment, clause)?;
-            clauses.push((lists.shortest(), *rarity, lists));
-        }
-        clauses.sort_by_key(|(length, ..)| *length);
+    fn matching(
+        &mut self,
+        segment: Segment<'_>,
+        mut needed: Vec<(&Lists, u64)>,
+        excluded: &[&Lists],
+    ) -> Result<Worths, SearchError> {
+        needed.sort_by_key(|(lists, _)| lists.shortest());
         let mut found: Option<Worths> = None;
-        for (_, rarity, lists) in &clauses {
-            let mut worths = self.worths(segment, lists, found.as_deref())?;
+        for (lists, rarity) in needed {
+            let mut worths = self.reading.worths(segment, lists, found.as_deref())?;
             worths.iter_mut().for_each(|(_, worth)| *worth *= rarity);
-            found = Some(match found {
+            let together = match found {
                 None => worths,
                 Some(found) => both(found, &worths),
-            });
-            if found.as_ref().is_some_and(Vec::is_empty) {
+            };
+            if together.is_empty() {
                 return Ok(Vec::new());
             }
+            found = Some(together);
         }
         let mut found = found.unwrap_or_default();
-        if let Some(alive) = segment.alive_bitset() {
+        if let Some(alive) = segment.reader.alive_bitset() {
             found.retain(|(document, _)| alive.is_alive(*document));
         }
-        for clause in &question.excluded {
-            let lists = self.lists(segment, clause)?;
-            let without = self.worths(segment, &lists, Some(&found))?;
+        for lists in excluded {
+            let without = self.reading.worths(segment, lists, Some(&found))?;
             found.retain(|(document, _)| without.binary_search_by_key(document, |(other, _)| *other).is_err());
         }
         Ok(found)
     }
+}
 
-    /// Counts one place that was read. Fails where that was too much.
-    pub(super) fn step(&mut self) -> Result<(), SearchError> {
-        self.read += 1;
-        if !self.read.is_multiple_of(TIME_STEP) {
-            return Ok(());
+impl Best {
+    /// Whether what is worth so much is not among them, whatever its id is.
+    fn is_below(&self, score: u64) -> bool {
+        self.ranks.len() == self.limit && self.ranks.peek().is_none_or(|worst| score < worst.0.score)
+    }
+
+    fn offer(&mut self, rank: Rank) {
+        if self.after.is_none_or(|after| rank < after) {
+            self.ranks.push(Reverse(rank));
         }
-        if self.read > POSTINGS {
-            let what = "the words are in too many records to go through: ask for rarer ones, or in fewer collections";
-            return Err(SearchError::TooBroad(what.to_owned()));
-        }
-        match (self.question.clock)().saturating_sub(self.began) > self.question.time {
-            true => Err(SearchError::TimedOut(self.question.time.as_millis())),
-            false => Ok(()),
+        if self.ranks.len() > self.limit {
+            self.ranks.pop();
         }
     }
 }

@@ -1,6 +1,5 @@
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use super::*;
 
@@ -21,12 +20,6 @@ fn record(space: Space, number: u32, title: &str, body: &str) -> Indexed<'static
     }
 }
 
-/// For how long this has been running.
-fn passed() -> Duration {
-    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    BEGAN.get_or_init(std::time::Instant::now).elapsed()
-}
-
 /// What a text asks: words that may be meant loosely, `"` around a phrase, `-` before what must not be there, `*` after a beginning.
 fn question(space: Space, text: &str) -> Question {
     let language = Language::of("en").expect("a language");
@@ -36,8 +29,6 @@ fn question(space: Space, text: &str) -> Question {
         excluded: Vec::new(),
         collections: None,
         by_rarity: true,
-        time: Duration::from_secs(30),
-        clock: passed,
     };
     for term in text.split(' ') {
         let (list, term) = match term.strip_prefix('-') {
@@ -57,7 +48,9 @@ fn question(space: Space, text: &str) -> Question {
 }
 
 fn find(index: &SearchIndex, space: Space, text: &str) -> Vec<u32> {
-    let found = index.find(&question(space, text), None, 100).expect("found");
+    let found = index
+        .find(&mut question(space, text), None, 100, &mut || false)
+        .expect("found");
     assert_eq!(found.matches, found.ranks.len() as u64, "{text}");
     let number = |rank: &Rank| u32::try_from(u128::from_be_bytes(rank.id)).expect("a number");
     found.ranks.iter().map(number).collect()
@@ -148,7 +141,9 @@ fn nothing_of_another_space_shows() {
     assert_eq!(find(&index, GLOBEX, "follower"), Vec::<u32>::new());
     assert_eq!(find(&index, Space(9), "replication"), Vec::<u32>::new());
     // Neither do its figures: what another space writes changes no worth.
-    let before = index.find(&question(ACME, "replication election"), None, 10).expect("found");
+    let before = index
+        .find(&mut question(ACME, "replication election"), None, 10, &mut || false)
+        .expect("found");
     let mut writer = index.writer().expect("a writer");
     for number in 10..200 {
         let text = "replication election replicas elections";
@@ -156,7 +151,9 @@ fn nothing_of_another_space_shows() {
     }
     writer.commit(2).expect("committed");
     assert_eq!(
-        index.find(&question(ACME, "replication election"), None, 10).expect("found"),
+        index
+            .find(&mut question(ACME, "replication election"), None, 10, &mut || false)
+            .expect("found"),
         before
     );
 }
@@ -197,15 +194,25 @@ fn an_order_depends_on_the_documents_alone() {
     for text in ["leader", "election follower", "leader -word", "elect* follower", "folower"] {
         let (mut after, mut pages) = (None, Vec::new());
         loop {
-            let page = straight.find(&question(ACME, text), after, 17).expect("found");
-            assert_eq!(crooked.find(&question(ACME, text), after, 17).expect("found"), page, "{text}");
+            let page = straight
+                .find(&mut question(ACME, text), after, 17, &mut || false)
+                .expect("found");
+            assert_eq!(
+                crooked
+                    .find(&mut question(ACME, text), after, 17, &mut || false)
+                    .expect("found"),
+                page,
+                "{text}"
+            );
             after = page.ranks.last().copied();
             pages.extend(page.ranks);
             if after.is_none() {
                 break;
             }
         }
-        let whole = straight.find(&question(ACME, text), None, 1_000).expect("found");
+        let whole = straight
+            .find(&mut question(ACME, text), None, 1_000, &mut || false)
+            .expect("found");
         assert_eq!(pages, whole.ranks, "{text}: pages are the whole, cut");
         assert!(!pages.is_empty(), "{text}");
         assert!(pages.is_sorted_by(|one, next| one > next), "{text}: no rank comes twice");
@@ -217,12 +224,12 @@ fn collections_and_rarity_can_be_left_out() {
     let directory = tempfile::tempdir().expect("a directory");
     let index = filled(directory.path(), &library());
     let of = |collections: Option<Vec<u32>>, by_rarity| {
-        let question = Question {
+        let mut question = Question {
             collections,
             by_rarity,
             ..question(ACME, "replication")
         };
-        index.find(&question, None, 10).expect("found")
+        index.find(&mut question, None, 10, &mut || false).expect("found")
     };
     assert_eq!(of(Some(vec![1]), true).matches, 1);
     assert_eq!(of(Some(vec![]), true).matches, 0);
@@ -346,13 +353,62 @@ fn a_question_ends_at_its_budget() {
     let directory = tempfile::tempdir().expect("a directory");
     let records: Vec<_> = (0..5_000).map(|number| record(ACME, number, "same words", "")).collect();
     let index = filled(directory.path(), &records);
-    let hurried = Question {
-        time: Duration::ZERO,
-        ..question(ACME, "same words")
-    };
-    assert!(matches!(index.find(&hurried, None, 10), Err(SearchError::TimedOut(0))));
+    let hurried = index.find(&mut question(ACME, "same words"), None, 10, &mut || true);
+    assert!(matches!(hurried, Err(SearchError::TimedOut)));
     assert_eq!(
-        index.find(&question(ACME, "same words"), None, 10).expect("found").matches,
+        index
+            .find(&mut question(ACME, "same words"), None, 10, &mut || false)
+            .expect("found")
+            .matches,
         5_000
+    );
+}
+
+#[test]
+fn what_many_have_is_no_typo_and_what_few_have_may_be_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut records: Vec<_> = (0..99).map(|number| record(ACME, number, "a form", "")).collect();
+    records.extend([
+        record(ACME, 200, "from here", ""),
+        record(ACME, 201, "folower", ""),
+        record(ACME, 202, "the follower", ""),
+    ]);
+    // Others of the space next door are none of its business.
+    records.extend((0..200).map(|number| record(GLOBEX, number, "from a folower", "")));
+    let index = filled(directory.path(), &records);
+    let meant = |text: &str, by_rarity| {
+        let mut question = Question {
+            by_rarity,
+            ..question(ACME, text)
+        };
+        let found = index.find(&mut question, None, 1_000, &mut || false).expect("found");
+        let from = words("from follower", Language::default());
+        let patterns = question.needed[0].patterns();
+        let fits: Vec<_> = from.map(|word| patterns[0].fits(&word)).collect();
+        (found.matches, fits)
+    };
+    assert_eq!(meant("form", true), (100, vec![true, false]), "99 have it: it may be a typo");
+    assert_eq!(meant("folower", true), (2, vec![false, true]));
+    let mut writer = index.writer().expect("a writer");
+    writer.add(&record(ACME, 100, "other forms", "")).expect("added");
+    writer.commit(2).expect("committed");
+    let known = (100, vec![false, false]);
+    assert_eq!(
+        meant("form", true),
+        known,
+        "100 have it in some form, and what is near is not even marked"
+    );
+    assert_eq!(meant("for*", true).0, 100, "all of them begin so");
+    assert_eq!(
+        meant("form", false).0,
+        101,
+        "who may not read everything does not learn how many have it"
+    );
+    writer.remove(ACME, 1, id(0));
+    writer.commit(3).expect("committed");
+    assert_eq!(
+        meant("form", true),
+        (100, vec![true, false]),
+        "what is deleted does not count"
     );
 }

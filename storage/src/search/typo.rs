@@ -27,31 +27,39 @@ pub(super) fn forgiven(word: &str) -> u8 {
 /// What is near a word.
 pub(super) struct Near {
     first: String,
-    rest: DFA,
+    rest: String,
+    /// Made where it is needed: that takes as long as a short question.
+    automaton: OnceLock<DFA>,
 }
 
 impl Near {
     /// What is near a word; none: only the word itself is meant.
     pub(super) fn of(word: &str) -> Option<Near> {
-        // What a distance needs beforehand is made once.
-        static ONE: OnceLock<LevenshteinAutomatonBuilder> = OnceLock::new();
-        static TWO: OnceLock<LevenshteinAutomatonBuilder> = OnceLock::new();
-        let builder = match forgiven(word) {
-            0 => return None,
-            1 => ONE.get_or_init(|| LevenshteinAutomatonBuilder::new(1, true)),
-            _ => TWO.get_or_init(|| LevenshteinAutomatonBuilder::new(2, true)),
-        };
-        let (second, _) = word.char_indices().nth(1)?;
+        let (second, _) = word.char_indices().nth(1).filter(|_| forgiven(word) > 0)?;
         let (first, rest) = word.split_at(second);
         Some(Near {
             first: first.to_owned(),
-            rest: builder.build_dfa(rest),
+            rest: rest.to_owned(),
+            automaton: OnceLock::new(),
+        })
+    }
+
+    fn automaton(&self) -> &DFA {
+        // What a distance needs beforehand is made once.
+        static ONE: OnceLock<LevenshteinAutomatonBuilder> = OnceLock::new();
+        static TWO: OnceLock<LevenshteinAutomatonBuilder> = OnceLock::new();
+        self.automaton.get_or_init(|| {
+            let builder = match self.first.chars().chain(self.rest.chars()).count() {
+                ..TWO_TYPOS_CHARS => ONE.get_or_init(|| LevenshteinAutomatonBuilder::new(1, true)),
+                _ => TWO.get_or_init(|| LevenshteinAutomatonBuilder::new(2, true)),
+            };
+            builder.build_dfa(&self.rest)
         })
     }
 
     /// How many typos lie between them; none: too many.
     pub(super) fn typos(&self, word: &str) -> Option<u8> {
-        match self.rest.eval(word.strip_prefix(&self.first)?) {
+        match self.automaton().eval(word.strip_prefix(&self.first)?) {
             Distance::Exact(typos) => Some(typos),
             Distance::AtLeast(_) => None,
         }
@@ -61,7 +69,7 @@ impl Near {
     pub(super) fn after<'n>(&'n self, head: &str) -> NearTerms<'n> {
         NearTerms {
             fixed: [head, &self.first].concat().into_bytes(),
-            rest: &self.rest,
+            rest: self.automaton(),
         }
     }
 }

@@ -71,16 +71,17 @@ impl Iterator for Words<'_> {
             let (start, first) = self.rest.find(|(_, character)| is_of_word(*character))?;
             let dense = is_dense(first);
             let mut end = start + first.len_utf8();
-            let mut characters = vec![(start, end)];
+            let mut characters = if dense { vec![(start, end)] } else { Vec::new() };
             while let Some((at, next)) = self.rest.peek().copied() {
-                let goes_on = is_of_word(next) || is_combining_mark(next);
-                if !goes_on || (is_dense(next) != dense && !is_combining_mark(next)) {
+                let is_mark = !next.is_ascii() && is_combining_mark(next);
+                if !is_mark && (!is_of_word(next) || is_dense(next) != dense) {
                     break;
                 }
                 end = at + next.len_utf8();
-                match is_combining_mark(next) {
+                match is_mark {
                     true => characters.last_mut().map(|last| last.1 = end).unwrap_or_default(),
-                    false => characters.push((at, end)),
+                    false if dense => characters.push((at, end)),
+                    false => {}
                 }
                 self.rest.next();
             }
@@ -116,10 +117,18 @@ impl Words<'_> {
 
     fn word(&self, start: usize, end: usize) -> Word {
         let whole = &self.text[start..end];
-        let cut = whole.char_indices().nth(WORD_CHARS).map_or(whole, |(at, _)| &whole[..at]);
+        let cut = match whole.len() > WORD_CHARS {
+            true => whole.char_indices().nth(WORD_CHARS).map_or(whole, |(at, _)| &whole[..at]),
+            false => whole,
+        };
         let lower = cut.to_lowercase();
         let text = fold(&lower);
-        let stem = self.language.stem(&lower).map(|stem| fold(&stem));
+        // Most words are their own stems: nothing is made of those.
+        let stem = self
+            .language
+            .stem(&lower)
+            .filter(|stem| *stem != text)
+            .map(|stem| fold(&stem));
         Word {
             stem: stem.filter(|stem| *stem != text && !stem.is_empty()),
             text,
