@@ -142,6 +142,23 @@ async fn every_node_finds_the_same_soon_and_at_once_where_it_is_asked_to() {
     for node in &nodes {
         assert_eq!(ids(&search(node, &acme, &words("quokka"), None).await), [second]);
     }
+    for node in &nodes {
+        until("a node whose metrics say that its indexes show everything", async || {
+            let metrics = node.metrics().await.expect("metrics");
+            let value = |line: &str| line.rsplit(' ').next()?.parse::<f64>().ok();
+            let of = |name: &str| {
+                metrics
+                    .lines()
+                    .filter(|line| line.starts_with(name))
+                    .filter_map(value)
+                    .sum::<f64>()
+            };
+            let (documents, asked) = (of("cloudnest_search_documents{"), of("cloudnest_search_questions_total"));
+            let is_there = documents > 2.0 * RECORDS as f64 && asked > 0.0;
+            (is_there && of("cloudnest_search_seconds_total") > 0.0 && of("cloudnest_search_lag_seconds{") == 0.0).then_some(())
+        })
+        .await;
+    }
     let wrong = nodes[0].search("acme", &words("\"open"), None).await.expect_err("refused");
     assert!(
         wrong.to_string().contains("the quote at character 0 is not closed"),
