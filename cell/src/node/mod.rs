@@ -103,6 +103,10 @@ impl Node {
         let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
         // Before the log is opened: a mistake here should not cost a replay.
         let clients = api_tls.map(Keeper::<Clients>::start).transpose()?;
+        if let Some(store) = config.files(&me.region) {
+            let read = store.credentials();
+            read.with_context(|| format!("the key of the store of files, {} ([region.files])", store.place))?;
+        }
         let identity = certificates::identity(&settings.tls)?;
         let data = Data::open(&settings.data, &config.cluster, &me.name, me.number)?;
         let api_listener = bind(me.api, "the API")?;
