@@ -104,7 +104,12 @@ impl Platform {
             self.blobs.store_failed(why);
         }
         let Some(bytes) = found else {
-            tracing::error!(cell = %replica.name, space = folder.space.0, chunk = hex(&hash), error = %why, "a chunk cannot be had");
+            match lack(why) {
+                Lack::Silent => {
+                    tracing::warn!(cell = %replica.name, error = %why, "the store of the region's files gives nothing")
+                }
+                Lack::Missing | Lack::Rotten => lost(replica, folder, &hash, why),
+            }
             return Err(unread(why));
         };
         tracing::warn!(cell = %replica.name, error = %why, "a chunk came from a disk");
@@ -123,7 +128,7 @@ impl Platform {
         let Some(bytes) = self.from_disks(replica, folder.space, hash).await? else {
             let missing = bucket.missing(folder, &hash);
             self.blobs.store_failed(&missing);
-            tracing::error!(cell = %replica.name, space = folder.space.0, error = %missing, "a chunk cannot be had");
+            lost(replica, folder, &hash, &missing);
             return Err(unread(&missing));
         };
         let kept = bucket.keep(folder, hash, &bytes).await;
@@ -164,6 +169,11 @@ impl Platform {
         self.freshen_directory().await;
         known()?.ok_or_else(away)
     }
+}
+
+/// Tells of a chunk that is nowhere any more.
+fn lost(replica: &Replica, folder: Folder, hash: &ChunkHash, why: &VaultError) {
+    tracing::error!(cell = %replica.name, space = folder.space.0, chunk = hex(hash), error = %why, "a chunk of a file is lost");
 }
 
 /// A store that did not take a chunk.
