@@ -4,6 +4,8 @@
 mod contents;
 #[path = "backup/s3.rs"]
 mod s3;
+#[path = "shared/s3.rs"]
+mod server;
 
 use std::collections::BTreeSet;
 use std::fs;

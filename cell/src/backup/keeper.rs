@@ -5,7 +5,6 @@
 //!
 //! What cannot be had is for the caller to judge: a list says so of it, or the round is tried again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use storage::blob::ChunkHash;
 use tokio::sync::{RwLock, Semaphore};
 
 use super::listed::{self, Holdings, LIST_CHUNKS, Listed};
-use super::names::{BaseName, Line, SegmentName, read_chunk};
+use super::names::{BaseName, Line, SegmentName};
 use super::vault::{Vault, VaultError};
 use crate::records::time::now_micros;
 
@@ -25,8 +24,6 @@ pub(super) const RENEW_SECONDS: i64 = 12 * 3_600;
 pub(crate) const UNDER_WAY: usize = 4;
 /// Chunks that a node has under way between its disks and the store.
 pub(super) const PLACES: usize = 8;
-/// So many chunks of one folder are looked at by themselves; with more of them the folder is listed.
-const ALONE: usize = 2;
 
 const _: () = assert!(PLACES < super::vault::REQUESTS);
 
@@ -109,7 +106,7 @@ impl Keeper {
         let oldest = if renews { now_seconds() - RENEW_SECONDS } else { i64::MIN };
         let (mut there, mut lacking) = (Vec::new(), Vec::new());
         for some in chunks.chunk_by(|one, next| one[0] == next[0]) {
-            let found = self.found(uid, some).await?;
+            let found = self.vault.found(&self.line.chunks_of(uid, some[0][0]), some).await?;
             for hash in some {
                 let is_there = found.get(hash).is_some_and(|written| *written > oldest);
                 if is_there { &mut there } else { &mut lacking }.push(*hash);
@@ -118,25 +115,6 @@ impl Keeper {
         let mut listed = self.keep_all(uid, lacking).await?;
         listed.kept.extend(there);
         Ok(listed)
-    }
-
-    /// When chunks of one folder were written, those that are there.
-    async fn found(&self, uid: u64, chunks: &[ChunkHash]) -> Result<BTreeMap<ChunkHash, i64>, VaultError> {
-        let mut found = BTreeMap::new();
-        if chunks.len() <= ALONE {
-            for hash in chunks {
-                let written = self.vault.written(&self.line.chunk(uid, hash)).await?;
-                found.extend(written.map(|written| (*hash, written)));
-            }
-            return Ok(found);
-        }
-        let objects = self.vault.list_written(&self.line.chunks_of(uid, chunks[0][0])).await?;
-        found.extend(
-            objects
-                .iter()
-                .filter_map(|(name, written)| Some((read_chunk(name)?, *written))),
-        );
-        Ok(found)
     }
 }
 

@@ -17,7 +17,7 @@
 //! How far it is lies in a row of the cell (`turn`), so that every replica keeps the log until it is archived, and whoever leads next goes on.
 //! A LINE is one life of a cell's log: a cell that was lost with all its replicas begins another one under the same number.
 //!
-//! Contents of files are chunks on the disks of the replicas (`node/blobs`), and only their names are in log and rows. Each chunk is an object by
+//! Contents of files are chunks on disks or in another store (`node/blobs`), and only their names are in log and rows. Each chunk is an object by
 //! its hash, once for a line ([`keeper`]), and is there before what names it: before the segment (`chunks`, [`named`]), or the manifest of the base.
 //! Lists say which those are ([`listed`]): a restore counts on them ([`stored`]), and what none of them names any more goes (`collect`).
 //!

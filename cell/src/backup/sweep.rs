@@ -33,7 +33,7 @@ pub(super) type Swept = (usize, u64);
 impl Tender {
     /// Removes what is not needed for any time that is kept, in all lines of the cell.
     pub(super) async fn sweep(self) -> Result<(), VaultError> {
-        let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
+        let vault = Vault::open(&self.backup.store, &self.platform.backups.bounds).await?;
         let keep_from = now_micros().saturating_sub(self.backup.keep_days.saturating_mul(DAY_MICROS));
         let cell = self.replica.number;
         let own = self.archived()?.map(|archived| archived.line);

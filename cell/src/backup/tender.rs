@@ -66,7 +66,7 @@ impl Tender {
 
     /// Archives what the log has got since the last round. `goes_on`: without chunks of files that cannot be had.
     pub(super) async fn round(self, goes_on: bool) -> Result<(), VaultError> {
-        let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
+        let vault = Vault::open(&self.backup.store, &self.platform.backups.bounds).await?;
         let began = now_micros();
         // Who is not the leader any more finds out here, and everything that was answered is applied.
         let barrier = self.replica.group.read_barrier().await;
@@ -118,7 +118,7 @@ impl Tender {
     /// Begins the line of a cell that has none. What its log had before is in its first base.
     async fn begin(&self) -> Result<Archived, VaultError> {
         let begun = self.turn(Uuid::now_v7(), self.replica.group.applied(), true, None).await?;
-        tracing::info!(cell = %self.replica.name, line = %begun.line, place = %self.backup.store, "the cell is backed up from now on");
+        tracing::info!(cell = %self.replica.name, line = %begun.line, place = %self.backup.store.place, "the cell is backed up from now on");
         Ok(begun)
     }
 
@@ -194,7 +194,7 @@ impl Tender {
         let Some(archived) = self.archived()? else {
             return Ok(Vec::new());
         };
-        let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
+        let vault = Vault::open(&self.backup.store, &self.platform.backups.bounds).await?;
         let line = self.line(&archived);
         let bases = finished(line, &vault.list(&line.bases()).await?);
         let Some(newest) = bases.last() else { return Ok(Vec::new()) };
@@ -205,7 +205,7 @@ impl Tender {
 
     /// Makes a base; who was on the way into the cell.
     pub(super) async fn base(self) -> Result<Vec<u64>, VaultError> {
-        let vault = Vault::open(&self.backup, &self.platform.backups.requests).await?;
+        let vault = Vault::open(&self.backup.store, &self.platform.backups.bounds).await?;
         let barrier = self.replica.group.read_barrier().await;
         barrier.map_err(|error| VaultError::Source(error.to_string()))?;
         let snapshot = self.replica.store.begin_read();

@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::body::backup::CellBackup;
-use tokio::sync::Semaphore;
 
 use super::keeper::Traffic;
-use super::vault::REQUESTS;
+use super::vault::Bounds;
 use crate::records::time::{format_stamp, now_micros};
 
 /// What a node knows of the backup of a cell, since it leads it.
@@ -30,8 +29,8 @@ struct Cell {
 
 /// The backups that this node makes.
 pub(crate) struct Told {
-    /// Requests to the store that may be under way.
-    pub(crate) requests: Arc<Semaphore>,
+    /// How requests to the store are bounded.
+    pub(crate) bounds: Bounds,
     /// Chunks of files on their way between disks and the store.
     pub(crate) traffic: Arc<Traffic>,
     cells: Mutex<BTreeMap<u64, Cell>>,
@@ -82,7 +81,7 @@ const METRICS: [(&str, &str, &str); 5] = [
 impl Default for Told {
     fn default() -> Self {
         Self {
-            requests: Arc::new(Semaphore::new(REQUESTS)),
+            bounds: Bounds::default(),
             traffic: Arc::default(),
             cells: Mutex::default(),
             totals: Mutex::default(),

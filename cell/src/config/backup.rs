@@ -4,12 +4,11 @@
 
 use std::path::Path;
 
-use storage::objects::Place;
-
-use super::Secret;
+use super::Store;
 use super::checked::Checker;
-use super::raw::{At, RawSecret};
+use super::raw::At;
 use super::section::{Need, Section};
+use super::store::{self, Keys, RawStore};
 
 /// What may be lost when all replicas of a cell are, in seconds: the log is archived at least so often.
 const EVERY_MAX_SECONDS: u64 = 60;
@@ -21,8 +20,14 @@ const BASE_EVERY_SECONDS: u64 = 24 * 3_600;
 const KEEP_DAYS: u64 = 7;
 /// The longest that may be written, in days.
 const KEEP_DAYS_MAX: u64 = 3_650;
-/// What stands for the name of the region in the address of a store.
-const REGION: &str = "{region}";
+
+const KEYS: Keys = Keys {
+    store: "region.backup.store",
+    endpoint: "region.backup.endpoint",
+    signed_for: "region.backup.signed_for",
+    access_key: "region.backup.access_key",
+    secret_key: "region.backup.secret_key",
+};
 
 /// The backups of a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +35,7 @@ pub struct Backup {
     /// The region.
     pub region: String,
     /// Where they lie.
-    pub store: Place,
-    /// Where the id of the key is that opens the store, and its secret.
-    pub keys: Option<(Secret, Secret)>,
+    pub store: Store,
     /// Between two archivings of the log, in seconds.
     pub every_seconds: u64,
     /// Between two bases, in seconds.
@@ -44,11 +47,7 @@ pub struct Backup {
 /// The section as written.
 #[derive(Debug)]
 pub(super) struct RawBackup {
-    store: Option<At<String>>,
-    endpoint: Option<At<String>>,
-    signed_for: Option<At<String>>,
-    access_key: Option<At<RawSecret>>,
-    secret_key: Option<At<RawSecret>>,
+    store: RawStore,
     every_seconds: Option<At<u64>>,
     base_every_seconds: Option<At<u64>>,
     keep_days: Option<At<u64>>,
@@ -56,13 +55,9 @@ pub(super) struct RawBackup {
 
 /// Reads the section.
 pub(super) fn read(section: &mut Section<'_, '_, '_>) -> RawBackup {
-    let store = "such as store = \"file:///var/backups/cloudnest/{region}\" or \"s3://bucket/{region}\"";
+    let example = "such as store = \"file:///var/backups/cloudnest/{region}\" or \"s3://bucket/{region}\"";
     RawBackup {
-        store: section.text("region.backup.store", Need::Required(store)),
-        endpoint: section.text("region.backup.endpoint", Need::Optional),
-        signed_for: section.text("region.backup.signed_for", Need::Optional),
-        access_key: section.secret("region.backup.access_key"),
-        secret_key: section.secret("region.backup.secret_key"),
+        store: store::read(section, &KEYS, example),
         every_seconds: section.number("region.backup.every_seconds", Need::Optional),
         base_every_seconds: section.number("region.backup.base_every_seconds", Need::Optional),
         keep_days: section.number("region.backup.keep_days", Need::Optional),
@@ -75,62 +70,14 @@ impl Checker<'_, '_> {
         let every_seconds = self.within(&raw.every_seconds, EVERY_SECONDS, (1, EVERY_MAX_SECONDS));
         let base_every_seconds = self.within(&raw.base_every_seconds, BASE_EVERY_SECONDS, (1, 31 * BASE_EVERY_SECONDS));
         let keep_days = self.within(&raw.keep_days, KEEP_DAYS, (1, KEEP_DAYS_MAX));
-        let keys = self.keys(raw, dir);
-        let store = self.store(region, raw, dir)?;
+        let store = self.store(region, &raw.store, dir)?;
         Some(Backup {
             region: region.to_owned(),
             store,
-            keys,
             every_seconds,
             base_every_seconds,
             keep_days,
         })
-    }
-
-    fn store(&mut self, region: &str, raw: &RawBackup, dir: &Path) -> Option<Place> {
-        let at = raw.store.as_ref()?;
-        let address = at.value.replace(REGION, region);
-        let mut place = match Place::parse(&address, dir) {
-            Ok(place) => place,
-            Err(error) => {
-                let fix = "write file:///DIRECTORY or s3://BUCKET/PREFIX";
-                self.findings.add(&at.span, at.key, error.to_string(), fix);
-                return None;
-            }
-        };
-        // What a region holds does not lie with what another one does.
-        self.once(
-            "backup store",
-            &place.to_string(),
-            at,
-            "give each region its own: {region} stands for its name",
-        );
-        if let Place::Bucket { region, endpoint, .. } = &mut place {
-            *region = raw.signed_for.as_ref().map(|at| at.value.clone());
-            *endpoint = raw.endpoint.as_ref().map(|at| at.value.clone());
-            return Some(place);
-        }
-        for at in [&raw.signed_for, &raw.endpoint].into_iter().flatten() {
-            self.findings
-                .add(&at.span, at.key, "is for a store that speaks S3", "remove it");
-        }
-        Some(place)
-    }
-
-    fn keys(&mut self, raw: &RawBackup, dir: &Path) -> Option<(Secret, Secret)> {
-        let secret = |at: &At<RawSecret>| match &at.value {
-            RawSecret::File(path) => Secret::File(dir.join(path)),
-            RawSecret::Env(name) => Secret::Env(name.clone()),
-        };
-        match (&raw.access_key, &raw.secret_key) {
-            (Some(id), Some(key)) => Some((secret(id), secret(key))),
-            (Some(at), None) | (None, Some(at)) => {
-                let fix = "write access_key and secret_key, each { file = \"…\" } or { env = \"…\" }";
-                self.findings.add(&at.span, at.key, "is one half of a key", fix);
-                None
-            }
-            (None, None) => None,
-        }
     }
 
     fn within(&mut self, at: &Option<At<u64>>, default: u64, (least, most): (u64, u64)) -> u64 {

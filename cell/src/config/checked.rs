@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{Findings, suggestion};
 use super::raw::{At, RawConfig, RawPlan, RawSecret, RawTiming};
-use super::{ApiTls, Backup, Config, Plan, Region, Secret, Timing, TlsFiles, Topology};
+use super::{ApiTls, Backup, Config, Files, Plan, Region, Secret, Timing, TlsFiles, Topology};
 
 /// How many seconds' units a plan gives at once, where it does not say.
 const BURST_SECONDS: u64 = 60;
@@ -28,6 +28,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
     let plans = raw.plans.iter().filter_map(|plan| checker.plan(plan)).collect();
     checker.regions_have_nodes(raw);
     let backups = checker.backups(raw, dir);
+    let files = checker.files(raw, dir);
     Config {
         cluster: raw.cluster.as_ref().map(|name| checker.name(name)).unwrap_or_default(),
         topology: Topology {
@@ -60,6 +61,7 @@ pub(super) fn check(raw: &RawConfig, dir: &Path, findings: &mut Findings<'_>) ->
         timing: checker.timing(&raw.timing),
         scheduler: raw.scheduler.unwrap_or(true),
         backups,
+        files,
     }
 }
 
@@ -119,6 +121,20 @@ impl Checker<'_, '_> {
             Some((&name.value, region.backup.as_ref()?))
         });
         written.filter_map(|(name, backup)| self.backup(name, backup, dir)).collect()
+    }
+
+    fn files(&mut self, raw: &RawConfig, dir: &Path) -> Vec<Files> {
+        let written = raw.regions.iter().filter_map(|region| {
+            let name = region.name.as_ref()?;
+            Some((&name.value, region.files.as_ref()?))
+        });
+        let read = written.filter_map(|(name, files)| {
+            Some(Files {
+                region: name.clone(),
+                store: self.store(name, files, dir)?,
+            })
+        });
+        read.collect()
     }
 
     fn regions_have_nodes(&mut self, raw: &RawConfig) {

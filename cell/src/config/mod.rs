@@ -20,17 +20,21 @@ use std::path::{Path, PathBuf};
 mod backup;
 mod checked;
 mod error;
+mod files;
 mod members;
 mod raw;
 mod secret;
 mod section;
+mod store;
 #[cfg(test)]
 mod tests;
 mod topology;
 
 pub use backup::Backup;
 pub use error::{ConfigError, ConfigErrors};
+pub use files::Files;
 pub use secret::{Secret, SecretError};
+pub use store::Store;
 pub use topology::{CellEntry, CellKind, CellState, NodeEntry, Plan, Region, Topology};
 
 /// Largest configuration file, in bytes. Raised: a wrong path reads a large file. Lowered: very large clusters are refused.
@@ -55,6 +59,8 @@ pub struct Config {
     pub scheduler: bool,
     /// The backups of the regions that have any.
     pub backups: Vec<Backup>,
+    /// The stores of files of the regions that have any; the files of the others are on their nodes' disks.
+    pub files: Vec<Files>,
 }
 
 /// PEM files for the nodes' mutual TLS.
@@ -143,6 +149,14 @@ impl Config {
     /// The backups of a region.
     pub fn backup(&self, region: &str) -> Option<&Backup> {
         self.backups.iter().find(|backup| backup.region == region)
+    }
+
+    /// The store of a region's files; none: they are on its nodes' disks.
+    pub fn files(&self, region: &str) -> Option<&Store> {
+        self.files
+            .iter()
+            .find(|files| files.region == region)
+            .map(|files| &files.store)
     }
 
     /// The cells of a region, in the order of the file.

@@ -4,14 +4,17 @@ use toml::de::DeTable;
 
 use super::backup::{self, RawBackup};
 use super::error::Findings;
+use super::files;
 pub(super) use super::section::{At, RawSecret};
 use super::section::{Need, Section};
+use super::store::RawStore;
 
 /// A `[[region]]`.
 #[derive(Debug)]
 pub(super) struct RawRegion {
     pub(super) name: Option<At<String>>,
     pub(super) backup: Option<RawBackup>,
+    pub(super) files: Option<RawStore>,
 }
 
 /// A `[[node]]`.
@@ -131,6 +134,7 @@ fn read_region(section: &mut Section<'_, '_, '_>) -> RawRegion {
     RawRegion {
         name: section.text("region.name", Need::Required("such as name = \"eu-west-1\"")),
         backup: section.table("region.backup", Need::Optional, backup::read),
+        files: section.table("region.files", Need::Optional, files::read),
     }
 }
 

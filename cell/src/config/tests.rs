@@ -456,7 +456,7 @@ fn a_backup_belongs_to_its_region() {
     let config = Config::parse(&text, Path::new("/etc/cloudnest/cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
     let backup = config.backup("one").expect("it has one");
     let directory = Path::new("/etc/cloudnest/backups/one").to_owned();
-    assert_eq!(backup.store, storage::objects::Place::Directory(directory));
+    assert_eq!(backup.store.place, storage::objects::Place::Directory(directory));
     assert_eq!(
         (backup.every_seconds, backup.base_every_seconds, backup.keep_days),
         (5, 86_400, 7)
@@ -499,4 +499,49 @@ fn what_a_backup_may_not_say() {
         errors.len() == 1 && errors[0].contains("give each region its own"),
         "{errors:#?}"
     );
+}
+
+/// The sound file with a store for the files of its first region.
+fn with_files(keys: &str) -> String {
+    SOUND.replacen("name = \"one\"\n", &format!("name = \"one\"\n\n[region.files]\n{keys}\n"), 1)
+}
+
+#[test]
+fn a_store_of_files_belongs_to_its_region() {
+    let text = with_files("store = \"file://files/{region}\"");
+    let config = Config::parse(&text, Path::new("/etc/cloudnest/cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let store = config.files("one").expect("it has one");
+    let directory = Path::new("/etc/cloudnest/files/one").to_owned();
+    assert_eq!(store.place, storage::objects::Place::Directory(directory));
+    assert_eq!((config.files("two"), config.backup("one")), (None, None));
+    let keys = "store = \"s3://b/{region}\"\naccess_key = { env = \"CLOUDNEST_TEST_NEVER_SET\" }\nsecret_key = { env = \"B\" }";
+    let config = Config::parse(&with_files(keys), Path::new("cluster.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let store = config.files("one").expect("it has one");
+    assert_eq!(store.place.to_string(), "s3://b/one");
+    let missing = store.credentials().expect_err("the variable is not set").to_string();
+    assert!(missing.contains("CLOUDNEST_TEST_NEVER_SET is not set"), "{missing}");
+}
+
+#[test]
+fn what_a_store_of_files_may_not_say() {
+    let wrong = [
+        ("endpoint = \"http://x\"", "region.files.store: is missing"),
+        ("store = \"ftp://x\"", "is not the address of a store"),
+        ("store = \"s3://\"", "names no directory or bucket"),
+        (
+            "store = \"file:///b\"\nkeep = 3",
+            "region.files.keep: is not a key of the configuration",
+        ),
+        ("store = \"file:///b\"\nsigned_for = \"x\"", "is for a store that speaks S3"),
+        ("store = \"s3://b\"\nsecret_key = { env = \"A\" }", "is one half of a key"),
+        ("store = \"s3://b\"\naccess_key = \"AKIA\"", "a literal secret"),
+        (
+            "store = \"file:///b\"\n[region.backup]\nstore = \"file:///b\"",
+            "backups another than files",
+        ),
+    ];
+    for (keys, expected) in wrong {
+        let errors = errors_of(&with_files(keys));
+        assert!(errors.iter().any(|error| error.contains(expected)), "{keys}: {errors:#?}");
+    }
 }

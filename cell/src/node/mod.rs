@@ -96,10 +96,7 @@ impl Node {
     /// Binds the ports, opens the data and starts to serve.
     pub async fn start(settings: Settings) -> anyhow::Result<Node> {
         let config = Arc::clone(&settings.config);
-        let me = config
-            .node(&settings.name)
-            .with_context(|| unknown_node(&config, &settings.name))?
-            .clone();
+        let me = own_entry(&config, &settings.name)?;
         let api_tls = config.api_tls.as_ref().map(|files| files.of_node(&me.name));
         // Before the log is opened: a mistake here should not cost a replay.
         let clients = api_tls.map(Keeper::<Clients>::start).transpose()?;
@@ -218,6 +215,16 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// The node's entry in the configuration, with whatever it cannot start without.
+fn own_entry(config: &Config, name: &str) -> anyhow::Result<NodeEntry> {
+    let me = config.node(name).with_context(|| unknown_node(config, name))?;
+    if let Some(store) = config.files(&me.region) {
+        let read = store.credentials();
+        read.with_context(|| format!("read the key of the store of files, {} ([region.files])", store.place))?;
+    }
+    Ok(me.clone())
 }
 
 async fn serve(server: Server, listener: tokio::net::TcpListener, certificates: Option<Arc<Certificates>>) {

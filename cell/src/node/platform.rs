@@ -15,6 +15,7 @@ use raft::NodeId;
 use tokio::sync::Notify;
 
 use super::blobs;
+use super::blobs::bucket::Bucket;
 use super::directory::Directory;
 use super::evolving::Works;
 use super::lines::Lines;
@@ -77,6 +78,8 @@ pub(crate) struct Platform {
     pub(crate) blobs: blobs::counts::Counts,
     /// What is counted of searches.
     pub(crate) searches: crate::search::counts::Counts,
+    /// The store of the region's files; none: they are on the nodes' disks.
+    pub(super) bucket: Option<Bucket>,
     /// Who leads the cells that have no replica here, as far as others said.
     pub(super) hints: Mutex<BTreeMap<u64, u64>>,
     /// Where stores are made that nobody needs after a restart.
@@ -96,6 +99,7 @@ impl Platform {
     ) -> Self {
         Self {
             fair,
+            bucket: config.files(&me.region).cloned().map(Bucket::new),
             config,
             me,
             host,

@@ -132,7 +132,7 @@ impl Front {
             let detail = format!("{region} has no backup: there is no [region.backup] in the configuration of this node");
             Error::new(Code::Unavailable, detail)
         })?;
-        let opened = Vault::open(backup, &self.platform.backups.requests).await;
+        let opened = Vault::open(&backup.store, &self.platform.backups.bounds).await;
         opened.map_err(|error| unread(&error))
     }
 

@@ -46,6 +46,8 @@ pub struct Layout {
     pub voters: Option<usize>,
     /// The keys of each region's `[region.backup]`: lines of the configuration.
     pub backup: Option<String>,
+    /// The keys of each region's `[region.files]`, likewise.
+    pub files: Option<String>,
     /// Keeps the nodes' ports for them.
     _ports: Arc<Ports>,
 }
@@ -79,6 +81,7 @@ impl Layout {
             dedicated: 0,
             voters: None,
             backup: None,
+            files: None,
             _ports: Arc::new(ports),
         })
     }
@@ -160,6 +163,7 @@ impl Layout {
             let names: Vec<_> = members.iter().map(|node| node.name.as_str()).collect();
             let _ = write!(out, "\n[[region]]\nname = {region:?}\n");
             out.push_str(&self.backup_section());
+            out.extend(self.files.iter().map(|keys| format!("\n[region.files]\n{keys}\n")));
             for node in &members {
                 let Node {
                     name, number, api, peer, ..

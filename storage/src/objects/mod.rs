@@ -138,6 +138,11 @@ impl Objects {
 
     /// Reads an object; what does not carry the checksum that it was written with is an error.
     pub async fn get(&self, name: &str) -> Result<Bytes, ObjectError> {
+        self.get_written(name).await.map(|(content, _)| content)
+    }
+
+    /// Reads an object, with when it was written last, in seconds since the epoch by the store's clock. Errors as those of [`Objects::get`].
+    pub async fn get_written(&self, name: &str) -> Result<(Bytes, i64), ObjectError> {
         let found = match self.store.get(&self.path(name)).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => {
@@ -149,11 +154,12 @@ impl Objects {
         if found.meta.size > (OBJECT_BYTES_MAX + frame::HEAD_BYTES) as u64 {
             return Err(self.damaged(name, format!("it has {} bytes, more than any object", found.meta.size)));
         }
+        let written = found.meta.last_modified.timestamp();
         let bytes = found
             .bytes()
             .await
             .map_err(|error| self.failed("read the object", name, error))?;
-        frame::open(name, bytes).map_err(|wrong| match wrong {
+        let content = frame::open(name, bytes).map_err(|wrong| match wrong {
             frame::Wrong::Newer(found) => ObjectError::NewerFormat {
                 place: self.place.to_string(),
                 name: name.to_owned(),
@@ -161,7 +167,8 @@ impl Objects {
                 known: frame::FORMAT,
             },
             frame::Wrong::Damaged(why) => self.damaged(name, why.to_owned()),
-        })
+        })?;
+        Ok((content, written))
     }
 
     /// The names below a folder, ascending. Names that are no text of ours are left out.

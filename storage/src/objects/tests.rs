@@ -59,6 +59,7 @@ async fn when_an_object_was_written_is_told_and_writing_it_again_is_later() {
         .set_modified(old)
         .unwrap();
     assert_eq!(objects.list_written("a").await.unwrap(), [("a/one".to_owned(), 1_000)]);
+    assert_eq!(objects.get_written("a/one").await.unwrap(), (b"content"[..].into(), 1_000));
     objects.put("a/one", b"content").await.unwrap();
     assert!(objects.written("a/one").await.unwrap().unwrap() >= first);
 }

@@ -1,6 +1,6 @@
 //! Chunks into a store, out of it, and away, without a cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -17,8 +17,9 @@ use super::super::find::Source;
 use super::super::manifest::Manifest;
 use super::super::stored::Stored;
 use super::super::sweep::Sweep;
+use super::super::vault::Bounds;
 use super::*;
-use crate::config::Backup;
+use crate::config::Store;
 
 const LINE: Line = Line {
     cell: 3,
@@ -51,17 +52,12 @@ fn now() -> i64 {
 impl Ground {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let backup = Backup {
-            region: "r".to_owned(),
-            store: Place::Directory(directory.path().to_owned()),
+        let store = Store {
+            place: Place::Directory(directory.path().to_owned()),
             keys: None,
-            every_seconds: 1,
-            base_every_seconds: 1,
-            keep_days: 1,
         };
-        let requests = Arc::new(Semaphore::new(super::super::vault::REQUESTS));
         Self {
-            vault: Vault::open(&backup, &requests).await.expect("a store"),
+            vault: Vault::open(&store, &Bounds::default()).await.expect("a store"),
             directory,
             traffic: Arc::default(),
             replicas: Arc::default(),

@@ -106,6 +106,7 @@ fn examine(config: Option<&Path>, data: &Path) -> Vec<Finding> {
     findings.extend(disk::examine(data));
     findings.push(checks::secrets(data));
     findings.extend(config.as_ref().map(backups::backups));
+    findings.extend(config.as_ref().and_then(backups::files));
     findings.push(certificates::examine(config.as_ref(), data));
     findings.push(checks::clock(data));
     findings.push(checks::descriptors());

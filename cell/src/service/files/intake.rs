@@ -1,4 +1,4 @@
-//! What arrives of a content, on its way to chunks: hashed, cut, and kept on a quorum, a chunk at a time. It holds two at most.
+//! What arrives of a content, on its way to chunks: hashed, cut, and kept for good, a chunk at a time. It holds two at most.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// What is left, on a quorum: its leaf, and its bytes. None: nothing is left.
+    /// What is left, kept for good: its leaf, and its bytes. None: nothing is left.
     pub(super) async fn tail(&mut self) -> Result<Option<(Leaf, Bytes)>> {
         let tail = self.cutter.tail();
         if tail.is_empty() {
