@@ -8,14 +8,14 @@ use bytes::Bytes;
 use storage::Space;
 use storage::blob::CHUNK_BYTES;
 
-use crate::fair::unit;
+use crate::fair::unit::{self, Units};
 use crate::files::digest::{Cutter, INITIAL, Inner, Leaf, absorb, finish, root};
 use crate::files::rows::Content;
 use crate::node::platform::Platform;
 use crate::service::error::internal;
 use crate::service::toll::Toll;
 
-/// So many bytes of a content pass at once. Raised: uploads of one tenant are noticed by others. Lowered: small files wait on a busy node.
+/// A content of so many bytes passes at once. Raised: uploads of one tenant are noticed by others. Lowered: small files wait on a busy node.
 const SMALL_BYTES: u64 = 64 * 1024;
 
 /// See the module.
@@ -60,7 +60,6 @@ impl<'a> Intake<'a> {
         if self.size > most {
             return Err(Error::new(Code::TooLarge, format!("there is more than {most} bytes of it")));
         }
-        self.pay(piece.len()).await?;
         self.cutter.push(piece);
         while let Some(chunk) = self.cutter.next() {
             let (place, mut inner, own) = (self.place, self.inner, chunk.clone());
@@ -87,9 +86,15 @@ impl<'a> Intake<'a> {
         Ok(Some((leaf, tail)))
     }
 
+    async fn keep(&self, chunk: Bytes) -> Result<()> {
+        self.pay(unit::of_kept(chunk.len())).await?;
+        let space = Space(self.ctx.placement.uid);
+        self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)
+    }
+
     /// What is small passes at once; the rest of a file is of the elastic class.
-    async fn pay(&self, bytes: usize) -> Result<()> {
-        let (platform, placement, cost) = (self.platform, &self.ctx.placement, unit::of_kept(bytes));
+    async fn pay(&self, cost: Units) -> Result<()> {
+        let (platform, placement) = (self.platform, &self.ctx.placement);
         if self.size > SMALL_BYTES {
             return Toll::new(platform, placement, "try again; an upload in parts goes on where it was")
                 .pay(cost)
@@ -98,11 +103,6 @@ impl<'a> Intake<'a> {
         let (account, limits) = platform.account(placement);
         account.charge(&limits, cost);
         Ok(())
-    }
-
-    async fn keep(&self, chunk: Bytes) -> Result<()> {
-        let space = Space(self.ctx.placement.uid);
-        self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)
     }
 
     /// All of a body, as the content of a file.
