@@ -87,8 +87,11 @@ impl Counts {
     }
 }
 
+/// What a metric shows of how an index stands.
+type Shown = fn(&Stand) -> String;
+
 /// Name, help and value of each metric of a cell's index.
-const CELL_METRICS: [(&str, &str, fn(&Stand) -> String); 3] = [
+const CELL_METRICS: [(&str, &str, Shown); 3] = [
     (
         "lag_seconds",
         "For how long there has been something that the search index does not show; 0 where it shows everything.",
