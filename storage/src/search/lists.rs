@@ -6,7 +6,7 @@
 use tantivy::SegmentReader;
 
 use super::budget::Budget;
-use super::question::{Clause, Pattern, Terms};
+use super::question::{Clause, Terms};
 use super::scan::Scan;
 use super::shape::Fields;
 use super::value::Value;
