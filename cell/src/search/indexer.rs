@@ -147,7 +147,11 @@ impl Indexer {
             }
             open.due.remove(&Space::SYSTEM);
             match open.due.is_empty() {
-                true => open.rest(),
+                true => {
+                    // What was touched has nothing to be found.
+                    self.shared.caught_up(Instant::now());
+                    open.rest();
+                }
                 false => self.round(open)?,
             }
         }

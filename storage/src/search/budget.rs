@@ -5,13 +5,17 @@ use super::SearchError;
 
 /// Most places in lists that one question reads. Raised: questions of frequent words on large tenants take longer. Lowered: they are refused.
 const PLACES: u64 = 20_000_000;
-/// How many are read until it is asked whether that took too long.
+/// Most terms of all dictionaries that one question stands for: they are kept until it is answered, some 50 bytes each. Raised: questions of short
+/// beginnings take more memory. Lowered: they are refused.
+const TERMS: usize = 400_000;
+/// How many places are read until it is asked whether that took too long.
 const STEP: u64 = 4_096;
 
 /// See the module.
 pub(super) struct Budget<'a> {
     is_over: &'a mut dyn FnMut() -> bool,
     read: u64,
+    terms: usize,
     /// How many had been read when it was asked last.
     looked: u64,
 }
@@ -21,8 +25,19 @@ impl<'a> Budget<'a> {
         Budget {
             is_over,
             read: 0,
+            terms: 0,
             looked: 0,
         }
+    }
+
+    /// Counts terms that are kept. Fails where that was too much.
+    pub(super) fn keep(&mut self, terms: usize) -> Result<(), SearchError> {
+        self.terms += terms;
+        if self.terms <= TERMS {
+            return Ok(());
+        }
+        let what = "too many words are like those that were typed: type more of them";
+        Err(SearchError::TooBroad(what.to_owned()))
     }
 
     /// Counts places that are read. Fails where that was too much.
@@ -48,8 +63,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_ends_at_its_places_and_at_its_time() {
+    fn it_ends_at_its_terms_its_places_and_its_time() {
         let (mut never, mut at_once) = (|| false, || true);
+        let mut budget = Budget::new(&mut never);
+        assert!(budget.keep(TERMS).is_ok());
+        assert!(matches!(budget.keep(1), Err(SearchError::TooBroad(_))));
         let mut budget = Budget::new(&mut never);
         assert!(budget.spend(usize::try_from(PLACES).expect("small")).is_ok());
         assert!(budget.spend(1).is_ok(), "it looks every so many places only");

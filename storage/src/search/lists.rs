@@ -6,7 +6,7 @@
 use tantivy::SegmentReader;
 
 use super::budget::Budget;
-use super::question::{Clause, Pattern, Terms};
+use super::question::{Clause, Terms};
 use super::scan::Scan;
 use super::shape::Fields;
 use super::value::Value;
@@ -42,17 +42,18 @@ impl Reading<'_> {
             let mut parts = Vec::with_capacity(Part::ALL.len());
             for part in Part::ALL {
                 let index = segment.reader.inverted_index(self.fields.parts[part as usize])?;
-                let terms = |pattern: &Pattern| pattern.terms(index.terms(), &self.head);
-                parts.push((part, clause.patterns().iter().map(terms).collect::<Result<Vec<_>, _>>()?));
+                let mut patterns = Vec::with_capacity(clause.patterns().len());
+                for pattern in clause.patterns() {
+                    let terms = pattern.terms(index.terms(), &self.head)?;
+                    self.budget.keep(terms.meant.len())?;
+                    patterns.push(terms);
+                }
+                parts.push((part, patterns));
             }
             all.push(Lists(parts));
         }
-        for (place, pattern) in clause
-            .patterns_mut()
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, pattern)| pattern.forgives())
-        {
+        let forgiving = clause.patterns_mut().iter_mut().enumerate();
+        for (place, pattern) in forgiving.filter(|(_, pattern)| pattern.forgives()) {
             if by_count && self.is_known(&all, place)? {
                 pattern.means_itself();
                 continue;
@@ -60,7 +61,10 @@ impl Reading<'_> {
             for (segment, lists) in self.view.segments().zip(&mut all) {
                 for (part, patterns) in &mut lists.0 {
                     let index = segment.reader.inverted_index(self.fields.parts[*part as usize])?;
-                    pattern.add_near(index.terms(), &self.head, &mut patterns[place])?;
+                    let terms = &mut patterns[place];
+                    let before = terms.meant.len();
+                    pattern.add_near(index.terms(), &self.head, terms)?;
+                    self.budget.keep(terms.meant.len() - before)?;
                 }
             }
         }
