@@ -154,7 +154,6 @@ async fn every_node_finds_the_same_soon_and_at_once_where_it_is_asked_to() {
                     .sum::<f64>()
             };
             let (documents, asked) = (of("cloudnest_search_documents{"), of("cloudnest_search_questions_total"));
-            eprintln!("XX {documents} {asked} {} {}", of("cloudnest_search_seconds_total"), of("cloudnest_search_lag_seconds{"));
             let is_there = documents > 2.0 * RECORDS as f64 && asked > 0.0;
             (is_there && of("cloudnest_search_seconds_total") > 0.0 && of("cloudnest_search_lag_seconds{") == 0.0).then_some(())
         })
