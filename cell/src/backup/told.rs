@@ -28,6 +28,7 @@ struct Cell {
 }
 
 /// The backups that this node makes.
+#[derive(Default)]
 pub(crate) struct Told {
     /// How requests to the store are bounded.
     pub(crate) bounds: Bounds,
@@ -77,17 +78,6 @@ const METRICS: [(&str, &str, &str); 5] = [
         "Chunks of files that were on no replica when they were to be archived: the backup went on without them.",
     ),
 ];
-
-impl Default for Told {
-    fn default() -> Self {
-        Self {
-            bounds: Bounds::default(),
-            traffic: Arc::default(),
-            cells: Mutex::default(),
-            totals: Mutex::default(),
-        }
-    }
-}
 
 impl Told {
     /// This node leads a cell.
