@@ -9,6 +9,7 @@ mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use api::body::control::{Operation, TenantMove};
@@ -240,6 +241,41 @@ async fn contents_are_in_the_store_and_no_disk_has_them() {
     assert_everywhere(&cluster, &acme, &file, &content).await;
     let gone = read(&beta.client, "beta", theirs.id).await;
     gone.expect_err("there is no such tenant");
+}
+
+/// What the program says of a configuration whose key is nowhere: it fails.
+fn said(cluster: &Cluster, config: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudnest"));
+    command.args(arguments).arg("--config").arg(config);
+    let output = command.arg("--data").arg(cluster.data().join("eu-west-1a")).output();
+    let output = output.expect("the program runs");
+    assert!(!output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_read_keeps_a_node_from_starting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut layout = Layout::one_region(1).expect("a layout");
+    let cluster = start(layout.clone());
+    let (config, variable) = (directory.path().join("cluster.toml"), "CLOUDNEST_TEST_NEVER_SET");
+    let key = format!("{{ env = \"{variable}\" }}");
+    layout.files = Some(format!(
+        "store = \"s3://b/{{region}}\"\naccess_key = {key}\nsecret_key = {key}"
+    ));
+    fs::write(&config, layout.to_toml()).expect("a configuration");
+    // The node runs already: this one does not come so far as to find out.
+    let told = said(&cluster, &config, &["node", "--node", "eu-west-1a"]);
+    for word in [
+        "the key of the store of files",
+        "s3://b/eu-west-1",
+        "[region.files]",
+        variable,
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let told = said(&cluster, &config, &["doctor"]);
+    assert!(told.contains(&format!("{variable} is not set")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

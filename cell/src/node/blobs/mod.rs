@@ -98,7 +98,7 @@ impl Platform {
         hash: ChunkHash,
         why: &VaultError,
     ) -> Result<Bytes, Error> {
-        let found = self.read_from_disks(replica, folder.space, hash).await?;
+        let found = self.chunk_of_disks(replica, folder.space, hash).await?;
         // One from before there was a store is not missing.
         if found.is_none() || lack(why) != Lack::Missing {
             self.blobs.store_failed(why);
@@ -125,7 +125,7 @@ impl Platform {
 
     /// Brings a chunk that the store lacks from a disk into it. An error: the store did not take it, or no disk has it.
     async fn carry(&self, bucket: &Bucket, replica: &Replica, folder: Folder, hash: ChunkHash) -> Result<(), Error> {
-        let Some(bytes) = self.read_from_disks(replica, folder.space, hash).await? else {
+        let Some(bytes) = self.chunk_of_disks(replica, folder.space, hash).await? else {
             let missing = bucket.missing(folder, &hash);
             self.blobs.store_failed(&missing);
             lost(replica, folder, &hash, &missing);
@@ -140,7 +140,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn read_from_disks(&self, replica: &Replica, space: Space, hash: ChunkHash) -> Result<Option<Bytes>, Error> {
+    async fn chunk_of_disks(&self, replica: &Replica, space: Space, hash: ChunkHash) -> Result<Option<Bytes>, Error> {
         Ok(match self.chunk_here(replica, space, hash).await? {
             Ok(bytes) => Some(bytes),
             Err(_) => self.chunk_of_others(replica, space, hash).await,
