@@ -2,7 +2,7 @@
 //!
 //! NDJSON ends after what is there; `wait` lets an empty answer wait for a first event, `follow` keeps it open. Server-sent
 //! events stay open unless `follow=false`, and a client that comes back with `Last-Event-ID` goes on where it was. While nothing
-//! happens a follower gets an empty line or comment, so that both sides notice when the other has gone, and its token is checked
+//! happens a follower gets an empty line, or a comment and how far it is, so that both sides notice when the other has gone, and its token is checked
 //! again, so that a revoked one does not read on for ever.
 //!
 //! The service gives out all events; which of them a token may see is decided here. What has been read is therefore counted in
@@ -164,8 +164,7 @@ impl Follower {
             // Hidden events are no sign of life: the client hears nothing of them.
             if wanted.follow && heard.elapsed() >= self.sign_of_life {
                 heard = Instant::now();
-                let sign = if wanted.form == Form::Sse { ": nothing new\n\n" } else { "\n" };
-                self.send(Bytes::from_static(sign.as_bytes())).await?;
+                self.send(sign(wanted)).await?;
             }
         }
     }
@@ -237,6 +236,15 @@ impl Follower {
                 self.send(text.into()).await
             }
         }
+    }
+}
+
+/// A sign of life. Server-sent events say how far it is, past what the client may not see or does not want: it comes back there, and not to
+/// where nothing is kept any more.
+fn sign(wanted: &Wanted) -> Bytes {
+    match wanted.form {
+        Form::Sse => format!(": nothing new\nid: {}\n\n", wanted.query.after).into(),
+        Form::Ndjson => Bytes::from_static(b"\n"),
     }
 }
 

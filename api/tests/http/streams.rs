@@ -314,6 +314,10 @@ async fn a_follower_that_may_see_nothing_of_what_happens_gets_signs_of_life_and_
     tokio::time::timeout(LONG, reading).await.expect("signs of life in time");
     let asked = node.service.count("events");
     assert!(asked <= 2 * happened + 10, "{asked} questions for {happened} events");
+    let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+    let ids: Vec<u64> = ids.map(|id| id.parse().expect("a position")).collect();
+    assert!(ids.len() >= 2 && ids.is_sorted(), "each sign says how far it is: {text}");
+    assert!(ids.last().is_some_and(|id| *id > 0), "past what it may not see: {text}");
 }
 
 #[tokio::test]

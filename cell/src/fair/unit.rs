@@ -135,6 +135,11 @@ impl Units {
         Self(self.0.saturating_mul(count))
     }
 
+    /// One of so many equal parts.
+    pub(crate) const fn part_of(self, parts: u64) -> Self {
+        Self(self.0 / parts)
+    }
+
     /// As a number of units.
     pub(crate) fn as_f64(self) -> f64 {
         self.0 as f64 / MILLI as f64

@@ -43,11 +43,16 @@ impl<'a> Toll<'a> {
 
     /// Pays for a step, and returns when it may be done.
     pub(super) async fn pay(&self, cost: Units) -> Result<()> {
+        self.pay_here(cost, cost).await
+    }
+
+    /// The same for a step that costs so much in all, and so much of it at this node: the elastic class is that of this node.
+    pub(super) async fn pay_here(&self, cost: Units, here: Units) -> Result<()> {
         let fair = &self.platform.fair;
         let (account, limits) = self.platform.account(self.placement);
         if fair.is_on {
             self.within_plan(&account, &limits, Instant::now() + PATIENCE).await?;
-            let taken = fair.elastic.take(self.placement.uid, limits.weight, cost).await;
+            let taken = fair.elastic.take(self.placement.uid, limits.weight, here).await;
             taken.map_err(|_| self.busy("the node has no time for it now"))?;
         }
         account.charge(&limits, cost);

@@ -15,6 +15,8 @@ use crate::node::platform::Platform;
 use crate::service::error::internal;
 use crate::service::toll::Toll;
 
+/// Disks that a chunk is hashed for and written to: this node's is one of them.
+const REPLICAS: u64 = 3;
 /// A content of so many bytes passes at once. Raised: uploads of one tenant are noticed by others. Lowered: small files wait on a busy node.
 const SMALL_BYTES: u64 = 64 * 1024;
 
@@ -97,7 +99,7 @@ impl<'a> Intake<'a> {
         let (platform, placement) = (self.platform, &self.ctx.placement);
         if self.size > SMALL_BYTES {
             return Toll::new(platform, placement, "try again; an upload in parts goes on where it was")
-                .pay(cost)
+                .pay_here(cost, cost.part_of(REPLICAS))
                 .await;
         }
         let (account, limits) = platform.account(placement);

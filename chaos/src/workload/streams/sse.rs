@@ -108,7 +108,7 @@ impl Following {
     }
 }
 
-/// What a frame says; none: it is a comment.
+/// What a frame says; none: it is a sign of life.
 fn frame(text: &str) -> Option<Frame<'_>> {
     let mut frame = Frame::default();
     for line in text.lines() {
@@ -119,7 +119,7 @@ fn frame(text: &str) -> Option<Frame<'_>> {
             _ => {}
         }
     }
-    (frame != Frame::default()).then_some(frame)
+    (!frame.kind.is_empty() || !frame.data.is_empty()).then_some(frame)
 }
 
 async fn fill(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> Result<()> {
@@ -146,6 +146,6 @@ mod tests {
             data: "{\"a\": 1}",
         };
         assert_eq!(frame("id: 7\nevent: record.created\ndata: {\"a\": 1}\n\n"), Some(wanted));
-        assert_eq!(frame(": nothing new\n\n"), None);
+        assert_eq!(frame(": nothing new\nid: 7\n\n"), None);
     }
 }
