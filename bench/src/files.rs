@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::report::{Latency, Measured, Row};
+use crate::setup;
 
 /// Bytes of a piece of an upload's body.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -49,11 +50,7 @@ pub struct Size {
 
 /// Measures with the loader on all cores. A row each for the large file's two ways, and two for each number of clients.
 pub fn run(cluster: &Cluster, size: &Size) -> Result<Vec<Row>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start a runtime")?;
-    runtime.block_on(measure(cluster, size))
+    setup::runtime_of_all_cores()?.block_on(measure(cluster, size))
 }
 
 async fn measure(cluster: &Cluster, size: &Size) -> Result<Vec<Row>> {

@@ -19,6 +19,7 @@ use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
 
 use crate::report::{Measured, Row};
+use crate::setup;
 
 /// How long a subscriber may wait for one change.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -41,11 +42,7 @@ pub struct Size {
 
 /// Measures with the loader on all cores.
 pub fn run(cluster: &Cluster, size: &Size) -> Result<Vec<Row>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start a runtime")?;
-    runtime.block_on(measure(cluster, size))
+    setup::runtime_of_all_cores()?.block_on(measure(cluster, size))
 }
 
 /// Opens streams and looks at the node's memory; then sends changes to subscribers. Two rows.

@@ -61,6 +61,14 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("start a runtime")
 }
 
+/// A runtime for a load that many connections at a time make.
+pub fn runtime_of_all_cores() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")
+}
+
 /// A tenant with the collection that is written to, and nothing in it. `rules`: the collection has rules and a workflow.
 pub async fn tenant(cluster: &Cluster, slug: &str, rules: bool) -> Result<Tenant> {
     tenant_in(cluster, cluster.layout().regions()[0], slug, rules).await

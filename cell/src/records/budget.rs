@@ -97,13 +97,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-
-    fn compute(time: Duration) {
-        let until = core_time() + time;
-        while core_time() < until {
-            std::hint::spin_loop();
-        }
-    }
+    use crate::records::rest::compute;
 
     #[test]
     fn it_rests_between_rows() {

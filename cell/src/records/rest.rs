@@ -58,19 +58,21 @@ impl Rests {
     }
 }
 
+/// Takes some time on a core.
+#[cfg(test)]
+pub(crate) fn compute(time: Duration) {
+    let until = core_time() + time;
+    while core_time() < until {
+        std::hint::spin_loop();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
     use super::*;
-
-    fn compute(time: Duration) {
-        let until = core_time() + time;
-        while core_time() < until {
-            std::hint::spin_loop();
-        }
-    }
 
     #[test]
     fn what_is_long_rests_after_each_step_and_not_for_ever() {

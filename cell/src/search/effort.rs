@@ -94,13 +94,7 @@ impl Effort {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn compute(time: Duration) {
-        let until = core_time() + time;
-        while core_time() < until {
-            std::hint::spin_loop();
-        }
-    }
+    use crate::records::rest::compute;
 
     #[test]
     fn a_glance_is_over_by_what_it_computed_and_the_whole_is_not() {
