@@ -42,7 +42,12 @@ impl Tender {
             let replica = Arc::clone(&replica);
             Box::pin(async move {
                 let barrier = replica.group.read_barrier().await;
-                barrier.map(drop).map_err(|error| VaultError::Source(error.to_string()))
+                barrier.map_err(|error| VaultError::Source(error.to_string()))?;
+                // A barrier is any replica's to ask for: it passes where somebody else leads.
+                match replica.group.is_leader() {
+                    true => Ok(()),
+                    false => Err(VaultError::Source("another node leads the cell now".to_owned())),
+                }
             })
         });
         for folder in vault.folders(&names::cell(cell)).await? {
