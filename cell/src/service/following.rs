@@ -49,11 +49,11 @@ impl Live for Front {
             return Ok(Reply { body, position });
         }
         let page = (position - query.after).min(query.limit as u64);
-        let shown = Shown {
+        let shown = || Shown {
             slug: ctx.placement.slug.as_str().to_owned(),
             schema: moment.header.schema,
         };
-        let is_kept = page <= FEW || replica.tails.reaches(space, &shown, query.after);
+        let is_kept = page <= FEW || replica.tails.reaches(space, &shown(), query.after);
         let body = if is_kept {
             let cost = unit::of_events(page);
             let moment = match self.slow(ctx, &replica, cost).await {

@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 
 use tokio::sync::oneshot;
 
-use super::round::{Place, Round, WAITING};
+use super::round::{Place, Room, Round, WAITING};
 use super::*;
 
 type Waiting = LocalBoxFuture<'static, Result<Turn, Crowded>>;
@@ -244,4 +244,24 @@ async fn who_has_waited_for_long_passes_where_few_are_under_way() {
     assert_eq!(round.next(turns.room(), later).map(|(tenant, _)| tenant), Some(1));
     assert!(round.next(turns.room(), later).is_none(), "and only as many as a quarter");
     drop(waits);
+}
+
+#[test]
+fn who_is_given_far_more_than_others_without_a_place_is_known_by_it() {
+    let (mut round, start) = (Round::default(), Instant::now());
+    let room = Room { window: 8, spare: 8 };
+    let mut beyond = |tenant, units, at| {
+        // Requests of others make a node a shared one.
+        round.comes(tenant, 1, 1_000, room, at);
+        round.is_far_beyond(tenant, 1, Units::whole(units), at)
+    };
+    let spans = |count: u32| start + Duration::from_millis(500) * count;
+    for tenant in 1..=3 {
+        assert!(!beyond(tenant, 10, start), "nothing is known yet");
+    }
+    assert!(!beyond(4, 100, start));
+    assert!(beyond(4, 1, spans(1)), "it had ten times what the others had");
+    assert!(!beyond(1, 1, spans(1)), "others had not");
+    let later = spans(20);
+    assert!(!beyond(4, 1, later), "what was long ago does not count");
 }

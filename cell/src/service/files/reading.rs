@@ -200,9 +200,12 @@ impl Pieces {
         }
         let chunk = usize::try_from(at).ok().and_then(|at| self.chunks.get(at));
         let chunk = chunk.ok_or_else(|| internal(&"a content is shorter than it says"))?;
+        let length = self.part.end.min(begin + long) - self.part.start.max(begin);
+        let cost = unit::of_content(usize::try_from(length).unwrap_or(CHUNK_BYTES));
         if number > 0 {
-            let toll = Toll::new(&front.platform, &ctx.placement, "ask for the rest with Range");
-            toll.pay(unit::of_content(CHUNK_BYTES)).await?;
+            Toll::new(&front.platform, &ctx.placement, "ask for the rest with Range")
+                .pay(cost)
+                .await?;
         }
         let bytes = front.platform.chunk(replica, Space(ctx.placement.uid), *chunk).await?;
         let within = |at: u64| {
@@ -213,7 +216,7 @@ impl Pieces {
         let piece = bytes.slice(within(self.part.start)..within(self.part.end));
         if number == 0 {
             let (account, limits) = front.platform.account(&ctx.placement);
-            account.charge(&limits, unit::of_content(piece.len()));
+            account.charge(&limits, cost);
         }
         Ok(Some(piece))
     }
