@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use http::header::{ALLOW, CONNECTION};
 use http::request::Parts;
 use http::{HeaderValue, Request, StatusCode, Version};
-use hyper::body::Incoming;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::error::{Code, Error, Result};
 use crate::forward::Pool;
+use crate::forward::mux::Links;
 use crate::live::presence::Presences;
 use crate::live::rooms::Rooms;
 use crate::metrics::Metrics;
@@ -48,6 +48,8 @@ pub(crate) struct Front {
     pub(crate) metrics: Metrics,
     pub(crate) phases: Phases,
     pub(crate) pool: Arc<Pool>,
+    /// Streams to other nodes that many requests share.
+    pub(crate) links: Links,
     /// What it proves itself with to clients, where it speaks TLS.
     pub(crate) certificates: OnceLock<Arc<Certificates>>,
     /// Live connections, of clients and of other nodes.
@@ -91,6 +93,7 @@ impl Front {
             metrics: Metrics::new(),
             phases: Phases::new(),
             pool: Arc::default(),
+            links: Links::default(),
             certificates: OnceLock::new(),
             sockets: TaskTracker::new(),
             presences: Arc::default(),
@@ -101,10 +104,10 @@ impl Front {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, origin: Origin, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn answer(&self, origin: Origin, request: Request<RequestBody>) -> Reply {
         let started = Instant::now();
         let _in_flight = self.metrics.begin();
-        let (head, incoming) = request.into_parts();
+        let (head, body) = request.into_parts();
         let trace = Trace::of(&head.headers);
         let timing = Arc::new(Timing::default());
         let found = table::find(&head.method, head.uri.path());
@@ -120,7 +123,7 @@ impl Front {
             Err(error) => Err(error),
             Ok(Ok(found)) => {
                 let deadline = started + self.config.request;
-                let (body, query) = (RequestBody::new(incoming), Query::default());
+                let query = Query::default();
                 let (head, trace, timing) = (&head, &trace, &timing);
                 let asked = Asked {
                     front: self,

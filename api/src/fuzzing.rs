@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName, IF_MATCH};
 use http::{HeaderMap, HeaderValue, Method};
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::body::{backup, collection, control, file, record, token};
 use crate::csv::CsvLines;
 use crate::error::{Code, Error};
+use crate::forward::mux::Frame;
 use crate::ids::{Id, Name, Slug};
 use crate::inflate::Pieces;
 use crate::query::Query;
@@ -214,6 +215,17 @@ pub fn headers(data: &[u8]) {
     assert!(!headers.contains_key(CONNECTION) && !headers.contains_key("keep-alive"));
 }
 
+/// What another node says about requests: refused, or the same when it is read, written and read again.
+pub fn forwarded(data: &[u8]) {
+    let mut arrived = BytesMut::from(data);
+    while let Ok(Some(frame)) = Frame::take(&mut arrived) {
+        let Some(written) = frame.written() else { continue };
+        let mut again: BytesMut = written.into_iter().flatten().collect();
+        let read = Frame::take(&mut again).unwrap_or_else(|error| panic!("{error}: {frame:?}"));
+        assert_eq!(read.map(|read| format!("{read:?}")), Some(format!("{frame:?}")));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -241,5 +253,6 @@ mod tests {
         seeds("query", query);
         seeds("ids", ids);
         seeds("headers", headers);
+        seeds("forwarded", forwarded);
     }
 }

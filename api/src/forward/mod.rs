@@ -2,9 +2,11 @@
 //!
 //! What is left out are headers that belong to a connection, and `cloudnest-…` headers that a client made up. A body that is
 //! not a stream has been read before, so that the request can be sent again; a stream passes through piece by piece, and so do
-//! replies, unless they are small enough to be sent on in one write with their head. A WebSocket is turned over on both sides (`splice`).
+//! replies, unless they are small enough to be sent on in one write with their head. Requests without a stream whose body is small share one stream to their
+//! node (`mux`); all others take a connection each. A WebSocket is turned over on both sides (`splice`).
 
 mod body;
+pub(crate) mod mux;
 mod pool;
 mod splice;
 
@@ -18,12 +20,13 @@ use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
+use self::mux::Answer;
 pub(crate) use self::pool::Pool;
 use crate::error::Result;
 use crate::front::Asked;
@@ -57,6 +60,9 @@ pub(crate) enum Attempt {
 
 /// Sends a request to a node. A body that is not kept is gone afterwards, unless nothing was sent.
 pub(crate) async fn send(asked: &mut Asked<'_>, node: NodeNumber) -> Result<Attempt> {
+    if let Some(attempt) = send_together(asked, node).await? {
+        return Ok(attempt);
+    }
     let mut body = match &asked.body {
         RequestBody::Kept(bytes) => RequestBody::Kept(bytes.clone()),
         _ => asked.body.stream(),
@@ -90,6 +96,34 @@ pub(crate) async fn send(asked: &mut Asked<'_>, node: NodeNumber) -> Result<Atte
     Ok(attempt)
 }
 
+/// Sends a request over the stream that all share; none: it goes another way.
+async fn send_together(asked: &Asked<'_>, node: NodeNumber) -> Result<Option<Attempt>> {
+    let RequestBody::Kept(bytes) = &asked.body else {
+        return Ok(None);
+    };
+    if asked.found.route.streams || bytes.len() > mux::BODY_BYTES {
+        return Ok(None);
+    }
+    let head = request(asked, bytes.clone()).map(drop);
+    let sending = asked.front.links.send(node, asked.front.service.as_ref(), &head, bytes);
+    let answer = asked.limited(asked.is_write(), async { Ok(sending.await) }).await?;
+    Ok(match answer {
+        Answer::Replied(mut head, body) => {
+            let (leader, unknown) = leader_of(&mut head.headers);
+            strip(&mut head.headers);
+            Some(judged(asked, *head, body, leader, unknown))
+        }
+        Answer::Unsent => Some(Attempt::Unsent),
+        Answer::Broken => Some(Attempt::Broken),
+        Answer::Otherwise => None,
+    })
+}
+
+/// Who leads, where the other node does not serve the request, and whether that may have had an effect all the same.
+fn leader_of(headers: &mut HeaderMap) -> (Option<HeaderValue>, bool) {
+    (headers.remove(LEADER), headers.remove(DOUBT).is_some())
+}
+
 async fn received(
     asked: &Asked<'_>,
     node: NodeNumber,
@@ -100,8 +134,7 @@ async fn received(
         return splice::join(asked, response);
     }
     let (mut head, incoming) = response.into_parts();
-    let leader = head.headers.remove(LEADER);
-    let unknown = head.headers.remove(DOUBT).is_some();
+    let (leader, unknown) = leader_of(&mut head.headers);
     strip(&mut head.headers);
     let size = incoming.size_hint();
     let mut body = ForwardedBody {
@@ -126,6 +159,11 @@ async fn received(
         }
     }
     body.release();
+    judged(asked, head, whole, leader, unknown)
+}
+
+/// What a reply that has come whole means.
+fn judged(asked: &Asked<'_>, head: response::Parts, whole: Bytes, leader: Option<HeaderValue>, unknown: bool) -> Attempt {
     match leader {
         Some(leader) => {
             let leader = leader.to_str().ok().and_then(|text| text.parse().ok()).map(NodeNumber);
@@ -140,8 +178,7 @@ async fn received(
 }
 
 /// The request as another node gets it.
-fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
-    let kept = matches!(body, RequestBody::Kept(_));
+fn request<B>(asked: &Asked<'_>, body: B) -> Request<B> {
     let mut request = Request::new(body);
     *request.method_mut() = asked.head.method.clone();
     if let Some(path) = asked.head.uri.path_and_query() {
@@ -162,7 +199,7 @@ fn request(asked: &Asked<'_>, body: RequestBody) -> Request<RequestBody> {
     if asked.inflated {
         headers.remove(CONTENT_ENCODING);
     }
-    if kept {
+    if asked.body.is_kept() {
         // The length of what is sent says it; a chunked body has been put together.
         headers.remove(CONTENT_LENGTH);
     }

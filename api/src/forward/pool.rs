@@ -16,7 +16,7 @@ const IDLE_CONNECTIONS: usize = 512;
 /// Longest time that an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 /// Longest time to reach another node. A node that does not answer by then is as good as down.
-const DIAL: Duration = Duration::from_millis(500);
+pub(super) const DIAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 struct Idle {

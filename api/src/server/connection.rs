@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +21,9 @@ use super::refusal::{self, Refusals};
 use super::tls::Certificates;
 use super::{http2, sniff, tls};
 use crate::error::{Code, Error};
+use crate::forward::mux;
 use crate::front::{Front, Origin};
+use crate::read::RequestBody;
 use crate::service::BoxStream;
 use crate::{headers, limits};
 
@@ -84,7 +88,7 @@ async fn refuse(mut stream: TcpStream, error: &Error) {
 async fn serve_plain(front: &Arc<Front>, stream: TcpStream) {
     let stream = Progress::new(stream, front.config.stream_idle);
     let sniffed = tokio::select! {
-        sniffed = tokio::time::timeout(front.config.head, sniff::sniff(stream)) => sniffed,
+        sniffed = tokio::time::timeout(front.config.head, sniff::sniff(stream, sniff::PREFACE)) => sniffed,
         // It has asked for nothing yet.
         () = front.phases.reached(Phase::Draining) => return,
     };
@@ -135,18 +139,27 @@ async fn serve_encrypted(front: &Arc<Front>, certificates: &Certificates, stream
 pub(super) async fn serve_node(front: Arc<Front>, stream: BoxStream) {
     // No limit on idle time: the other node decides when it needs the connection no more. None on writes either: behind a reply
     // that makes no progress is a client of that node, which lets both go.
-    serve(&front, stream, Origin::Node, None, false).await;
+    let sniffed = tokio::select! {
+        sniffed = sniff::sniff(stream, mux::PREFACE) => sniffed,
+        // It has asked for nothing yet.
+        () = front.phases.reached(Phase::Leaving) => return,
+    };
+    match sniffed {
+        Ok((true, stream)) => mux::serve(front, stream).await,
+        Ok((false, stream)) => serve(&front, stream, Origin::Node, None, false).await,
+        Err(error) => tracing::debug!(%error, "read from another node"),
+    }
 }
 
 async fn serve<S>(front: &Arc<Front>, stream: S, origin: Origin, head: Option<Duration>, secure: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let front = Arc::clone(front);
         async move {
             // In a box that goes with the reply: a connection that is idle, or sends a stream, does not keep the place that an answer takes.
-            let mut reply = Box::pin(front.answer(origin, request)).await;
+            let mut reply = Box::pin(front.answer(origin, request.map(RequestBody::new))).await;
             if secure {
                 headers::secure_transport(reply.headers_mut());
             }

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::phase::Phase;
 use super::streams::{Framed, Streams};
 use crate::front::{Front, Origin};
+use crate::read::RequestBody;
 use crate::reply::{Reply, ReplyBody};
 use crate::{headers, limits};
 
@@ -35,7 +36,7 @@ where
         async move {
             let asked = streams.asked();
             let bodiless = request.method() == Method::HEAD;
-            let mut reply = front.answer(Origin::Client, request).await;
+            let mut reply = front.answer(Origin::Client, request.map(RequestBody::new)).await;
             if bodiless {
                 reply = without_body(reply);
             }

@@ -1,4 +1,5 @@
-//! Which version of HTTP a client speaks where no handshake has said so: HTTP/2 begins with a preface that no request of HTTP/1 has.
+//! What a connection speaks where no handshake has said so: HTTP/2, and the streams that nodes share, begin with a preface that no request of HTTP/1
+//! has.
 //!
 //! What is read to find out is read again by the one that serves the connection.
 
@@ -10,13 +11,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// What a client sends first over HTTP/2 (RFC 9113, 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Reads until it is clear whether a client speaks HTTP/2; true: it does. One that says nothing has no deadline here.
-pub(super) async fn sniff<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(bool, Prefixed<S>)> {
-    let mut seen = [0; PREFACE.len()];
+/// Reads until it is clear whether a connection begins with a preface; true: it does. One that says nothing has no deadline here.
+pub(super) async fn sniff<S: AsyncRead + Unpin>(mut stream: S, preface: &[u8]) -> io::Result<(bool, Prefixed<S>)> {
+    let mut seen = vec![0; preface.len()];
     let mut length = 0;
-    while length < seen.len() && PREFACE.starts_with(&seen[..length]) {
+    while length < seen.len() && preface.starts_with(&seen[..length]) {
         let count = stream.read(&mut seen[length..]).await?;
         if count == 0 {
             break;
@@ -24,7 +25,7 @@ pub(super) async fn sniff<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(bo
         length += count;
     }
     let prefix = Bytes::copy_from_slice(&seen[..length]);
-    Ok((prefix == PREFACE, Prefixed { prefix, stream }))
+    Ok((prefix == preface, Prefixed { prefix, stream }))
 }
 
 /// A stream of which something has been read already.
@@ -95,7 +96,7 @@ mod tests {
                 }
                 drop(near);
             };
-            let (sniffed, ()) = tokio::join!(sniff(far), writing);
+            let (sniffed, ()) = tokio::join!(sniff(far, PREFACE), writing);
             let (is_second, mut stream) = sniffed.expect("a stream");
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await.expect("read");

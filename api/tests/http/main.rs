@@ -21,4 +21,5 @@ mod routing;
 mod streams;
 mod support;
 mod tls;
+mod together;
 mod typed;

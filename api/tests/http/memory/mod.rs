@@ -4,6 +4,7 @@ mod admission;
 mod collections;
 mod files;
 mod live;
+mod peer;
 mod records;
 mod service;
 
@@ -18,26 +19,14 @@ use api::body::record::{Fields, ListQuery, Record};
 use api::body::token::{Role, Token};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name, NodeNumber, Slug};
-use api::server::Server;
 use api::service::{Kind, Location, NewUpload, Placement, Principal, Reply, Stored};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
-const TIME: &str = "2026-11-22T10:00:00Z";
+pub(crate) use self::peer::Peer;
 
-/// What a dialled node does.
-#[derive(Clone)]
-pub(crate) enum Peer {
-    /// It serves.
-    Serves(Server),
-    /// It refuses the connection.
-    Refuses,
-    /// It reads a request and then breaks the connection, the given number of times; then it serves.
-    Breaks(Arc<AtomicU64>, Server),
-    /// It reads requests, counts what it has read, and never answers: a paused process.
-    Silent(Arc<AtomicU64>),
-}
+const TIME: &str = "2026-11-22T10:00:00Z";
 
 type Locate = Box<dyn Fn(&Slug) -> Location + Send>;
 

@@ -128,37 +128,14 @@ impl Service for Memory {
     }
 
     async fn dial(&self, node: NodeNumber) -> io::Result<BoxStream> {
-        let peer = self.state().peers.get(&node).cloned();
-        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let mut state = self.state();
+        state.calls.push("dial".into());
+        let peer = state.peers.get(&node).cloned();
+        let (near, far) = tokio::io::duplex(64 * 1024);
         match peer {
-            Some(Peer::Serves(server)) => {
-                tokio::spawn(async move { server.serve_forwarded(Box::new(far)).await });
-            }
-            Some(Peer::Breaks(left, server)) => {
-                let breaks = left
-                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-                    .is_ok();
-                tokio::spawn(async move {
-                    if breaks {
-                        use tokio::io::AsyncReadExt;
-                        let mut buffer = [0; 1024];
-                        let _ = far.read(&mut buffer).await;
-                    } else {
-                        server.serve_forwarded(Box::new(far)).await;
-                    }
-                });
-            }
-            Some(Peer::Silent(read)) => {
-                tokio::spawn(async move {
-                    use tokio::io::AsyncReadExt;
-                    let mut buffer = [0; 1024];
-                    while far.read(&mut buffer).await.is_ok_and(|count| count > 0) {
-                        read.fetch_add(1, Ordering::SeqCst);
-                    }
-                });
-            }
             Some(Peer::Refuses) | None => return Err(io::ErrorKind::ConnectionRefused.into()),
-        }
+            Some(peer) => tokio::spawn(peer.takes(far)),
+        };
         Ok(Box::new(near))
     }
 

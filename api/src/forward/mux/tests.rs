@@ -1,0 +1,100 @@
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response};
+
+use super::frame::{self, Frame};
+use super::{FRAME_BYTES, PIECE_BYTES};
+
+fn sent(name: &'static str) -> BytesMut {
+    let request = Request::post("/v1/tenants/acme/records/tasks?x=1").header("a", name).body(());
+    let mut frame = frame::request(&request.expect("a request"), b"{}").expect("a frame");
+    frame::set_number(&mut frame, 7);
+    frame
+}
+
+#[test]
+fn a_request_is_written_as_other_versions_read_it() {
+    let wanted = [
+        b"\0\0\0\x3a\x01\0\0\0\0\0\0\0\x07\x04POST\0\x22/v1/tenants/acme/records/tasks?x=1".as_slice(),
+        b"\x01\x01a\0\x01b{}",
+    ];
+    assert_eq!(sent("b"), wanted.concat().as_slice());
+}
+
+#[test]
+fn frames_come_whole_whatever_arrives_at_a_time() {
+    let mut all = sent("first");
+    all.extend_from_slice(&sent("second"));
+    let mut arrived = BytesMut::new();
+    let mut seen = Vec::new();
+    for byte in all {
+        arrived.extend_from_slice(&[byte]);
+        while let Some(frame) = Frame::take(&mut arrived).expect("well formed") {
+            let Frame::Request(7, head, body) = frame else {
+                panic!("{frame:?}")
+            };
+            assert_eq!(
+                (head.method.as_str(), head.uri.path(), body.as_ref()),
+                ("POST", "/v1/tenants/acme/records/tasks", b"{}".as_slice())
+            );
+            seen.push(head.headers["a"].clone());
+        }
+    }
+    assert_eq!(seen, [HeaderValue::from_static("first"), HeaderValue::from_static("second")]);
+}
+
+#[test]
+fn a_reply_goes_in_as_many_pieces_as_it_takes() {
+    for (bytes, pieces) in [(0, 1), (PIECE_BYTES, 1), (PIECE_BYTES + 1, 2), (5 * PIECE_BYTES, 5)] {
+        let head = Response::builder()
+            .status(201)
+            .header("etag", "\"1\"")
+            .body(())
+            .expect("a head");
+        let frames = frame::reply(9, &head.into_parts().0, &Bytes::from(vec![b'x'; bytes])).expect("frames");
+        assert_eq!(frames.len(), pieces);
+        let mut arrived: BytesMut = frames.into_iter().flatten().collect();
+        let (mut length, mut lasts) = (0, Vec::new());
+        while let Some(frame) = Frame::take(&mut arrived).expect("well formed") {
+            match frame {
+                Frame::Reply(9, head, piece, is_last) => {
+                    assert_eq!(
+                        (head.status.as_u16(), &head.headers["etag"]),
+                        (201, &HeaderValue::from_static("\"1\""))
+                    );
+                    length += piece.len();
+                    lasts.push(is_last);
+                }
+                Frame::Piece(9, piece, is_last) => {
+                    length += piece.len();
+                    lasts.push(is_last);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(
+            (length, lasts.iter().filter(|last| **last).count(), lasts.last()),
+            (bytes, 1, Some(&true))
+        );
+    }
+}
+
+#[test]
+fn what_is_too_long_is_not_sent_and_what_is_not_well_formed_is_not_taken() {
+    let long = Request::get("/").header("a", "x".repeat(70_000)).body(()).expect("a request");
+    assert!(frame::request(&long, b"").is_none());
+    let large = Request::get("/").body(()).expect("a request");
+    assert!(frame::request(&large, &vec![0; FRAME_BYTES]).is_none());
+    let too_long = u32::try_from(FRAME_BYTES + 1).expect("a length").to_be_bytes();
+    let whole = sent("b");
+    let cut = |bytes: usize| {
+        let mut short = whole[..bytes].to_vec();
+        short[..4].copy_from_slice(&u32::try_from(bytes - 4).expect("a length").to_be_bytes());
+        short
+    };
+    // All but the body is needed.
+    let cuts = (4..whole.len() - 2).map(cut);
+    for wrong in cuts.chain([too_long.to_vec(), b"\0\0\0\x09\x09\0\0\0\0\0\0\0\0".to_vec()]) {
+        let mut arrived = BytesMut::from(wrong.as_slice());
+        assert!(Frame::take(&mut arrived).is_err(), "{wrong:?}");
+    }
+}
