@@ -6,6 +6,7 @@
 //! node (`mux`); all others take a connection each. A WebSocket is turned over on both sides (`splice`).
 
 mod body;
+mod head;
 pub(crate) mod mux;
 mod pool;
 mod splice;
@@ -16,16 +17,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
+use self::head::request;
+pub(crate) use self::head::strip;
 use self::mux::Answer;
 pub(crate) use self::pool::Pool;
 use crate::error::Result;
@@ -35,11 +34,9 @@ use crate::read::RequestBody;
 use crate::reply::{DOUBT, LEADER, Reply, ReplyBody};
 use crate::routes::table::Endpoint;
 use crate::server::Phase;
-use crate::trace::{REQUEST_ID, TRACEPARENT};
 
 /// Largest reply that is read before it is sent on, in bytes.
 const WHOLE_BYTES: u64 = 64 * 1024;
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// How an attempt to have a request served by another node ended.
 pub(crate) enum Attempt {
@@ -174,77 +171,6 @@ fn judged(asked: &Asked<'_>, head: response::Parts, whole: Bytes, leader: Option
             Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Empty)))
         }
         None => Attempt::Answered(Box::new(Response::from_parts(head, ReplyBody::Full(whole)))),
-    }
-}
-
-/// The request as another node gets it.
-fn request<B>(asked: &Asked<'_>, body: B) -> Request<B> {
-    let mut request = Request::new(body);
-    *request.method_mut() = asked.head.method.clone();
-    if let Some(path) = asked.head.uri.path_and_query() {
-        *request.uri_mut() = path.clone().into();
-    }
-    let headers = request.headers_mut();
-    *headers = asked.head.headers.clone();
-    strip(headers);
-    let made_up: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("cloudnest-"))
-        .cloned()
-        .collect();
-    for name in made_up {
-        headers.remove(name);
-    }
-    headers.remove(EXPECT);
-    if asked.inflated {
-        headers.remove(CONTENT_ENCODING);
-    }
-    if asked.body.is_kept() {
-        // The length of what is sent says it; a chunked body has been put together.
-        headers.remove(CONTENT_LENGTH);
-    }
-    // HTTP/2 says it with the path.
-    let host = asked
-        .head
-        .uri
-        .authority()
-        .map(|authority| HeaderValue::from_str(authority.as_str()));
-    if let Some(Ok(host)) = host {
-        headers.entry(HOST).or_insert(host);
-    }
-    if splice::is_wanted(asked) {
-        splice::ask(headers);
-    }
-    headers.insert(REQUEST_ID, asked.trace.request_id.clone());
-    if let Some(parent) = &asked.trace.parent {
-        headers.insert(TRACEPARENT, parent.clone());
-    }
-    request
-}
-
-/// Takes out what belongs to one connection (RFC 9110, 7.6.1).
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) async fn sniff<S: AsyncRead + Unpin>(mut stream: S, preface: &[u8]) -
     Ok((prefix == preface, Prefixed { prefix, stream }))
 }
 
-/// A stream of which something has been read already.
+/// A stream of which something has been read already. It comes together with what is there by then: who reads a head in one piece needs half the
+/// buffer, for as long as the connection lives, of one who gets its first byte alone.
 #[derive(Debug)]
 pub(super) struct Prefixed<S> {
     prefix: Bytes,
@@ -44,6 +45,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         let count = this.prefix.len().min(buffer.remaining());
         buffer.put_slice(&this.prefix[..count]);
         this.prefix.advance(count);
+        if buffer.remaining() > 0
+            && let Poll::Ready(Err(error)) = Pin::new(&mut this.stream).poll_read(cx, buffer)
+        {
+            return Poll::Ready(Err(error));
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -75,6 +81,15 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_read_comes_together_with_what_is_there() {
+        let (mut near, far) = tokio::io::duplex(1_024);
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
+        let (_, mut stream) = sniff(far, PREFACE).await.expect("a stream");
+        let mut buffer = [0; 100];
+        assert_eq!(stream.read(&mut buffer).await.expect("read"), 18);
+    }
 
     #[tokio::test]
     async fn what_was_read_to_find_out_is_read_again() {
