@@ -9,7 +9,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 /// The experiments: their names, and their commands as they are when the machine is measured and when they are only tried.
-const EXPERIMENTS: [(&str, &str, &str); 12] = [
+const EXPERIMENTS: [(&str, &str, &str); 13] = [
     (
         "load",
         "run --workload w1,w2,w3,w4,w5 --seconds 3",
@@ -50,6 +50,7 @@ const EXPERIMENTS: [(&str, &str, &str); 12] = [
         "search-speed --documents 1000000",
         "search-speed --documents 5000 --runs 1 --seconds 1 --fresh 5",
     ),
+    ("peers", "peers", "peers --runs 1 --seconds 1 --clients 4"),
 ];
 /// The same over real records, where there are some.
 const OF_DATA: [(&str, &str); 2] = [("data", "data"), ("relevance", "search")];
@@ -142,6 +143,7 @@ fn joined(all: Option<Report>, next: Report) -> Report {
         }
     }
     all.rows.extend(next.rows);
+    all.ratios.extend(next.ratios);
     all
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, company, files, isolation, live, moving, speed};
+use bench::{backfill, company, files, isolation, live, moving, peers, speed};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -128,6 +128,16 @@ pub(crate) enum Action {
     Files {
         #[command(flatten)]
         size: files::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// CloudNest beside Postgres with two synchronous standbys and etcd with three members, in turns: rates, and their ratios round by round
+    #[command(
+        after_help = "Example:\n  cloudnest-bench peers --runs 5 --clients 64\n\nWhat is not installed is left out, and the report says so: apt-get install postgresql etcd-server"
+    )]
+    Peers {
+        #[command(flatten)]
+        size: peers::Size,
         #[command(flatten)]
         common: Common,
     },

@@ -12,9 +12,9 @@ use crate::setup;
 use crate::tasks::{Create, List, Mix, PRELOADED, Place, Read};
 
 /// Load before the window.
-const WARMUP: Duration = Duration::from_secs(1);
+pub(crate) const WARMUP: Duration = Duration::from_secs(1);
 /// How long a reply may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A workload over single requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,15 @@ pub fn measure(cluster: &Cluster, place: &Place, workloads: &[Workload], size: &
     Ok(rows)
 }
 
-fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
+/// One run. `name`: no other run of the cluster has it. Prints a line.
+pub(crate) fn once(
+    cluster: &Cluster,
+    place: &Place,
+    workload: Workload,
+    clients: usize,
+    seconds: u64,
+    name: &str,
+) -> Result<Measured> {
     let plan = Plan {
         targets: cluster.addresses(),
         refused: Refused::Fails,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::markdown::{COLUMNS, cells, remarks};
 use super::plot::{Bar, Curve, bars, curves, escape};
-use super::{Report, Row, median};
+use super::{Report, Row, median, ratio};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}\
     table{border-collapse:collapse;width:100%;font-size:13px}td,th{border-bottom:1px solid #d5dae0;padding:.35em .5em;text-align:right}\
@@ -51,13 +51,26 @@ fn table(report: &Report, out: &mut String) {
         let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
         format!("<tr>{cells}</tr>")
     };
-    out.push_str("<table><thead>");
-    out.push_str(&line("th", &COLUMNS));
-    out.push_str("</thead><tbody>");
-    for row in &report.rows {
-        out.push_str(&line("td", &cells(row).each_ref().map(String::as_str)));
+    let mut table = |columns: &[&str], lines: String| {
+        let head = line("th", columns);
+        let _ = write!(out, "<table><thead>{head}</thead><tbody>{lines}</tbody></table>");
+    };
+    let rows = report.rows.iter();
+    table(
+        &COLUMNS,
+        rows.map(|row| line("td", &cells(row).each_ref().map(String::as_str)))
+            .collect(),
+    );
+    if !report.ratios.is_empty() {
+        let ratios = report.ratios.iter();
+        table(
+            &ratio::COLUMNS,
+            ratios
+                .map(|ratio| line("td", &ratio.cells().each_ref().map(String::as_str)))
+                .collect(),
+        );
     }
-    out.push_str("</tbody></table><p>CPU and fsyncs are those of all replicas together for one operation.</p><ul>");
+    out.push_str("<p>CPU and fsyncs are those of all replicas together for one operation.</p><ul>");
     for remark in remarks(report).iter().chain(&report.notes) {
         let _ = write!(out, "<li>{}</li>", escape(remark));
     }
@@ -77,7 +90,9 @@ fn groups(report: &Report) -> Vec<(&str, Vec<&Row>)> {
 }
 
 fn label(row: &Row) -> String {
-    row.clients.map_or(String::new(), |clients| clients.to_string())
+    let clients = row.clients.map(|clients| clients.to_string());
+    let parts: Vec<_> = row.at.iter().cloned().chain(clients).collect();
+    parts.join(", ")
 }
 
 fn bar(row: &Row) -> Option<Bar> {
