@@ -19,12 +19,13 @@ use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
 use bench::{
-    backfill, bulk, company, compare, data, files, idle, isolation, kill_import, live, moving, peers, run, search, speed,
+    backfill, bulk, company, compare, data, files, idle, isolation, kill_import, live, memory, moving, peers, run, scaling,
+    search, speed,
 };
 use clap::Parser;
-use cli::{Action, BulkArgs, Cli, Common};
+use cli::{Action, BulkArgs, Cli, Common, Fixed};
 use rig::cluster::Cluster;
-use sitting::{measure, measure_as};
+use sitting::{measure, measure_as, measure_each};
 
 /// Set in the process that runs under SCHED_RR already.
 const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
@@ -57,33 +58,17 @@ fn perform(cli: Cli) -> Result<()> {
             };
             run_workloads(&workload, &size, &bulk, &common)
         }
-        Action::Stall {
-            rate,
-            seconds,
-            runs,
-            outstanding,
-            bulk,
-            common,
-        } => measure(&common, |cluster| {
-            stall(
-                cluster,
-                &Fixed {
-                    rate,
-                    seconds,
-                    runs,
-                    outstanding,
-                },
-                &bulk,
-            )
-        }),
+        Action::Stall { fixed, bulk, common } => measure(&common, |cluster| stall(cluster, &fixed, &bulk)),
         Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
         Action::Move { size, common } => moved(&size, &common),
         Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
         Action::Isolation { size, common } => isolate(&size, &common),
-        Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
+        Action::Idle { size, common } => measure_each(&common, |cluster| idle::run(cluster, &size)),
         Action::Files { size, common } => measure(&common, |cluster| files::run(cluster, &size)),
         Action::Live { size, common } => measure(&common, |cluster| live::run(cluster, &size)),
+        Action::Memory { size, common } => measure(&common, |cluster| memory::run(cluster, &size)),
         Action::Peers { size, common } => measure(&common, |cluster| peers::run(cluster, &size)),
+        Action::Scaling { size, common } => measure_each(&common, |cluster| scaling::run(cluster, &size)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
         }),
@@ -130,7 +115,9 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Idle { common, .. }
         | Action::Files { common, .. }
         | Action::Live { common, .. }
+        | Action::Memory { common, .. }
         | Action::Peers { common, .. }
+        | Action::Scaling { common, .. }
         | Action::Data { common, .. }
         | Action::Search { common, .. }
         | Action::SearchSpeed { common, .. } => common.cluster.sched_rr,
@@ -189,14 +176,6 @@ async fn bulk_runs(cluster: &Cluster, args: &BulkArgs, runs: usize) -> Result<Ro
     Ok(all)
 }
 
-/// A load at a fixed rate.
-struct Fixed {
-    rate: f64,
-    seconds: u64,
-    runs: usize,
-    outstanding: usize,
-}
-
 /// Creates at a fixed rate over a full store, several times.
 fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> {
     let (place, bulk) = setup::runtime()?.block_on(async {
@@ -211,17 +190,6 @@ fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> 
         all = all.and(run::fixed_rate(cluster, &place, *rate, fixed.outstanding, *seconds, &title)?);
     }
     Ok(vec![bulk, all])
-}
-
-/// Empty tenants: the first run in the cluster that there is, each other one in its own.
-fn idle_runs(cluster: &Cluster, common: &Common, tenants: usize, runs: usize) -> Result<Vec<Row>> {
-    let mut all = setup::runtime()?.block_on(idle::measure(cluster, tenants))?;
-    for _ in 1..runs {
-        let mut own = setup::start(&common.cluster)?;
-        all = all.and(setup::runtime()?.block_on(idle::measure(&own, tenants))?);
-        own.stop()?;
-    }
-    Ok(vec![all])
 }
 
 fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, args: &ClusterArgs) -> Result<()> {

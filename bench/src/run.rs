@@ -121,6 +121,19 @@ pub(crate) fn once(
     seconds: u64,
     name: &str,
 ) -> Result<Measured> {
+    closed(cluster, workload, clients, seconds, |connection| {
+        workload.script(place, name, connection)
+    })
+}
+
+/// One run of a workload with scripts that may ask for more than one place. Prints a line.
+pub(crate) fn closed(
+    cluster: &Cluster,
+    workload: Workload,
+    clients: usize,
+    seconds: u64,
+    script: impl FnMut(usize) -> Box<dyn Script>,
+) -> Result<Measured> {
     let plan = Plan {
         targets: cluster.addresses(),
         refused: Refused::Fails,
@@ -137,7 +150,7 @@ pub(crate) fn once(
         probe: Some(setup::probe(cluster)?),
         slot: None,
     };
-    let outcome = load::drive(&plan, |connection| workload.script(place, name, connection))?;
+    let outcome = load::drive(&plan, script)?;
     println!(
         "{:<40} {clients:>4} clients {:>9.0}/s  {}",
         workload.title(),

@@ -1,10 +1,12 @@
 //! One sitting: a cluster is started, measured and stopped, and a report is written that says with what and where.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use bench::report::{Findings, Report};
-use bench::setup;
+use bench::setup::{self, ClusterArgs};
 use rig::cluster::Cluster;
 use rig::layout::Layout;
 
@@ -28,6 +30,18 @@ pub(crate) fn measure_as<F: Into<Findings>>(
     let machine = rig::probe::machine(&cluster.data());
     let findings: Findings = work(&cluster).with_context(|| cluster.tails())?.into();
     cluster.stop()?;
+    write(common, cluster.binary(), machine, findings)
+}
+
+/// Measures with clusters that the work starts itself, and writes the report.
+pub(crate) fn measure_each<F: Into<Findings>>(common: &Common, work: impl FnOnce(&ClusterArgs) -> Result<F>) -> Result<()> {
+    let data = common.cluster.data.clone().unwrap_or_else(std::env::temp_dir);
+    let machine = rig::probe::machine(&data);
+    let findings = work(&common.cluster)?.into();
+    write(common, &rig::binary::find()?, machine, findings).map(drop)
+}
+
+fn write(common: &Common, program: &Path, machine: BTreeMap<String, String>, findings: Findings) -> Result<Report> {
     let mut notes = vec![
         "The load generator is a thread of the bench process and shares the cores with all replicas; there is no network but loopback.".to_owned(),
         "Connections are spread over the nodes, so with three nodes two of three writes are forwarded to the leader.".to_owned(),
@@ -41,7 +55,7 @@ pub(crate) fn measure_as<F: Into<Findings>>(
         at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         command: repeat(),
         commit: commit(),
-        program: said(Command::new(cluster.binary()).arg("version")),
+        program: said(Command::new(program).arg("version")),
         machine,
         notes,
         rows: findings.rows,

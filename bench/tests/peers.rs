@@ -1,6 +1,7 @@
 //! CloudNest and what of the others is installed take one short turn each with every workload.
 
 use bench::peers::{Size, Which, run};
+use bench::report::MEMORY_MIB;
 use rig::binary;
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
@@ -32,7 +33,7 @@ fn every_program_that_is_installed_has_a_turn_with_every_workload() {
         for run in rows.flat_map(|row| &row.runs) {
             assert!(run.rate > 0.0 && run.errors.is_empty(), "{workload}: {run:?}");
             assert!(run.cpu_micros.is_some_and(|micros| micros > 0.0), "{workload}: {run:?}");
-            assert!(run.more.get("MiB of memory a server").is_some_and(|mib| *mib > 1.0));
+            assert!(run.more.get(MEMORY_MIB).is_some_and(|mib| *mib > 1.0));
         }
         let ratios = found.ratios.iter().filter(|ratio| ratio.workload.starts_with(workload));
         // Over each of the others, and over the best where there are two.

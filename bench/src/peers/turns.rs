@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::quiet::{Quiet, Watched};
 use super::ratios::{Rates, ratios};
 use super::{Peer, Size, Turn, processes, title};
-use crate::report::{Findings, Measured, Row};
+use crate::report::{Findings, MEMORY_MIB, Measured, Row};
 use crate::run::Workload;
 
 /// Lets all programs take turns. The first is the one whose ratios over the others are told.
@@ -75,7 +75,7 @@ fn one(peers: &mut [Box<dyn Peer + '_>], place: usize, turn: Turn, quiet: Quiet)
     let memory = processes::memory_bytes(&own)? as f64 / own.len().max(1) as f64;
     let more = [
         ("% of a core that the other programs took", share * 100.0),
-        ("MiB of memory a server", memory / 1024.0 / 1024.0),
+        (MEMORY_MIB, memory / 1024.0 / 1024.0),
     ];
     measured.more.extend(more.map(|(name, value)| (name.to_owned(), value)));
     Ok(measured)
@@ -135,6 +135,6 @@ mod tests {
         assert!(found.rows.iter().all(|row| row.runs.len() == 2));
         assert_eq!(found.ratios.len(), 2);
         assert_eq!(found.ratios[0].rounds, [1.5, 1.5]);
-        assert!(found.rows[0].runs[0].more.contains_key("MiB of memory a server"));
+        assert!(found.rows[0].runs[0].more.contains_key(MEMORY_MIB));
     }
 }

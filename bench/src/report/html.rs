@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::markdown::{COLUMNS, cells, remarks};
 use super::plot::{Bar, Curve, bars, curves, escape};
-use super::{Report, Row, median, ratio};
+use super::{MEMORY_MIB, Measured, Report, Row, median, ratio};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}\
     table{border-collapse:collapse;width:100%;font-size:13px}td,th{border-bottom:1px solid #d5dae0;padding:.35em .5em;text-align:right}\
@@ -30,9 +30,14 @@ pub(super) fn write(report: &Report) -> String {
     out.push_str(
         "<h2>Throughput</h2><p>The median of the runs; the line goes from the least to the most.</p><div class=\"plots\">",
     );
-    groups(report)
-        .into_iter()
-        .for_each(|(name, rows)| out.push_str(&bars(name, &rows.iter().filter_map(|row| bar(row)).collect::<Vec<_>>())));
+    for (name, rows) in groups(report) {
+        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, |run| Some(run.rate))).collect();
+        out.push_str(&bars(name, "clients; operations a second", &drawn));
+    }
+    let memory = memory(report);
+    if !memory.is_empty() {
+        let _ = write!(out, "</div><h2>Memory</h2><div class=\"plots\">{memory}");
+    }
     out.push_str("</div><h2>Latency</h2><p>The run in the middle. To the right the slower ones: one in ten, in a hundred, in a thousand.</p><div class=\"plots\">");
     for (name, rows) in groups(report) {
         let lines: Vec<_> = rows.iter().filter_map(|row| curve(row)).collect();
@@ -95,13 +100,27 @@ fn label(row: &Row) -> String {
     parts.join(", ")
 }
 
-fn bar(row: &Row) -> Option<Bar> {
-    let (least, most) = row.spread();
+/// A picture for each workload whose runs tell it.
+fn memory(report: &Report) -> String {
+    let of = |run: &Measured| run.more.get(MEMORY_MIB).copied();
+    let drawn = groups(report).into_iter().map(|(name, rows)| {
+        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, of)).collect();
+        (name, drawn)
+    });
+    let drawn = drawn.filter(|(_, drawn)| !drawn.is_empty());
+    drawn
+        .map(|(name, drawn)| bars(name, &format!("clients; {MEMORY_MIB}"), &drawn))
+        .collect()
+}
+
+/// The bar of a figure: its median, least and most over the runs that have it.
+fn bar(row: &Row, of: impl Fn(&Measured) -> Option<f64>) -> Option<Bar> {
+    let values = || row.runs.iter().filter_map(&of);
     Some(Bar {
         label: label(row),
-        value: median(row.runs.iter().map(|run| run.rate))?,
-        least,
-        most,
+        value: median(values())?,
+        least: values().reduce(f64::min)?,
+        most: values().reduce(f64::max)?,
     })
 }
 

@@ -18,6 +18,9 @@ const CURVE: [f64; 14] = [
     0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999, 1.0,
 ];
 
+/// The further figure of which a picture is drawn: resident memory of one node's process, the mean over the nodes.
+pub const MEMORY_MIB: &str = "MiB of memory a node";
+
 /// A report of one sitting.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {

@@ -78,6 +78,16 @@ fn ratios_and_what_tells_rows_apart_are_shown() {
 }
 
 #[test]
+fn memory_has_a_picture_where_it_was_looked_at() {
+    let mut report = report();
+    assert!(!report.to_html().contains("<h2>Memory</h2>"));
+    report.rows[1].runs[0].more.insert(MEMORY_MIB.to_owned(), 123.0);
+    let html = report.to_html();
+    assert!(html.contains("<h2>Memory</h2>") && html.contains(">123</text>"));
+    assert_eq!(html.matches("<svg").count(), 3);
+}
+
+#[test]
 fn failures_of_any_run_are_refused() {
     let mut report = report();
     let refused = report.without_failures().unwrap_err().to_string();
