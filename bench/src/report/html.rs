@@ -31,8 +31,12 @@ pub(super) fn write(report: &Report) -> String {
         "<h2>Throughput</h2><p>The median of the runs; the line goes from the least to the most.</p><div class=\"plots\">",
     );
     for (name, rows) in groups(report) {
-        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, |run| Some(run.rate))).collect();
-        out.push_str(&bars(name, "clients; operations a second", &drawn));
+        // What is at rest has no rate.
+        let rate = |run: &Measured| Some(run.rate).filter(|rate| *rate > 0.0);
+        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, rate)).collect();
+        if !drawn.is_empty() {
+            out.push_str(&bars(name, "clients; operations a second", &drawn));
+        }
     }
     let memory = memory(report);
     if !memory.is_empty() {

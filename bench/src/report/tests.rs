@@ -81,10 +81,14 @@ fn ratios_and_what_tells_rows_apart_are_shown() {
 fn memory_has_a_picture_where_it_was_looked_at() {
     let mut report = report();
     assert!(!report.to_html().contains("<h2>Memory</h2>"));
-    report.rows[1].runs[0].more.insert(MEMORY_MIB.to_owned(), 123.0);
+    let at_rest = Measured {
+        more: BTreeMap::from([(MEMORY_MIB.to_owned(), 123.0)]),
+        ..Measured::default()
+    };
+    report.rows.push(Row::new("at rest", None, vec![at_rest]));
     let html = report.to_html();
     assert!(html.contains("<h2>Memory</h2>") && html.contains(">123</text>"));
-    assert_eq!(html.matches("<svg").count(), 3);
+    assert_eq!(html.matches("<svg").count(), 3, "what is at rest has no rate to be drawn");
 }
 
 #[test]

@@ -98,6 +98,18 @@ mod tests {
     }
 
     #[test]
+    fn a_child_runs_as_the_user_who_is_named() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can become another user");
+            return;
+        }
+        let mut command = command_as(Some("daemon"), "TERM", Path::new("/usr/bin/id"));
+        command.arg("-un").stdout(std::process::Stdio::piped());
+        let output = spawn(command).unwrap().wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "daemon");
+    }
+
+    #[test]
     fn a_missing_program_is_reported_by_its_exit() {
         let mut child = spawn(command(Path::new("/nowhere/cloudnest"))).unwrap();
         assert!(!child.wait().unwrap().success());

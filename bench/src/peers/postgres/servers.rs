@@ -87,13 +87,12 @@ impl Servers {
         servers.once("initdb", &initdb, &data)?;
         servers.configure(0, SETTINGS)?;
         servers.run(0)?;
-        for standby in 1..NAMES.len() {
+        for (standby, name) in NAMES.iter().enumerate().skip(1) {
             let primary = servers.addresses[0];
             let follow = format!(
-                "host={} port={} user={ADMIN} application_name={}",
+                "host={} port={} user={ADMIN} application_name={name}",
                 primary.ip(),
-                primary.port(),
-                NAMES[standby]
+                primary.port()
             );
             let copy = ["-d", &follow, "-R", "-X", "stream", "-c", "fast", "-D"];
             servers.once("pg_basebackup", &copy, &servers.data(standby))?;
