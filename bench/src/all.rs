@@ -9,7 +9,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 /// The experiments: their names, and their commands as they are when the machine is measured and when they are only tried.
-const EXPERIMENTS: [(&str, &str, &str); 12] = [
+const EXPERIMENTS: [(&str, &str, &str); 15] = [
     (
         "load",
         "run --workload w1,w2,w3,w4,w5 --seconds 3",
@@ -38,7 +38,11 @@ const EXPERIMENTS: [(&str, &str, &str); 12] = [
         "isolation --control --runs 1",
         "isolation --control --runs 1 --seconds 2 --rate 500 --aggressors import",
     ),
-    ("idle", "idle --runs 3", "idle --tenants 50"),
+    (
+        "idle",
+        "idle --runs 3 --seconds 30",
+        "idle --tenants 50 --cells 3 --seconds 2",
+    ),
     (
         "live",
         "live --streams 10000 --subscribers 1000",
@@ -50,6 +54,17 @@ const EXPERIMENTS: [(&str, &str, &str); 12] = [
         "search-speed --documents 1000000",
         "search-speed --documents 5000 --runs 1 --seconds 1 --fresh 5",
     ),
+    (
+        "scaling",
+        "scaling --records 1000,10000,100000 --tenants 1,100,1000",
+        "scaling --cells 1,2 --records 1000 --tenants 10 --runs 1 --seconds 1 --clients 4",
+    ),
+    (
+        "memory",
+        "memory --tenants 2000 --records 1000000",
+        "memory --tenants 20 --records 2000",
+    ),
+    ("peers", "peers", "peers --runs 1 --seconds 1 --clients 4"),
 ];
 /// The same over real records, where there are some.
 const OF_DATA: [(&str, &str); 2] = [("data", "data"), ("relevance", "search")];
@@ -142,6 +157,7 @@ fn joined(all: Option<Report>, next: Report) -> Report {
         }
     }
     all.rows.extend(next.rows);
+    all.ratios.extend(next.ratios);
     all
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bench::setup::ClusterArgs;
-use bench::{backfill, company, files, isolation, live, moving, speed};
+use bench::{backfill, company, files, idle, isolation, live, memory, moving, peers, scaling, speed};
 use clap::{Parser, Subcommand};
 
 /// Measure the built cloudnest binary with three replicas on this machine.
@@ -49,18 +49,8 @@ pub(crate) enum Action {
     /// Creates at a fixed rate over a full store: p99.9 and the longest gap
     #[command(after_help = "Example:\n  cloudnest-bench stall --records 1000000 --rate 5000 --seconds 120")]
     Stall {
-        /// Creates a second, open loop
-        #[arg(long, default_value_t = 5_000.0)]
-        rate: f64,
-        /// Seconds of a run
-        #[arg(long, default_value_t = 120)]
-        seconds: u64,
-        /// Runs, one after the other over the same store
-        #[arg(long, default_value_t = 1)]
-        runs: usize,
-        /// Connections: bounds what is outstanding
-        #[arg(long, default_value_t = 256)]
-        outstanding: usize,
+        #[command(flatten)]
+        fixed: Fixed,
         #[command(flatten)]
         bulk: BulkArgs,
         #[command(flatten)]
@@ -103,15 +93,11 @@ pub(crate) enum Action {
         #[command(flatten)]
         common: Common,
     },
-    /// Many empty tenants: time to create, memory, disk, processor time at rest
-    #[command(after_help = "Example:\n  cloudnest-bench idle --tenants 1000")]
+    /// What nobody asks: many empty tenants (time to create, memory, disk, processor time at rest), and many cells (processor time at rest)
+    #[command(after_help = "Example:\n  cloudnest-bench idle --tenants 1000 --cells 20 --seconds 60")]
     Idle {
-        /// How many
-        #[arg(long, default_value_t = 1_000)]
-        tenants: usize,
-        /// Runs, each with a cluster of its own
-        #[arg(long, default_value_t = 1)]
-        runs: usize,
+        #[command(flatten)]
+        size: idle::Size,
         #[command(flatten)]
         common: Common,
     },
@@ -128,6 +114,34 @@ pub(crate) enum Action {
     Files {
         #[command(flatten)]
         size: files::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// What a node keeps in memory when thousands of tenants have millions of records
+    #[command(after_help = "Example:\n  cloudnest-bench memory --tenants 10000 --records 5000000")]
+    Memory {
+        #[command(flatten)]
+        size: memory::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// CloudNest beside Postgres with two synchronous standbys and etcd with three members, in turns: rates, and their ratios round by round
+    #[command(
+        after_help = "Example:\n  cloudnest-bench peers --runs 5 --clients 64\n\nWhat is not installed is left out, and the report says so: apt-get install postgresql etcd-server"
+    )]
+    Peers {
+        #[command(flatten)]
+        size: peers::Size,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Creates, point reads and the memory of a node with more and more cells, records, and tenants; each point is a cluster of its own
+    #[command(
+        after_help = "Example:\n  cloudnest-bench scaling\n  cloudnest-bench scaling --axes records --records 1000,1000000 --clients 16"
+    )]
+    Scaling {
+        #[command(flatten)]
+        size: scaling::Size,
         #[command(flatten)]
         common: Common,
     },
@@ -185,6 +199,23 @@ pub(crate) enum Action {
         /// The second report.json
         b: PathBuf,
     },
+}
+
+/// A load at a fixed rate.
+#[derive(Clone, clap::Args)]
+pub(crate) struct Fixed {
+    /// Creates a second, open loop
+    #[arg(long, default_value_t = 5_000.0)]
+    pub(crate) rate: f64,
+    /// Seconds of a run
+    #[arg(long, default_value_t = 120)]
+    pub(crate) seconds: u64,
+    /// Runs, one after the other over the same store
+    #[arg(long, default_value_t = 1)]
+    pub(crate) runs: usize,
+    /// Connections: bounds what is outstanding
+    #[arg(long, default_value_t = 256)]
+    pub(crate) outstanding: usize,
 }
 
 #[derive(Clone, clap::Args)]

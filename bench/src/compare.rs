@@ -9,7 +9,7 @@ pub fn compare(first: &Report, second: &Report) -> String {
     let mut out = String::from(
         "| workload | clients | throughput B/A | p50 B/A | p99 B/A | CPU B/A | fsyncs B/A |\n|---|---|---|---|---|---|---|\n",
     );
-    let same = |a: &Row, b: &Row| a.workload == b.workload && a.clients == b.clients;
+    let same = |a: &Row, b: &Row| a.workload == b.workload && a.at == b.at && a.clients == b.clients;
     for row in &first.rows {
         let Some(other) = second.rows.iter().find(|other| same(row, other)) else {
             continue;
@@ -22,7 +22,7 @@ pub fn compare(first: &Report, second: &Report) -> String {
         let _ = writeln!(
             out,
             "| {} | {clients} | {} | {} | {} | {} | {} |",
-            row.workload,
+            row.name(),
             ratio(&|row| median(row.runs.iter().map(|run| run.rate))),
             ratio(&|row| row.latency(|latency| latency.p50)),
             ratio(&|row| row.latency(|latency| latency.p99)),
@@ -39,7 +39,7 @@ pub fn compare(first: &Report, second: &Report) -> String {
             let _ = writeln!(
                 out,
                 "only in {name}: {} {}",
-                row.workload,
+                row.name(),
                 row.clients.map_or(String::new(), |clients| format!("({clients} clients)"))
             );
         }

@@ -1,7 +1,7 @@
 //! Measures the built binary: closed-loop and open-loop load over HTTP against a cluster of real processes.
 //!
 //! The rig starts the cluster and drives the load; here are the workloads ([`rig::tasks`], [`board`], [`run`], [`bulk`]), the longer
-//! experiments ([`backfill`], [`moving`], [`idle`], [`data`], [`search`], [`speed`], [`live`], [`kill_import`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
+//! experiments ([`backfill`], [`moving`], [`idle`], [`scaling`], [`memory`], [`data`], [`search`], [`speed`], [`live`], [`kill_import`], other programs beside it ([`peers`]) and the [`report`]: JSON for machines, Markdown and one HTML file with its
 //! plots for people. Every figure is the median of several runs, with the least and the most beside it.
 //!
 //! Invariants: every reply is checked for what was asked; a run with failed requests says so in its row. Nothing here imports
@@ -29,12 +29,15 @@ pub mod idle;
 pub mod isolation;
 pub mod kill_import;
 pub mod live;
+pub mod memory;
 pub mod moving;
 pub mod operation;
 pub mod patch;
+pub mod peers;
 pub mod phases;
 pub mod report;
 pub mod run;
+pub mod scaling;
 pub mod schema;
 pub mod search;
 pub mod setup;

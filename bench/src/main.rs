@@ -8,6 +8,7 @@
 
 mod all;
 mod cli;
+mod sitting;
 
 use std::path::Path;
 use std::process::Command;
@@ -17,14 +18,15 @@ use bench::corpus::Corpus;
 use bench::report::{Report, Row};
 use bench::run::{Size, Workload};
 use bench::setup::{self, ClusterArgs};
-use bench::{backfill, bulk, company, compare, data, files, idle, isolation, kill_import, live, moving, run, search, speed};
+use bench::{
+    backfill, bulk, company, compare, data, files, idle, isolation, kill_import, live, memory, moving, peers, run, scaling,
+    search, speed,
+};
 use clap::Parser;
-use cli::{Action, BulkArgs, Cli, Common};
+use cli::{Action, BulkArgs, Cli, Common, Fixed};
 use rig::cluster::Cluster;
-use rig::layout::Layout;
+use sitting::{measure, measure_as, measure_each};
 
-/// Where this program was built: the commit that a report names is the one that is checked out there.
-const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// Set in the process that runs under SCHED_RR already.
 const SCHEDULED: &str = "CLOUDNEST_BENCH_SCHEDULED";
 
@@ -56,32 +58,17 @@ fn perform(cli: Cli) -> Result<()> {
             };
             run_workloads(&workload, &size, &bulk, &common)
         }
-        Action::Stall {
-            rate,
-            seconds,
-            runs,
-            outstanding,
-            bulk,
-            common,
-        } => measure(&common, |cluster| {
-            stall(
-                cluster,
-                &Fixed {
-                    rate,
-                    seconds,
-                    runs,
-                    outstanding,
-                },
-                &bulk,
-            )
-        }),
+        Action::Stall { fixed, bulk, common } => measure(&common, |cluster| stall(cluster, &fixed, &bulk)),
         Action::Backfill { size, rules, common } => measure(&common, |cluster| backfill::run(cluster, &size, rules)),
         Action::Move { size, common } => moved(&size, &common),
         Action::Company { size, common } => measure(&common, |cluster| company::run(cluster, &size)),
         Action::Isolation { size, common } => isolate(&size, &common),
-        Action::Idle { tenants, runs, common } => measure(&common, |cluster| idle_runs(cluster, &common, tenants, runs)),
+        Action::Idle { size, common } => measure_each(&common, |cluster| idle::run(cluster, &size)),
         Action::Files { size, common } => measure(&common, |cluster| files::run(cluster, &size)),
         Action::Live { size, common } => measure(&common, |cluster| live::run(cluster, &size)),
+        Action::Memory { size, common } => measure(&common, |cluster| memory::run(cluster, &size)),
+        Action::Peers { size, common } => measure(&common, |cluster| peers::run(cluster, &size)),
+        Action::Scaling { size, common } => measure_each(&common, |cluster| scaling::run(cluster, &size)),
         Action::Data { data_dir, common } => measure(&common, |cluster| {
             setup::runtime()?.block_on(data::measure(cluster, &data_dir))
         }),
@@ -128,6 +115,9 @@ fn is_scheduled(action: &Action) -> bool {
         | Action::Idle { common, .. }
         | Action::Files { common, .. }
         | Action::Live { common, .. }
+        | Action::Memory { common, .. }
+        | Action::Peers { common, .. }
+        | Action::Scaling { common, .. }
         | Action::Data { common, .. }
         | Action::Search { common, .. }
         | Action::SearchSpeed { common, .. } => common.cluster.sched_rr,
@@ -186,14 +176,6 @@ async fn bulk_runs(cluster: &Cluster, args: &BulkArgs, runs: usize) -> Result<Ro
     Ok(all)
 }
 
-/// A load at a fixed rate.
-struct Fixed {
-    rate: f64,
-    seconds: u64,
-    runs: usize,
-    outstanding: usize,
-}
-
 /// Creates at a fixed rate over a full store, several times.
 fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> {
     let (place, bulk) = setup::runtime()?.block_on(async {
@@ -210,17 +192,6 @@ fn stall(cluster: &Cluster, fixed: &Fixed, args: &BulkArgs) -> Result<Vec<Row>> 
     Ok(vec![bulk, all])
 }
 
-/// Empty tenants: the first run in the cluster that there is, each other one in its own.
-fn idle_runs(cluster: &Cluster, common: &Common, tenants: usize, runs: usize) -> Result<Vec<Row>> {
-    let mut all = setup::runtime()?.block_on(idle::measure(cluster, tenants))?;
-    for _ in 1..runs {
-        let mut own = setup::start(&common.cluster)?;
-        all = all.and(setup::runtime()?.block_on(idle::measure(&own, tenants))?);
-        own.stop()?;
-    }
-    Ok(vec![all])
-}
-
 fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, args: &ClusterArgs) -> Result<()> {
     let cluster = setup::start(args)?;
     let plan = kill_import::Plan {
@@ -232,69 +203,4 @@ fn kill_and_import(directory: &Path, seed: u64, kills: usize, pieces: usize, arg
     let survived = kill_import::run(&cluster, &plan).with_context(|| cluster.tails())?;
     println!("{survived:#?}");
     Ok(())
-}
-
-/// Starts a cluster of one region, measures, stops it, and writes the report.
-fn measure(common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> Result<()> {
-    measure_as(Layout::one_region(common.cluster.nodes)?, common, work).map(drop)
-}
-
-/// The same with another layout; returns the report.
-fn measure_as(layout: Layout, common: &Common, work: impl FnOnce(&Cluster) -> Result<Vec<Row>>) -> Result<Report> {
-    let mut cluster = setup::start_as(layout, &common.cluster)?;
-    let machine = rig::probe::machine(&cluster.data());
-    let rows = work(&cluster).with_context(|| cluster.tails())?;
-    cluster.stop()?;
-    let mut notes = vec![
-        "The load generator is a thread of the bench process and shares the cores with all replicas; there is no network but loopback.".to_owned(),
-        "Connections are spread over the nodes, so with three nodes two of three writes are forwarded to the leader.".to_owned(),
-    ];
-    if common.cluster.sched_rr {
-        notes.push("Nodes and loader ran under SCHED_RR 1: a saturated core pauses about 50 ms each second, so p99.9 is not to be trusted.".to_owned());
-    }
-    let report = Report {
-        format: 1,
-        at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        command: repeat(),
-        commit: commit(),
-        program: said(Command::new(cluster.binary()).arg("version")),
-        machine,
-        notes,
-        rows,
-    };
-    report.save(&common.out)?;
-    println!("\n{}\nThe report is in {}", report.to_markdown(), common.out.display());
-    Ok(report)
-}
-
-/// The command as it was given, without the directory of this program.
-fn repeat() -> String {
-    let words = std::env::args().enumerate().map(|(at, word)| {
-        let word = if at == 0 {
-            "cargo run --release -p cloudnest-bench --".to_owned()
-        } else {
-            word
-        };
-        if at > 0 && word.contains(' ') {
-            format!("'{word}'")
-        } else {
-            word
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-fn commit() -> String {
-    let hash = said(Command::new("git").args(["-C", REPOSITORY, "rev-parse", "--short=12", "HEAD"]));
-    let changed = said(Command::new("git").args(["-C", REPOSITORY, "status", "--porcelain", "--untracked-files=no"]));
-    if changed.is_empty() { hash } else { format!("{hash}-dirty") }
-}
-
-/// The first line that a command prints; empty where it fails.
-fn said(command: &mut Command) -> String {
-    let output = command.output().ok().filter(|output| output.status.success());
-    let text = output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
-    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -12,9 +12,9 @@ use crate::setup;
 use crate::tasks::{Create, List, Mix, PRELOADED, Place, Read};
 
 /// Load before the window.
-const WARMUP: Duration = Duration::from_secs(1);
+pub(crate) const WARMUP: Duration = Duration::from_secs(1);
 /// How long a reply may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A workload over single requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,28 @@ pub fn measure(cluster: &Cluster, place: &Place, workloads: &[Workload], size: &
     Ok(rows)
 }
 
-fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, seconds: u64, name: &str) -> Result<Measured> {
+/// One run. `name`: no other run of the cluster has it. Prints a line.
+pub(crate) fn once(
+    cluster: &Cluster,
+    place: &Place,
+    workload: Workload,
+    clients: usize,
+    seconds: u64,
+    name: &str,
+) -> Result<Measured> {
+    closed(cluster, workload, clients, seconds, |connection| {
+        workload.script(place, name, connection)
+    })
+}
+
+/// One run of a workload with scripts that may ask for more than one place. Prints a line.
+pub(crate) fn closed(
+    cluster: &Cluster,
+    workload: Workload,
+    clients: usize,
+    seconds: u64,
+    script: impl FnMut(usize) -> Box<dyn Script>,
+) -> Result<Measured> {
     let plan = Plan {
         targets: cluster.addresses(),
         refused: Refused::Fails,
@@ -129,7 +150,7 @@ fn once(cluster: &Cluster, place: &Place, workload: Workload, clients: usize, se
         probe: Some(setup::probe(cluster)?),
         slot: None,
     };
-    let outcome = load::drive(&plan, |connection| workload.script(place, name, connection))?;
+    let outcome = load::drive(&plan, script)?;
     println!(
         "{:<40} {clients:>4} clients {:>9.0}/s  {}",
         workload.title(),

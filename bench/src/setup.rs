@@ -35,6 +35,17 @@ pub struct ClusterArgs {
     pub sched_rr: bool,
 }
 
+impl ClusterArgs {
+    /// For one of several clusters of a run: where data is kept, each has a directory of its own.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        Self {
+            data: self.data.as_ref().map(|data| data.join(name)),
+            ..self.clone()
+        }
+    }
+}
+
 /// Starts a cluster of one region and waits for its leaders.
 pub fn start(args: &ClusterArgs) -> Result<Cluster> {
     start_as(Layout::one_region(args.nodes)?, args)
@@ -77,8 +88,13 @@ pub async fn tenant(cluster: &Cluster, slug: &str, rules: bool) -> Result<Tenant
 /// The same in another region than the first.
 pub async fn tenant_in(cluster: &Cluster, region: &str, slug: &str, rules: bool) -> Result<Tenant> {
     let tenant = tenant::create_in(cluster, region, slug, None).await?;
-    collection(&tenant, COLLECTION, &schema::tasks(rules)?).await?;
+    tasks(&tenant, rules).await?;
     Ok(tenant)
+}
+
+/// Makes the collection that is written to in a tenant that is there.
+pub(crate) async fn tasks(tenant: &Tenant, rules: bool) -> Result<()> {
+    collection(tenant, COLLECTION, &schema::tasks(rules)?).await
 }
 
 async fn collection(tenant: &Tenant, name: &str, schema: &CollectionSchema) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::markdown::{COLUMNS, cells, remarks};
 use super::plot::{Bar, Curve, bars, curves, escape};
-use super::{Report, Row, median};
+use super::{MEMORY_MIB, Measured, Report, Row, median, ratio};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1b1f24;background:#fff}\
     table{border-collapse:collapse;width:100%;font-size:13px}td,th{border-bottom:1px solid #d5dae0;padding:.35em .5em;text-align:right}\
@@ -30,9 +30,18 @@ pub(super) fn write(report: &Report) -> String {
     out.push_str(
         "<h2>Throughput</h2><p>The median of the runs; the line goes from the least to the most.</p><div class=\"plots\">",
     );
-    groups(report)
-        .into_iter()
-        .for_each(|(name, rows)| out.push_str(&bars(name, &rows.iter().filter_map(|row| bar(row)).collect::<Vec<_>>())));
+    for (name, rows) in groups(report) {
+        // What is at rest has no rate.
+        let rate = |run: &Measured| Some(run.rate).filter(|rate| *rate > 0.0);
+        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, rate)).collect();
+        if !drawn.is_empty() {
+            out.push_str(&bars(name, "clients; operations a second", &drawn));
+        }
+    }
+    let memory = memory(report);
+    if !memory.is_empty() {
+        let _ = write!(out, "</div><h2>Memory</h2><div class=\"plots\">{memory}");
+    }
     out.push_str("</div><h2>Latency</h2><p>The run in the middle. To the right the slower ones: one in ten, in a hundred, in a thousand.</p><div class=\"plots\">");
     for (name, rows) in groups(report) {
         let lines: Vec<_> = rows.iter().filter_map(|row| curve(row)).collect();
@@ -51,13 +60,26 @@ fn table(report: &Report, out: &mut String) {
         let cells: String = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
         format!("<tr>{cells}</tr>")
     };
-    out.push_str("<table><thead>");
-    out.push_str(&line("th", &COLUMNS));
-    out.push_str("</thead><tbody>");
-    for row in &report.rows {
-        out.push_str(&line("td", &cells(row).each_ref().map(String::as_str)));
+    let mut table = |columns: &[&str], lines: String| {
+        let head = line("th", columns);
+        let _ = write!(out, "<table><thead>{head}</thead><tbody>{lines}</tbody></table>");
+    };
+    let rows = report.rows.iter();
+    table(
+        &COLUMNS,
+        rows.map(|row| line("td", &cells(row).each_ref().map(String::as_str)))
+            .collect(),
+    );
+    if !report.ratios.is_empty() {
+        let ratios = report.ratios.iter();
+        table(
+            &ratio::COLUMNS,
+            ratios
+                .map(|ratio| line("td", &ratio.cells().each_ref().map(String::as_str)))
+                .collect(),
+        );
     }
-    out.push_str("</tbody></table><p>CPU and fsyncs are those of all replicas together for one operation.</p><ul>");
+    out.push_str("<p>CPU and fsyncs are those of all replicas together for one operation.</p><ul>");
     for remark in remarks(report).iter().chain(&report.notes) {
         let _ = write!(out, "<li>{}</li>", escape(remark));
     }
@@ -77,16 +99,32 @@ fn groups(report: &Report) -> Vec<(&str, Vec<&Row>)> {
 }
 
 fn label(row: &Row) -> String {
-    row.clients.map_or(String::new(), |clients| clients.to_string())
+    let clients = row.clients.map(|clients| clients.to_string());
+    let parts: Vec<_> = row.at.iter().cloned().chain(clients).collect();
+    parts.join(", ")
 }
 
-fn bar(row: &Row) -> Option<Bar> {
-    let (least, most) = row.spread();
+/// A picture for each workload whose runs tell it.
+fn memory(report: &Report) -> String {
+    let of = |run: &Measured| run.more.get(MEMORY_MIB).copied();
+    let drawn = groups(report).into_iter().map(|(name, rows)| {
+        let drawn: Vec<_> = rows.iter().filter_map(|row| bar(row, of)).collect();
+        (name, drawn)
+    });
+    let drawn = drawn.filter(|(_, drawn)| !drawn.is_empty());
+    drawn
+        .map(|(name, drawn)| bars(name, &format!("clients; {MEMORY_MIB}"), &drawn))
+        .collect()
+}
+
+/// The bar of a figure: its median, least and most over the runs that have it.
+fn bar(row: &Row, of: impl Fn(&Measured) -> Option<f64>) -> Option<Bar> {
+    let values = || row.runs.iter().filter_map(&of);
     Some(Bar {
         label: label(row),
-        value: median(row.runs.iter().map(|run| run.rate))?,
-        least,
-        most,
+        value: median(values())?,
+        least: values().reduce(f64::min)?,
+        most: values().reduce(f64::max)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Report, Row, median};
+use super::{Report, Row, median, ratio};
 
 /// A figure with three significant digits; empty where there is none.
 pub(super) fn figure(value: Option<f64>) -> String {
@@ -39,7 +39,7 @@ pub(super) fn cells(row: &Row) -> [String; 10] {
         String::new()
     };
     [
-        row.workload.clone(),
+        row.name(),
         row.clients.map_or(String::new(), |clients| clients.to_string()),
         rate + &spread,
         figure(row.latency(|latency| latency.p50)),
@@ -59,7 +59,7 @@ pub(super) fn remarks(report: &Report) -> Vec<String> {
         let Some(run) = row.typical() else { continue };
         let name = row
             .clients
-            .map_or(row.workload.clone(), |clients| format!("{}, {clients} clients", row.workload));
+            .map_or(row.name(), |clients| format!("{}, {clients} clients", row.name()));
         for (what, value) in &run.more {
             lines.push(format!("{name}: {what} {}", figure(Some(*value))));
         }
@@ -91,6 +91,13 @@ pub(super) fn write(report: &Report) -> String {
     let _ = writeln!(out, "\n| {} |\n|{}", COLUMNS.join(" | "), "---|".repeat(COLUMNS.len()));
     for row in &report.rows {
         let _ = writeln!(out, "| {} |", cells(row).join(" | "));
+    }
+    if !report.ratios.is_empty() {
+        let columns = ratio::COLUMNS;
+        let _ = writeln!(out, "\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
+        for ratio in &report.ratios {
+            let _ = writeln!(out, "| {} |", ratio.cells().join(" | "));
+        }
     }
     out.push_str("\nMedians of the runs; the longest gap is that of the worst run. CPU and fsyncs are those of all replicas together for one operation.\n");
     for list in [remarks(report), report.notes.clone()]

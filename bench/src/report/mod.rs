@@ -3,11 +3,13 @@
 mod html;
 mod markdown;
 mod plot;
+mod ratio;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+pub use ratio::Ratio;
 use rig::load::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,9 @@ use serde::{Deserialize, Serialize};
 const CURVE: [f64; 14] = [
     0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999, 1.0,
 ];
+
+/// The further figure of which a picture is drawn: resident memory of one node's process, the mean over the nodes.
+pub const MEMORY_MIB: &str = "MiB of memory a node";
 
 /// A report of one sitting.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,26 @@ pub struct Report {
     pub notes: Vec<String>,
     /// The figures.
     pub rows: Vec<Row>,
+    /// One program over another, where several took turns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<Ratio>,
+}
+
+/// What an experiment found: the part of a report that it knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// The figures.
+    pub rows: Vec<Row>,
+    /// One program over another.
+    pub ratios: Vec<Ratio>,
+    /// What the reader must know of it.
+    pub notes: Vec<String>,
+}
+
+impl From<Vec<Row>> for Findings {
+    fn from(rows: Vec<Row>) -> Self {
+        Self { rows, ..Self::default() }
+    }
 }
 
 /// A workload with a number of clients.
@@ -42,6 +67,9 @@ pub struct Report {
 pub struct Row {
     /// Its name.
     pub workload: String,
+    /// What tells it from the other rows of the workload besides the connections: a program, a size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
     /// Connections, where they mean something.
     pub clients: Option<usize>,
     /// The runs, in the order in which they were made.
@@ -138,8 +166,24 @@ impl Row {
     pub fn new(workload: &str, clients: Option<usize>, runs: Vec<Measured>) -> Self {
         Self {
             workload: workload.to_owned(),
+            at: None,
             clients,
             runs,
+        }
+    }
+
+    /// The same row, told from others of its workload by this.
+    #[must_use]
+    pub fn at(self, at: &str) -> Self {
+        let at = Some(at.to_owned());
+        Self { at, ..self }
+    }
+
+    /// Its name with what tells it from others, without the connections.
+    pub fn name(&self) -> String {
+        match &self.at {
+            Some(at) => format!("{}: {at}", self.workload),
+            None => self.workload.clone(),
         }
     }
 

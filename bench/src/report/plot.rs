@@ -73,8 +73,8 @@ fn round_up(value: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// Bars from zero, with a line from least to most.
-pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
+/// Bars from zero, with a line from least to most. `legend`: what stands below them, and what they are.
+pub(super) fn bars(title: &str, legend: &str, bars: &[Bar]) -> String {
     let mut out = open(title);
     let top = round_up(bars.iter().map(|bar| bar.most.max(bar.value)).fold(0.0, f64::max));
     let y = |value: f64| BOTTOM - (BOTTOM - TOP) * value / top;
@@ -105,7 +105,7 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
         );
         text(&mut out, middle, BOTTOM + 15.0, "middle", &bar.label);
     }
-    text(&mut out, RIGHT, HEIGHT - 5.0, "end", "clients; operations a second");
+    text(&mut out, RIGHT, HEIGHT - 5.0, "end", legend);
     out + "</svg>"
 }
 

@@ -37,6 +37,7 @@ fn report() -> Report {
             Row::new("W1 create", Some(16), vec![run(100.0), run(300.0), run(110.0)]),
             Row::new("W1 create", Some(64), vec![broken]),
         ],
+        ratios: Vec::new(),
     }
 }
 
@@ -50,6 +51,44 @@ fn markdown_shows_medians_spread_and_failures() {
     assert!(text.contains("run 1 had failures: {\"503 unavailable\": 3}"), "{text}");
     assert!(text.contains("log bytes a record and node 431"), "{text}");
     assert!(text.contains("    cloudnest-bench run --workload w1"), "{text}");
+}
+
+#[test]
+fn ratios_and_what_tells_rows_apart_are_shown() {
+    let mut report = report();
+    report.rows[0] = report.rows[0].clone().at("this <one>");
+    report.ratios.push(Ratio {
+        workload: "W1 create".to_owned(),
+        clients: 16,
+        of: "this".to_owned(),
+        over: "that".to_owned(),
+        rounds: vec![1.25, 2.5, 1.5],
+    });
+    let text = report.to_markdown();
+    assert!(
+        text.contains("| W1 create | 16 | this | that | 1.50 (1.25 to 2.50) |"),
+        "{text}"
+    );
+    assert!(text.contains("| W1 create: this <one> | 16 | 110 (100 to 300) |"), "{text}");
+    let html = report.to_html();
+    assert_eq!(html.matches("<table>").count(), 2);
+    assert!(html.contains("<td>1.50 (1.25 to 2.50)</td>") && html.contains("W1 create: this &lt;one&gt;"));
+    assert!(html.contains(">this &lt;one&gt;, 16</text>"), "a bar has its name");
+    assert_eq!(html.matches("<svg").count(), 2, "rows that are told apart share a picture");
+}
+
+#[test]
+fn memory_has_a_picture_where_it_was_looked_at() {
+    let mut report = report();
+    assert!(!report.to_html().contains("<h2>Memory</h2>"));
+    let at_rest = Measured {
+        more: BTreeMap::from([(MEMORY_MIB.to_owned(), 123.0)]),
+        ..Measured::default()
+    };
+    report.rows.push(Row::new("at rest", None, vec![at_rest]));
+    let html = report.to_html();
+    assert!(html.contains("<h2>Memory</h2>") && html.contains(">123</text>"));
+    assert_eq!(html.matches("<svg").count(), 3, "what is at rest has no rate to be drawn");
 }
 
 #[test]

@@ -46,14 +46,25 @@ fn thread() -> Result<&'static SyncSender<Request>> {
 
 /// A command that runs `program` so that it dies with this process. The program keeps the process id of the child.
 pub fn command(program: &std::path::Path) -> Command {
+    command_as(None, "KILL", program)
+}
+
+/// The same, as another user (which root alone can become) and with another signal than SIGKILL at our end, such as `QUIT`: for a
+/// program that has to take away what it shares with its own children.
+pub fn command_as(user: Option<&str>, signal: &str, program: &std::path::Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", signal]);
+    if let Some(user) = user {
+        command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+    }
+    command.arg("--").arg(program);
     command
 }
 
-/// Starts it. Use [`command`] to make it.
+/// Starts it. Use [`command`] or [`command_as`] to make it.
 pub fn spawn(command: Command) -> Result<Child> {
-    let what = command.get_args().nth(3).unwrap_or_default().to_string_lossy().into_owned();
+    let program = command.get_args().skip_while(|argument| *argument != "--").nth(1);
+    let what = program.unwrap_or_default().to_string_lossy().into_owned();
     let (answer, child) = sync_channel(1);
     thread()?
         .send(Request { command, answer })
@@ -84,6 +95,18 @@ mod tests {
         assert!(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_child_runs_as_the_user_who_is_named() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can become another user");
+            return;
+        }
+        let mut command = command_as(Some("daemon"), "TERM", Path::new("/usr/bin/id"));
+        command.arg("-un").stdout(std::process::Stdio::piped());
+        let output = spawn(command).unwrap().wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "daemon");
     }
 
     #[test]
