@@ -128,7 +128,7 @@ impl Front {
                 id,
                 slug: new.slug.to_string(),
                 region: new.region.clone(),
-                cell: self.choose_cell(snapshot, &self.platform.me.region, false)?,
+                cell: self.choose_cell(snapshot, new.slug.as_str(), &self.platform.me.region, false)?,
                 dedicated: false,
                 plan: plan.clone(),
                 template: None,

@@ -39,7 +39,7 @@ impl Front {
             // Whoever asks again while it runs is told of it, though its dedicated cell is not free any more.
             let cell = match &running {
                 Some(running) => running.to,
-                None => self.free_target(operator, &tenant.region, &to).await?.number,
+                None => self.free_target(operator, slug.as_str(), &tenant.region, &to).await?.number,
             };
             let begin = MoveBegin {
                 slug: slug.to_string(),
@@ -75,19 +75,19 @@ impl Front {
     }
 
     /// The cell that a request names; a dedicated one is made where none is free.
-    async fn free_target(&self, operator: &Operator, region: &str, to: &TenantMove) -> Result<CellEntry> {
+    async fn free_target(&self, operator: &Operator, slug: &str, region: &str, to: &TenantMove) -> Result<CellEntry> {
         let goes_to = to.region.as_deref().unwrap_or(region);
-        match self.move_target(region, to) {
+        match self.move_target(slug, region, to) {
             Err(error) if to.dedicated && error.code == Code::Unavailable && goes_to == self.platform.me.region => {
                 self.make_dedicated(&Actor::Operator(operator.name.to_string())).await?;
-                self.move_target(region, to)
+                self.move_target(slug, region, to)
             }
             target => target,
         }
     }
 
     /// The cell that a request names.
-    fn move_target(&self, home: &str, to: &TenantMove) -> Result<CellEntry> {
+    fn move_target(&self, slug: &str, home: &str, to: &TenantMove) -> Result<CellEntry> {
         let config = self.platform.topology();
         let region = to.region.as_deref().unwrap_or(home);
         if !config.regions.iter().any(|known| known.name == region) {
@@ -101,7 +101,7 @@ impl Front {
             (Some(name), false) => name,
             (None, true) => {
                 let snapshot = self.platform.directory.read()?;
-                let number = self.choose_cell(&snapshot, region, true)?;
+                let number = self.choose_cell(&snapshot, slug, region, true)?;
                 let chosen = config.cells.iter().find(|cell| cell.number == number);
                 return chosen
                     .cloned()

@@ -58,7 +58,7 @@ impl Front {
                 id,
                 slug: new.slug.to_string(),
                 region: new.region.clone(),
-                cell: self.choose_cell(snapshot, &new.region, new.dedicated)?,
+                cell: self.choose_cell(snapshot, new.slug.as_str(), &new.region, new.dedicated)?,
                 dedicated: new.dedicated,
                 plan: plan.clone(),
                 template: new.template.clone(),
@@ -130,9 +130,9 @@ impl Front {
 
     /// The cell of a new tenant: the shared one with the most room, or a dedicated one that is free. A cell whose disk is nearly full
     /// comes last; then what is stored counts, roughly, because all grow; then how many tenants there are.
-    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, region: &str, dedicated: bool) -> Result<u64> {
+    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, slug: &str, region: &str, dedicated: bool) -> Result<u64> {
         let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
-        let mut best: Option<((bool, u64, u64), u64)> = None;
+        let mut cells = Vec::new();
         let topology = self.platform.topology();
         for cell in topology
             .region_cells(region)
@@ -146,9 +146,8 @@ impl Front {
                 load.stored / ROOM_STEP,
                 tenants,
             );
-            let free = !dedicated || tenants == 0;
-            if free && best.is_none_or(|(least, _)| used < least) {
-                best = Some((used, cell.number));
+            if !dedicated || tenants == 0 {
+                cells.push((used, cell.number));
             }
         }
         let none = || {
@@ -158,7 +157,7 @@ impl Front {
             };
             Error::new(Code::Unavailable, format!("no {what}: add one to the configuration"))
         };
-        best.map(|(_, cell)| cell).ok_or_else(none)
+        least_used(slug, &cells).ok_or_else(none)
     }
 
     pub(super) fn other_region(&self, region: &str) -> Error {
@@ -256,5 +255,39 @@ pub(super) fn operators_key(operator: &Operator, key: Idempotency) -> Idempotenc
     IdempotencyKey {
         scope: *hasher.finalize().as_bytes(),
         body: key.body,
+    }
+}
+
+/// The cell that is used least. Among several the tenant's name decides: those that are made at the same time see the same counts, and would all go to
+/// the first.
+fn least_used<U: Ord + Copy>(slug: &str, cells: &[(U, u64)]) -> Option<u64> {
+    let place = |cell: u64| {
+        let mut hash = blake3::Hasher::new();
+        hash.update(slug.as_bytes()).update(&cell.to_be_bytes());
+        *hash.finalize().as_bytes()
+    };
+    cells
+        .iter()
+        .min_by_key(|(used, cell)| (*used, place(*cell)))
+        .map(|(_, cell)| *cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_that_are_made_at_once_spread_over_cells_that_are_used_alike() {
+        let mut chosen = std::collections::BTreeMap::<u64, usize>::new();
+        for number in 0..300 {
+            let cell = least_used(&format!("tenant-{number}"), &[(7, 2), (7, 3), (7, 4), (8, 5)]);
+            *chosen.entry(cell.expect("a cell")).or_default() += 1;
+        }
+        assert!(
+            chosen.keys().eq(&[2, 3, 4]) && chosen.values().all(|count| *count > 60),
+            "{chosen:?}"
+        );
+        assert_eq!(least_used("tenant", &[(1, 2), (0, 3)]), Some(3));
+        assert_eq!(least_used::<u64>("tenant", &[]), None);
     }
 }

@@ -53,6 +53,8 @@ struct Line {
     under_way: usize,
     share: usize,
     weight: u64,
+    /// Whether it has had far more than the others lately.
+    is_flood: bool,
 }
 
 #[derive(Debug)]
@@ -95,10 +97,11 @@ impl Line {
         self.waiting.pop_front()
     }
 
-    /// Its weight and its places for each unit of it. Returns how many it has under way beyond its share, before and now.
-    fn weigh(&mut self, weight: u64, each: usize) -> (usize, usize) {
+    /// Its weight, and whether it has had far more than the others. Returns how many it has under way beyond its share, before and now.
+    fn weigh(&mut self, weight: u64, is_flood: bool) -> (usize, usize) {
         let before = self.beyond();
-        self.weight = weight;
+        let each = if is_flood { SHARE_OF_FLOOD } else { SHARE };
+        (self.weight, self.is_flood) = (weight, is_flood);
         self.share = usize::try_from(weight)
             .unwrap_or(SHARE_MAX)
             .saturating_mul(each)
@@ -110,9 +113,10 @@ impl Line {
         self.under_way.saturating_sub(self.share)
     }
 
-    /// Whether the one that waits first has waited for long.
+    /// Whether the one that waits first has waited for long. All of a flood have: one of it passes at a time, or it would fill the places whenever
+    /// the machine is slow.
     fn is_overdue(&self, now: Instant) -> bool {
-        let first = self.waiting.front();
+        let first = self.waiting.front().filter(|_| !self.is_flood || self.beyond() == 0);
         first.is_some_and(|waiter| now.saturating_duration_since(waiter.since) >= OVERDUE)
     }
 }
@@ -129,7 +133,7 @@ impl Round {
         let weight = weight.clamp(1, 1_000);
         let is_flood = self.lately.asks(tenant, weight, cost.unsigned_abs(), now);
         let mut line = self.lines.remove(&tenant).unwrap_or_default();
-        let (before, beyond) = line.weigh(weight, if is_flood { SHARE_OF_FLOOD } else { SHARE });
+        let (before, beyond) = line.weigh(weight, is_flood);
         self.beyond = self.beyond - before + beyond;
         let waits = line.waiting.len();
         let at_once = waits == 0 && self.takes(&line, room, now);

@@ -247,6 +247,28 @@ async fn who_has_waited_for_long_passes_where_few_are_under_way() {
 }
 
 #[test]
+fn of_a_flood_that_has_waited_for_long_one_passes_at_a_time() {
+    let (mut round, start) = (Round::default(), Instant::now());
+    let room = Room { window: 100, spare: 0 };
+    for asked in 0..100 {
+        let tenant = if asked < 3 { 2 } else { 1 };
+        if let Some(Place::AtOnce) = round.comes(tenant, 1, 1, room, start) {
+            round.give_back(tenant, 1, None);
+        }
+    }
+    let later = start + Duration::from_millis(600);
+    round.comes(2, 1, 1, room, later);
+    let waits: Vec<_> = (0..20).map(|_| round.comes(1, 1, 1, room, later)).collect();
+    let overdue = later + Duration::from_millis(250);
+    for _ in 0..3 {
+        assert_eq!(round.next(room, overdue).map(|(tenant, _)| tenant), Some(1));
+        assert!(round.next(room, overdue).is_none(), "its share, and one more");
+        round.give_back(1, 1, None);
+    }
+    drop(waits);
+}
+
+#[test]
 fn who_is_given_far_more_than_others_without_a_place_is_known_by_it() {
     let (mut round, start) = (Round::default(), Instant::now());
     let room = Room { window: 8, spare: 8 };
