@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, ETAG, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, ETAG, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::Body;
 
+use crate::reply::{Reply, ReplyBody};
 use crate::service::{Budget, Stage, Timing};
 use crate::trace::{REQUEST_ID, TRACEPARENT, Trace};
 
@@ -79,4 +82,15 @@ fn push_stage(text: &mut String, name: &str, micros: u32) {
     text.push_str(name);
     // Writing into a String cannot fail.
     let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
+}
+
+/// What HEAD is answered with where hyper does not see to it, as it does over HTTP/1: the length that GET would have, and nothing of it. What has no body
+/// for GET either says no length (RFC 9110, 8.6).
+pub(crate) fn without_body(reply: Reply) -> Reply {
+    let (mut head, body) = reply.into_parts();
+    let is_bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(size) = body.size_hint().exact().filter(|_| !is_bodiless) {
+        head.headers.entry(CONTENT_LENGTH).or_insert(size.into());
+    }
+    Reply::from_parts(head, ReplyBody::Empty)
 }

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
-use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -22,7 +20,6 @@ use super::phase::Phase;
 use super::streams::{Framed, Streams};
 use crate::front::{Front, Origin};
 use crate::read::RequestBody;
-use crate::reply::{Reply, ReplyBody};
 use crate::{headers, limits};
 
 pub(super) async fn serve<S>(front: &Arc<Front>, stream: S, secure: bool)
@@ -38,7 +35,7 @@ where
             let bodiless = request.method() == Method::HEAD;
             let mut reply = front.answer(Origin::Client, request.map(RequestBody::new)).await;
             if bodiless {
-                reply = without_body(reply);
+                reply = headers::without_body(reply);
             }
             headers::fit_http2(reply.headers_mut());
             if secure {
@@ -75,15 +72,6 @@ where
             front.cut.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
-
-/// What HEAD is answered with: over HTTP/1 hyper sees to it.
-fn without_body(reply: Reply) -> Reply {
-    let (mut head, body) = reply.into_parts();
-    if let Some(size) = body.size_hint().exact() {
-        head.headers.entry(CONTENT_LENGTH).or_insert(size.into());
-    }
-    Reply::from_parts(head, ReplyBody::Empty)
 }
 
 fn builder(streams: &Streams) -> http2::Builder<Streams> {

@@ -79,9 +79,12 @@ async fn large_bodies_and_replies_come_whole() {
         // HEAD says how long GET's reply is, and brings none of it.
         let path = format!("/v1/tenants/acme/records/tasks/{id}");
         let get = client.call(Call::new(Method::GET, path.clone())).await.expect("read");
-        let head = client.call(Call::new(Method::HEAD, path)).await.expect("looked at");
+        let head = client.call(Call::new(Method::HEAD, path.clone())).await.expect("looked at");
         assert_eq!(head.headers["content-length"], get.body.len().to_string().as_str());
         assert!(head.body.is_empty());
+        let known = Call::new(Method::HEAD, path).header("if-none-match", "\"1\"");
+        let known = client.call(known).await.expect("nothing new");
+        assert_eq!((known.status.as_u16(), known.headers.get("content-length")), (304, None));
     }
 }
 

@@ -17,6 +17,8 @@ mod link;
 mod serve;
 mod waiting;
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 
 pub(crate) use self::link::{Answer, Links};
@@ -32,6 +34,10 @@ const PIECE_BYTES: usize = 64 * 1024;
 const FRAME_BYTES: usize = 2 * crate::limits::HEAD_BYTES + 64 * 1024 + 4 * 1024;
 /// Most requests of one stream that are under way. Raised: a node takes more than it can serve. Lowered: ingress waits.
 const UNDER_WAY: usize = 4_096;
+/// How much is read at a time at least, in bytes. Raised: a body that is kept holds more. Lowered: frames come one by one.
+const READ_BYTES: usize = 16 * 1024;
+/// How long one side hears the other out when all is said.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// Frames that are written together.
 const BATCH: usize = 256;
 

@@ -5,31 +5,46 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
 use http::{Method, Request, request};
-use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use super::frame::{self, Frame};
-use super::{BATCH, KEPT_BYTES, PREFACE, UNDER_WAY, join};
+use super::{BATCH, GOODBYE, KEPT_BYTES, PREFACE, READ_BYTES, UNDER_WAY, join};
 use crate::front::{Front, Origin};
+use crate::headers;
 use crate::read::RequestBody;
 use crate::server::Phase;
 
 /// Replies that wait to be written.
 const REPLIES: usize = 1_024;
 
-/// Serves a stream that begins with [`PREFACE`], until the other side closes it, or this node leaves and has answered all that it took.
+/// Serves a stream that begins with [`PREFACE`], until the other side closes it, or this node leaves and has answered all that it took. What is under way
+/// ends with the stream, as it does with a connection.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(front: Arc<Front>, stream: S) {
-    let (reads, mut writes) = tokio::io::split(stream);
+    let (mut reads, mut writes) = tokio::io::split(stream);
     let (sender, replies) = mpsc::channel(REPLIES);
     let places = Arc::new(Semaphore::new(UNDER_WAY));
+    let mut handlers = JoinSet::new();
     let work = async {
         writes.write_all(PREFACE).await?;
         writes.flush().await?;
-        tokio::try_join!(take(&front, reads, &places, sender), write(writes, replies)).map(|_| ())
+        let reading = async {
+            let left = take(&front, &mut reads, &places, &mut handlers, sender).await?;
+            if left { hear_out(&mut reads).await } else { Ok(()) }
+        };
+        let mut reading = std::pin::pin!(reading);
+        tokio::select! {
+            // Nobody is there to hear replies.
+            ended = &mut reading => ended,
+            written = write(writes, replies) => {
+                written?;
+                // To close while something has not been read would take back what the other side has not read.
+                tokio::time::timeout(GOODBYE, reading).await.unwrap_or(Ok(()))
+            }
+        }
     };
     let ended = tokio::select! {
         ended = work => ended,
@@ -45,13 +60,14 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(front: Arc<Front>, stream: 
     }
 }
 
-/// Takes requests until there are no more. Those that it took hold the way for their replies open.
+/// Takes requests until there are no more; true: because this node leaves, and has said so.
 async fn take<R: AsyncRead + Unpin>(
     front: &Arc<Front>,
-    mut reads: R,
+    reads: &mut R,
     places: &Arc<Semaphore>,
+    handlers: &mut JoinSet<()>,
     replies: mpsc::Sender<BytesMut>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut preface = [0; PREFACE.len()];
     reads.read_exact(&mut preface).await?;
     let mut arrived = BytesMut::new();
@@ -64,27 +80,35 @@ async fn take<R: AsyncRead + Unpin>(
             };
             last = number;
             let Ok(place) = Arc::clone(places).acquire_owned().await else {
-                return Ok(());
+                return Ok(false);
             };
             let (front, unanswered) = (Arc::clone(front), Unanswered::new(number, replies.clone()));
-            tokio::spawn(async move {
+            handlers.spawn(async move {
                 answer(&front, unanswered, *head, body).await;
                 drop(place);
             });
         }
+        // A handler that panicked has said that there is no reply.
+        while handlers.try_join_next().is_some() {}
+        arrived.reserve(READ_BYTES);
         let count = tokio::select! {
             biased;
             () = &mut leaving => {
                 // Whoever does not hear it sees the stream end.
                 let _ = replies.send(frame::leaving(last)).await;
-                return Ok(());
+                return Ok(true);
             }
             count = reads.read_buf(&mut arrived) => count?,
         };
         if count == 0 {
-            return Ok(());
+            return Ok(false);
         }
     }
+}
+
+/// Reads on, and forgets, what was sent before the other side heard that this node leaves.
+async fn hear_out<R: AsyncRead + Unpin>(reads: &mut R) -> io::Result<()> {
+    tokio::io::copy(reads, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// Writes what is ready, together, until nothing can come any more.
@@ -105,20 +129,16 @@ async fn write<W: AsyncWrite + Unpin>(mut writes: W, mut replies: mpsc::Receiver
 
 async fn answer(front: &Arc<Front>, unanswered: Unanswered, head: request::Parts, body: Bytes) {
     let is_head = head.method == Method::HEAD;
-    let reply = front
+    let mut reply = front
         .answer(Origin::Node, Request::from_parts(head, RequestBody::Kept(body)))
         .await;
-    let (mut head, body) = reply.into_parts();
-    let body = if is_head {
-        if let Some(size) = body.size_hint().exact() {
-            head.headers.entry(CONTENT_LENGTH).or_insert(size.into());
-        }
-        Bytes::new()
-    } else {
-        match body.collect().await {
-            Ok(whole) => whole.to_bytes(),
-            Err(error) => return tracing::debug!(%error, "a reply for another node broke off"),
-        }
+    if is_head {
+        reply = headers::without_body(reply);
+    }
+    let (head, body) = reply.into_parts();
+    let body = match body.collect().await {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) => return tracing::debug!(%error, "a reply for another node broke off"),
     };
     match frame::reply(unanswered.number, &head, &body) {
         Some(frames) => unanswered.answer(frames).await,

@@ -1,8 +1,89 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, Frame};
-use super::{FRAME_BYTES, PIECE_BYTES};
+use super::link::{Answer, Outgoing};
+use super::{FRAME_BYTES, PIECE_BYTES, waiting};
+
+/// The asking side of a stream, the other side of it, and the way to send requests.
+fn stream() -> (mpsc::Sender<Outgoing>, DuplexStream) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (sender, requests) = mpsc::channel(16);
+    tokio::spawn(waiting::run(near, requests));
+    (sender, far)
+}
+
+fn outgoing(name: &'static str) -> (Outgoing, oneshot::Receiver<Answer>) {
+    let (reply, answer) = oneshot::channel();
+    (
+        Outgoing {
+            frame: sent(name),
+            reply,
+        },
+        answer,
+    )
+}
+
+async fn next(far: &mut DuplexStream) -> Frame {
+    let mut arrived = BytesMut::new();
+    loop {
+        if let Some(frame) = Frame::take(&mut arrived).expect("well formed") {
+            return frame;
+        }
+        assert!(far.read_buf(&mut arrived).await.expect("read") > 0, "the stream has ended");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_is_believed_though_nothing_can_be_written_any_more() {
+    for _ in 0..20 {
+        let (sender, mut far) = stream();
+        let (taken, answer) = outgoing("taken");
+        sender.send(taken).await.expect("sent");
+        next(&mut far).await;
+        let (crosses, crossed) = outgoing("crosses");
+        sender.send(crosses).await.expect("sent");
+        let reply = Response::builder().status(201).body(()).expect("a head");
+        let mut said = frame::leaving(1);
+        said.extend(
+            frame::reply(1, &reply.into_parts().0, &Bytes::new())
+                .expect("a frame")
+                .remove(0),
+        );
+        far.write_all(&said).await.expect("said");
+        drop(far);
+        assert!(matches!(answer.await, Ok(Answer::Replied(head, _)) if head.status == 201));
+        assert!(matches!(crossed.await, Ok(Answer::Unsent)), "it was not taken");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_took_what_was_never_sent_is_not_believed() {
+    for last in [2, u64::MAX] {
+        let (sender, mut far) = stream();
+        let (taken, answer) = outgoing("taken");
+        sender.send(taken).await.expect("sent");
+        next(&mut far).await;
+        far.write_all(&frame::leaving(last)).await.expect("said");
+        assert!(answer.await.is_err(), "nobody knows what became of it");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_not_sent() {
+    let (sender, mut far) = stream();
+    let (given_up, answer) = outgoing("given up");
+    let (waited_for, _answer) = outgoing("waited for");
+    drop(answer);
+    sender.send(given_up).await.expect("sent");
+    sender.send(waited_for).await.expect("sent");
+    let Frame::Request(1, head, _) = next(&mut far).await else {
+        panic!("another number")
+    };
+    assert_eq!(head.headers["a"], "waited for");
+}
 
 fn sent(name: &'static str) -> BytesMut {
     let request = Request::post("/v1/tenants/acme/records/tasks?x=1").header("a", name).body(());

@@ -12,13 +12,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, Frame};
 use super::link::{Answer, Outgoing};
-use super::{BATCH, KEPT_BYTES, join};
+use super::{BATCH, GOODBYE, KEPT_BYTES, READ_BYTES, join};
 use crate::limits::REQUEST_SECONDS;
 
 /// How long a stream without requests is kept.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long nothing comes of a node that was asked for something, before it is taken for gone: longer than any request takes.
 const SILENCE: Duration = Duration::from_secs(2 * REQUEST_SECONDS);
+/// Between two looks whether that is so.
+const LOOK: Duration = Duration::from_secs(REQUEST_SECONDS / 2);
 
 /// Who waits. The two halves of one task share it.
 #[derive(Default)]
@@ -28,8 +30,10 @@ struct Waiting(Mutex<Waiters>);
 struct Waiters {
     /// By the number of the request.
     all: BTreeMap<u64, Waiter>,
-    /// When something was first asked for since anything was heard.
-    asked: Option<Instant>,
+    /// The last number that was given.
+    last: u64,
+    /// Since when nothing was heard, as long as somebody waits.
+    silent_since: Option<Instant>,
 }
 
 struct Waiter {
@@ -43,24 +47,36 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(stream: S, mut requests: mpsc
     let (mut reads, writes) = tokio::io::split(stream);
     let waiting = Waiting::default();
     let mut arrived = BytesMut::new();
-    let left = tokio::select! {
-        left = waiting.hear(&mut reads, &mut arrived) => left,
-        ended = waiting.ask(writes, &mut requests) => ended.map(|()| None),
+    let ended = tokio::select! {
+        // First: what the node has said counts, though nothing can be written any more.
+        biased;
+        heard = waiting.hear(&mut reads, &mut arrived) => Ok(heard),
+        asked = waiting.ask(writes, &mut requests) => Err(asked),
     };
     // From here on whoever comes finds it closed; those that were not written yet go elsewhere.
     requests.close();
-    while let Ok(unsent) = requests.try_recv() {
+    while let Some(unsent) = requests.recv().await {
         tell(unsent.reply, Answer::Unsent);
     }
-    match left {
-        Ok(Some(last)) => {
-            waiting.not_taken(last);
-            if let Err(error) = waiting.hear_out(&mut reads, &mut arrived).await {
-                tracing::debug!(%error, "a node that leaves did not answer all");
-            }
+    let heard = match ended {
+        Ok(heard) => heard,
+        Err(Ok(())) => return,
+        Err(Err(error)) => {
+            tracing::debug!(%error, "write to another node");
+            // It may have said that it leaves, and what it took, before it closed.
+            let late = tokio::time::timeout(GOODBYE, waiting.hear(&mut reads, &mut arrived)).await;
+            late.unwrap_or(Err(error))
         }
-        Ok(None) => {}
-        Err(error) => tracing::debug!(%error, "the stream to another node broke"),
+    };
+    let answered = match heard {
+        Ok(last) => {
+            waiting.not_taken(last);
+            waiting.hear_out(&mut reads, &mut arrived).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "the stream to another node broke");
     }
 }
 
@@ -68,7 +84,7 @@ impl Waiting {
     /// Writes requests as they come, together. Ends when there were none for long, and none is under way.
     async fn ask<W: AsyncWrite + Unpin>(&self, mut writes: W, requests: &mut mpsc::Receiver<Outgoing>) -> io::Result<()> {
         let (mut batch, mut frames) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
-        let (mut out, mut last) = (BytesMut::new(), 0);
+        let mut out = BytesMut::new();
         loop {
             match tokio::time::timeout(IDLE, requests.recv_many(&mut batch, BATCH)).await {
                 Ok(0) => return Ok(()),
@@ -76,16 +92,7 @@ impl Waiting {
                 Err(_) if self.is_idle() => return writes.shutdown().await,
                 Err(_) => continue,
             }
-            {
-                let mut waiting = self.lock();
-                waiting.asked.get_or_insert_with(Instant::now);
-                for Outgoing { mut frame, reply } in batch.drain(..) {
-                    last += 1;
-                    frame::set_number(&mut frame, last);
-                    frames.push(frame);
-                    waiting.all.insert(last, Waiter { reply, begun: None });
-                }
-            }
+            self.number(&mut batch, &mut frames);
             join(&mut frames, &mut out);
             writes.write_all(&out).await?;
             writes.flush().await?;
@@ -96,37 +103,75 @@ impl Waiting {
         }
     }
 
-    /// Gives replies to those who wait; the last request that was taken, where the node leaves.
-    async fn hear<R: AsyncRead + Unpin>(&self, reads: &mut R, arrived: &mut BytesMut) -> io::Result<Option<u64>> {
+    /// Gives numbers to requests that somebody still waits for.
+    fn number(&self, batch: &mut Vec<Outgoing>, frames: &mut Vec<BytesMut>) {
+        let mut waiting = self.lock();
+        if waiting.all.is_empty() {
+            waiting.silent_since = Some(Instant::now());
+        }
+        for Outgoing { mut frame, reply } in batch.drain(..) {
+            if reply.is_closed() {
+                continue;
+            }
+            waiting.last += 1;
+            let number = waiting.last;
+            frame::set_number(&mut frame, number);
+            frames.push(frame);
+            waiting.all.insert(number, Waiter { reply, begun: None });
+        }
+    }
+
+    /// Gives replies to those who wait, until the node leaves: the last request that it took.
+    async fn hear<R: AsyncRead + Unpin>(&self, reads: &mut R, arrived: &mut BytesMut) -> io::Result<u64> {
         loop {
-            while let Some(frame) = Frame::take(arrived)? {
-                match frame {
-                    Frame::Reply(number, head, body, true) => self.tell(number, Answer::Replied(head, body)),
-                    Frame::Reply(number, head, body, false) => self.begin(number, head, body),
-                    Frame::Piece(number, piece, is_last) => self.go_on(number, &piece, is_last),
-                    Frame::Broken(number) => self.tell(number, Answer::Broken),
-                    Frame::Leaving(last) => return Ok(Some(last)),
-                    Frame::Request(..) => {
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "between nodes: a reply was due"));
-                    }
-                }
+            if let Some(last) = self.take(arrived)? {
+                return Ok(last);
             }
-            match tokio::time::timeout(SILENCE, reads.read_buf(arrived)).await {
-                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(Ok(_)) => self.lock().asked = None,
-                Ok(Err(error)) => return Err(error),
-                Err(_) if self.is_silent() => return Err(io::ErrorKind::TimedOut.into()),
-                Err(_) => {}
-            }
+            self.read(reads, arrived).await?;
         }
     }
 
     /// The replies that a node that leaves still owes.
     async fn hear_out<R: AsyncRead + Unpin>(&self, reads: &mut R, arrived: &mut BytesMut) -> io::Result<()> {
-        while !self.is_idle() {
-            self.hear(reads, arrived).await?;
+        loop {
+            self.take(arrived)?;
+            if self.is_idle() {
+                return Ok(());
+            }
+            self.read(reads, arrived).await?;
         }
-        Ok(())
+    }
+
+    /// Gives out what has arrived; the last request that was taken, where the node says that it leaves.
+    fn take(&self, arrived: &mut BytesMut) -> io::Result<Option<u64>> {
+        let wrong = |what| io::Error::new(io::ErrorKind::InvalidData, format!("between nodes: {what}"));
+        while let Some(frame) = Frame::take(arrived)? {
+            match frame {
+                Frame::Reply(number, head, body, true) => self.tell(number, Answer::Replied(head, body)),
+                Frame::Reply(number, head, body, false) => self.begin(number, head, body),
+                Frame::Piece(number, piece, is_last) => self.go_on(number, &piece, is_last),
+                Frame::Broken(number) => self.tell(number, Answer::Broken),
+                Frame::Leaving(last) if last > self.lock().last => return Err(wrong("a request was taken that was not sent")),
+                Frame::Leaving(last) => return Ok(Some(last)),
+                Frame::Request(..) => return Err(wrong("a reply was due")),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until more has arrived, or a moment. An error: the stream has ended, or the node has been silent for too long.
+    async fn read<R: AsyncRead + Unpin>(&self, reads: &mut R, arrived: &mut BytesMut) -> io::Result<()> {
+        arrived.reserve(READ_BYTES);
+        match tokio::time::timeout(LOOK, reads.read_buf(arrived)).await {
+            Ok(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_)) => {
+                self.lock().silent_since = Some(Instant::now());
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) if self.is_silent() => Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => Ok(()),
+        }
     }
 
     fn begin(&self, number: u64, head: Box<response::Parts>, body: Bytes) {
@@ -170,7 +215,9 @@ impl Waiting {
     }
 
     fn is_silent(&self) -> bool {
-        self.lock().asked.is_some_and(|asked| asked.elapsed() >= SILENCE)
+        let waiting = self.lock();
+        let silent = waiting.silent_since.is_some_and(|since| since.elapsed() >= SILENCE);
+        silent && !waiting.all.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
