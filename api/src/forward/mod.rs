@@ -101,7 +101,7 @@ async fn send_together(asked: &Asked<'_>, node: NodeNumber) -> Result<Option<Att
     if asked.found.route.streams || bytes.len() > mux::BODY_BYTES {
         return Ok(None);
     }
-    let head = request(asked, bytes.clone()).map(drop);
+    let head = request(asked, ());
     let sending = asked.front.links.send(node, asked.front.service.as_ref(), &head, bytes);
     let answer = asked.limited(asked.is_write(), async { Ok(sending.await) }).await?;
     Ok(match answer {

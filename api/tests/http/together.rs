@@ -8,6 +8,8 @@ use api::ids::NodeNumber;
 use api::server::ServerConfig;
 use api::service::{Consistency, Location};
 use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::memory::Peer;
 use crate::support::{LONG, Running, until};
@@ -123,4 +125,59 @@ async fn a_node_that_leaves_answers_what_it_took_and_the_rest_goes_elsewhere() {
     leaving.service.release();
     taken.await.expect("a task").expect("answered by the node that took it");
     assert_eq!(draining.await.expect("a task"), 0);
+}
+
+/// A create as one node sends it to another. Other versions know these bytes.
+fn sent(number: u64) -> Vec<u8> {
+    let mut frame = vec![1];
+    frame.extend_from_slice(&number.to_be_bytes());
+    let (path, body) = ("/v1/tenants/acme/records/tasks", b"{\"fields\":{}}");
+    frame.extend_from_slice(b"\x04POST");
+    frame.extend_from_slice(&(path.len() as u16).to_be_bytes());
+    frame.extend_from_slice(path.as_bytes());
+    let headers = [("authorization", "Bearer cnt_member"), ("content-type", "application/json")];
+    frame.push(headers.len() as u8);
+    for (name, value) in headers {
+        frame.push(name.len() as u8);
+        frame.extend_from_slice(name.as_bytes());
+        frame.extend_from_slice(&(value.len() as u16).to_be_bytes());
+        frame.extend_from_slice(value.as_bytes());
+    }
+    frame.extend_from_slice(body);
+    [(frame.len() as u32).to_be_bytes().as_slice(), &frame].concat()
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_takes_nothing_back_by_closing() {
+    let node = Running::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut near = TcpStream::connect(listener.local_addr().expect("an address"))
+        .await
+        .expect("connected");
+    let (far, _) = listener.accept().await.expect("accepted");
+    let server = node.server.clone();
+    tokio::spawn(async move { server.serve_forwarded(Box::new(far)).await });
+    node.service.held.store(true, Ordering::SeqCst);
+    let preface = b"\0cloudnest requests 1\n";
+    near.write_all(&[preface.as_slice(), &sent(1)].concat()).await.expect("sent");
+    until("the write is in flight", || node.service.count("record_create") == 1).await;
+    let draining = tokio::spawn({
+        let server = node.server.clone();
+        async move { server.drain(LONG).await }
+    });
+    // It greets, and says that it has taken one.
+    let mut said = vec![0; preface.len() + 13];
+    near.read_exact(&mut said).await.expect("said");
+    assert_eq!(said[preface.len()..], *b"\0\0\0\x09\x05\0\0\0\0\0\0\0\x01");
+    // Nobody takes this any more; left unread it would make of the end a reset.
+    near.write_all(&sent(2)).await.expect("sent");
+    node.service.release();
+    let mut rest = Vec::new();
+    near.read_to_end(&mut rest).await.expect("an end, not a reset");
+    assert_eq!(
+        (rest[4], &rest[5..13], &rest[13..15]),
+        (2, 1u64.to_be_bytes().as_slice(), 201u16.to_be_bytes().as_slice())
+    );
+    drop(near);
+    assert_eq!((draining.await.expect("a task"), node.service.count("record_create")), (0, 1));
 }

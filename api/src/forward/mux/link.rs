@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::frame;
-use super::waiting::run;
+use super::waiting::{PATIENCE, run};
 use super::{PREFACE, UNDER_WAY};
 use crate::forward::pool::DIAL;
 use crate::ids::NodeNumber;
@@ -114,7 +114,7 @@ impl Link {
             Ok(Ok((stream, true))) => {
                 let (sender, requests) = mpsc::channel(UNDER_WAY);
                 *self.lock() = Some(sender.clone());
-                tokio::spawn(run(stream, requests));
+                tokio::spawn(run(stream, requests, PATIENCE));
                 Ok(sender)
             }
             Ok(Ok((_, false))) => {

@@ -17,9 +17,11 @@ mod link;
 mod serve;
 mod waiting;
 
+use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 pub(crate) use self::link::{Answer, Links};
 pub(crate) use self::serve::serve;
@@ -40,14 +42,20 @@ const READ_BYTES: usize = 16 * 1024;
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Frames that are written together.
 const BATCH: usize = 256;
-
 /// What is kept to write from. A larger one is given back after it was used.
 const KEPT_BYTES: usize = 256 * 1024;
 
-/// Joins frames into one buffer.
-fn join(frames: &mut Vec<BytesMut>, out: &mut BytesMut) {
+/// Writes frames together, from a buffer that is kept for the next time.
+async fn write_together<W: AsyncWrite + Unpin>(writes: &mut W, frames: &mut Vec<BytesMut>, out: &mut BytesMut) -> io::Result<()> {
     out.reserve(frames.iter().map(BytesMut::len).sum());
     frames.drain(..).for_each(|frame| out.extend_from_slice(&frame));
+    writes.write_all(out).await?;
+    writes.flush().await?;
+    out.clear();
+    if out.capacity() > KEPT_BYTES {
+        *out = BytesMut::new();
+    }
+    Ok(())
 }
 
 #[cfg(any(test, feature = "fuzzing"))]

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::frame::{self, Frame};
-use super::{BATCH, GOODBYE, KEPT_BYTES, PREFACE, READ_BYTES, UNDER_WAY, join};
+use super::{BATCH, GOODBYE, PREFACE, READ_BYTES, UNDER_WAY, write_together};
 use crate::front::{Front, Origin};
 use crate::headers;
 use crate::read::RequestBody;
@@ -116,13 +116,7 @@ async fn write<W: AsyncWrite + Unpin>(mut writes: W, mut replies: mpsc::Receiver
     let mut ready = Vec::with_capacity(BATCH);
     let mut out = BytesMut::new();
     while replies.recv_many(&mut ready, BATCH).await > 0 {
-        join(&mut ready, &mut out);
-        writes.write_all(&out).await?;
-        writes.flush().await?;
-        out.clear();
-        if out.capacity() > KEPT_BYTES {
-            out = BytesMut::new();
-        }
+        write_together(&mut writes, &mut ready, &mut out).await?;
     }
     writes.shutdown().await
 }

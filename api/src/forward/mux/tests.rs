@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -5,13 +7,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, Frame};
 use super::link::{Answer, Outgoing};
-use super::{FRAME_BYTES, PIECE_BYTES, waiting};
+use super::waiting::{self, Patience};
+use super::{FRAME_BYTES, PIECE_BYTES};
 
 /// The asking side of a stream, the other side of it, and the way to send requests.
 fn stream() -> (mpsc::Sender<Outgoing>, DuplexStream) {
+    stream_with(waiting::PATIENCE)
+}
+
+fn stream_with(patience: Patience) -> (mpsc::Sender<Outgoing>, DuplexStream) {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (sender, requests) = mpsc::channel(16);
-    tokio::spawn(waiting::run(near, requests));
+    tokio::spawn(waiting::run(near, requests, patience));
     (sender, far)
 }
 
@@ -57,6 +64,48 @@ async fn a_node_that_leaves_is_believed_though_nothing_can_be_written_any_more()
         assert!(matches!(answer.await, Ok(Answer::Replied(head, _)) if head.status == 201));
         assert!(matches!(crossed.await, Ok(Answer::Unsent)), "it was not taken");
     }
+}
+
+/// Ends with the test's deadline, not with the stream's.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("in time")
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_does_not_keep_those_who_wait() {
+    let patience = Patience {
+        silence: Duration::from_millis(100),
+        ..waiting::PATIENCE
+    };
+    for leaves in [false, true] {
+        let (sender, mut far) = stream_with(patience);
+        let (taken, answer) = outgoing("taken");
+        sender.send(taken).await.expect("sent");
+        next(&mut far).await;
+        if leaves {
+            far.write_all(&frame::leaving(1)).await.expect("said");
+        }
+        assert!(soon(answer).await.is_err(), "nobody knows what became of it");
+        soon(sender.closed()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_uses_is_closed_and_one_that_somebody_waits_at_is_not() {
+    let patience = Patience {
+        idle: Duration::from_millis(20),
+        ..waiting::PATIENCE
+    };
+    let (sender, mut far) = stream_with(patience);
+    let (taken, mut answer) = outgoing("taken");
+    sender.send(taken).await.expect("sent");
+    next(&mut far).await;
+    let much_later = tokio::time::timeout(10 * patience.idle, far.read(&mut [0; 1])).await;
+    assert!(much_later.is_err() && answer.try_recv().is_err() && !sender.is_closed());
+    far.write_all(&frame::broken(1)).await.expect("said");
+    assert!(matches!(soon(answer).await, Ok(Answer::Broken)));
+    assert_eq!(soon(far.read(&mut [0; 1])).await.expect("an end"), 0);
+    soon(sender.closed()).await;
 }
 
 #[tokio::test]

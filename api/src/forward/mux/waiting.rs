@@ -3,28 +3,39 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::response;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::frame::{self, Frame};
 use super::link::{Answer, Outgoing};
-use super::{BATCH, GOODBYE, KEPT_BYTES, READ_BYTES, join};
+use super::{BATCH, GOODBYE, READ_BYTES, write_together};
 use crate::limits::REQUEST_SECONDS;
 
-/// How long a stream without requests is kept.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long nothing comes of a node that was asked for something, before it is taken for gone: longer than any request takes.
-const SILENCE: Duration = Duration::from_secs(2 * REQUEST_SECONDS);
-/// Between two looks whether that is so.
-const LOOK: Duration = Duration::from_secs(REQUEST_SECONDS / 2);
+/// How long a stream waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long one without requests is kept.
+    pub(super) idle: Duration,
+    /// How long nothing comes of a node that was asked for something, before it is taken for gone: longer than any request takes.
+    pub(super) silence: Duration,
+}
+
+/// What every stream has.
+pub(super) const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(60),
+    silence: Duration::from_secs(2 * REQUEST_SECONDS),
+};
 
 /// Who waits. The two halves of one task share it.
-#[derive(Default)]
-struct Waiting(Mutex<Waiters>);
+struct Waiting {
+    waiters: Mutex<Waiters>,
+    patience: Patience,
+}
 
 #[derive(Default)]
 struct Waiters {
@@ -43,9 +54,12 @@ struct Waiter {
 }
 
 /// Brings requests to a node and replies back, until the node leaves, the stream breaks or nobody has asked for long.
-pub(super) async fn run<S: AsyncRead + AsyncWrite>(stream: S, mut requests: mpsc::Receiver<Outgoing>) {
+pub(super) async fn run<S: AsyncRead + AsyncWrite>(stream: S, mut requests: mpsc::Receiver<Outgoing>, patience: Patience) {
     let (mut reads, writes) = tokio::io::split(stream);
-    let waiting = Waiting::default();
+    let waiting = Waiting {
+        waiters: Mutex::default(),
+        patience,
+    };
     let mut arrived = BytesMut::new();
     let ended = tokio::select! {
         // First: what the node has said counts, though nothing can be written any more.
@@ -86,20 +100,14 @@ impl Waiting {
         let (mut batch, mut frames) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         let mut out = BytesMut::new();
         loop {
-            match tokio::time::timeout(IDLE, requests.recv_many(&mut batch, BATCH)).await {
+            match tokio::time::timeout(self.patience.idle, requests.recv_many(&mut batch, BATCH)).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 Err(_) if self.is_idle() => return writes.shutdown().await,
                 Err(_) => continue,
             }
             self.number(&mut batch, &mut frames);
-            join(&mut frames, &mut out);
-            writes.write_all(&out).await?;
-            writes.flush().await?;
-            out.clear();
-            if out.capacity() > KEPT_BYTES {
-                out = BytesMut::new();
-            }
+            write_together(&mut writes, &mut frames, &mut out).await?;
         }
     }
 
@@ -162,7 +170,8 @@ impl Waiting {
     /// Waits until more has arrived, or a moment. An error: the stream has ended, or the node has been silent for too long.
     async fn read<R: AsyncRead + Unpin>(&self, reads: &mut R, arrived: &mut BytesMut) -> io::Result<()> {
         arrived.reserve(READ_BYTES);
-        match tokio::time::timeout(LOOK, reads.read_buf(arrived)).await {
+        let look = self.patience.silence / 4;
+        match tokio::time::timeout(look, reads.read_buf(arrived)).await {
             Ok(Ok(0)) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(Ok(_)) => {
                 self.lock().silent_since = Some(Instant::now());
@@ -216,12 +225,14 @@ impl Waiting {
 
     fn is_silent(&self) -> bool {
         let waiting = self.lock();
-        let silent = waiting.silent_since.is_some_and(|since| since.elapsed() >= SILENCE);
+        let silent = waiting
+            .silent_since
+            .is_some_and(|since| since.elapsed() >= self.patience.silence);
         silent && !waiting.all.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
