@@ -9,7 +9,7 @@ use clap::Parser;
 use crate::cli::Cli;
 
 /// The experiments: their names, and their commands as they are when the machine is measured and when they are only tried.
-const EXPERIMENTS: [(&str, &str, &str); 15] = [
+const EXPERIMENTS: [(&str, &str, &str); 16] = [
     (
         "load",
         "run --workload w1,w2,w3,w4,w5 --seconds 3",
@@ -33,6 +33,11 @@ const EXPERIMENTS: [(&str, &str, &str); 15] = [
         "company --tenants 20 --records 20000 --rate 500 --seconds 3",
     ),
     ("isolation", "isolation", "isolation --runs 1 --seconds 2 --rate 500"),
+    (
+        "neighbour",
+        "isolation --neighbour",
+        "isolation --neighbour --runs 1 --seconds 2 --rate 500 --aggressors flood",
+    ),
     (
         "control",
         "isolation --control --runs 1",
@@ -78,6 +83,9 @@ pub(crate) struct Args {
     /// These alone, by name
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Keep the reports that are there already and run what is missing: the whole takes more than an hour
+    #[arg(long)]
+    resume: bool,
     /// Try each for a moment: shows that it works, and measures nothing
     #[arg(long)]
     short: bool,
@@ -94,6 +102,13 @@ pub(crate) fn run(args: &Args, perform: impl Fn(Cli) -> Result<()>) -> Result<()
         println!("\n== {name}: {}", words.join(" "));
         let out = args.out.join(&name);
         let report = out.join("report.json");
+        if args.resume
+            && let Ok(report) = Report::load(&report)
+        {
+            println!("it is there already");
+            all = Some(joined(all, report));
+            continue;
+        }
         // One of an earlier time must not be taken for this one's.
         if report.exists() {
             std::fs::remove_file(&report).with_context(|| format!("remove {}", report.display()))?;
@@ -147,9 +162,13 @@ fn commands(args: &Args) -> Result<Vec<(String, Vec<String>)>> {
     Ok(found)
 }
 
-/// One report of two: what both say of the machine is the first one's.
-fn joined(all: Option<Report>, next: Report) -> Report {
+/// One report of two: what both say of the machine is the first one's. Where another commit was measured, a note says so.
+fn joined(all: Option<Report>, mut next: Report) -> Report {
     let Some(mut all) = all else { return next };
+    if next.commit != all.commit {
+        let note = format!("`{}` was measured at {} with commit {}", next.command, next.at, next.commit);
+        next.notes.push(note);
+    }
     all.command = format!("{}\n    {}", all.command, next.command);
     for note in next.notes {
         if !all.notes.contains(&note) {
@@ -173,6 +192,7 @@ mod tests {
             data_dir: Some(PathBuf::from("data")),
             only: only.iter().map(|name| (*name).to_owned()).collect(),
             short: false,
+            resume: false,
             out: PathBuf::from("out"),
         }
     }
@@ -190,6 +210,44 @@ mod tests {
         assert_eq!(commands(&args(&["idle", "live"])).expect("two").len(), 2);
         let unknown = commands(&args(&["idel"])).err().map(|error| error.to_string());
         assert!(unknown.is_some_and(|why| why.contains("idel") && why.contains("idle")));
+    }
+
+    #[test]
+    fn what_is_there_is_kept_where_it_goes_on() {
+        let place = tempfile::tempdir().expect("a directory");
+        let mut args = Args {
+            out: place.path().to_owned(),
+            ..args(&["idle", "live"])
+        };
+        let measured = std::cell::Cell::new(0);
+        let measure = |cli: Cli| {
+            let (Action::Idle { common, .. } | Action::Live { common, .. }) = cli.command else {
+                bail!("another one");
+            };
+            measured.set(measured.get() + 1);
+            let rows = vec![Row::new("a row", None, vec![])];
+            let report = Report {
+                rows,
+                commit: format!("c{}", measured.get()),
+                ..Report::default()
+            };
+            report.save(&common.out)
+        };
+        run(&args, measure).expect("two");
+        std::fs::remove_dir_all(place.path().join("idle")).expect("remove one");
+        args.resume = true;
+        run(&args, measure).expect("the one that was missing");
+        assert_eq!(measured.get(), 3);
+        let all = Report::load(&place.path().join("report.json")).expect("a report");
+        assert_eq!((all.rows.len(), all.commit.as_str()), (2, "c3"));
+        assert!(
+            all.notes.iter().any(|note| note.contains("with commit c2")),
+            "{:?}",
+            all.notes
+        );
+        args.resume = false;
+        run(&args, measure).expect("both again");
+        assert_eq!(measured.get(), 5);
     }
 
     #[test]

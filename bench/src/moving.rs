@@ -111,8 +111,8 @@ fn there_and_back(cluster: &Cluster, size: &Size, place: &Place, home: &str, rec
     let address = *load.targets.first().context("a cluster has a node")?;
     let before = Holds::of(cluster)?;
     let (mut rows, seconds) = phases::drive(&load, script, || {
-        let there = move_to(address, cluster.operator_token(), None)?;
-        Ok([there, move_to(address, cluster.operator_token(), Some(home))?])
+        let there = move_to(address, cluster.operator_token(), SLUG, None)?;
+        Ok([there, move_to(address, cluster.operator_token(), SLUG, Some(home))?])
     })?;
     let mut figures = Holds::of(cluster)?.since(&before).figures();
     figures.push(("seconds of the move to the dedicated cell".to_owned(), seconds[0]));
@@ -122,8 +122,8 @@ fn there_and_back(cluster: &Cluster, size: &Size, place: &Place, home: &str, rec
     Ok(rows)
 }
 
-/// Moves the tenant to a cell, or to a dedicated one. Returns how many seconds it took.
-fn move_to(address: SocketAddr, token: &str, cell: Option<&str>) -> Result<f64> {
+/// Moves a tenant to a cell, or to a dedicated one. Returns how many seconds it took.
+pub(crate) fn move_to(address: SocketAddr, token: &str, slug: &str, cell: Option<&str>) -> Result<f64> {
     let to = TenantMove {
         cell: cell.map(str::to_owned),
         dedicated: cell.is_none(),
@@ -132,7 +132,7 @@ fn move_to(address: SocketAddr, token: &str, cell: Option<&str>) -> Result<f64> 
     let body = serde_json::to_vec(&to).context("write the move")?;
     let request = Request {
         method: "POST",
-        path: &format!("/v1/tenants/{SLUG}/move"),
+        path: &format!("/v1/tenants/{slug}/move"),
         token,
         headers: "",
         body: &body,

@@ -21,7 +21,7 @@ use crate::key::Key;
 use crate::progress::{Mark, Reach};
 
 /// What an entry costs besides its key and its value: handles, allocations, and its share of the tree's nodes.
-const ENTRY_BYTES: usize = 64;
+const ENTRY_BYTES: usize = 80;
 
 /// A key and its new value; `None` deletes. Compares by the key alone.
 #[derive(Clone, Debug)]

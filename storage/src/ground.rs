@@ -194,6 +194,12 @@ impl Ground {
         found.map_err(|source| Error::engine("verify file", &self.dir, redb::Error::Io(source)))
     }
 
+    /// How often a page of the file was in its cache, and how often not.
+    pub(crate) fn pages(&self) -> (u64, u64) {
+        let stats = self.database.cache_stats();
+        (stats.read_hits(), stats.read_misses())
+    }
+
     /// The length of the file.
     pub(crate) fn bytes(&self) -> std::io::Result<u64> {
         self.buffered.bytes()

@@ -15,7 +15,9 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,9 +34,22 @@ pub(crate) const HEAD_BYTES: usize = 9;
 /// Sorts after every key, because tag `FF` is never given.
 pub(crate) const END_OF_ALL: &[u8] = &[0xFF; HEAD_BYTES];
 
-/// An encoded key. Clones share the bytes; keys order by their bytes; `Display` prints any key as text.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<[u8]>);
+/// Longest key without an allocation of its own, in bytes. Keys of records, events, versions and most entries of indexes are shorter. The map in memory
+/// compares keys where their entries are: one that had to be looked up elsewhere would cost another miss of the cache for each comparison.
+const INLINE_BYTES: usize = 46;
+
+/// An encoded key. Clones of long ones share the bytes; keys order by their bytes; `Display` prints any key as text.
+#[derive(Clone)]
+pub struct Key(Place);
+
+/// Where the bytes of a key are.
+#[derive(Clone)]
+enum Place {
+    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
+    Shared(Arc<[u8]>),
+}
+
+const _: () = assert!(size_of::<Key>() == INLINE_BYTES + 2 && INLINE_BYTES <= u8::MAX as usize);
 
 /// Why bytes are not a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,34 +80,63 @@ impl Key {
 
     /// The encoded bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Place::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Place::Shared(bytes) => bytes,
+        }
     }
 
     /// The encoded bytes, as what can be sent.
     pub fn to_bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(&self.0)
+        Bytes::copy_from_slice(self.as_bytes())
     }
 
     /// The space in which the key lies.
     pub fn space(&self) -> Space {
-        space_of(&self.0).unwrap_or_default()
+        space_of(self.as_bytes()).unwrap_or_default()
     }
 
     /// The tag of the key's table.
     pub fn tag(&self) -> u8 {
-        self.0.get(TAG_AT).copied().unwrap_or_default()
+        self.as_bytes().get(TAG_AT).copied().unwrap_or_default()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Key) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl Borrow<[u8]> for Key {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.as_bytes()
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&table::print(&self.0))
+        formatter.write_str(&table::print(self.as_bytes()))
     }
 }
 
@@ -122,7 +166,7 @@ fn put_head(space: Space, tag: u8, out: &mut Vec<u8>) {
 /// Builds a key of a table in a space; `fields` writes what comes after the head, and must not build another key.
 pub(crate) fn build(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) -> Key {
     thread_local! {
-        /// Where keys are put together, so that each costs one allocation of its own length.
+        /// Where keys are put together, so that each costs at most one allocation, of its own length.
         static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
     SCRATCH.with_borrow_mut(|scratch| {
@@ -135,7 +179,14 @@ pub(crate) fn build(space: Space, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) ->
 
 /// Takes bytes that are known to be a key.
 pub(crate) fn trusted(bytes: &[u8]) -> Key {
-    Key(Arc::from(bytes))
+    let mut inline = [0; INLINE_BYTES];
+    match (inline.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+        (Some(place), Ok(length)) => {
+            place.copy_from_slice(bytes);
+            Key(Place::Inline { length, bytes: inline })
+        }
+        _ => Key(Place::Shared(Arc::from(bytes))),
+    }
 }
 
 /// One field of a key: how it is written, read and printed.

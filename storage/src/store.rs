@@ -103,6 +103,10 @@ pub struct Stats {
     pub flush_time: Duration,
     /// The length of the store's file; 0 when it cannot be told.
     pub file_bytes: u64,
+    /// Pages of the file that were read from its cache in memory.
+    pub page_hits: u64,
+    /// Pages that had to be read from the disk, or from the kernel's cache of it.
+    pub page_misses: u64,
 }
 
 /// A handle of the store; clones are the same store. The last one stops the flush thread and persists nothing: see `close`.
@@ -227,6 +231,7 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let view = self.inner.view.load();
         let frozen = view.frozen.iter().map(|frozen| frozen.delta.changes.len());
+        let (page_hits, page_misses) = view.file().pages();
         Stats {
             delta_keys: view.active.changes.len() + frozen.sum::<usize>(),
             delta_bytes: view.delta_bytes(),
@@ -234,6 +239,8 @@ impl Store {
             flushes: self.inner.flushes.load(Ordering::Relaxed),
             flush_time: Duration::from_micros(self.inner.flush_us.load(Ordering::Relaxed)),
             file_bytes: view.file().bytes().unwrap_or_default(),
+            page_hits,
+            page_misses,
         }
     }
 

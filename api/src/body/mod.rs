@@ -11,6 +11,7 @@ pub mod live;
 pub mod node;
 pub mod policy;
 pub mod record;
+pub mod rendered;
 pub mod search;
 pub mod token;
 pub mod topology;

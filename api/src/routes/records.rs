@@ -133,7 +133,7 @@ pub(super) async fn list(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<
     let page = asked
         .limited(false, asked.front.service.records(ctx, &collection, query))
         .await?;
-    Ok(reply::json(StatusCode::OK, &page.body)?.at(page.position))
+    Ok(reply::full(StatusCode::OK, reply::JSON, page.body.json().clone()).at(page.position))
 }
 
 /// The references to follow.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{Consistency, Idempotency, Reply, RequestContext, Stored};
 use crate::body::record::{Batch, BatchReply, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
+use crate::body::rendered::Rendered;
 use crate::body::search::{SearchQuery, SearchReply, SearchSettings};
 use crate::error::Result;
 use crate::ids::{Id, Name};
@@ -68,7 +69,7 @@ pub trait Records {
     /// Says how the tenant's records are searched.
     async fn search_set(&self, ctx: &RequestContext, settings: SearchSettings) -> Result<Reply<SearchSettings>>;
     /// One page of records.
-    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>>;
+    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Rendered<Page<Record>>>>;
     /// Several operations, all or none.
     async fn batch(&self, ctx: &RequestContext, batch: Batch, key: Option<Idempotency>) -> Result<Reply<BatchReply>>;
 }

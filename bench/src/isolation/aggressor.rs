@@ -16,9 +16,13 @@ use rig::tenant::Tenant;
 use tokio::sync::Notify;
 
 use super::noise::{self, Upload, Words};
+use super::spin;
+use crate::moving::move_to;
 use crate::setup;
 use crate::tasks::{BODY_BYTES, COLLECTION, Create, Mix, Place, Read, write_line};
 
+/// Its slug.
+const SLUG: &str = "aggressor";
 /// Records that it has: expensive queries read them in vain.
 const RECORDS: u64 = 50_000;
 /// Records of one import.
@@ -57,6 +61,8 @@ pub enum Kind {
     Searches,
     /// Three hundred streams of its own events, while it writes.
     Streams,
+    /// Nothing: beside the platform a process on each core computes, and gives way to everybody. What is noticed of it is the machine's.
+    Machine,
 }
 
 impl fmt::Display for Kind {
@@ -69,6 +75,7 @@ impl fmt::Display for Kind {
             Self::Uploads => "uploads",
             Self::Searches => "searches for what everything has",
             Self::Streams => "three hundred streams of events",
+            Self::Machine => "processes that give way, outside the platform",
         })
     }
 }
@@ -81,18 +88,20 @@ pub(super) struct Aggressor {
 }
 
 impl Aggressor {
-    pub(super) fn settle(cluster: &Cluster) -> Result<Self> {
+    /// Made in the victims' cell, or, as their neighbour, in one of its own on the same nodes.
+    pub(super) fn settle(cluster: &Cluster, neighbour: bool) -> Result<Self> {
         let (tenant, place) = setup::runtime()?.block_on(async {
-            let tenant = setup::tenant(cluster, "aggressor", false).await?;
+            let tenant = setup::tenant(cluster, SLUG, false).await?;
             setup::import(&tenant, COLLECTION, RECORDS, BODY_BYTES).await?;
             let place = setup::place(&tenant, false).await?;
             anyhow::Ok((tenant, place))
         })?;
-        Ok(Self {
-            tenant,
-            place,
-            targets: cluster.addresses(),
-        })
+        let targets = cluster.addresses();
+        if neighbour {
+            let address = *targets.first().context("a cluster has a node")?;
+            move_to(address, cluster.operator_token(), SLUG, None)?;
+        }
+        Ok(Self { tenant, place, targets })
     }
 
     /// Does its worst while something is watched; what was seen, and how much it got done.
@@ -122,6 +131,7 @@ impl Aggressor {
                         let following = noise::follow(&self.tenant, &self.targets, &flag, &counted);
                         setup::runtime()?.block_on(following)
                     }
+                    Kind::Machine => spin::compute(&flag),
                 }
             });
             let seen = watch();

@@ -9,6 +9,7 @@
 
 mod aggressor;
 mod noise;
+mod spin;
 mod victims;
 
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub struct Size {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "import,flood,queries,connections,uploads,searches,streams"
+        default_value = "import,flood,queries,connections,uploads,searches,streams,machine"
     )]
     pub aggressors: Vec<Kind>,
     /// Seconds of a phase
@@ -48,6 +49,9 @@ pub struct Size {
     /// Requests a second of all victims together; half of what the machine is found to serve where it is left out
     #[arg(long)]
     pub rate: Option<f64>,
+    /// The aggressor has a cell of its own on the same nodes
+    #[arg(long)]
+    pub neighbour: bool,
     /// The scheduler is switched off: the control, which must show what it is good for
     #[arg(long)]
     pub control: bool,
@@ -57,13 +61,14 @@ pub struct Size {
 pub fn layout(nodes: usize, size: &Size) -> Result<Layout> {
     let mut layout = Layout::one_region(nodes)?;
     layout.scheduler = !size.control;
+    layout.dedicated = usize::from(size.neighbour);
     Ok(layout)
 }
 
 /// Runs the experiment. One row an aggressor.
 pub fn run(cluster: &Cluster, size: &Size) -> Result<Vec<Row>> {
     let victims = Victims::settle(cluster, VICTIMS)?;
-    let aggressor = Aggressor::settle(cluster)?;
+    let aggressor = Aggressor::settle(cluster, size.neighbour)?;
     let rate = match size.rate {
         Some(rate) => rate,
         None => {
@@ -94,8 +99,9 @@ fn compare(victims: &Victims, aggressor: &Aggressor, kind: Kind, rate: f64, size
         let before = &quiet[quiet.len() - 2..];
         runs.push(measured(&seen, before, done, window)?);
     }
+    let whereabouts = if size.neighbour { " in another cell" } else { "" };
     let off = if size.control { ", scheduler off" } else { "" };
-    let row = Row::new(&format!("victims beside {kind}{off}"), Some(VICTIMS), runs);
+    let row = Row::new(&format!("victims beside {kind}{whereabouts}{off}"), Some(VICTIMS), runs);
     for run in &row.runs {
         println!("{}: {:?} errors {:?}", row.workload, run.more, run.errors);
     }

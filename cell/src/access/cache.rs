@@ -3,43 +3,42 @@
 //! An entry holds for one version of the tenant's tokens: any change of a token makes all of the tenant's entries stale, so
 //! that a revoked token is never found here.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use api::service::Principal;
 use storage::Space;
 
+use crate::machine::kept::{Hits, Kept};
 use crate::mutant::{self, Mutant};
 
 /// Most principals that are kept. Raised: more memory. Lowered: tenants that take turns are looked up again.
 const PRINCIPALS: usize = 16_384;
 
 /// Principals by space and hash of their secret.
-#[derive(Default)]
-pub(crate) struct Principals(Mutex<BTreeMap<(Space, [u8; 32]), Principal>>);
+pub(crate) struct Principals(Kept<(Space, [u8; 32]), Principal>);
+
+impl Default for Principals {
+    fn default() -> Self {
+        Self(Kept::new(PRINCIPALS))
+    }
+}
 
 impl Principals {
     /// The principal of a secret, where it was looked up at this version of the tenant's tokens and has not expired.
     pub(crate) fn get(&self, space: Space, hash: [u8; 32], access: u64, now: u64) -> Option<Principal> {
-        let kept = self.lock().get(&(mutant::owner(space), hash)).cloned()?;
-        // Mutant, B27.
-        let current = kept.version == access || Mutant::RevokedTokenAccepted.active();
-        let holds = current && kept.expires_at.is_none_or(|expires| expires > now);
-        holds.then_some(kept)
+        self.0.get((mutant::owner(space), hash), |kept| {
+            // Mutant, B27.
+            let current = kept.version == access || Mutant::RevokedTokenAccepted.active();
+            current && kept.expires_at.is_none_or(|expires| expires > now)
+        })
     }
 
     /// Keeps what was looked up.
     pub(crate) fn put(&self, space: Space, hash: [u8; 32], principal: Principal) {
-        let mut kept = self.lock();
-        if kept.len() >= PRINCIPALS {
-            kept.pop_first();
-        }
-        kept.insert((mutant::owner(space), hash), principal);
+        self.0.put((mutant::owner(space), hash), principal, |_| false);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Space, [u8; 32]), Principal>> {
-        // Entries are replaced whole; a panic in between leaves the map as it was.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How often a principal was known.
+    pub(crate) fn hits(&self) -> Hits {
+        self.0.hits()
     }
 }
 

@@ -39,37 +39,51 @@ pub(crate) struct Auth<'a> {
     pub(crate) role: Role,
 }
 
-/// The facts of one evaluation.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Facts<'a> {
+/// The facts of one evaluation; texts of records are of any kind.
+#[derive(Debug)]
+pub(crate) struct Facts<'a, S = String> {
     /// The stored record.
-    pub(crate) record: Option<(Uuid, &'a Record)>,
+    pub(crate) record: Option<(Uuid, &'a Record<S>)>,
     /// The record to be.
-    pub(crate) new: Option<(Uuid, &'a Doc)>,
+    pub(crate) new: Option<(Uuid, &'a Doc<S>)>,
     /// Who asks.
     pub(crate) auth: Option<Auth<'a>>,
     /// Microseconds since the epoch.
     pub(crate) now: u64,
 }
 
+impl<S> Default for Facts<'_, S> {
+    fn default() -> Self {
+        Self {
+            record: None,
+            new: None,
+            auth: None,
+            now: 0,
+        }
+    }
+}
+
 /// Facts that are looked at, and how much of them may still be.
-pub(super) struct Looked<'f> {
-    facts: &'f Facts<'f>,
+pub(super) struct Looked<'f, S> {
+    facts: &'f Facts<'f, S>,
     left: AtomicUsize,
 }
 
-impl<'f> Looked<'f> {
-    pub(super) fn new(facts: &'f Facts<'f>) -> Self {
+impl<'f, S: AsRef<str>> Looked<'f, S> {
+    pub(super) fn new(facts: &'f Facts<'f, S>) -> Self {
         let left = AtomicUsize::new(BUDGET_BYTES);
         Self { facts, left }
     }
 
     /// Takes the cost of a value. None: too much has been looked at.
-    fn pay(&self, value: Option<&Value>, short: bool) -> Option<()> {
+    fn pay(&self, value: Option<&Value<S>>, short: bool) -> Option<()> {
         let cost = match value {
-            Some(Value::Text(text)) => text.len(),
-            Some(Value::List(items)) => items.iter().map(|item| item.len() + 16).sum(),
-            Some(Value::Json(text)) => text.len().saturating_mul(if short { JSON_ITEM_COST } else { JSON_COST }),
+            Some(Value::Text(text)) => text.as_ref().len(),
+            Some(Value::List(items)) => items.iter().map(|item| item.as_ref().len() + 16).sum(),
+            Some(Value::Json(text)) => text
+                .as_ref()
+                .len()
+                .saturating_mul(if short { JSON_ITEM_COST } else { JSON_COST }),
             _ => return Some(()),
         };
         let left = self.left.load(Relaxed).checked_sub(cost);
@@ -101,7 +115,7 @@ impl<'f> Looked<'f> {
     }
 
     /// What is stored in a field.
-    fn stored(&self, slot: Slot) -> Option<Option<&'f Value>> {
+    fn stored(&self, slot: Slot) -> Option<Option<&'f Value<S>>> {
         match slot {
             Slot::Field(Of::Record, number) => Some(self.facts.record?.1.doc.get(number)),
             Slot::Field(Of::New, number) => Some(self.facts.new?.1.get(number)),
@@ -119,8 +133,8 @@ impl<'f> Looked<'f> {
             Some(Value::Bool(value)) => Scalar::Bool(*value),
             Some(Value::Integer(value) | Value::Timestamp(value)) => Scalar::Integer(*value),
             Some(Value::Number(value)) => Scalar::Number(*value),
-            Some(Value::Text(text)) if short && text.len() > SHORT_BYTES => return Err(Missing::Value),
-            Some(Value::Text(text)) => Scalar::Text(text.as_str().into()),
+            Some(Value::Text(text)) if short && text.as_ref().len() > SHORT_BYTES => return Err(Missing::Value),
+            Some(Value::Text(text)) => Scalar::Text(text.as_ref().into()),
             Some(Value::Date(days)) => Scalar::Integer(i64::from(*days)),
             Some(Value::Reference(id)) => Scalar::Text(id.hyphenated().to_string().into()),
             None | Some(Value::List(_) | Value::Json(_)) => Scalar::Null,
@@ -128,7 +142,7 @@ impl<'f> Looked<'f> {
     }
 }
 
-impl VariableResolver for Looked<'_> {
+impl<S: AsRef<str> + Sync> VariableResolver for Looked<'_, S> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         let (slot, short) = Slot::parse(variable)?;
         match self.scalar(slot, short) {
@@ -176,15 +190,15 @@ impl<'v> Scalar<'v> {
 }
 
 /// A list or what a `json` field holds. None, which makes the expression false: it is too large to be looked at.
-fn compound(value: &Value, short: bool) -> Option<CowVal<'_, '_>> {
+fn compound<S: AsRef<str>>(value: &Value<S>, short: bool) -> Option<CowVal<'_, '_>> {
     Some(match value {
         Value::List(items) if items.len() <= ARRAY_ITEMS => {
             let texts = items
                 .iter()
-                .map(|item| Box::new(CelString::from(item.as_str())) as Box<dyn Val>);
+                .map(|item| Box::new(CelString::from(item.as_ref())) as Box<dyn Val>);
             CowVal::owned(CelList::from(texts.collect::<Vec<_>>()))
         }
-        Value::Json(text) => CowVal::Owned(document(&serde_json::from_str(text).ok()?, short)?),
+        Value::Json(text) => CowVal::Owned(document(&serde_json::from_str(text.as_ref()).ok()?, short)?),
         _ => return None,
     })
 }

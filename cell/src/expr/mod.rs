@@ -85,7 +85,7 @@ impl Expression {
     }
 
     /// Whether it is true of these facts.
-    pub(crate) fn holds(&self, facts: &Facts<'_>) -> bool {
+    pub(crate) fn holds<S: AsRef<str> + Sync>(&self, facts: &Facts<'_, S>) -> bool {
         let quick = self.quick.as_ref().map(|quick| quick.holds(&Looked::new(facts)));
         match quick {
             Some(Ok(holds)) => holds,
@@ -94,7 +94,7 @@ impl Expression {
         }
     }
 
-    fn interpreted(&self, facts: &Facts<'_>) -> bool {
+    fn interpreted<S: AsRef<str> + Sync>(&self, facts: &Facts<'_, S>) -> bool {
         let looked = Looked::new(facts);
         let mut context = Context::with_env(Arc::clone(environment()));
         context.set_variable_resolver(&looked);

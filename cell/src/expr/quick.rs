@@ -65,7 +65,7 @@ impl Quick {
     }
 
     /// What the interpreter would say.
-    pub(super) fn holds(&self, looked: &Looked<'_>) -> Outcome {
+    pub(super) fn holds<S: AsRef<str>>(&self, looked: &Looked<'_, S>) -> Outcome {
         match self {
             Self::Is(side) => match side.value(looked)? {
                 Scalar::Bool(value) => Ok(value),
@@ -92,7 +92,7 @@ impl Quick {
 }
 
 /// `&&` and `||`: one side that decides does so, even if the other has no value.
-fn joined(both: &(Quick, Quick), decides: bool, looked: &Looked<'_>) -> Outcome {
+fn joined<S: AsRef<str>>(both: &(Quick, Quick), decides: bool, looked: &Looked<'_, S>) -> Outcome {
     let left = both.0.holds(looked);
     if left == Ok(decides) || left == Err(Missing::Plain) {
         return left;
@@ -122,7 +122,7 @@ fn side(node: &IdedExpr) -> Option<Side> {
 }
 
 impl Side {
-    fn value<'v>(&'v self, looked: &Looked<'v>) -> Result<Scalar<'v>, Missing> {
+    fn value<'v, S: AsRef<str>>(&'v self, looked: &Looked<'v, S>) -> Result<Scalar<'v>, Missing> {
         match self {
             Self::Slot(slot) => looked.scalar(*slot, false),
             Self::Literal(literal) => Ok(literal.into()),

@@ -36,6 +36,11 @@ impl Delays {
         self.0[bucket(micros)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many were seen since they were taken last.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
+
     /// What was seen since this was asked last.
     pub(crate) fn take(&self) -> Seen {
         let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.swap(0, Ordering::Relaxed)).collect();
@@ -82,13 +87,14 @@ mod tests {
     #[test]
     fn nine_of_ten_are_within_what_it_says() {
         let delays = Delays::default();
-        assert_eq!(delays.take(), Seen::default());
+        assert_eq!((delays.take(), delays.count()), (Seen::default(), 0));
         for _ in 0..90 {
             delays.record(Duration::from_micros(100));
         }
         for _ in 0..10 {
             delays.record(Duration::from_secs(100));
         }
+        assert_eq!(delays.count(), 100);
         let seen = delays.take();
         assert_eq!((seen.count, seen.p90), (100, Duration::from_micros(112)));
         assert_eq!(delays.take().count, 0, "a look takes it away");

@@ -1,17 +1,23 @@
 //! The governor: how much of the machine may be used for what nobody is owed.
 //!
 //! It looks at how long interactive work waits before anything is done for it: for its turn, for its turn at the log, for its turn to be
-//! applied, and for a thread. That rises first where there is no room. While it is a quarter above what is usual without the elastic class
-//! (`usual`), the rate of that falls by a quarter at each look; while it is below, it rises slowly. Places beyond shares fall and rise the same way,
+//! applied, and for a thread. That rises first where there is no room. While the median of the last looks is a quarter above what is usual without the
+//! elastic class (`usual`), the rate of that falls by a quarter; while it is below, it rises slowly. Two looks in a row far above bring it down at once.
+//! Places beyond shares fall and rise the same way, look by look,
 //! around a constant: they are for whoever has had more than a share, and what that costs others is not to become usual.
 //! Where nobody interactive is there, nothing is bound.
+//!
+//! A look needs a few requests. Where few come it is put off, a fifth of a second at most: also beside somebody who asks five times a second an
+//! import goes as fast as there is room.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Fair;
 use super::turns::Turns;
-use super::usual::Usual;
+use super::usual::{Usual, median};
 use crate::node::platform::Platform;
 
 /// Between two looks while there is something to govern.
@@ -33,14 +39,22 @@ const SPARE_LEAST: f64 = 2.0;
 const SPARE_MOST: f64 = 256.0;
 /// What is left of a rate that was too high.
 const FALL: f64 = 0.75;
-/// How a rate rises at each look.
-const RISE: f64 = 1.04;
-/// Interactive requests between two looks that say something.
+/// How places rise at each look, and how a rate does in the time between two looks.
+const RISE: f64 = 1.03;
+/// Interactive requests that a look needs, and how long it is put off at most until there are as many.
 const ENOUGH: u64 = 3;
+const PUT_OFF: Duration = Duration::from_millis(200);
+/// The looks whose median counts, and how many there must be since the rate fell last.
+const LATELY: usize = 10;
+const LATELY_LEAST: usize = 4;
+/// So many times its aim is far above it.
+const FAR: u32 = 3;
 /// The part of the rate that must have been taken for it to rise.
 const USED: f64 = 0.5;
 /// How long after the last interactive request nothing is bound any more.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
+/// How long after it the governor begins anew: who comes then may be others.
+const ANEW_AFTER: Duration = Duration::from_secs(10);
 
 /// What the governor knows.
 #[derive(Debug)]
@@ -48,6 +62,8 @@ struct Governor {
     rate: f64,
     spare: f64,
     usual: Usual,
+    /// How long nine of ten waited at the last looks, since the rate fell.
+    lately: VecDeque<Duration>,
     /// Whether the elastic class is kept down to see what is usual.
     probing: bool,
     last_interactive: Option<Instant>,
@@ -78,7 +94,7 @@ pub(crate) async fn run(platform: Arc<Platform>) {
     }
     let mut governor = Governor::new();
     let mut looked = Instant::now();
-    let mut busy = false;
+    let (mut busy, mut latest) = (false, Duration::ZERO);
     loop {
         let pause = if busy { LOOK } else { IDLE };
         let slept = Instant::now();
@@ -87,11 +103,14 @@ pub(crate) async fn run(platform: Arc<Platform>) {
         // Behind all that this thread has to do.
         let queued = Instant::now();
         tokio::task::yield_now().await;
-        let late = late.max(queued.elapsed());
-        let seen = fair.delays.take();
+        latest = latest.max(late).max(queued.elapsed());
+        let now = Instant::now();
+        if fair.delays.count() < ENOUGH && now - looked < PUT_OFF {
+            continue;
+        }
+        let (seen, late) = (fair.delays.take(), mem::take(&mut latest));
         let cells: Vec<Arc<Turns>> = platform.replicas().map(|replica| Arc::clone(&replica.turns)).collect();
         let mut crowds = cells.iter().map(|turns| turns.crowd());
-        let now = Instant::now();
         let sight = Sight {
             now,
             since: now - looked,
@@ -114,6 +133,7 @@ impl Governor {
             rate: FIRST,
             spare: SPARE_MOST,
             usual: Usual::default(),
+            lately: VecDeque::new(),
             probing: false,
             last_interactive: None,
         }
@@ -121,9 +141,10 @@ impl Governor {
 
     fn look(&mut self, sight: &Sight) {
         if sight.interactive > 0 {
-            if !self.is_shared(sight.now) {
+            if !self.was_shared(ANEW_AFTER, sight.now) {
                 self.rate = FIRST;
                 self.usual.clear();
+                self.lately.clear();
             }
             self.last_interactive = Some(sight.now);
         }
@@ -132,9 +153,7 @@ impl Governor {
             return;
         }
         self.look_at_spare(sight);
-        if sight.interactive >= ENOUGH {
-            self.look_at_elastic(sight);
-        }
+        self.look_at_elastic(sight);
         self.probing = sight.is_wanted && self.usual.is_probing(sight.now);
     }
 
@@ -151,19 +170,36 @@ impl Governor {
     /// The rate of the elastic class.
     fn look_at_elastic(&mut self, sight: &Sight) {
         if self.probing {
-            return self.usual.saw(sight.delay);
+            if sight.interactive >= ENOUGH {
+                self.usual.saw(sight.delay);
+            }
+            return;
         }
-        let was_used = sight.taken >= USED * self.rate * sight.since.as_secs_f64();
-        match self.usual.aim() {
-            Some(aim) if sight.delay > aim && sight.taken > 0.0 => self.rate = (self.rate * FALL).max(LEAST),
-            Some(aim) if sight.delay <= aim && was_used => self.rate = (self.rate * RISE).min(MOST),
-            _ => {}
+        if self.lately.len() == LATELY {
+            self.lately.pop_front();
+        }
+        self.lately.push_back(sight.delay);
+        let (aim, took) = (self.usual.aim(), sight.taken > 0.0);
+        let is_far = self.lately.len() >= 2 && self.lately.iter().rev().take(2).all(|delay| *delay > FAR * aim);
+        let is_known = self.lately.len() >= LATELY_LEAST;
+        let is_above = median(&self.lately) > aim;
+        if took && (is_far || (is_known && is_above)) {
+            self.rate = (self.rate * FALL).max(LEAST);
+            self.lately.clear();
+        } else if is_known && !is_above && sight.taken >= USED * self.rate * sight.since.as_secs_f64() {
+            let looks = sight.since.as_secs_f64() / LOOK.as_secs_f64();
+            self.rate = (self.rate * RISE.powf(looks)).min(MOST);
         }
     }
 
     fn is_shared(&self, now: Instant) -> bool {
+        self.was_shared(ALONE_AFTER, now)
+    }
+
+    /// Whether the last interactive request was within this time.
+    fn was_shared(&self, within: Duration, now: Instant) -> bool {
         self.last_interactive
-            .is_some_and(|last| now.saturating_duration_since(last) < ALONE_AFTER)
+            .is_some_and(|last| now.saturating_duration_since(last) < within)
     }
 
     fn tell(&self, fair: &Fair, cells: &[Arc<Turns>], now: Instant) {
@@ -208,15 +244,15 @@ mod tests {
         let now = Instant::now();
         let mut governor = experienced(now);
         governor.spare = SPARE_MOST;
-        for _ in 0..5 {
+        for _ in 0..21 {
             governor.look(&sight(now, 2 * USUAL, 1.0));
         }
         assert!(governor.rate <= LEAST * 1.4 && governor.spare == SPARE_MOST, "{governor:?}");
-        for _ in 0..40 {
+        for _ in 0..80 {
             governor.look(&sight(now, 2 * USUAL, 1.0));
         }
         assert_eq!((governor.rate, governor.spare), (LEAST, SPARE_LEAST));
-        for _ in 0..200 {
+        for _ in 0..300 {
             governor.look(&sight(now, AIM / 2, 1e9));
         }
         assert!(governor.rate > 100_000.0 && governor.spare > 50.0, "{governor:?}");
@@ -226,10 +262,41 @@ mod tests {
     fn what_is_usual_on_a_busy_machine_does_not_stop_the_elastic_class() {
         let now = Instant::now();
         let mut governor = experienced(now);
-        for _ in 0..100 {
-            governor.look(&sight(now, USUAL, 1e9));
+        // One look in four is far above what is usual, as on a machine that is shared.
+        for number in 0..200 {
+            let delay = if number % 4 == 0 { 5 * USUAL } else { USUAL };
+            governor.look(&sight(now, delay, 1e9));
         }
         assert!(governor.rate > 10.0 * FIRST, "{governor:?}");
+    }
+
+    #[test]
+    fn two_looks_far_above_bring_it_down_at_once() {
+        let now = Instant::now();
+        let mut governor = experienced(now);
+        governor.rate = 100_000.0;
+        governor.look(&sight(now, 10 * USUAL, 1e9));
+        assert_eq!(governor.rate, 100_000.0, "one says little");
+        governor.look(&sight(now, 10 * USUAL, 1e9));
+        assert_eq!(governor.rate, 100_000.0 * FALL);
+    }
+
+    #[test]
+    fn beside_few_requests_the_rate_rises_as_well() {
+        let now = Instant::now();
+        let mut governor = Governor::new();
+        let few = |at: u32, delay| Sight {
+            since: PUT_OFF,
+            interactive: 1,
+            ..sight(now + at * PUT_OFF, delay, 1e9)
+        };
+        governor.look(&few(0, USUAL));
+        assert!(governor.probing, "it looks first");
+        (1..60).for_each(|at| governor.look(&few(at, USUAL)));
+        assert!(!governor.probing && governor.rate > 50.0 * FIRST, "{governor:?}");
+        // What they notice counts all the same.
+        (60..140).for_each(|at| governor.look(&few(at, 10 * USUAL)));
+        assert_eq!(governor.rate, LEAST);
     }
 
     #[test]
@@ -240,7 +307,9 @@ mod tests {
         assert_eq!(governor.rate, FIRST);
         assert!(governor.is_shared(now) && !governor.is_shared(now + ALONE_AFTER));
         governor.rate = MOST;
-        let later = now + 2 * ALONE_AFTER;
+        governor.look(&sight(now + 2 * ALONE_AFTER, USUAL / 2, 0.0));
+        assert_eq!(governor.rate, MOST, "a pause is nobody's end");
+        let later = now + 2 * ALONE_AFTER + ANEW_AFTER;
         governor.look(&sight(later, USUAL / 2, 0.0));
         assert!(
             governor.rate == FIRST && governor.probing,

@@ -4,11 +4,12 @@
 //! that an entry can be stale but never wrong; a snapshot install clears it all the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use storage::{Direction, Space, Table};
 
 use super::idempotency::bad_key;
+use super::kept::{Hits, Kept};
 use super::limits::CATALOGS;
 use super::reader::{Reader, decode};
 use super::refusal::Fault;
@@ -148,40 +149,35 @@ impl Catalog {
     }
 }
 
-/// Catalogs by space, each with the schema version that it is of.
-type Cache = BTreeMap<Space, (u64, Arc<Catalog>)>;
+/// The decoded catalogs of one group: by space, each with the schema version that it is of.
+pub(crate) struct Catalogs(Kept<Space, (u64, Arc<Catalog>)>);
 
-/// The decoded catalogs of one group.
-#[derive(Default)]
-pub(crate) struct Catalogs(Mutex<Cache>);
+impl Default for Catalogs {
+    fn default() -> Self {
+        Self(Kept::new(CATALOGS))
+    }
+}
 
 impl Catalogs {
     /// The catalog of a space at a schema version, read from `reader` where it is not known.
     pub(crate) fn get(&self, reader: &impl Reader, space: Space, version: u64) -> Result<Arc<Catalog>, Fault> {
-        if let Some((known, catalog)) = self.lock().get(&space)
-            && *known == version
-        {
-            return Ok(Arc::clone(catalog));
+        if let Some((_, catalog)) = self.0.get(space, |(known, _)| *known == version) {
+            return Ok(catalog);
         }
         let catalog = Arc::new(Catalog::load(reader, space)?);
-        let mut cache = self.lock();
-        if cache.len() >= CATALOGS {
-            cache.pop_first();
-        }
         // An older reader must not replace what a newer one has put here.
-        if cache.get(&space).is_none_or(|(known, _)| *known < version) {
-            cache.insert(space, (version, Arc::clone(&catalog)));
-        }
+        self.0
+            .put(space, (version, Arc::clone(&catalog)), |(known, _)| *known >= version);
         Ok(catalog)
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        self.lock().clear();
+        self.0.clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
-        // The map is replaced entry by entry; a panic in between leaves it whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How often a catalog was known.
+    pub(crate) fn hits(&self) -> Hits {
+        self.0.hits()
     }
 }

@@ -5,8 +5,7 @@
 //! or a struct that is never changed in place: what must change becomes a new variant at the end.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint, standard};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The only format so far.
 const FORMAT: u8 = 1;
@@ -53,8 +52,8 @@ pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     out
 }
 
-/// Opens an envelope; every byte must be used.
-pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError> {
+/// Opens an envelope; every byte must be used. What is inside may borrow from it.
+pub(crate) fn open<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EnvelopeError> {
     let what = std::any::type_name::<T>();
     let body = match bytes {
         [FORMAT, PLAIN, body @ ..] => body,
@@ -67,7 +66,7 @@ pub(crate) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError
             });
         }
     };
-    let (value, used) = bincode::serde::decode_from_slice(body, config()).map_err(|error| EnvelopeError::Body {
+    let (value, used) = bincode::serde::borrow_decode_from_slice(body, config()).map_err(|error| EnvelopeError::Body {
         what,
         why: error.to_string(),
     })?;

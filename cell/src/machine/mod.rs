@@ -16,6 +16,7 @@ pub(crate) mod dispatch;
 pub(crate) mod envelope;
 mod follow;
 pub(crate) mod idempotency;
+pub(crate) mod kept;
 pub(crate) mod level;
 pub(crate) mod limits;
 pub(crate) mod loads;

@@ -1,6 +1,7 @@
 //! What decide and apply have in common: reading typed rows, from a snapshot or from a command's own view.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use storage::table::SpaceHeader;
 use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
@@ -36,7 +37,7 @@ pub(crate) trait Reader {
 }
 
 /// Decodes the value of a key; a failure names the key.
-pub(crate) fn decode<T: Table, R: DeserializeOwned>(key: &T, bytes: &[u8]) -> Result<R, Fault> {
+pub(crate) fn decode<'a, T: Table, R: Deserialize<'a>>(key: &T, bytes: &'a [u8]) -> Result<R, Fault> {
     open(bytes).map_err(|error| Fault::Row(key.key().to_string(), error))
 }
 

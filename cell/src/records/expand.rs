@@ -62,7 +62,7 @@ impl<'a> Expand<'a> {
     }
 
     /// What a record refers to, by the name of the field.
-    pub(super) fn of(&self, snapshot: &Snapshot, space: Space, record: &Record) -> Result<BTreeMap<String, Body>, Error> {
+    pub(super) fn of<S>(&self, snapshot: &Snapshot, space: Space, record: &Record<S>) -> Result<BTreeMap<String, Body>, Error> {
         let mut found = BTreeMap::new();
         for way in &self.0 {
             let Some(Value::Reference(id)) = record.doc.get(way.field) else {

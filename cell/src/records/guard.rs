@@ -32,7 +32,7 @@ impl Asker<'_> {
         matches!(self.auth.role, Role::Member | Role::Guest)
     }
 
-    fn facts<'a>(&'a self, record: Option<(Uuid, &'a Record)>, new: Option<(Uuid, &'a Doc)>) -> Facts<'a> {
+    fn facts<'a, S>(&'a self, record: Option<(Uuid, &'a Record<S>)>, new: Option<(Uuid, &'a Doc<S>)>) -> Facts<'a, S> {
         Facts {
             record,
             new,
@@ -55,7 +55,7 @@ enum Gate {
 }
 
 impl Gate {
-    fn lets(&self, facts: &Facts<'_>) -> bool {
+    fn lets<S: AsRef<str> + Sync>(&self, facts: &Facts<'_, S>) -> bool {
         match self {
             Gate::Open => true,
             Gate::If(expression) => expression.holds(facts),
@@ -123,7 +123,7 @@ impl Guard {
     }
 
     /// Whether somebody may see a record.
-    pub(crate) fn shows(&self, asker: &Asker<'_>, id: Uuid, record: &Record) -> bool {
+    pub(crate) fn shows<S: AsRef<str> + Sync>(&self, asker: &Asker<'_>, id: Uuid, record: &Record<S>) -> bool {
         self.shows_all(asker) || self.read.lets(&asker.facts(Some((id, record)), None))
     }
 
@@ -217,7 +217,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Whether a record is seen.
-    pub(crate) fn shows(&self, id: Uuid, record: &Record) -> bool {
+    pub(crate) fn shows<S: AsRef<str> + Sync>(&self, id: Uuid, record: &Record<S>) -> bool {
         self.0.as_ref().is_none_or(|(guard, asker)| guard.shows(asker, id, record))
     }
 }

@@ -33,6 +33,7 @@ mod indexed;
 pub(crate) mod interest;
 pub(crate) mod line;
 mod merge;
+mod page;
 mod plan;
 pub(crate) mod policy;
 pub(crate) mod query;

@@ -107,7 +107,7 @@ impl Asked {
     }
 
     /// Whether a record keeps the equalities.
-    pub(super) fn equals_hold(&self, record: &Record) -> bool {
+    pub(super) fn equals_hold<S: AsRef<str>>(&self, record: &Record<S>) -> bool {
         self.equals.iter().all(|(part, wanted)| part.element(record) == *wanted)
     }
 

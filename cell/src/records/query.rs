@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::body::record::{ListQuery, Page, Record as Body};
+use api::body::rendered::Rendered;
 use api::error::{Code, Error};
 use api::ids::Id;
+use bytes::Bytes;
 use storage::table::{IndexEntry, Record as RecordKey};
 use storage::{Direction, Key, KeyRange, Snapshot, Space, Table};
 use uuid::Uuid;
@@ -19,15 +21,18 @@ use super::cursor::{decode, digest, encode, resume};
 use super::entries::Place;
 use super::expand::Expand;
 use super::guard::Sight;
+use super::page::PageText;
 use super::plan::{Asked, Plan};
-use super::render;
+use super::render::{self, Answered};
 use super::schema::Collection;
 use super::time::now_micros;
-use super::value::Record;
+use super::value::{Record, RecordRow};
 use crate::expr::{Expression, Facts, Scope};
+use crate::machine::envelope::open;
+use crate::machine::refusal::Fault;
 use crate::service::error::internal;
 
-/// A page ends early when its fields are this long, in bytes; the cursor goes on from there.
+/// A page ends early when it is this long, in bytes; the cursor goes on from there.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 /// How long counting may take. Raised: a large list holds a thread for longer. Lowered: large lists cannot be counted.
 const COUNT_TIME: Duration = Duration::from_secs(5);
@@ -45,7 +50,8 @@ pub(crate) fn list(
     expand: &Expand<'_>,
 ) -> Result<Page<Body>, Error> {
     let page = list_within(snapshot, space, collection, query, sight, expand, &mut Budget::whole())?;
-    page.ok_or_else(|| internal(&"a list has ended before its page was whole"))
+    let page = page.ok_or_else(|| internal(&"a list has ended before its page was whole"))?;
+    page.read().map_err(|error| internal(&error))
 }
 
 /// One page of a list; none: the budget was one for a glance, and the page takes longer.
@@ -57,7 +63,7 @@ pub(crate) fn list_within(
     sight: Sight<'_>,
     expand: &Expand<'_>,
     budget: &mut Budget,
-) -> Result<Option<Page<Body>>, Error> {
+) -> Result<Option<Rendered<Page<Body>>>, Error> {
     let wanted = query.fields.as_deref();
     if let Some(unknown) = wanted.and_then(|wanted| wanted.iter().find(|name| collection.field(name).is_none())) {
         return Err(Error::new(
@@ -87,22 +93,16 @@ pub(crate) fn list_within(
     if let Some(sort) = &plan.sort {
         let after = query.cursor.as_ref().map(|cursor| decode(cursor, digest)).transpose()?;
         let page = reading.sorted(sort, after, query.limit, wanted, budget)?;
-        return Ok(page.map(|(items, last)| Page {
-            items,
-            next_cursor: last.map(|place| encode(digest, &place)),
-            count,
-        }));
+        let page = page.map(|(page, last)| page.finish(last.map(|place| encode(digest, &place)).as_deref(), count));
+        return page.transpose();
     }
     let ranges = match &query.cursor {
         None => plan.ranges.clone(),
         Some(cursor) => resume(&plan, cursor, digest)?,
     };
     let page = reading.page(ranges, query.limit, wanted, budget)?;
-    Ok(page.map(|(items, last)| Page {
-        items,
-        next_cursor: last.map(|key| encode(digest, key.as_bytes())),
-        count,
-    }))
+    let page = page.map(|(page, last)| page.finish(last.map(|key| encode(digest, key.as_bytes())).as_deref(), count));
+    page.transpose()
 }
 
 /// The filter of a query.
@@ -128,7 +128,7 @@ impl Sieve<'_> {
             && (self.asked.equals.is_empty() || (plan.index.is_some() && self.asked.is_covered(plan)))
     }
 
-    pub(super) fn keeps(&self, id: Uuid, record: &Record) -> bool {
+    pub(super) fn keeps<S: AsRef<str> + Sync>(&self, id: Uuid, record: &Record<S>) -> bool {
         let facts = Facts {
             record: Some((id, record)),
             now: self.now,
@@ -138,8 +138,8 @@ impl Sieve<'_> {
     }
 }
 
-/// The records of a page, and the key that it ends with where there may be more.
-type Items = (Vec<Body>, Option<Key>);
+/// A page, and the key that it ends with where there may be more.
+type Items = (PageText, Option<Key>);
 
 /// A list that is read.
 pub(super) struct Reading<'a> {
@@ -162,44 +162,45 @@ impl Reading<'_> {
         budget: &mut Budget,
     ) -> Result<Option<Items>, Error> {
         let open = self.sieve.is_open(self.plan);
-        let mut items = Vec::with_capacity(limit.min(api::limits::LIST_MAX));
+        let mut page = PageText::new(limit);
         let mut last: Option<Key> = None;
-        let mut bytes = 0;
         if self.plan.direction == Direction::Backward {
             ranges.reverse();
         }
         for range in ranges {
             for row in self.snapshot.scan(range, self.plan.direction) {
                 let (key, value) = row.map_err(|error| internal(&error))?;
-                if items.len() == limit || bytes > PAGE_BYTES {
-                    return Ok(Some((items, last)));
+                if page.records() == limit || page.bytes() > PAGE_BYTES {
+                    return Ok(Some((page, last)));
                 }
                 if budget.is_over_at_next() {
                     return Ok(None);
                 }
-                let (id, record) = self.record(&key, &value)?;
+                let (id, row) = self.row(&key, value)?;
+                let record = self.record(id, &row)?;
                 if !open && !self.sieve.keeps(id, &record) {
                     if budget.is_spent() {
                         return Err(self.asked.no_index(self.collection, "the filter reads too many records"));
                     }
                     continue;
                 }
-                let (shown, length) = self.show(id, &record, wanted)?;
-                bytes += length;
-                items.push(shown);
+                page.push(&self.show(id, &record, wanted)?)?;
                 last = Some(key);
             }
         }
-        Ok(Some((items, None)))
+        Ok(Some((page, None)))
     }
 
-    /// A record as it is shown, and how long its fields are, in bytes.
-    pub(super) fn show(&self, id: Uuid, record: &Record, wanted: render::Wanted<'_>) -> Result<(Body, usize), Error> {
-        let mut shown = render::record(self.collection, id, record, wanted).map_err(|error| internal(&error))?;
+    /// A record as it is shown.
+    pub(super) fn show<'r, S: AsRef<str>>(
+        &'r self,
+        id: Uuid,
+        record: &'r Record<S>,
+        wanted: render::Wanted<'r>,
+    ) -> Result<Answered<'r, S>, Error> {
+        let mut shown = Answered::new(self.collection, id, record, wanted);
         shown.expand = self.expand.of(self.snapshot, self.space, record)?;
-        let others: usize = shown.expand.values().map(|other| other.fields.get().len()).sum();
-        let length = shown.fields.get().len() + others;
-        Ok((shown, length))
+        Ok(shown)
     }
 
     fn count(&self) -> Result<u64, Error> {
@@ -209,7 +210,8 @@ impl Reading<'_> {
             for row in self.snapshot.scan(range.clone(), Direction::Forward) {
                 let (key, value) = row.map_err(|error| internal(&error))?;
                 let kept = open || {
-                    let (id, record) = self.record(&key, &value)?;
+                    let (id, row) = self.row(&key, value)?;
+                    let record = self.record(id, &row)?;
                     self.sieve.keeps(id, &record)
                 };
                 count += u64::from(kept);
@@ -225,23 +227,35 @@ impl Reading<'_> {
         Ok(count)
     }
 
-    /// The record behind one key of the list.
-    pub(super) fn record(&self, key: &Key, value: &[u8]) -> Result<(Uuid, Record), Error> {
+    /// The id and the row of the record behind one key of the list.
+    pub(super) fn row(&self, key: &Key, value: Bytes) -> Result<(Uuid, Bytes), Error> {
         let bad = |error: storage::KeyError| internal(&crate::machine::idempotency::bad_key(key, &error));
         if self.plan.index.is_none() {
-            let parsed = RecordKey::parse(key.as_bytes()).map_err(bad)?;
-            let super::value::RecordRow::V1(record) =
-                crate::machine::reader::decode(&parsed, value).map_err(|fault| internal(&fault))?;
-            return Ok((Uuid::from_bytes(parsed.id), record));
+            let id = RecordKey::parse(key.as_bytes()).map_err(bad)?.id;
+            return Ok((Uuid::from_bytes(id), value));
         }
-        let id = Uuid::from_bytes(IndexEntry::parse(key.as_bytes()).map_err(bad)?.id);
-        let place = Place {
+        let id = IndexEntry::id_of(key.as_bytes()).map_err(bad)?;
+        let row = self.snapshot.get(&self.place(Uuid::from_bytes(id)).key());
+        let row = row.map_err(|error| internal(&error))?;
+        Ok((
+            Uuid::from_bytes(id),
+            row.ok_or_else(|| internal(&format!("{key} has no record")))?,
+        ))
+    }
+
+    /// The record in a row; its texts stay there.
+    pub(super) fn record<'r>(&self, id: Uuid, row: &'r [u8]) -> Result<Record<&'r str>, Error> {
+        let RecordRow::V1(record) =
+            open(row).map_err(|error| internal(&Fault::Row(self.place(id).key().key().to_string(), error)))?;
+        Ok(record)
+    }
+
+    pub(super) fn place(&self, id: Uuid) -> Place {
+        Place {
             space: self.space,
             collection: self.collection.number,
             id,
-        };
-        let record = place.read(self.snapshot).map_err(|fault| internal(&fault))?;
-        Ok((id, record.ok_or_else(|| internal(&format!("{key} has no record")))?))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From stored rows to the JSON that users see.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::body::record::Record as Body;
@@ -10,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::schema::Collection;
-use super::time::{format_date, format_micros, format_stamp};
+use super::time::{TimeText, format_date, format_stamp};
 use super::value::{Record, Value};
 
 /// The largest double below which every whole number is exact: 2^53.
@@ -20,16 +21,69 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub(crate) type Wanted<'a> = Option<&'a [String]>;
 
 /// A record's fields as JSON, in the order of the schema.
-struct Shown<'a> {
-    collection: &'a Collection,
-    record: &'a Record,
-    wanted: Wanted<'a>,
+pub(super) struct Shown<'a, S> {
+    pub(super) collection: &'a Collection,
+    pub(super) record: &'a Record<S>,
+    pub(super) wanted: Wanted<'a>,
 }
 
 /// One value as JSON.
-struct ShownValue<'a>(&'a Value);
+struct ShownValue<'a, S>(&'a Value<S>);
 
-impl Serialize for Shown<'_> {
+/// A record as it is answered, to be written where it goes to: the same JSON as [`Body`], without its copies.
+#[derive(Serialize)]
+#[serde(bound = "S: AsRef<str>")]
+pub(super) struct Answered<'a, S: AsRef<str>> {
+    pub(super) id: Id,
+    collection: &'a str,
+    version: u64,
+    created_at: Stamp,
+    updated_at: Stamp,
+    created_by: By<'a>,
+    fields: Shown<'a, S>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) expand: BTreeMap<String, Body>,
+}
+
+/// A stamp as RFC 3339.
+struct Stamp(u64);
+
+/// Who created a record, as text.
+struct By<'a>(&'a crate::machine::rows::Actor);
+
+impl<'a, S: AsRef<str>> Answered<'a, S> {
+    /// What is answered of a record, and nothing that it refers to.
+    pub(super) fn new(collection: &'a Collection, id: Uuid, record: &'a Record<S>, wanted: Wanted<'a>) -> Self {
+        Self {
+            id: Id(id),
+            collection: &collection.name,
+            version: record.version,
+            created_at: Stamp(record.created),
+            updated_at: Stamp(record.updated),
+            created_by: By(&record.by),
+            fields: Shown {
+                collection,
+                record,
+                wanted,
+            },
+            expand: BTreeMap::new(),
+        }
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(TimeText::stamp(self.0).as_str())
+    }
+}
+
+impl Serialize for By<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+impl<T: AsRef<str>> Serialize for Shown<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for field in &self.collection.fields {
@@ -44,18 +98,18 @@ impl Serialize for Shown<'_> {
     }
 }
 
-impl Serialize for ShownValue<'_> {
+impl<T: AsRef<str>> Serialize for ShownValue<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Integer(value) => serializer.serialize_i64(*value),
             Value::Number(value) => number(*value, serializer),
-            Value::Text(value) => serializer.serialize_str(value),
+            Value::Text(value) => serializer.serialize_str(value.as_ref()),
             Value::Date(days) => serializer.serialize_str(&format_date(*days)),
-            Value::Timestamp(micros) => serializer.serialize_str(&format_micros(*micros)),
-            Value::List(items) => serializer.collect_seq(items),
-            Value::Reference(id) => serializer.collect_str(&id.hyphenated()),
-            Value::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+            Value::Timestamp(micros) => serializer.serialize_str(TimeText::micros(*micros).as_str()),
+            Value::List(items) => serializer.collect_seq(items.iter().map(AsRef::as_ref)),
+            Value::Reference(id) => serializer.serialize_str(id.hyphenated().encode_lower(&mut [0; 36])),
+            Value::Json(text) => match serde_json::from_str::<&RawValue>(text.as_ref()) {
                 Ok(raw) => raw.serialize(serializer),
                 Err(error) => Err(serde::ser::Error::custom(error)),
             },
@@ -105,6 +159,6 @@ pub(crate) fn record(
             record,
             wanted,
         })?,
-        expand: std::collections::BTreeMap::new(),
+        expand: BTreeMap::new(),
     })
 }

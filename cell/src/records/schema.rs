@@ -226,7 +226,7 @@ impl IndexSpec {
 
 impl Part {
     /// The value of a record there.
-    pub(crate) fn element(self, record: &Record) -> Element {
+    pub(crate) fn element<S: AsRef<str>>(self, record: &Record<S>) -> Element {
         let instant = |micros: u64| Element::Integer(i64::try_from(micros).unwrap_or(i64::MAX));
         match self {
             Part::Field(number) => record.doc.get(number).map_or(Element::Null, super::value::Value::element),

@@ -6,13 +6,12 @@
 //!
 //! CAVEATS: texts sort by their first [`TEXT_BYTES`] bytes.
 
-use api::body::record::Record as Body;
 use api::error::Error;
 use storage::{Direction, Element};
 use uuid::Uuid;
 
 use super::budget::Budget;
-use super::entries::Place;
+use super::page::PageText;
 use super::query::{PAGE_BYTES, Reading};
 use super::render;
 use super::schema::Part;
@@ -24,8 +23,8 @@ const SORTED: usize = 20_000;
 /// How much of a text counts, in bytes.
 const TEXT_BYTES: usize = 256;
 
-/// The records of a page, and what the last of them sorts by where there may be more.
-type Items = (Vec<Body>, Option<Vec<u8>>);
+/// A page, and what the last of its records sorts by where there may be more.
+type Items = (PageText, Option<Vec<u8>>);
 
 impl Reading<'_> {
     /// A page of what comes after a place; none: a glance was not enough.
@@ -51,7 +50,8 @@ impl Reading<'_> {
                 if budget.is_over_at_next() {
                     return Ok(None);
                 }
-                let (id, record) = self.record(&key, &value)?;
+                let (id, row) = self.row(&key, value)?;
+                let record = self.record(id, &row)?;
                 let kept = open || self.sieve.keeps(id, &record);
                 if budget.is_spent() || found.len() == SORTED {
                     return Err(too_long());
@@ -71,29 +71,23 @@ impl Reading<'_> {
 
     /// The first of what was found.
     fn cut(&self, found: Vec<(Vec<u8>, Uuid)>, limit: usize, wanted: render::Wanted<'_>) -> Result<Items, Error> {
-        let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
+        let (mut page, mut last) = (PageText::new(limit), None);
         for (sorts_by, id) in found {
-            if items.len() == limit || bytes > PAGE_BYTES {
-                return Ok((items, last));
+            if page.records() == limit || page.bytes() > PAGE_BYTES {
+                return Ok((page, last));
             }
-            let at = Place {
-                space: self.space,
-                collection: self.collection.number,
-                id,
-            };
-            let record = at.read(self.snapshot).map_err(|fault| internal(&fault))?;
-            let record = record.ok_or_else(|| internal(&"a record that was found is not there"))?;
-            let (shown, length) = self.show(id, &record, wanted)?;
-            bytes += length;
-            items.push(shown);
+            let row = self.snapshot.get(&self.place(id).key()).map_err(|error| internal(&error))?;
+            let row = row.ok_or_else(|| internal(&"a record that was found is not there"))?;
+            let record = self.record(id, &row)?;
+            page.push(&self.show(id, &record, wanted)?)?;
             last = Some(sorts_by);
         }
-        Ok((items, None))
+        Ok((page, None))
     }
 }
 
 /// What a record sorts by.
-fn place(sort: &[(Part, Direction)], id: Uuid, record: &Record) -> Vec<u8> {
+fn place<S: AsRef<str>>(sort: &[(Part, Direction)], id: Uuid, record: &Record<S>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     for (part, direction) in sort {
         let start = bytes.len();

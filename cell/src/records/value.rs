@@ -1,6 +1,9 @@
 //! Values of fields as they are stored: typed, by the number of the field, nulls left out.
 //!
 //! Numbers instead of names make a record small and renaming a field a change of the schema alone.
+//!
+//! Texts are a parameter: of their own in what is changed and kept, borrowed from the row where it is only looked at and shown, as lists do.
+//! Both are read from the same bytes.
 
 use serde::{Deserialize, Serialize};
 use storage::Element;
@@ -8,7 +11,7 @@ use uuid::Uuid;
 
 /// The value of a field. Append only: it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Value {
+pub(crate) enum Value<S = String> {
     /// `bool`.
     Bool(bool),
     /// `integer`, `sequence`.
@@ -16,27 +19,27 @@ pub(crate) enum Value {
     /// `number`: finite.
     Number(f64),
     /// `text`, `select`, `user`.
-    Text(String),
+    Text(S),
     /// `date`: days since 1970-01-01.
     Date(i32),
     /// `timestamp`: microseconds since the epoch.
     Timestamp(i64),
     /// `multi_select`, `tags`.
-    List(Vec<String>),
+    List(Vec<S>),
     /// `reference`.
     Reference(Uuid),
     /// `json`: compact text.
-    Json(String),
+    Json(S),
 }
 
-impl Value {
+impl<S: AsRef<str>> Value<S> {
     /// The value inside index keys, so that keys order as values do. Lists and JSON cannot be indexed.
     pub(crate) fn element(&self) -> Element {
         match self {
             Value::Bool(value) => Element::Bool(*value),
             Value::Integer(value) | Value::Timestamp(value) => Element::Integer(*value),
             Value::Number(value) => Element::Number(*value),
-            Value::Text(value) => Element::Text(value.clone()),
+            Value::Text(value) => Element::Text(value.as_ref().to_owned()),
             Value::Date(value) => Element::Integer(i64::from(*value)),
             Value::Reference(value) => Element::Uuid(value.into_bytes()),
             Value::List(_) | Value::Json(_) => Element::Null,
@@ -45,18 +48,26 @@ impl Value {
 }
 
 /// The fields of a record, sorted by the number of the field.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Doc(Vec<(u16, Value)>);
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Doc<S = String>(Vec<(u16, Value<S>)>);
 
-impl Doc {
+impl<S> Default for Doc<S> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<S> Doc<S> {
     /// The value of a field.
-    pub(crate) fn get(&self, field: u16) -> Option<&Value> {
+    pub(crate) fn get(&self, field: u16) -> Option<&Value<S>> {
         self.0
             .binary_search_by_key(&field, |(number, _)| *number)
             .ok()
             .map(|at| &self.0[at].1)
     }
+}
 
+impl Doc {
     /// About how many bytes it takes when it is stored.
     pub(crate) fn bytes(&self) -> usize {
         let value = |value: &Value| match value {
@@ -88,7 +99,7 @@ impl Doc {
 
 /// A record as it is stored. Its collection and id are its key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct Record<S = String> {
     /// From 1, raised by each change.
     pub(crate) version: u64,
     /// Microseconds since the epoch.
@@ -98,14 +109,14 @@ pub(crate) struct Record {
     /// Who created it.
     pub(crate) by: crate::machine::rows::Actor,
     /// Its fields.
-    pub(crate) doc: Doc,
+    pub(crate) doc: Doc<S>,
 }
 
 /// Versions of [`Record`].
 #[derive(Serialize, Deserialize)]
-pub(crate) enum RecordRow {
+pub(crate) enum RecordRow<S = String> {
     /// The first.
-    V1(Record),
+    V1(Record<S>),
 }
 
 #[cfg(test)]

@@ -117,8 +117,9 @@ impl Front {
 }
 
 /// What a replica that is there says of itself, in the order of the metrics below.
-fn cell_values(replica: &Replica) -> [u64; 9] {
+fn cell_values(replica: &Replica) -> [u64; 15] {
     let (status, stats) = (replica.group.status(), replica.store.stats());
+    let (tokens, schemas) = (replica.principals.hits(), replica.catalogs().hits());
     [
         u64::from(replica.group.is_leader()),
         status.term,
@@ -129,11 +130,17 @@ fn cell_values(replica: &Replica) -> [u64; 9] {
         stats.flushes,
         stats.file_bytes,
         status.log_bytes,
+        stats.page_hits,
+        stats.page_misses,
+        tokens.found,
+        tokens.missed,
+        schemas.found,
+        schemas.missed,
     ]
 }
 
 /// Name, kind and help of each metric of a cell, in the order of the values above.
-const CELL_METRICS: [(&str, &str, &str); 14] = [
+const CELL_METRICS: [(&str, &str, &str); 20] = [
     ("cloudnest_cell_leader", "gauge", "1 where this node leads the cell."),
     ("cloudnest_cell_term", "gauge", "The Raft term."),
     (
@@ -158,6 +165,36 @@ const CELL_METRICS: [(&str, &str, &str); 14] = [
         "cloudnest_cell_log_bytes",
         "gauge",
         "Bytes of log that are kept, of those written since the process started.",
+    ),
+    (
+        "cloudnest_cell_page_hits_total",
+        "counter",
+        "Pages of the store's file that were in its cache.",
+    ),
+    (
+        "cloudnest_cell_page_misses_total",
+        "counter",
+        "Pages of the store's file that were not in its cache.",
+    ),
+    (
+        "cloudnest_cell_token_hits_total",
+        "counter",
+        "Requests whose token was known.",
+    ),
+    (
+        "cloudnest_cell_token_misses_total",
+        "counter",
+        "Requests whose token had to be looked up.",
+    ),
+    (
+        "cloudnest_cell_schema_hits_total",
+        "counter",
+        "Requests and commands whose schema and rules were there, read and compiled.",
+    ),
+    (
+        "cloudnest_cell_schema_misses_total",
+        "counter",
+        "Requests and commands whose schema and rules had to be read and compiled.",
     ),
     (
         "cloudnest_cell_stopped",

@@ -3,6 +3,7 @@
 use api::body::record::{
     Batch, BatchOperation, BatchReply, BatchVerb, Fields, ListQuery, NewRecord, Page, Record, RecordVersion,
 };
+use api::body::rendered::Rendered;
 use api::body::search::{SearchQuery, SearchReply, SearchSettings};
 use api::error::Result;
 use api::ids::{Id, Name};
@@ -102,7 +103,7 @@ impl Records for Front {
         self.restore_record(ctx, collection, id, version, if_match, key).await
     }
 
-    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+    async fn records(&self, ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Rendered<Page<Record>>>> {
         self.list_records(ctx, collection, query).await
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use api::body::collection::Collection;
 use api::body::record::{ListQuery, Page, Record};
+use api::body::rendered::Rendered;
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
 use api::service::{Reply, RequestContext, Stage};
@@ -59,7 +60,7 @@ impl Front {
         ctx: &RequestContext,
         collection: &Name,
         query: ListQuery,
-    ) -> Result<Reply<Page<Record>>> {
+    ) -> Result<Reply<Rendered<Page<Record>>>> {
         let start = Instant::now();
         let moment = self.moment(ctx)?;
         let found = Arc::clone(named(&moment, collection)?);

@@ -7,7 +7,7 @@ use super::{
     UniqueEntry, Upload, UploadChunk,
 };
 use crate::element::{Element, put_element};
-use crate::key::{Field, head};
+use crate::key::{Field, KeyError, TAG_AT, head};
 use crate::range::KeyRange;
 use crate::space::Space;
 
@@ -33,6 +33,16 @@ impl IndexEntry {
             index.put(out);
             leading.iter().for_each(|element| put_element(element, out));
         })
+    }
+}
+
+impl IndexEntry {
+    /// The id of a key of this table, which is its end; what the values say is not looked at.
+    pub fn id_of(key: &[u8]) -> Result<[u8; 16], KeyError> {
+        match key.get(TAG_AT) {
+            Some(tag) if *tag != Self::TAG => Err(KeyError::Tag(*tag)),
+            _ => key.last_chunk().copied().ok_or(KeyError::Short),
+        }
     }
 }
 

@@ -436,3 +436,30 @@ fn ranges_end_where_they_should() {
     assert!(front.contains(event(1, 4).as_bytes()) && !front.contains(cursor.as_bytes()));
     assert!(KeyRange::space(Space(1)).after(&event(9, 1)).is_empty());
 }
+
+#[test]
+fn keys_of_every_length_keep_their_bytes_and_their_order() {
+    // Around the length up to which a key has no allocation of its own.
+    let mut keys = Vec::new();
+    for length in 0..80 {
+        for last in [0, 7, 255] {
+            let text = "k".repeat(length);
+            let bytes = [&9u64.to_be_bytes()[..], &[0x03], text.as_bytes(), &[last]].concat();
+            let key = Key::from_bytes(bytes.clone().into()).unwrap();
+            assert_eq!(key.as_bytes(), bytes);
+            assert_eq!(key.clone(), key);
+            assert_eq!((key.space(), key.tag()), (Space(9), 0x03));
+            keys.push((key, bytes));
+        }
+    }
+    let by_bytes = |a: &(Key, Vec<u8>), b: &(Key, Vec<u8>)| a.1.cmp(&b.1);
+    let by_key = |a: &(Key, Vec<u8>), b: &(Key, Vec<u8>)| a.0.cmp(&b.0);
+    keys.sort_by(by_bytes);
+    assert!(keys.is_sorted_by(|a, b| by_key(a, b).is_lt()));
+    let hashed: std::collections::HashSet<Key> = keys.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(hashed.len(), keys.len());
+    assert!(
+        keys.iter()
+            .all(|(key, bytes)| hashed.contains(key) && hashed.contains(bytes.as_slice()))
+    );
+}

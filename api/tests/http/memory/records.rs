@@ -1,6 +1,7 @@
 //! Records, over the maps of [`Memory`].
 
 use api::body::record::{Batch, BatchReply, BatchResult, Fields, ListQuery, NewRecord, Page, Record, RecordVersion};
+use api::body::rendered::Rendered;
 use api::body::search::{SearchItem, SearchQuery, SearchReply, SearchSettings};
 use api::error::{Code, Error, Result};
 use api::ids::{Id, Name};
@@ -90,7 +91,7 @@ impl Records for Memory {
         })
     }
 
-    async fn records(&self, _ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Page<Record>>> {
+    async fn records(&self, _ctx: &RequestContext, collection: &Name, query: ListQuery) -> Result<Reply<Rendered<Page<Record>>>> {
         self.begin("records").await?;
         let mut state = self.state();
         let of = state.records.iter().filter(|((name, _), _)| name == collection.as_str());
@@ -99,12 +100,13 @@ impl Records for Memory {
             return Err(Error::new(Code::InvalidCursor, "the cursor is not one of this list"));
         }
         state.next_query = Some(query);
+        let page = Page {
+            items,
+            next_cursor: None,
+            count: None,
+        };
         Ok(Reply {
-            body: Page {
-                items,
-                next_cursor: None,
-                count: None,
-            },
+            body: Rendered::of(&page).expect("JSON"),
             position: state.events.len() as u64,
         })
     }

@@ -104,7 +104,8 @@ async fn samples(service: &dyn Service, ctx: &RequestContext) -> Result {
         .records(ctx, &name("projects")?, query)
         .await
         .context("look for records of demo")?;
-    if projects.body.items.is_empty() {
+    let projects = projects.body.read().context("read the records of demo")?;
+    if projects.items.is_empty() {
         service
             .batch(
                 ctx,

@@ -41,6 +41,48 @@ fn every_type_takes_its_values_and_gives_them_back() {
         "task": id(9).to_string(), "person": "u-1", "anything": {"a": [1, null, "x"]}, "counter": 7
     });
     assert_eq!(shown(&stage, "all", 1), expected);
+    let next = json!({"text": "\"\\\n", "day": "0001-01-01", "moment": "9999-12-30T21:00:00Z", "number": 3, "tags": []});
+    run(&mut stage, &[create("all", 2, next)]).result.expect("stored");
+    a_page_says_what_its_records_say(&stage);
+}
+
+/// A list writes records straight from their rows: to the byte what others make of them.
+fn a_page_says_what_its_records_say(stage: &Stage) {
+    let (catalog, snapshot) = (stage.catalog(), stage.snapshot());
+    let all = catalog.named("all").expect("all");
+    let tasks = |_: &str| true;
+    let asker = super::guard::Asker {
+        auth: crate::expr::Auth {
+            id: "token:ada",
+            name: "ada",
+            role: api::body::token::Role::Member,
+        },
+        now: 1,
+    };
+    let expand = Expand::read(&catalog, all, &["task".to_owned()], asker, tasks).expect("a reference");
+    let one = |number| {
+        let id = api::ids::Id(id(number));
+        crate::records::query::get(&snapshot, SPACE, all, id, Sight::default(), &expand).expect("a record")
+    };
+    for (limit, items, count) in [(10, vec![one(1), one(2)], None), (1, vec![one(1)], Some(2))] {
+        let query = api::body::record::ListQuery {
+            limit,
+            count: count.is_some(),
+            ..Default::default()
+        };
+        let mut budget = crate::records::budget::Budget::whole();
+        let list = crate::records::query::list_within;
+        let page = list(&snapshot, SPACE, all, &query, Sight::default(), &expand, &mut budget);
+        let page = page.expect("a list").expect("a page");
+        let next_cursor = page.read().expect("JSON").next_cursor;
+        assert_eq!(next_cursor.is_some(), limit == 1);
+        let wanted = api::body::record::Page {
+            items,
+            next_cursor,
+            count,
+        };
+        assert_eq!(*page.json(), serde_json::to_vec(&wanted).expect("JSON"));
+    }
 }
 
 #[test]

@@ -213,6 +213,7 @@ fn a_glance_gives_a_whole_page_or_none() {
         let (sight, expand) = (Sight::default(), Expand::default());
         let page = list_within(&snapshot, SPACE, tasks, &query(4, None, &[]), sight, &expand, &mut budget);
         page.expect("no refusal")
+            .map(|page| page.read().expect("JSON"))
             .map(|page| (page.items.len(), page.next_cursor.is_some()))
     };
     assert_eq!(glance(Budget::glance_of(Duration::ZERO)), None);
