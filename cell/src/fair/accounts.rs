@@ -61,6 +61,12 @@ impl Accounts {
         untold.filter(|(_, units)| *units > Units::default()).collect()
     }
 
+    /// Connections of all of them.
+    pub(super) fn connections(&self) -> usize {
+        let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        book.accounts.values().map(|account| account.connections()).sum()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.len()
