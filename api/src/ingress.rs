@@ -119,7 +119,6 @@ async fn tenant_here(asked: &mut Asked<'_>, placement: Placement, reach: Reach, 
         return routes::archive::for_operator(asked, &placement).await;
     }
     let ctx = gate::tenant(asked, placement, reach, role).await?;
-    asked.is_known.store(true, Ordering::Relaxed);
     asked.receive().await?;
     let turn = Instant::now();
     let service = &asked.front.service;

@@ -15,7 +15,7 @@ use api::ids::Id;
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::tenant;
-use rig::wait::until;
+use rig::wait::{PATIENCE, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -42,10 +42,17 @@ fn cluster_do(cluster: &Cluster, verb: &str, small: &str) -> String {
     command.args(["cluster", verb, "--config"]).arg(config);
     command.arg("--data").arg(cluster.data());
     command.env_remove("CLOUDNEST_URL").env_remove("CLOUDNEST_TOKEN");
-    let output = command.output().expect("the program runs");
-    let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{printed:?}");
-    printed.concat()
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = command.output().expect("the program runs");
+        let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let printed = printed.concat();
+        if output.status.success() {
+            return printed;
+        }
+        // A directory that has just begun is raised to its level within a second or two.
+        assert!(printed.contains("need level 2") && Instant::now() < deadline, "{printed}");
+    }
 }
 
 fn apply(cluster: &Cluster, small: &str) -> String {
@@ -64,7 +71,13 @@ async fn small_tenant(cluster: &Cluster) -> String {
         template: Some("workspace".to_owned()),
     };
     let made = operator.tenant_create(&new, None).await.expect("a tenant").body;
-    made.admin_token.expect("its token")
+    let token = made.admin_token.expect("its token");
+    let client = operator.with_token(&token).expect("a client");
+    until("its records are counted", async || {
+        client.usage("acme").await.ok()?.body.stored.records
+    })
+    .await;
+    token
 }
 
 fn fields(json: serde_json::Value) -> Fields {

@@ -96,6 +96,8 @@ mod tests {
             weight: 1,
             budget: Budget { rate: 100, burst: 100 },
             at_once: 1,
+            connections: 10,
+            records: None,
             followers: 1,
             storage_bytes: 1,
         }

@@ -91,7 +91,10 @@ impl Walk {
             return Ok(Stepped::Ended(self.found));
         };
         let whole = KeyRange::table(self.space, *tag);
-        let range = self.after.as_ref().map_or_else(|| whole.clone(), |key| whole.after(key));
+        let range = match &self.after {
+            Some(key) => whole.after(key),
+            None => whole,
+        };
         let (mut counted, mut bytes) = (0, 0);
         for row in self.snapshot.scan(range, Direction::Forward).take(rows) {
             let (key, value) = row?;
