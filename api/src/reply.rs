@@ -33,9 +33,6 @@ pub(crate) const LEADER: HeaderName = HeaderName::from_static("cloudnest-leader"
 /// On replies between nodes, beside [`LEADER`]: the request may have had an effect.
 pub(crate) const DOUBT: HeaderName = HeaderName::from_static("cloudnest-doubt");
 
-/// On replies between nodes: the gate has let the request through, so that its connection counts for the tenant.
-pub(crate) const KNOWN: HeaderName = HeaderName::from_static("cloudnest-known");
-
 /// A reply with its head.
 pub(crate) type Reply = Response<ReplyBody>;
 

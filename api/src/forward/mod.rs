@@ -32,9 +32,9 @@ use crate::error::Result;
 use crate::front::Asked;
 use crate::ids::NodeNumber;
 use crate::read::RequestBody;
-use crate::reply::{DOUBT, KNOWN, LEADER, Reply, ReplyBody};
+use crate::reply::{DOUBT, LEADER, Reply, ReplyBody};
 use crate::routes::table::Endpoint;
-use crate::server::Phase;
+use crate::server::{KNOWN, Phase};
 
 /// Largest reply that is read before it is sent on, in bytes.
 const WHOLE_BYTES: u64 = 64 * 1024;

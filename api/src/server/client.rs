@@ -8,8 +8,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use http::HeaderName;
+
 use crate::ids::Slug;
 use crate::service::Counted;
+
+/// On replies between nodes: the gate has let the request through, so that its connection counts for the tenant.
+pub(crate) const KNOWN: HeaderName = HeaderName::from_static("cloudnest-known");
 
 /// See the module.
 #[derive(Default)]

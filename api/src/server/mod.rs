@@ -39,7 +39,7 @@ use crate::front::Front;
 use crate::limits;
 use crate::service::{BoxStream, Service};
 
-pub(crate) use self::client::ClientConnection;
+pub(crate) use self::client::{ClientConnection, KNOWN};
 pub(crate) use self::phase::{Phase, Phases};
 pub use self::tls::{CertificateError, Certificates};
 

@@ -75,6 +75,10 @@ impl Fair {
                 "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} gauge\ncloudnest_fair_{name} {value}"
             )?;
         }
+        self.write_totals(out)
+    }
+
+    fn write_totals(&self, out: &mut dyn Write) -> fmt::Result {
         let counted = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
         let totals = [
             (

@@ -168,8 +168,8 @@ mod tests {
         let known = TotalsRow::Known(Totals { records: 3, bytes: 300 });
         let grown = Growth { records: -1, bytes: 64 };
         let counting = TotalsRow::Counting { since: 9, grown };
-        assert_eq!(seal(&known)[2..], [0, 3, 0xAC, 2]);
-        assert_eq!(seal(&counting)[2..], [1, 9, 1, 0x80, 1]);
+        assert_eq!(seal(&known)[2..], [0, 3, 251, 44, 1]);
+        assert_eq!(seal(&counting)[2..], [1, 9, 1, 128]);
     }
 
     #[test]
