@@ -49,9 +49,9 @@ async fn a_connection_counts_from_the_first_request_that_is_let_through_until_it
     ask(&mut first, "GET", ME, "cnt_member").await;
     assert_eq!(left(&node), 2, "once");
     // What is refused behind the gate counts as well.
-    let (second, reply) = open(&node, "/v1/tenants/acme/records/nothing", "cnt_member").await;
-    assert!(reply.starts_with("HTTP/1.1 404") && left(&node) == 1, "{reply}");
-    let (third, reply) = open(&node, "/v1/tenants/acme/usage", "cnt_guest").await;
+    let (second, reply) = open(&node, "/v1/tenants/acme/records/tasks?limit=none", "cnt_member").await;
+    assert!(reply.starts_with("HTTP/1.1 4") && left(&node) == 1, "{reply}");
+    let (third, reply) = open(&node, "/v1/tenants/acme/tokens", "cnt_guest").await;
     assert!(reply.starts_with("HTTP/1.1 403") && left(&node) == 0, "{reply}");
 
     let (mut fourth, reply) = open(&node, ME, "cnt_member").await;
