@@ -263,16 +263,22 @@ async fn connect(node: SocketAddr, token: &str) -> (TcpStream, String) {
     (stream, head)
 }
 
-/// Sends a request; the head of the reply.
+/// Sends a request, and reads the whole reply: its head.
 async fn ask(stream: &mut TcpStream, path: &str, token: &str, more: &str) -> String {
     let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\n{more}\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut reply = Vec::new();
-    while !reply.windows(4).any(|end| end == b"\r\n\r\n") {
+    loop {
+        let text = String::from_utf8_lossy(&reply).to_ascii_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().expect("a number")) {
+                return head.to_owned();
+            }
+        }
         let count = stream.read_buf(&mut reply).await.expect("a reply");
-        assert!(count > 0, "it closed: {}", String::from_utf8_lossy(&reply));
+        assert!(count > 0, "it closed: {text}");
     }
-    String::from_utf8_lossy(&reply).to_ascii_lowercase()
 }
 
 fn is_refused(head: &str) -> bool {

@@ -210,6 +210,11 @@ impl Account {
         self.roomy_until.store(until, Ordering::Relaxed);
     }
 
+    /// Something large comes: what is stored is looked at again.
+    pub(crate) fn set_not_roomy(&self) {
+        self.roomy_until.store(0, Ordering::Relaxed);
+    }
+
     /// Milliseconds since it was opened.
     fn age(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)

@@ -2,7 +2,7 @@
 //!
 //! The leader looks, before it proposes: at the totals of its view (`records::totals`, and those of files). Writes that are decided at the same
 //! time do not see each other, so that together they can go beyond a limit by what is under way; none of them does by itself.
-//! Where much room is left, it is looked at ten times a second and not with every write.
+//! Where much room is left, it is looked at ten times a second and not with every write, and again after each file that comes.
 //!
 //! What takes away, and what does not make a record longer, is served always. A change leaves the version before it behind, which goes with
 //! time: so that nobody stores without end by changing, an eighth above the plan's storage ends that, too.

@@ -196,7 +196,9 @@ fn no_file(id: Id) -> Error {
 impl Front {
     /// What the tenant's plan stores of files, in bytes: what its records leave of it.
     fn quota(&self, ctx: &RequestContext) -> Result<u64> {
-        let (_, limits) = self.platform.account(&ctx.placement);
+        let (account, limits) = self.platform.account(&ctx.placement);
+        // One upload may announce more than is left of much room.
+        account.set_not_roomy();
         let snapshot = self.platform.replica(&ctx.placement)?.store.begin_read();
         let stored = Stored::read(&snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
         Ok(left_for_files(&stored, &limits))
