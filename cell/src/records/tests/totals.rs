@@ -118,7 +118,7 @@ fn write_document(stage: &mut Stage, number: u128, bytes: &[u8]) {
         update: bytes.to_vec(),
     };
     let last = stage.apply(update).result.expect("stored");
-    let merged = (last % 3 == 0).then(|| Merged {
+    let merged = last.is_multiple_of(3).then(|| Merged {
         from: if last == 3 { 1 } else { last - 3 },
         to: last,
         update: bytes.to_vec(),
