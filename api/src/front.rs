@@ -5,7 +5,7 @@
 
 mod asked;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::read::RequestBody;
 use crate::reply::{self, Reply};
 use crate::routes::table::{self, Found, Missing, Plane};
 use crate::routes::{control, files, probes};
-use crate::server::{Certificates, Phase, Phases, ServerConfig};
+use crate::server::{Certificates, ClientConnection, KNOWN, Phase, Phases, ServerConfig};
 use crate::service::{Service, Timing};
 use crate::trace::Trace;
 use crate::{compress, cors, gate, headers, ingress, limits};
@@ -69,6 +69,10 @@ pub(crate) struct Front {
 pub(crate) struct Asked<'a> {
     pub(crate) front: &'a Front,
     pub(crate) origin: Origin,
+    /// The connection that it came over, where that is a client's.
+    pub(crate) client: Option<&'a Arc<ClientConnection>>,
+    /// A gate has let it through, here or where it was sent.
+    pub(crate) is_known: &'a AtomicBool,
     pub(crate) head: &'a Parts,
     pub(crate) found: Found<'a>,
     pub(crate) trace: &'a Trace,
@@ -104,12 +108,17 @@ impl Front {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, origin: Origin, request: Request<RequestBody>) -> Reply {
+    pub(crate) async fn answer(
+        &self,
+        origin: Origin,
+        client: Option<&Arc<ClientConnection>>,
+        request: Request<RequestBody>,
+    ) -> Reply {
         let started = Instant::now();
         let _in_flight = self.metrics.begin();
         let (head, body) = request.into_parts();
         let trace = Trace::of(&head.headers);
-        let timing = Arc::new(Timing::default());
+        let (timing, is_known) = (Arc::new(Timing::default()), AtomicBool::new(false));
         let found = table::find(&head.method, head.uri.path());
         let endpoint = found.as_ref().ok().map(|found| found.route.endpoint);
         let span = tracing::debug_span!(
@@ -128,6 +137,8 @@ impl Front {
                 let asked = Asked {
                     front: self,
                     origin,
+                    client,
+                    is_known: &is_known,
                     head,
                     found,
                     trace,
@@ -152,12 +163,16 @@ impl Front {
         let took = started.elapsed();
         self.metrics.finish(endpoint, reply.status().as_u16(), took, &timing);
         headers::mark(reply.headers_mut(), trace, &timing, took);
+        if origin == Origin::Node && is_known.into_inner() {
+            reply.headers_mut().insert(KNOWN, HeaderValue::from_static("1"));
+        }
         if origin == Origin::Client {
             cors::mark(self, &head, reply.headers_mut());
             reply = compress::fit(&head.method, &head.headers, endpoint, reply);
         }
         let is_turned_over = reply.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if origin == Origin::Client && self.phases.now() >= Phase::Notice && !is_turned_over {
+        let leaves = self.phases.now() >= Phase::Notice || client.is_some_and(|client| client.leaves());
+        if origin == Origin::Client && leaves && !is_turned_over {
             // The next request would find the connection closed while it is on its way: let the client go while all is well.
             reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -7,6 +7,7 @@
 //! An unknown tenant and a token of another tenant get the same reply: slugs are public, who holds which token is not.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use http::HeaderMap;
@@ -122,6 +123,7 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, placement: Placement, reach: R
         Code::NotFound => unknown_tenant(placement.slug.as_str()),
         _ => error,
     })?;
+    asked.is_known.store(true, Ordering::Relaxed);
     check_role(&principal, role)?;
     asked.clock(Stage::Gate, since);
     Ok(RequestContext {
@@ -145,6 +147,7 @@ async fn by_link(asked: &Asked<'_>, placement: Placement, claim: &Claim) -> Resu
     let service = &asked.front.service;
     service.barrier(&placement, Consistency::Strong, asked.timing).await?;
     let principal = service.link_principal(&placement, claim).await?;
+    asked.is_known.store(true, Ordering::Relaxed);
     Ok(RequestContext {
         placement,
         principal,

@@ -6,6 +6,7 @@
 //! the new place. That goes for a node that has fallen silent too: what may be repeated is, as soon as another node is named; what
 //! may not waits for its reply as long as a request may take. A request of another node is never sent on, so that two nodes with different views cannot play ball with it.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http_body::Body;
@@ -27,23 +28,44 @@ use crate::service::{Location, Placement, Reach, Stage};
 /// How long a forwarded request is under way before ingress looks whether its place has changed: most are answered by then.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Serves a request about a tenant, here or elsewhere.
+/// Serves a request about a tenant, here or elsewhere, over a connection that the tenant may have.
 pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> Result<Reply> {
     let slug: Slug = asked
         .found
         .tenant
         .parse()
         .map_err(|_| gate::unknown_tenant(asked.found.tenant))?;
+    let Some(client) = asked.client.filter(|client| !client.is_counted(&slug)) else {
+        return served(asked, &slug, reach, role).await;
+    };
+    asked.front.service.may_connect(&slug).inspect_err(|_| client.leave())?;
+    let result = served(asked, &slug, reach, role).await;
+    if asked.is_known.load(Ordering::Relaxed) {
+        match asked.front.service.connected(&slug) {
+            Ok(place) => place.into_iter().for_each(|place| client.count(&slug, place)),
+            Err(full) => {
+                // Others came at the same moment. What was written is answered all the same.
+                client.leave();
+                if !asked.is_write() {
+                    return Err(full);
+                }
+            }
+        }
+    }
+    result
+}
+
+async fn served(asked: &mut Asked<'_>, slug: &Slug, reach: Reach, role: Role) -> Result<Reply> {
     let mut waiting = Waiting::new(asked.front);
     let mut refreshed = false;
     let result = loop {
-        let mut place = asked.front.service.locate(&slug, reach);
+        let mut place = asked.front.service.locate(slug, reach);
         if matches!(place, Location::Nowhere) && !refreshed {
             // A tenant that another node has just created: this node's copy of the directory may lag behind.
             refreshed = true;
             let asking = tokio::time::timeout(asked.front.config.leader_wait, asked.front.service.refresh());
             let fresh = asking.await.unwrap_or(false);
-            place = asked.front.service.locate(&slug, reach);
+            place = asked.front.service.locate(slug, reach);
             // A node that lost its data, or was never told, knows of no tenant at all: that is not for it to say.
             if matches!(place, Location::Nowhere) && !fresh {
                 break Err(unavailable(
@@ -55,9 +77,9 @@ pub(crate) async fn tenant(asked: &mut Asked<'_>, reach: Reach, role: Role) -> R
             Location::Here(placement) => {
                 asked.clock(Stage::Ingress, asked.started);
                 let result = tenant_here(asked, placement, reach, role).await;
-                settle(asked, Some(&slug), result, &mut waiting).await
+                settle(asked, Some(slug), result, &mut waiting).await
             }
-            place => elsewhere(asked, Some(&slug), place, &mut waiting).await,
+            place => elsewhere(asked, Some(slug), place, &mut waiting).await,
         };
         if let Some(result) = attempt.transpose() {
             break result;

@@ -28,7 +28,7 @@ mod live;
 mod records;
 mod timing;
 
-pub use admission::{Admission, Admitted, Budget, Following, Kind};
+pub use admission::{Admission, Admitted, Budget, Counted, Following, Kind};
 pub use collections::{Changed, Collections};
 pub use documents::{DocumentAt, Documents, Lacking};
 pub use files::{Checksum, Claim, FileContent, FileList, Files, NewFile, NewUpload};

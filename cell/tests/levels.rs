@@ -159,5 +159,10 @@ async fn a_cell_runs_two_versions_rises_with_the_last_node_and_takes_none_back_t
     };
     let records = verify::records(&tenant, "tasks").await.expect("records");
     assert_eq!(records.len() as u64, written);
+    let counted = until("records of before are counted", async || {
+        tenant.client.usage("acme").await.ok()?.body.stored.records
+    })
+    .await;
+    assert_eq!(counted, written, "they were counted while they were written");
     verify::replicas_agree(&cluster, PATIENCE).await.expect("equal replicas");
 }

@@ -152,6 +152,9 @@ pub struct TenantEnding {
     pub position: u64,
     /// By collection and record id.
     pub records: BTreeMap<String, BTreeMap<String, Record>>,
+    /// How many the tenant's usage counts, once what is being erased has gone; none: they are not counted yet, or nobody asked.
+    #[serde(default)]
+    pub counted: Option<u64>,
     /// All events from the first one.
     pub events: Vec<Event>,
     /// Events that a consumer followed live through the run, resuming where it was cut off.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use api::body::control::CellHash;
+use api::client::Client;
 use rig::verify;
 use serde_json::Value;
 
@@ -84,6 +85,7 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
             &serde_json::from_slice(&line).context("read a line of an export")?,
         );
     }
+    ending.counted = counted(&client, workspace, &ending).await?;
     searches::read(field, workspace, &mut ending)
         .await
         .with_context(|| format!("search {}", workspace.slug))?;
@@ -91,6 +93,21 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
         .await
         .with_context(|| format!("read the events of {}", workspace.slug))?;
     Ok(ending)
+}
+
+/// How many records a tenant's usage counts: as many as were exported, or what it says when time is up. What a dropped collection had goes in the
+/// background, and is counted until then.
+async fn counted(client: &Client, workspace: &Workspace, ending: &TenantEnding) -> Result<Option<u64>> {
+    let exported: usize = ending.records.values().map(BTreeMap::len).sum();
+    let deadline = Instant::now() + OWNERS_WITHIN;
+    loop {
+        let usage = client.usage(&workspace.slug).await.context("ask what a tenant uses")?;
+        let records = usage.body.stored.records;
+        if records == Some(exported as u64) || Instant::now() > deadline {
+            return Ok(records);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 /// Where each node of their region has each tenant: once they agree, or as they are when time is up.

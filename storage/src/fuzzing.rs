@@ -50,6 +50,7 @@ pub fn key(data: &[u8]) {
         stays::<table::FileTotals>(data),
         stays::<table::LinkSecret>(data),
         stays::<table::DocumentUpdate>(data),
+        stays::<table::RecordTotals>(data),
         stays::<table::DirectoryTenant>(data),
         stays::<table::DirectoryTenantUid>(data),
         stays::<table::OperatorToken>(data),

@@ -191,6 +191,8 @@ tables! {
         collection: u32 = "The collection's number.", id: [u8; 16] = "The record's id.", field: u32 = "The field that is the document.",
         number: u64 = "The number of the update in its document."
     }
+    /// How much a tenant's records are; none: it is still to be counted.
+    RecordTotals = 0x4C "record_totals" Carried {}
     /// The directory's tenant, by slug.
     DirectoryTenant = 0x50 "directory_tenant" Local { slug: String = "The tenant's public name." }
     /// The directory's tenant, by uid.

@@ -82,8 +82,14 @@ pub struct TopologyPlan {
     pub units_per_second: u64,
     /// Request units that may be used at once after a quiet time.
     pub burst_units: u64,
-    /// Storage, in GiB.
+    /// Storage, in GiB: records and files together.
     pub storage_gib: u64,
+    /// Most records; none: as many as fit into the storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Most connections at each node; none: as many as follow from the units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
     /// How long events are kept, in days.
     pub events_days: u64,
     /// How long superseded versions are kept, in days.

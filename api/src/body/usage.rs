@@ -19,6 +19,10 @@ pub struct Usage {
     pub requests_at_once: u64,
     /// Streams of events that the node has open.
     pub event_streams: u64,
+    /// Connections of clients that the node has open for the tenant.
+    pub connections: u64,
+    /// What the tenant stores.
+    pub stored: UsedStorage,
     /// For how long the node has counted, in seconds: since the tenant's first request there, after a quiet time.
     pub counted_seconds: u64,
 }
@@ -36,6 +40,23 @@ pub struct UsageLimits {
     pub requests_at_once: u64,
     /// Streams of events at a time, at each node.
     pub event_streams: u64,
+    /// Connections at a time, at each node.
+    pub connections: u64,
+    /// Records; null: as many as fit into the storage.
+    pub records: Option<u64>,
+    /// Bytes of records and files together.
+    pub storage_bytes: u64,
+}
+
+/// What is stored of a tenant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UsedStorage {
+    /// Records; null: they are being counted.
+    pub records: Option<u64>,
+    /// Bytes of records, of what they were before (as long as that is kept) and of documents; null: they are being counted.
+    pub records_bytes: Option<u64>,
+    /// Bytes of all versions of files, and of what is being uploaded.
+    pub files_bytes: u64,
 }
 
 /// Request units that were used.

@@ -14,6 +14,7 @@ mod splice;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ use crate::ids::NodeNumber;
 use crate::read::RequestBody;
 use crate::reply::{DOUBT, LEADER, Reply, ReplyBody};
 use crate::routes::table::Endpoint;
-use crate::server::Phase;
+use crate::server::{KNOWN, Phase};
 
 /// Largest reply that is read before it is sent on, in bytes.
 const WHOLE_BYTES: u64 = 64 * 1024;
@@ -106,7 +107,7 @@ async fn send_together(asked: &Asked<'_>, node: NodeNumber) -> Result<Option<Att
     let answer = asked.limited(asked.is_write(), async { Ok(sending.await) }).await?;
     Ok(match answer {
         Answer::Replied(mut head, body) => {
-            let (leader, unknown) = leader_of(&mut head.headers);
+            let (leader, unknown) = leader_of(asked, &mut head.headers);
             strip(&mut head.headers);
             Some(judged(asked, *head, body, leader, unknown))
         }
@@ -117,7 +118,10 @@ async fn send_together(asked: &Asked<'_>, node: NodeNumber) -> Result<Option<Att
 }
 
 /// Who leads, where the other node does not serve the request, and whether that may have had an effect all the same.
-fn leader_of(headers: &mut HeaderMap) -> (Option<HeaderValue>, bool) {
+fn leader_of(asked: &Asked<'_>, headers: &mut HeaderMap) -> (Option<HeaderValue>, bool) {
+    if headers.remove(KNOWN).is_some() {
+        asked.is_known.store(true, Ordering::Relaxed);
+    }
     (headers.remove(LEADER), headers.remove(DOUBT).is_some())
 }
 
@@ -125,13 +129,14 @@ async fn received(
     asked: &Asked<'_>,
     node: NodeNumber,
     sender: SendRequest<RequestBody>,
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
 ) -> Attempt {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        leader_of(asked, response.headers_mut());
         return splice::join(asked, response);
     }
     let (mut head, incoming) = response.into_parts();
-    let (leader, unknown) = leader_of(&mut head.headers);
+    let (leader, unknown) = leader_of(asked, &mut head.headers);
     strip(&mut head.headers);
     let size = incoming.size_hint();
     let mut body = ForwardedBody {

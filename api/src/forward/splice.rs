@@ -64,8 +64,10 @@ pub(super) fn join(asked: &Asked<'_>, response: Response<Incoming>) -> Attempt {
     ask(&mut head.headers);
     let draining = front.phases.reached(Phase::Draining);
     let within = front.config.head;
+    // It counts for its tenant for as long as it is open.
+    let client = asked.client.cloned();
     front.sockets.spawn(async move {
-        let _slot = slot;
+        let _kept = (slot, client);
         let both = async { tokio::try_join!(near, far) };
         match tokio::time::timeout(within, both).await {
             Ok(Ok((near, far))) => carry(near, far, draining, farewell).await,

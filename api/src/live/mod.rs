@@ -47,14 +47,14 @@ use crate::gate;
 use crate::limits::{DOCUMENT_UPDATE_BYTES, LIVE_MESSAGE_BYTES};
 use crate::metrics::Connected;
 use crate::reply::Reply;
-use crate::server::Phase;
+use crate::server::{ClientConnection, Phase};
 use crate::service::{Consistency, DocumentAt, Following, RequestContext};
 
 /// A connection that is turned over, with what it takes.
 struct Taken {
     upgrade: Upgrade,
-    /// A follower's place, and a connection's.
-    kept: (Box<dyn Following>, Connected),
+    /// A follower's place, a connection's, and the connection, which counts for its tenant for as long as it is open.
+    kept: (Box<dyn Following>, Connected, Option<Arc<ClientConnection>>),
     secret: String,
 }
 
@@ -72,7 +72,7 @@ async fn take(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<Taken> {
         .await?;
     Ok(Taken {
         upgrade,
-        kept: (place, slot),
+        kept: (place, slot, asked.client.cloned()),
         secret: gate::bearer(&asked.head.headers)?.to_owned(),
     })
 }

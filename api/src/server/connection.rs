@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use super::client::ClientConnection;
 use super::phase::Phase;
 use super::progress::Progress;
 use super::refusal::{self, Refusals};
@@ -155,11 +156,12 @@ async fn serve<S>(front: &Arc<Front>, stream: S, origin: Origin, head: Option<Du
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let client = (origin == Origin::Client).then(|| Arc::new(ClientConnection::default()));
     let service = service_fn(|request: Request<Incoming>| {
-        let front = Arc::clone(front);
+        let (front, client) = (Arc::clone(front), client.clone());
         async move {
             // In a box that goes with the reply: a connection that is idle, or sends a stream, does not keep the place that an answer takes.
-            let mut reply = Box::pin(front.answer(origin, request.map(RequestBody::new))).await;
+            let mut reply = Box::pin(front.answer(origin, client.as_ref(), request.map(RequestBody::new))).await;
             if secure {
                 headers::secure_transport(reply.headers_mut());
             }

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::client::ClientConnection;
 use super::phase::Phase;
 use super::streams::{Framed, Streams};
 use crate::front::{Front, Origin};
@@ -28,12 +29,15 @@ where
 {
     let streams = Streams::new(Arc::clone(&front.metrics.streams));
     let _cut = CutOff(streams.clone());
+    let client = Arc::new(ClientConnection::default());
     let service = service_fn(|request: Request<Incoming>| {
-        let (front, streams) = (Arc::clone(front), streams.clone());
+        let (front, streams, client) = (Arc::clone(front), streams.clone(), Arc::clone(&client));
         async move {
             let asked = streams.asked();
             let bodiless = request.method() == Method::HEAD;
-            let mut reply = front.answer(Origin::Client, request.map(RequestBody::new)).await;
+            let mut reply = front
+                .answer(Origin::Client, Some(&client), request.map(RequestBody::new))
+                .await;
             if bodiless {
                 reply = headers::without_body(reply);
             }
@@ -41,7 +45,7 @@ where
             if secure {
                 headers::secure_transport(reply.headers_mut());
             }
-            if front.phases.now() >= Phase::Notice {
+            if front.phases.now() >= Phase::Notice || client.leaves() {
                 // As `connection: close` does over HTTP/1: the client goes elsewhere while all is well.
                 streams.leave();
             }

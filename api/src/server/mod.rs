@@ -17,6 +17,7 @@
 //! Over TLS ([`Server::serve_tls`]) a client says in the handshake whether it speaks HTTP/2; without TLS the first bytes say so. Either
 //! way the same limits hold (`http2`).
 
+mod client;
 mod connection;
 mod http2;
 mod phase;
@@ -38,6 +39,7 @@ use crate::front::Front;
 use crate::limits;
 use crate::service::{BoxStream, Service};
 
+pub(crate) use self::client::{ClientConnection, KNOWN};
 pub(crate) use self::phase::{Phase, Phases};
 pub use self::tls::{CertificateError, Certificates};
 

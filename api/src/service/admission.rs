@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::RequestContext;
 use crate::body::usage::Usage;
 use crate::error::Result;
+use crate::ids::Slug;
 
 /// What a request is, as far as it can be told before it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub trait Admitted: Send {
 /// A follower's place: it is free again when this is dropped.
 pub trait Following: Send + Sync {}
 
+/// A connection's place among those of its tenant: it is free again when this is dropped.
+pub trait Counted: Send + Sync {}
+
 /// What keeps tenants apart.
 #[async_trait]
 pub trait Admission {
@@ -55,6 +59,10 @@ pub trait Admission {
     async fn admit(&self, ctx: &RequestContext, kind: Kind) -> Result<Box<dyn Admitted>>;
     /// A place for one more follower of a tenant's events.
     fn follow(&self, ctx: &RequestContext) -> Result<Box<dyn Following>>;
+    /// Whether one more connection of a client may ask for a tenant: 429 where the tenant has as many at this node as its plan gives it.
+    fn may_connect(&self, slug: &Slug) -> Result<()>;
+    /// A place for a connection whose client was let through; 429 as above. None: this node does not know the tenant now.
+    fn connected(&self, slug: &Slug) -> Result<Option<Box<dyn Counted>>>;
     /// What a tenant may use and has used, as this node knows it.
     async fn usage(&self, ctx: &RequestContext) -> Result<Usage>;
 }

@@ -319,3 +319,23 @@ async fn a_node_has_so_many_requests_at_a_time_and_no_more() {
     );
     assert_eq!(connection.get("/livez").await.expect("a reply").status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_connection_counts_once_for_its_tenant_and_one_too_many_is_told_to_go() {
+    let node = Running::start().await;
+    node.service.connections.store(1, Ordering::Relaxed);
+    let first = Connection::to(&node).await;
+    for _ in 0..3 {
+        let reply = first.get(TASKS).await.expect("a reply");
+        assert_eq!(reply.status(), StatusCode::OK);
+    }
+    assert_eq!(node.service.connections.load(Ordering::Relaxed), 0);
+    let second = Connection::to(&node).await;
+    let refused = second.get(TASKS).await.expect("a reply");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    whole(refused).await;
+    let ended = tokio::time::timeout(LONG, second.ended).await.expect("it is closed");
+    ended.expect("no panic").expect("it ends in order");
+    assert_eq!(first.get(TASKS).await.expect("a reply").status(), StatusCode::OK);
+}

@@ -6,6 +6,7 @@ mod admission;
 mod bodies;
 mod client;
 mod compression;
+mod connections;
 mod cors;
 mod document;
 mod drain;

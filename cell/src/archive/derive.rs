@@ -29,6 +29,7 @@ use crate::records::evolve::work::{self, Work, WorkRow};
 use crate::records::import::ImportRowVersion;
 use crate::records::policy::PolicyRow;
 use crate::records::schema::CollectionRow;
+use crate::records::totals;
 use crate::records::value::RecordRow;
 use crate::records::{derived, history};
 use crate::search::language::SettingsRow;
@@ -114,6 +115,7 @@ impl Deriver {
             table::Upload::TAG => read::<table::Upload, UploadRow>(key, value).map(nothing),
             table::UploadChunk::TAG => read::<table::UploadChunk, LeafRow>(key, value).map(nothing),
             table::FileTotals::TAG => read::<table::FileTotals, TotalsRow>(key, value).map(nothing),
+            table::RecordTotals::TAG => read::<table::RecordTotals, totals::TotalsRow>(key, value).map(nothing),
             table::LinkSecret::TAG => read::<table::LinkSecret, SecretRow>(key, value).map(nothing),
             table::Import::TAG => read::<table::Import, ImportRowVersion>(key, value).map(nothing),
             _ => Err(unfit(key, "it is of a table that is not carried")),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::named::Named;
 use crate::machine::dispatch::{Payload, Stamped};
 use crate::machine::envelope::{open, seal};
+use crate::space::open::SpaceOpenCounted;
 
 /// Most that the entries of a segment take, in bytes: what is read of the log at a time, and one more command.
 const ENTRIES_BYTES: u64 = 2 * READ_BYTES as u64 + 2 * raft::PAYLOAD_BYTES_MAX as u64;
@@ -167,7 +168,7 @@ fn split(bytes: &[u8]) -> Result<(Head, &[u8]), String> {
 /// The tenant that a command brings to the cell.
 fn made(stamped: &Stamped) -> Option<Made> {
     let (tenant, slug) = match &stamped.payload {
-        Payload::SpaceOpen(open) => (open.create.tenant, &open.create.slug),
+        Payload::SpaceOpen(open) | Payload::SpaceOpenCounted(SpaceOpenCounted(open)) => (open.create.tenant, &open.create.slug),
         Payload::SpaceCreate(create) => (create.tenant, &create.slug),
         Payload::SpaceArrive(arrive) => {
             let (header, _) = arrive.end.as_ref()?;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use storage::{Space, table};
 use uuid::Uuid;
 
+use crate::config::Topology;
 use crate::directory::rows::{self, Operation};
 use crate::directory::tenant_delete::put;
-use crate::directory::topology::{self, Stored};
+use crate::directory::topology::{self, PlanLimits, Stored};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::reader::Reader;
@@ -30,12 +31,32 @@ pub(crate) struct Wanted {
 pub(crate) enum WantedRow {
     /// The first.
     V1(Wanted),
+    /// With what plans got later. From level 2 on.
+    V2(Wanted, Vec<PlanLimits>),
+}
+
+/// What is being brought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnderWay {
+    /// The operation.
+    pub(crate) operation: Uuid,
+    /// What is wanted.
+    pub(crate) topology: Topology,
 }
 
 /// What is being brought about, if anything is.
-pub(crate) fn wanted(reader: &impl Reader) -> Result<Option<Wanted>, Fault> {
+pub(crate) fn wanted(reader: &impl Reader) -> Result<Option<UnderWay>, Fault> {
     let row = reader.row(&table::TopologyWanted { space: Space::SYSTEM })?;
-    Ok(row.map(|WantedRow::V1(wanted)| wanted))
+    Ok(row.map(|row| {
+        let (wanted, limits) = match row {
+            WantedRow::V1(wanted) => (wanted, Vec::new()),
+            WantedRow::V2(wanted, limits) => (wanted, limits),
+        };
+        UnderWay {
+            operation: wanted.operation,
+            topology: PlanLimits::join(wanted.topology, &limits),
+        }
+    }))
 }
 
 /// Begins to bring a topology about.
@@ -51,6 +72,13 @@ impl Command for ApplyBegin {
     type Reply = ();
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
+        self.begin(world, Vec::new())
+    }
+}
+
+impl ApplyBegin {
+    /// Begins, with what plans got later.
+    pub(super) fn begin(self, world: &mut World<'_>, limits: Vec<PlanLimits>) -> Result<(), Stop> {
         if let Some(running) = wanted(world)? {
             let what = format!("an apply under way, operation {}", running.operation);
             return Err(Refusal::AlreadyExists { what }.into());
@@ -70,7 +98,11 @@ impl Command for ApplyBegin {
         };
         rows::touch(world);
         put(world, &operation);
-        world.put(&table::TopologyWanted { space: Space::SYSTEM }, &WantedRow::V1(self.wanted));
+        let row = match limits.is_empty() {
+            true => WantedRow::V1(self.wanted),
+            false => WantedRow::V2(self.wanted, limits),
+        };
+        world.put(&table::TopologyWanted { space: Space::SYSTEM }, &row);
         Ok(())
     }
 }

@@ -185,6 +185,19 @@ fn plan_change(current: &Plan, wanted: &Plan) -> String {
     part("units_per_second", current.units_per_second, wanted.units_per_second);
     part("burst_units", current.burst_units, wanted.burst_units);
     part("storage_gib", current.storage_gib, wanted.storage_gib);
+    let mut limit = |what: &str, old: Option<u64>, new: Option<u64>| {
+        if old != new {
+            let word = |limit: Option<u64>| limit.map_or_else(|| "no limit of its own".to_owned(), |limit| limit.to_string());
+            parts.push(arrow(what, &word(old), &word(new)));
+        }
+    };
+    limit("records", current.records, wanted.records);
+    limit("connections", current.connections, wanted.connections);
+    let mut part = |what: &str, old: u64, new: u64| {
+        if old != new {
+            parts.push(arrow(what, &old.to_string(), &new.to_string()));
+        }
+    };
     part("events_days", current.events_days, wanted.events_days);
     part("history_days", current.history_days, wanted.history_days);
     part("dedicated", u64::from(current.dedicated), u64::from(wanted.dedicated));

@@ -12,6 +12,7 @@
 pub(crate) mod begin;
 pub(crate) mod check;
 pub(crate) mod difference;
+pub(crate) mod limited;
 pub(crate) mod step;
 pub(crate) mod turn;
 pub(crate) mod wire;

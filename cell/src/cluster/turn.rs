@@ -9,7 +9,7 @@ use crate::config::Topology;
 use crate::directory::rows;
 use crate::directory::tenant_delete::{put, read};
 use crate::directory::tenant_reserve::count;
-use crate::directory::topology::{self, Stored, write};
+use crate::directory::topology::{self, PlanLimits, Stored, write};
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::refusal::{Refusal, Stop};
@@ -30,6 +30,13 @@ impl Command for ApplyTurn {
     type Reply = ();
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<(), Stop> {
+        self.turn(world, Vec::new())
+    }
+}
+
+impl ApplyTurn {
+    /// Tells it, with what plans got later.
+    pub(super) fn turn(self, world: &mut World<'_>, limits: Vec<PlanLimits>) -> Result<(), Stop> {
         if wanted(world)?.is_none_or(|wanted| wanted.operation != self.operation) {
             return Err(Refusal::NotFound {
                 what: "the apply: it has ended".to_owned(),
@@ -49,7 +56,7 @@ impl Command for ApplyTurn {
                     return Err(Refusal::NotEmpty { collection }.into());
                 }
             }
-            write(world, version.saturating_add(1), then);
+            write(world, version.saturating_add(1), then, limits);
         }
         rows::touch(world);
         if ends {

@@ -166,7 +166,7 @@ impl Checker<'_, '_> {
     }
 
     fn plan(&mut self, raw: &RawPlan) -> Option<Plan> {
-        let mut limit = |at: &Option<At<u64>>, default: u64| {
+        let mut given = |at: &Option<At<u64>>| {
             if let Some(at) = at
                 && at.value == 0
             {
@@ -177,8 +177,10 @@ impl Checker<'_, '_> {
                     "write 1 or more, or leave the key out",
                 );
             }
-            at.as_ref().map_or(default, |at| at.value)
+            at.as_ref().map(|at| at.value)
         };
+        let (records, connections) = (given(&raw.records), given(&raw.connections));
+        let mut limit = |at: &Option<At<u64>>, default: u64| given(at).unwrap_or(default);
         let usual = Plan::default();
         let units_per_second = limit(&raw.units_per_second, usual.units_per_second);
         let mut plan = Plan {
@@ -187,6 +189,8 @@ impl Checker<'_, '_> {
             units_per_second,
             burst_units: limit(&raw.burst_units, units_per_second.saturating_mul(BURST_SECONDS)),
             storage_gib: limit(&raw.storage_gib, usual.storage_gib),
+            records,
+            connections,
             events_days: limit(&raw.events_days, usual.events_days),
             history_days: limit(&raw.history_days, usual.history_days),
             dedicated: raw.dedicated.as_ref().is_some_and(|at| at.value),

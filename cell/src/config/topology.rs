@@ -121,8 +121,12 @@ pub struct Plan {
     pub units_per_second: u64,
     /// Request units that may be used at once after a quiet time.
     pub burst_units: u64,
-    /// Storage, in GiB.
+    /// Storage, in GiB: records and files together.
     pub storage_gib: u64,
+    /// Most records; none: as many as fit into the storage.
+    pub records: Option<u64>,
+    /// Most connections at each node; none: as many as follow from the units.
+    pub connections: Option<u64>,
     /// How long events are kept, in days.
     pub events_days: u64,
     /// How long superseded versions are kept, in days.
@@ -140,6 +144,8 @@ impl Default for Plan {
             units_per_second: 1_000,
             burst_units: 60_000,
             storage_gib: 5,
+            records: None,
+            connections: None,
             events_days: 7,
             history_days: 30,
             dedicated: false,

@@ -65,11 +65,45 @@ struct StoredPlan {
     dedicated: bool,
 }
 
+/// What a plan gives that came later than the rest of it, which is stored as it always was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlanLimits {
+    records: Option<u64>,
+    connections: Option<u64>,
+}
+
+impl PlanLimits {
+    /// Those of the plans of a topology, in their order; none where no plan has any.
+    pub(crate) fn of(topology: &Topology) -> Vec<Self> {
+        let limits = topology.plans.iter().map(|plan| Self {
+            records: plan.records,
+            connections: plan.connections,
+        });
+        let limits: Vec<_> = limits.collect();
+        match limits.iter().any(|limits| *limits != Self::default()) {
+            true => limits,
+            false => Vec::new(),
+        }
+    }
+
+    /// A stored topology with these.
+    pub(crate) fn join(stored: Stored, limits: &[Self]) -> Topology {
+        let mut topology = Topology::from(stored);
+        for (plan, limits) in topology.plans.iter_mut().zip(limits) {
+            plan.records = limits.records;
+            plan.connections = limits.connections;
+        }
+        topology
+    }
+}
+
 /// Versions of the topology's row, each with the number of changes so far.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum TopologyRow {
-    /// The first.
+    /// The first: no plan has what came later.
     V1(u64, Stored),
+    /// With what came later. From level 2 on.
+    V2(u64, Stored, Vec<PlanLimits>),
 }
 
 impl From<&Topology> for Stored {
@@ -150,6 +184,8 @@ impl From<Stored> for Topology {
             units_per_second: plan.units_per_second,
             burst_units: plan.burst_units,
             storage_gib: plan.storage_gib,
+            records: None,
+            connections: None,
             events_days: plan.events_days,
             history_days: plan.history_days,
             dedicated: plan.dedicated,
@@ -168,12 +204,19 @@ impl From<Stored> for Topology {
 /// The topology with the number of its changes; none before the first.
 pub(crate) fn read(reader: &impl Reader) -> Result<Option<(u64, Topology)>, Fault> {
     let row = reader.row(&table::Topology { space: Space::SYSTEM })?;
-    Ok(row.map(|TopologyRow::V1(version, stored)| (version, stored.into())))
+    Ok(row.map(|row| match row {
+        TopologyRow::V1(version, stored) => (version, stored.into()),
+        TopologyRow::V2(version, stored, limits) => (version, PlanLimits::join(stored, &limits)),
+    }))
 }
 
-/// Stores the topology.
-pub(crate) fn write(world: &mut World<'_>, version: u64, topology: Stored) {
-    world.put(&table::Topology { space: Space::SYSTEM }, &TopologyRow::V1(version, topology));
+/// Stores the topology: in the first version wherever that says all.
+pub(crate) fn write(world: &mut World<'_>, version: u64, topology: Stored, limits: Vec<PlanLimits>) {
+    let row = match limits.is_empty() {
+        true => TopologyRow::V1(version, topology),
+        false => TopologyRow::V2(version, topology, limits),
+    };
+    world.put(&table::Topology { space: Space::SYSTEM }, &row);
 }
 
 /// Replaces the topology.
@@ -189,13 +232,20 @@ impl Command for TopologyPut {
     type Reply = u64;
 
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<u64, Stop> {
+        self.put(world, Vec::new())
+    }
+}
+
+impl TopologyPut {
+    /// Puts it, with what plans got later.
+    pub(crate) fn put(self, world: &mut World<'_>, limits: Vec<PlanLimits>) -> Result<u64, Stop> {
         let now = read(world)?.map_or(0, |(version, _)| version);
         if now != self.after {
             return Err(Refusal::Stale.into());
         }
         let version = now.saturating_add(1);
         rows::touch(world);
-        write(world, version, self.topology);
+        write(world, version, self.topology, limits);
         Ok(version)
     }
 }

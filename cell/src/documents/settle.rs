@@ -10,6 +10,7 @@ use super::rows::{UpdateRow, key};
 use super::update::document;
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
+use crate::machine::envelope::seal;
 use crate::machine::reader::Reader;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::world::World;
@@ -50,20 +51,21 @@ impl Command for DocumentSettle {
         let catalog = catalogs.get(world, world.space, version)?;
         let place = document(world, &catalog, self.collection, self.id, self.field)?;
         let what = || format!("{}/{}", self.collection, self.id);
-        let old = place.read(world)?.ok_or_else(|| Refusal::NotFound { what: what() })?;
+        let old = place.find(world)?.ok_or_else(|| Refusal::NotFound { what: what() })?;
         if let Some(merged) = self.merged {
             let range = Key::of_field(place.space, place.collection, place.id.into_bytes(), u32::from(self.field));
             let range = range.before(&key(place, self.field, merged.to.saturating_add(1)).key());
             let keys: Vec<_> = world
                 .scan(range, Direction::Forward)
-                .map(|row| Ok(row?.0))
-                .collect::<Result<_, Stop>>()?;
+                .map(|row| row.map(|(key, value)| (key, value.len())))
+                .collect::<Result<_, _>>()?;
             // Somebody else has merged them meanwhile.
-            if keys.first() != Some(&key(place, self.field, merged.from).key()) {
+            if keys.first().map(|(key, _)| key) != Some(&key(place, self.field, merged.from).key()) {
                 return Err(Refusal::Stale.into());
             }
-            keys.into_iter().for_each(|key| world.delete_raw(key));
-            world.put(&key(place, self.field, merged.to), &UpdateRow::V1(merged.update));
+            keys.into_iter().for_each(|(key, length)| world.delete_counted(key, length));
+            let row = seal(&UpdateRow::V1(merged.update));
+            world.put_counted(&key(place, self.field, merged.to), row.into(), None);
             world.check_size()?;
         }
         let text = (!self.text.is_empty()).then_some(Value::Text(self.text));
@@ -71,7 +73,7 @@ impl Command for DocumentSettle {
             return Ok(false);
         }
         let shape = Shape::find(&catalog, self.collection)?;
-        let mut new = old.clone();
+        let mut new = old.record.clone();
         new.doc.set(self.field, text);
         new.version = old.version.saturating_add(1);
         new.updated = world.stamp;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::rows::{UpdateRow, key, last};
 use crate::machine::catalog::{Catalog, Catalogs};
 use crate::machine::dispatch::Command;
+use crate::machine::envelope::seal;
 use crate::machine::refusal::{Refusal, Stop};
 use crate::machine::world::World;
 use crate::records::entries::Place;
@@ -36,7 +37,8 @@ impl Command for DocumentUpdate {
             return Err(Refusal::Stale.into());
         }
         let number = last(world, place, self.field)?.map_or(1, |last| last.saturating_add(1));
-        world.put(&key(place, self.field, number), &UpdateRow::V1(self.update));
+        let row = seal(&UpdateRow::V1(self.update));
+        world.put_counted(&key(place, self.field, number), row.into(), None);
         Ok(number)
     }
 }

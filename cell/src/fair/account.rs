@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bucket::{Bucket, Budget, Level};
 use super::unit::Units;
@@ -14,6 +14,12 @@ const AT_ONCE_PER_UNIT: f64 = 0.1;
 const AT_ONCE: (usize, usize) = (32, 2_048);
 /// Followers of events of a tenant at a node, for each unit a second of its plan, and bounds of that.
 const FOLLOWERS: (usize, usize) = (100, 10_000);
+
+/// Connections of a tenant at a node, for each unit a second of its plan where that says no number, and bounds of that.
+const CONNECTIONS: (usize, usize) = (1_000, 12_000);
+/// How long what a tenant stores is not looked at again once it was far below what its plan stores. Raised: limits that are lowered hold later.
+/// Lowered: more lookups.
+const ROOMY: Duration = Duration::from_millis(100);
 
 /// What a tenant's plan gives it on each node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +34,12 @@ pub(crate) struct Limits {
     pub(crate) at_once: usize,
     /// Followers of events at a time.
     pub(crate) followers: usize,
-    /// What its files may be, in bytes.
+    /// Connections at a time.
+    pub(crate) connections: usize,
+    /// What its records and files may be, in bytes.
     pub(crate) storage_bytes: u64,
+    /// How many records it may have; none: as many as fit.
+    pub(crate) records: Option<u64>,
 }
 
 impl Limits {
@@ -45,7 +55,12 @@ impl Limits {
             },
             at_once: ((units as f64 * AT_ONCE_PER_UNIT) as usize).clamp(AT_ONCE.0, AT_ONCE.1),
             followers: units.clamp(FOLLOWERS.0, FOLLOWERS.1),
+            connections: plan.connections.map_or_else(
+                || units.clamp(CONNECTIONS.0, CONNECTIONS.1),
+                |most| usize::try_from(most).unwrap_or(usize::MAX),
+            ),
             storage_bytes: plan.storage_gib.saturating_mul(1 << 30),
+            records: plan.records,
         }
     }
 }
@@ -65,6 +80,9 @@ pub(crate) struct Account {
     refused: AtomicU64,
     under_way: AtomicUsize,
     followers: AtomicUsize,
+    connections: AtomicUsize,
+    /// Until when what is stored needs no look: in milliseconds since it was opened.
+    roomy_until: AtomicU64,
     /// When it was opened.
     pub(crate) opened: Instant,
 }
@@ -94,6 +112,8 @@ impl Account {
             refused: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
             followers: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            roomy_until: AtomicU64::new(0),
             opened: now,
         }
     }
@@ -169,6 +189,37 @@ impl Account {
         self.place(limits.followers, |account| &account.followers)
     }
 
+    /// A place for one more connection, of so many.
+    pub(crate) fn connection(self: &Arc<Self>, most: usize) -> Option<Place> {
+        self.place(most, |account| &account.connections)
+    }
+
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is stored was far below what the plan stores a moment ago.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.age() < self.roomy_until.load(Ordering::Relaxed)
+    }
+
+    /// What is stored is far below what the plan stores.
+    pub(crate) fn set_roomy(&self) {
+        let until = self.age().saturating_add(ROOMY.as_millis() as u64);
+        self.roomy_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Something large comes: what is stored is looked at again.
+    pub(crate) fn set_not_roomy(&self) {
+        self.roomy_until.store(0, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since it was opened.
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn place(self: &Arc<Self>, most: usize, of: fn(&Account) -> &AtomicUsize) -> Option<Place> {
         let place = Place {
             account: Arc::clone(self),
@@ -180,7 +231,10 @@ impl Account {
     /// Whether nothing would be lost without it: its bucket is full and nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
         let (limits, _) = self.limits();
-        self.places() == (0, 0) && self.untold.load(Ordering::Relaxed) == 0 && self.level(&limits).full_in.is_zero()
+        self.places() == (0, 0)
+            && self.connections() == 0
+            && self.untold.load(Ordering::Relaxed) == 0
+            && self.level(&limits).full_in.is_zero()
     }
 }
 
@@ -200,6 +254,8 @@ mod tests {
             units_per_second,
             burst_units: 10 * units_per_second,
             storage_gib: 1,
+            records: None,
+            connections: None,
             events_days: 1,
             history_days: 1,
             dedicated: false,

@@ -61,6 +61,12 @@ impl Accounts {
         untold.filter(|(_, units)| *units > Units::default()).collect()
     }
 
+    /// Connections of all of them.
+    pub(super) fn connections(&self) -> usize {
+        let book = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        book.accounts.values().map(|account| account.connections()).sum()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.len()
@@ -90,6 +96,8 @@ mod tests {
             weight: 1,
             budget: Budget { rate: 100, burst: 100 },
             at_once: 1,
+            connections: 10,
+            records: None,
             followers: 1,
             storage_bytes: 1,
         }

@@ -1,6 +1,7 @@
 //! What the scheduler shows of itself. No label names a tenant: their number has no bound.
 
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Fair;
 use super::turns::Crowd;
@@ -10,7 +11,7 @@ impl Fair {
     pub(crate) fn write(&self, requests: &Crowd, spare: usize, out: &mut dyn Write) -> fmt::Result {
         let (queries, searches) = (self.queries.crowd(), self.searches.crowd());
         let rate = self.elastic.rate();
-        let rows: [(&str, &str, f64); 11] = [
+        let rows: [(&str, &str, f64); 12] = [
             (
                 "requests_under_way",
                 "Requests that have their turn.",
@@ -62,6 +63,11 @@ impl Fair {
                 f64::from(u8::from(rate.is_some())),
             ),
             ("accounts", "Tenants whose use is counted.", self.accounts.len() as f64),
+            (
+                "connections",
+                "Connections of clients that count for a tenant, once for each.",
+                self.accounts.connections() as f64,
+            ),
         ];
         for (name, help, value) in rows {
             writeln!(
@@ -69,11 +75,34 @@ impl Fair {
                 "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} gauge\ncloudnest_fair_{name} {value}"
             )?;
         }
-        let (name, help) = ("elastic_units_total", "Units that elastic work has taken.");
-        let value = self.elastic.all_taken();
-        writeln!(
-            out,
-            "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} counter\ncloudnest_fair_{name} {value}"
-        )
+        self.write_totals(out)
+    }
+
+    fn write_totals(&self, out: &mut dyn Write) -> fmt::Result {
+        let counted = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let totals = [
+            (
+                "elastic_units_total",
+                "Units that elastic work has taken.",
+                self.elastic.all_taken(),
+            ),
+            (
+                "connections_refused_total",
+                "Connections that were refused because their tenants have as many as their plans give.",
+                counted(&self.refused.connections),
+            ),
+            (
+                "storage_refused_total",
+                "Writes of records that were refused because their tenants store as much as their plans give.",
+                counted(&self.refused.writes),
+            ),
+        ];
+        for (name, help, value) in totals {
+            writeln!(
+                out,
+                "# HELP cloudnest_fair_{name} {help}\n# TYPE cloudnest_fair_{name} counter\ncloudnest_fair_{name} {value}"
+            )?;
+        }
+        Ok(())
     }
 }

@@ -46,12 +46,32 @@ pub(crate) mod unit;
 mod usual;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::accounts::Accounts;
 use self::delays::Delays;
 use self::elastic::Elastic;
 use self::threads::Threads;
 use self::turns::Turns;
+
+/// What was refused since the node began, of all tenants together.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    connections: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Refused {
+    /// A connection beyond those of a plan.
+    pub(crate) fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A write beyond what a plan stores.
+    pub(crate) fn write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// The scheduler of one node.
 pub(crate) struct Fair {
@@ -67,6 +87,8 @@ pub(crate) struct Fair {
     pub(crate) elastic: Elastic,
     /// How long interactive work waits.
     pub(crate) delays: Arc<Delays>,
+    /// What was refused because a plan does not give more.
+    pub(crate) refused: Refused,
     /// Whether it schedules at all: switched off by the configuration, for measurements only.
     pub(crate) is_on: bool,
 }
@@ -83,6 +105,7 @@ impl Fair {
             query_threads: Threads::start("query", 1, is_on)?,
             elastic: Elastic::start(is_on)?,
             delays,
+            refused: Refused::default(),
             is_on,
         })
     }

@@ -3,7 +3,7 @@
 //!
 //! | function | what holds |
 //! |---|---|
-//! | [`commands`] | whatever commands the log holds, applying them never panics or faults, and two stores that apply the same bytes hold the same bytes, however they were batched |
+//! | [`commands`] | whatever commands the log holds, applying them never panics or faults, and two stores that apply the same bytes hold the same bytes, however they were batched; what is counted of records is what there is |
 //! | [`moving`] | whatever commands a space takes, a copy that is taken at any point and repeats the rest holds the same bytes |
 //! | [`archive`] | bytes that are no archive are refused, whatever their checksums; chunks are as large as a command takes |
 //! | [`archived`] | a space that is made of the archive of another has the same archive, and holds the same bytes once no schema is changed |
@@ -22,13 +22,15 @@ mod dream;
 pub mod expression;
 mod moving;
 mod requests;
+mod rows;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use archive::{archive, archived};
-pub use commands::{commands, entry, rows};
+pub use commands::{commands, entry};
 pub use expression::expression;
 pub use moving::moving;
 pub use requests::{config, line, list, schema};
+pub use rows::rows;
 pub use search::search;

@@ -199,6 +199,7 @@ pub(super) fn run<C: Command>(
         stamp: world.stamp,
         result: Ok(reply),
     });
+    world.settle()?;
     if let Some(key) = key {
         idempotency::store(&mut world, &key, &answer)?;
     }

@@ -12,7 +12,7 @@ use super::refusal::Fault;
 use super::world::World;
 use crate::access::{token_create::TokenCreate, token_delete::TokenDelete};
 use crate::backup::turn::BackupTurn;
-use crate::cluster::{begin::ApplyBegin, turn::ApplyTurn};
+use crate::cluster::{begin::ApplyBegin, limited::TopologyLimited, turn::ApplyTurn};
 use crate::directory::restore_tell::RestoreTell;
 use crate::directory::{
     move_begin::{MoveAcross, MoveBegin},
@@ -32,13 +32,14 @@ use crate::files::{
 };
 use crate::placement::{arrive::SpaceArrive, clear::SpaceClear, follow::SpaceFollow, turn::SpaceTurn};
 use crate::records::change::RecordsChange;
+use crate::records::count::RecordsCount;
 use crate::records::evolve::{cancel::OperationCancel, change::CollectionChange, drop::CollectionDrop, step::OperationStep};
 use crate::records::restore_lines::RecordsRestore;
 use crate::records::{collection_define::CollectionDefine, collection_delete::CollectionDelete, collection_put::CollectionPut};
 use crate::records::{import::ImportChunk, import_lines::ImportLines, trim::SpaceTrim, write::RecordsWrite};
 use crate::scrub::begin::ScrubBegin;
 use crate::search::language::SearchSet;
-use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen};
+use crate::space::{create::SpaceCreate, erase::SpaceErase, open::SpaceOpen, open::SpaceOpenCounted};
 
 macro_rules! payloads {
     ($($level:literal: [$($command:ident),* $(,)?])*) => {
@@ -105,5 +106,6 @@ payloads!(
     0: [LevelRaise]
     2: [MoveAcross, TenantReceive, TenantLand, BackupTurn, RestoreTell, SearchSet,
         FileCreate, FileVersionAdd, FileRestoreVersion, FileVersionDelete, FileDelete, FileSweep, FileChange,
-        UploadBegin, UploadAdvance, UploadAbort, ChunksForget, LinkSecretSet, DocumentUpdate, DocumentSettle]
+        UploadBegin, UploadAdvance, UploadAbort, ChunksForget, LinkSecretSet, DocumentUpdate, DocumentSettle,
+        SpaceOpenCounted, RecordsCount, TopologyLimited]
 );

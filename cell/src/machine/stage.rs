@@ -1,6 +1,7 @@
 //! A stage for stories about commands: one store, one space, commands applied one after the other as the log would.
 
-use storage::{Direction, KeyRange, Options, Snapshot, Space, Store};
+use storage::table::RecordTotals;
+use storage::{Direction, KeyRange, Options, Snapshot, Space, Store, Table};
 use uuid::Uuid;
 
 use super::catalog::{Catalog, Catalogs};
@@ -11,11 +12,13 @@ use super::reader::Reader;
 use super::rows::{Actor, Header};
 use crate::access::token_create::TokenCreate;
 use crate::access::token_row::{StoredRole, TokenRow};
+use crate::records::count::walked;
 use crate::records::import::{ImportChunk, ImportRow};
 use crate::records::template;
+use crate::records::totals;
 use crate::records::value::{Doc, Value};
 use crate::space::create::SpaceCreate;
-use crate::space::open::SpaceOpen;
+use crate::space::open::{SpaceOpen, SpaceOpenCounted};
 
 /// The space that stories play in.
 pub(crate) const SPACE: Space = Space(7);
@@ -53,8 +56,13 @@ impl Stage {
         }
     }
 
-    /// A store with a space made from a template.
+    /// A store with a space made from a template, whose records are counted.
     pub(crate) fn with_template(name: &str) -> Self {
+        Self::opened_with::<SpaceOpenCounted>(name)
+    }
+
+    /// A store with a space made from a template by this command.
+    pub(crate) fn opened_with<C: Command<Reply = ()> + From<SpaceOpen>>(name: &str) -> Self {
         let mut stage = Self::empty();
         let start = template::find(name).expect("a template");
         let create = SpaceCreate {
@@ -65,7 +73,7 @@ impl Stage {
             token: None,
         };
         let policies = start.policies;
-        stage.apply(SpaceOpen { create, policies }).result.expect("a space");
+        stage.apply(C::from(SpaceOpen { create, policies })).result.expect("a space");
         stage
     }
 
@@ -160,10 +168,26 @@ impl Stage {
             .expect("a catalog")
     }
 
-    /// All keys of the space as text, without the header.
+    /// All keys of the space as text, without the header and the totals.
     pub(crate) fn keys(&self) -> Vec<String> {
         let rows = self.snapshot().scan(KeyRange::space(self.space), Direction::Forward);
-        rows.map(|row| row.expect("a row").0.to_string()).skip(1).collect()
+        let keys = rows.map(|row| row.expect("a row").0).skip(1);
+        let keys = keys.filter(|key| key.tag() != RecordTotals::TAG);
+        keys.map(|key| key.to_string()).collect()
+    }
+}
+
+impl Drop for Stage {
+    /// Every story ends with totals that are what a walk finds.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let snapshot = self.snapshot();
+        if let Some(totals) = totals::read(&snapshot, self.space).expect("no fault") {
+            let found = walked(&snapshot, self.space).expect("a walk");
+            assert_eq!(totals, found.totals(), "what is counted of the records, and what there is");
+        }
     }
 }
 

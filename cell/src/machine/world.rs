@@ -12,6 +12,7 @@ use super::refusal::{Fault, Refusal};
 use super::rows::{Actor, Event, EventKind, EventRow, Header, HeaderRow, Place, SpaceStatus, Subject};
 use crate::directory::changes;
 use crate::mutant::{self, Mutant};
+use crate::records::totals::{self, Growth};
 
 /// One command's world. Changes become visible, all at once, when the frame accepts them.
 pub(crate) struct World<'a> {
@@ -30,6 +31,8 @@ pub(crate) struct World<'a> {
     pub(crate) actor: Actor,
     /// Whether what it supersedes is kept.
     keeps_history: bool,
+    /// By how much the command makes what is counted of the tenant's records more, or less.
+    grown: Growth,
     /// In the directory: the keys that the command wrote or removed.
     written: Option<Vec<Key>>,
 }
@@ -51,6 +54,7 @@ impl<'a> World<'a> {
             stamp,
             actor,
             keeps_history: false,
+            grown: Growth::default(),
             written: (space == Space::SYSTEM).then(Vec::new),
         })
     }
@@ -131,6 +135,24 @@ impl<'a> World<'a> {
         let key = key.key();
         self.wrote(&key);
         self.command.put_raw(key, bytes);
+    }
+
+    /// Stores a row that counts among the tenant's records (`records::totals`), in the place of a value of so many bytes, if there was one.
+    pub(crate) fn put_counted<T: Table>(&mut self, key: &T, value: Bytes, before: Option<usize>) {
+        let key = key.key();
+        self.grown.put(&key, value.len(), before);
+        self.command.put_raw(key, value);
+    }
+
+    /// Removes a row that counts, whose value has so many bytes.
+    pub(crate) fn delete_counted(&mut self, key: Key, before: usize) {
+        self.grown.delete(&key, before);
+        self.command.delete_raw(key);
+    }
+
+    /// Brings the totals along with what the command has counted: once, in the end.
+    pub(super) fn settle(&mut self) -> Result<(), Fault> {
+        totals::settle(self, self.grown)
     }
 
     /// Stores a row by its encoded key and value.

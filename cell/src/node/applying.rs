@@ -13,6 +13,7 @@ use raft::NodeId;
 use super::platform::Platform;
 use super::relay::What;
 use crate::cluster::begin::wanted;
+use crate::cluster::limited::TopologyChange;
 use crate::cluster::step::{Act, Step, next};
 use crate::cluster::turn::ApplyTurn;
 use crate::config::{CellEntry, Topology};
@@ -61,7 +62,7 @@ async fn turn(platform: &Arc<Platform>) -> Result<bool, Error> {
         .map_err(|fault| internal(&fault))?
         .unwrap_or_default();
     drop(snapshot);
-    let target: Topology = wanted.topology.into();
+    let target = wanted.topology;
     let step = next(&current, &target);
     let then = match &step {
         None => None,
@@ -75,7 +76,10 @@ async fn turn(platform: &Arc<Platform>) -> Result<bool, Error> {
         after: version,
         then,
     };
-    platform.at_directory(Actor::System, done).await?;
+    let then = step.as_ref().map(|step| &step.then);
+    platform
+        .change_topology(Actor::System, TopologyChange::Turn(done), then)
+        .await?;
     platform.tell_waiting(None);
     match step {
         Some(step) => tracing::info!(step = step.what, "a step towards the wanted topology is done"),

@@ -7,6 +7,7 @@ mod asked;
 mod bind;
 pub(crate) mod blobs;
 pub(crate) mod certificates;
+pub(crate) mod counting;
 pub(crate) mod data;
 pub(crate) mod directory;
 pub(crate) mod drain;
@@ -145,6 +146,7 @@ impl Node {
             tokio::spawn(reconcile::run(Arc::clone(&platform))),
             tokio::spawn(evolving::run(Arc::clone(&platform))),
             tokio::spawn(retention::run(Arc::clone(&platform))),
+            tokio::spawn(counting::run(Arc::clone(&platform))),
             tokio::spawn(moving::run(Arc::clone(&platform))),
             tokio::spawn(backup::run::run(Arc::clone(&platform))),
             tokio::spawn(repair::run(Arc::clone(&platform), opener)),

@@ -16,6 +16,7 @@ use super::arriving::{Watched, clearing};
 use super::platform::Platform;
 use super::replica::{Proposal, Replica};
 use crate::backup::turn;
+use crate::cluster::limited::TopologyChange;
 use crate::directory::operation_update::OperationUpdate;
 use crate::directory::operator_put::OperatorPut;
 use crate::directory::rows::{Status, Tenant};
@@ -28,9 +29,10 @@ use crate::machine::rows::{Actor, Place, SpaceStatus};
 use crate::placement::clear::SpaceClear;
 use crate::records::template::{self, Template};
 use crate::records::time::now_micros;
+use crate::records::totals;
 use crate::service::error::internal;
 use crate::space::erase::SpaceErase;
-use crate::space::open::SpaceOpen;
+use crate::space::open::{SpaceOpen, SpaceOpenCounted};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -186,9 +188,13 @@ async fn enter_topology(platform: &Platform, directory: &Replica) -> Result<(), 
             cell.nodes = known;
         }
     }
-    let topology = (&topology).into();
+    let put = TopologyPut {
+        after: 0,
+        topology: (&topology).into(),
+    };
+    // With plans that need a level it waits for that.
     platform
-        .at_directory(Actor::System, TopologyPut { after: 0, topology })
+        .change_topology(Actor::System, TopologyChange::Put(put), Some(&topology))
         .await?;
     Ok(())
 }
@@ -213,14 +219,11 @@ async fn make(replica: &Replica, tenant: &Tenant, made: &mut BTreeSet<u64>) -> R
         return Ok(false);
     }
     let start = tenant.template.as_deref().map_or(Ok(Template::default()), template::find)?;
-    let proposal = Proposal {
-        command: SpaceOpen::new(tenant, start),
-        schema: None,
-        access: None,
+    let open = SpaceOpen::new(tenant, start);
+    match replica.level.group() >= totals::LEVEL {
+        true => propose(replica, space, SpaceOpenCounted(open)).await?,
+        false => propose(replica, space, open).await?,
     };
-    replica
-        .propose(space, Actor::System, None, proposal, &Timing::default())
-        .await?;
     tracing::info!(tenant = tenant.slug, "made a space whose creation had been interrupted");
     Ok(true)
 }

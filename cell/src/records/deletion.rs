@@ -21,14 +21,14 @@ use crate::machine::world::World;
 pub(super) fn delete(world: &mut World<'_>, catalog: &Catalog, place: Place, depth: usize) -> Result<(), Stop> {
     let shape = Shape::find(catalog, place.collection)?;
     // A cycle of cascades comes back to a record that is gone already.
-    let Some(old) = place.read(world)? else { return Ok(()) };
+    let Some(old) = place.find(world)? else { return Ok(()) };
     if depth > CASCADE_DEPTH {
         let what = format!("the deletion cascades through more than {CASCADE_DEPTH} records: delete from the other end");
         return Err(Refusal::TooLarge { what }.into());
     }
     shape.replace(world, place, Some(&old), None)?;
     history::supersede(world, place, &old, true);
-    world.delete(&place.key());
+    world.delete_counted(place.key().key(), old.length);
     world.event(
         EventKind::RecordDeleted,
         Subject::Record(place.collection, place.id, old.version.saturating_add(1)),
@@ -65,7 +65,7 @@ fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, dep
         return Ok(());
     };
     // The record may be gone already: it was reached through another reference of the same deletion.
-    let Some(old) = place.read(world)? else { return Ok(()) };
+    let Some(old) = place.find(world)? else { return Ok(()) };
     match on_delete {
         Deletion::Restrict => Err(Refusal::Referenced {
             collection: collection.name.clone(),
@@ -74,7 +74,7 @@ fn release(world: &mut World<'_>, catalog: &Catalog, entry: &ReferenceEntry, dep
         .into()),
         Deletion::Cascade => delete(world, catalog, place, depth + 1),
         Deletion::SetNull => {
-            let mut new = old.clone();
+            let mut new = old.record.clone();
             new.doc.set(u16::try_from(entry.field).unwrap_or(u16::MAX), None);
             new.version = old.version.saturating_add(1);
             new.updated = world.stamp;

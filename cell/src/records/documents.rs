@@ -15,8 +15,10 @@ pub(super) fn forget(world: &mut World<'_>, place: Place, fields: &[FieldSpec]) 
         let (space, collection, id) = (place.space, place.collection, place.id.into_bytes());
         let range = DocumentUpdate::of_field(space, collection, id, u32::from(field.number));
         let rows = world.scan(range, Direction::Forward);
-        let keys: Vec<_> = rows.map(|row| Ok(row?.0)).collect::<Result<_, Stop>>()?;
-        keys.into_iter().for_each(|key| world.delete_raw(key));
+        let keys: Vec<_> = rows
+            .map(|row| row.map(|(key, value)| (key, value.len())))
+            .collect::<Result<_, _>>()?;
+        keys.into_iter().for_each(|(key, length)| world.delete_counted(key, length));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::schema::{Collection, FieldSpec, Kind};
 use super::value::{Record, RecordRow, Value};
 use crate::machine::envelope::EnvelopeError;
-use crate::machine::reader::Reader;
+use crate::machine::reader::{Reader, decode};
 use crate::machine::refusal::{Fault, Refusal, Stop};
 use crate::machine::world::World;
 use crate::mutant::Mutant;
@@ -26,6 +26,23 @@ pub(crate) struct Place {
     pub(crate) id: Uuid,
 }
 
+/// A record as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// The record.
+    pub(crate) record: Record,
+    /// How long its value is, in bytes: what changes the record counts what it takes (`totals`).
+    pub(crate) length: usize,
+}
+
+impl std::ops::Deref for Found {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
 impl Place {
     /// The record's key.
     pub(crate) fn key(self) -> storage::table::Record {
@@ -38,7 +55,16 @@ impl Place {
 
     /// Reads the record.
     pub(crate) fn read(self, reader: &impl Reader) -> Result<Option<Record>, Fault> {
-        Ok(reader.row(&self.key())?.map(|RecordRow::V1(record)| record))
+        Ok(self.find(reader)?.map(|found| found.record))
+    }
+
+    /// Reads the record, to change it.
+    pub(crate) fn find(self, reader: &impl Reader) -> Result<Option<Found>, Fault> {
+        let key = self.key();
+        let Some(bytes) = reader.get(&key)? else { return Ok(None) };
+        let RecordRow::V1(record) = decode(&key, &bytes)?;
+        let length = bytes.len();
+        Ok(Some(Found { record, length }))
     }
 }
 

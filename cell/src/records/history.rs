@@ -15,6 +15,7 @@ use storage::{Direction, Table};
 
 use super::entries::Place;
 use super::value::Record;
+use crate::machine::envelope::seal;
 use crate::machine::idempotency::bad_key;
 use crate::machine::reader::{Reader, decode};
 use crate::machine::refusal::Fault;
@@ -59,14 +60,16 @@ pub(super) fn supersede(world: &mut World<'_>, place: Place, old: &Record, delet
         deleted,
     });
     let (collection, id, version) = (place.collection, place.id.into_bytes(), old.version);
-    world.put(
+    // A version is the record's or in history, never both: nothing is there yet.
+    world.put_counted(
         &table::History {
             space,
             collection,
             id,
             version,
         },
-        &row,
+        seal(&row).into(),
+        None,
     );
     world.put_key(&HistoryAge {
         space,

@@ -9,14 +9,17 @@
 use api::error::{Code, Error};
 use serde::{Deserialize, Serialize};
 use storage::table::UniqueEntry;
+use storage::{Snapshot, Space};
 
 use super::admit::references;
 use super::decide::View;
 use super::entries::{Place, holder, unique_violation};
 use super::evolve::shape::Shape;
+use super::growth;
 use super::import::{Imported, Span, advance};
 use super::line::Line;
 use super::schema::Collection;
+use super::totals::Growth;
 use super::value::Record;
 use super::write::{Expect, store};
 use crate::machine::catalog::Catalogs;
@@ -92,6 +95,32 @@ fn take(world: &mut World<'_>, shape: &Shape, upsert: Option<u16>, line: Line) -
     let doc = line.whole.map_err(|errors| Refusal::Invalid { errors })?;
     let expect = if line.own_id { Expect::Absent } else { Expect::Fresh };
     store(world, shape, place, expect, doc, line.created).map(|_| ())
+}
+
+/// What a line adds to a tenant's records. One that is refused adds nothing.
+pub(crate) fn growth_of(
+    snapshot: &Snapshot,
+    space: Space,
+    collection: &Collection,
+    upsert: Option<u16>,
+    line: &Line,
+) -> Result<Growth, Fault> {
+    let place = Place {
+        space,
+        collection: collection.number,
+        id: line.id,
+    };
+    if let Some(there) = there(snapshot, collection, place, upsert, line)?
+        && let Some(change) = &line.change
+        && let Some(old) = there.place.read(snapshot)?
+    {
+        return Ok(growth::of_change(&old.doc, &change.apply(&old.doc)));
+    }
+    match &line.whole {
+        Ok(_) if line.own_id && place.read(snapshot)?.is_some() => Ok(Growth::default()),
+        Ok(doc) => Ok(growth::of_new(place, doc)),
+        Err(_) => Ok(Growth::default()),
+    }
 }
 
 /// The record that a line changes, and the index that it was found by.

@@ -56,6 +56,17 @@ pub(crate) struct RecordsRestore {
     pub(crate) refused: u64,
 }
 
+impl ArchivedRecord {
+    /// Where it is, in a space.
+    pub(crate) fn place(&self, space: Space) -> Place {
+        Place {
+            space,
+            collection: self.collection,
+            id: self.id,
+        }
+    }
+}
+
 impl Command for RecordsRestore {
     type Reply = Imported;
 

@@ -75,12 +75,15 @@ fn trim_history(world: &mut World<'_>, before: u64) -> Result<usize, Stop> {
     let count = old.len();
     for (key, _) in old {
         let age = HistoryAge::parse(key.as_bytes()).map_err(|error| bad_key(&key, &error))?;
-        world.delete(&table::History {
+        let version = table::History {
             space,
             collection: age.collection,
             id: age.id,
             version: age.version,
-        });
+        };
+        if let Some(bytes) = world.get(&version)? {
+            world.delete_counted(version.key(), bytes.len());
+        }
         world.delete_raw(key);
     }
     Ok(count)

@@ -9,7 +9,7 @@ use storage::table::Sequence;
 use uuid::Uuid;
 
 use super::deletion::delete;
-use super::entries::Place;
+use super::entries::{Found, Place};
 use super::evolve::shape::Shape;
 use super::history;
 use super::schema::{Collection, Kind};
@@ -151,12 +151,12 @@ fn operate(world: &mut World<'_>, catalog: &Catalog, operation: Operation) -> Re
 }
 
 /// Reads a record and compares it with what is expected.
-fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Expect) -> Result<Option<Record>, Stop> {
+fn expected(world: &World<'_>, collection: &Collection, place: Place, expect: Expect) -> Result<Option<Found>, Stop> {
     let expect = match expect {
         Expect::Match(_) | Expect::Read(_) if Mutant::VersionNotCompared.active() => Expect::Present, // Mutant: lost updates.
         expect => expect,
     };
-    let old = place.read(world)?;
+    let old = place.find(world)?;
     let what = || format!("{}/{}", collection.name, place.id);
     match (expect, old.as_ref().map(|record| record.version)) {
         (Expect::Any, _) | (Expect::Absent | Expect::Fresh, None) | (Expect::Present, Some(_)) => Ok(old),
@@ -183,7 +183,7 @@ pub(crate) fn store(
     created: Option<u64>,
 ) -> Result<Written, Stop> {
     let old = expected(world, &shape.collection, place, expect)?;
-    let counters = shape.complete(world, place, old.as_ref(), &mut doc)?;
+    let counters = shape.complete(world, place, old.as_deref(), &mut doc)?;
     let new = Record {
         version: match &old {
             Some(old) => old.version.saturating_add(1),
@@ -195,7 +195,7 @@ pub(crate) fn store(
         by: old.as_ref().map_or_else(|| world.actor.clone(), |old| old.by.clone()),
         doc,
     };
-    shape.check(world, place, old.as_ref(), &new)?;
+    shape.check(world, place, old.as_deref(), &new)?;
     for (key, last) in counters {
         world.put(&key, &last);
     }
@@ -208,7 +208,7 @@ pub(crate) fn store(
 }
 
 /// Writes a checked record.
-pub(crate) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Option<&Record>, new: Record) -> Result<Bytes, Stop> {
+pub(crate) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Option<&Found>, new: Record) -> Result<Bytes, Stop> {
     let kind = if old.is_some() {
         EventKind::RecordUpdated
     } else {
@@ -218,9 +218,9 @@ pub(crate) fn put(world: &mut World<'_>, shape: &Shape, place: Place, old: Optio
     if let Some(old) = old {
         history::supersede(world, place, old, false);
     }
-    shape.replace(world, place, old, Some(&new))?;
+    shape.replace(world, place, old.map(|old| &old.record), Some(&new))?;
     let row = Bytes::from(seal(&RecordRow::V1(new)));
-    world.put_sealed(&place.key(), row.clone());
+    world.put_counted(&place.key(), row.clone(), old.map(|old| old.length));
     Ok(row)
 }
 

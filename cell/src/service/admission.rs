@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::body::usage::{Usage, UsageLimits, UsedUnits};
+use api::body::usage::{Usage, UsageLimits, UsedStorage, UsedUnits};
 use api::error::{Code, Error, Result};
-use api::service::{Admission, Admitted, Budget, Following, Kind, Placement, RequestContext, Stage, Timing};
+use api::ids::Slug;
+use api::service::{Admission, Admitted, Budget, Counted, Following, Kind, Placement, RequestContext, Stage, Timing};
 use async_trait::async_trait;
+use storage::Space;
 
 use super::Front;
+use super::error::internal;
+use super::room::Stored;
 use crate::config::Plan;
 use crate::fair::account::{Account, Limits, Place};
 use crate::fair::bucket::Level;
@@ -115,11 +119,36 @@ impl Admission for Front {
         }
     }
 
+    fn may_connect(&self, slug: &Slug) -> Result<()> {
+        match self.connections_of(slug) {
+            Some((account, limits)) if account.connections() >= limits.connections && self.platform.fair.is_on => {
+                Err(self.too_many_connections(&account, &limits))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn connected(&self, slug: &Slug) -> Result<Option<Box<dyn Counted>>> {
+        let Some((account, limits)) = self.connections_of(slug) else {
+            return Ok(None);
+        };
+        let most = if self.platform.fair.is_on {
+            limits.connections
+        } else {
+            usize::MAX
+        };
+        match account.connection(most) {
+            Some(place) => Ok(Some(Box::new(place))),
+            None => Err(self.too_many_connections(&account, &limits)),
+        }
+    }
+
     async fn usage(&self, ctx: &RequestContext) -> Result<Usage> {
         let (account, limits) = self.platform.account(&ctx.placement);
         let (used, elsewhere) = account.used();
         let (requests, refused) = account.counts();
         let (at_once, followers) = account.places();
+        let stored = Stored::read(&self.moment(ctx)?.snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
         Ok(Usage {
             plan: limits.plan.to_string(),
             limits: UsageLimits {
@@ -128,6 +157,9 @@ impl Admission for Front {
                 weight: limits.weight,
                 requests_at_once: limits.at_once as u64,
                 event_streams: limits.followers as u64,
+                connections: limits.connections as u64,
+                records: limits.records,
+                storage_bytes: limits.storage_bytes,
             },
             units: UsedUnits {
                 left: account.level(&limits).left,
@@ -138,10 +170,39 @@ impl Admission for Front {
             refused,
             requests_at_once: at_once as u64,
             event_streams: followers as u64,
+            connections: account.connections() as u64,
+            stored: UsedStorage {
+                records: stored.records.map(|records| records.records),
+                records_bytes: stored.records.map(|records| records.bytes),
+                files_bytes: stored.files,
+            },
             counted_seconds: account.opened.elapsed().as_secs(),
         })
     }
 }
+
+impl Front {
+    /// The account that counts the connections of a tenant; none: this node does not know it now.
+    fn connections_of(&self, slug: &Slug) -> Option<(Arc<Account>, Arc<Limits>)> {
+        let tenant = self.platform.tenant(slug.as_str()).ok().flatten()?;
+        let accounts = &self.platform.fair.accounts;
+        Some(accounts.of(tenant.uid, || self.platform.limits_of(slug.as_str())))
+    }
+
+    fn too_many_connections(&self, account: &Account, limits: &Limits) -> Error {
+        account.refused();
+        self.platform.fair.refused.connection();
+        let detail = format!(
+            "the tenant has {} connections open at this node, and its plan {:?} allows {}: close some, or send more requests over each",
+            account.connections(),
+            limits.plan,
+            limits.connections
+        );
+        Error::new(Code::TooManyRequests, detail).retry_after(CROWDED)
+    }
+}
+
+impl Counted for Place {}
 
 impl Following for Place {}
 

@@ -13,10 +13,11 @@ use super::Front;
 use super::error::internal;
 use crate::cluster::begin::{ApplyBegin, Wanted, wanted};
 use crate::cluster::check::{changed_groups, no_quorum, refusals};
+use crate::cluster::limited::{LEVEL, TopologyChange};
 use crate::cluster::step::next;
 use crate::cluster::turn::ApplyTurn;
 use crate::cluster::wire;
-use crate::config::Topology;
+use crate::config::{Plan, Topology};
 use crate::directory::tenant_reserve::count;
 use crate::directory::topology;
 use crate::machine::rows::Actor;
@@ -50,7 +51,7 @@ impl Front {
         let (version, current) = stored.ok_or_else(uninitialised)?;
         let wanted = wanted(&snapshot).map_err(|fault| internal(&fault))?;
         let applying = wanted.map(|wanted| {
-            let target: Topology = wanted.topology.into();
+            let target = wanted.topology;
             Applying {
                 operation: Id(wanted.operation),
                 wanted: wire::show(&target),
@@ -100,6 +101,7 @@ impl Front {
         }
         drop(snapshot);
         let mut reasons = refusals(&current, &target, &tenants);
+        reasons.extend(self.early_plans(&target));
         // Nodes that are new have to be reached before the directory knows them.
         self.platform.know(&current, &target);
         for (name, nodes) in changed_groups(&current, &target) {
@@ -116,8 +118,25 @@ impl Front {
             wanted: Wanted { operation, topology },
         };
         let actor = Actor::Operator(operator.name.to_string());
-        self.platform.at_directory(actor, begin).await?;
+        self.platform
+            .change_topology(actor, TopologyChange::Begin(begin), Some(&target))
+            .await?;
         self.get_operation(Id(operation)).await.map(Some)
+    }
+
+    /// Why plans cannot give yet what they are to give.
+    fn early_plans(&self, target: &Topology) -> Option<String> {
+        let early = |plan: &&Plan| plan.records.is_some() || plan.connections.is_some();
+        let plan = target.plans.iter().find(early)?;
+        // A node with a copy of the directory alone does not know; then the directory's leader refuses it.
+        let directory = self.platform.directory.seat().and_then(|seat| seat.get())?;
+        let level = directory.level.group();
+        (level < LEVEL).then(|| {
+            format!(
+                "plan {}: records and connections need level {LEVEL}, the directory is at level {level}: finish the upgrade of all nodes first",
+                plan.name
+            )
+        })
     }
 
     pub(super) async fn cancel_apply(&self, operator: &Operator) -> Result<Operation> {

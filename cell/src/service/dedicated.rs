@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Front;
 use super::error::internal;
 use crate::cluster::begin::{ApplyBegin, Wanted, wanted};
+use crate::cluster::limited::TopologyChange;
 use crate::config::{CellEntry, CellKind, CellState, Topology};
 use crate::directory::topology;
 use crate::machine::rows::Actor;
@@ -50,9 +51,8 @@ impl Front {
         target.cells.push(cell);
         let (operation, topology) = (Uuid::now_v7(), (&target).into());
         let wanted = Wanted { operation, topology };
-        self.platform
-            .at_directory(actor.clone(), ApplyBegin { after, wanted })
-            .await?;
+        let begin = TopologyChange::Begin(ApplyBegin { after, wanted });
+        self.platform.change_topology(actor.clone(), begin, Some(&target)).await?;
         tracing::info!(cell = name, "a dedicated cell is made, because none is free");
         let until = Instant::now() + MADE_WITHIN;
         let serves = |topology: &Topology| topology.cell(number).is_some_and(|cell| cell.state == CellState::Serving);

@@ -77,6 +77,7 @@ impl Documents for Front {
                 let detail = format!("the document would be longer than {DOCUMENT_BYTES} bytes");
                 return Err(Error::new(Code::TooLarge, detail));
             }
+            self.check_room_for(ctx, view.snapshot, update.len())?;
             let whole = Whole::of(&found.stored).map_err(|Unreadable(why)| internal(&format!("a stored document: {why}")))?;
             whole.apply(&update).map_err(wrong)?;
             Ok(DocumentUpdate {

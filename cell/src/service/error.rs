@@ -98,7 +98,8 @@ fn of_file(refusal: &Refusal) -> Error {
         Refusal::StorageFull { used, quota } => Error::new(
             Code::StorageFull,
             format!(
-                "the tenant's files have {used} bytes of the {quota} that its plan stores: delete files or versions, or take another plan"
+                "the tenant's files have {used} bytes of the {quota} that its plan stores beside its records: delete files or versions, \
+                 or take another plan; GET …/usage shows what is used"
             ),
         ),
         Refusal::OffsetMismatch { offset } => Error::new(

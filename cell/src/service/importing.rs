@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use api::body::import::ImportFailure;
-use api::error::Result;
+use api::error::{Error, Result};
 use api::ids::Name;
 use api::service::{Import, LineSender, LineSource, RequestContext};
 use bytes::Bytes;
-use storage::Space;
+use storage::{Snapshot, Space};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use super::writing::asker;
 use crate::machine::limits::APPLY_KEYS;
 use crate::records::decide::View;
 use crate::records::import::digest;
-use crate::records::import_lines::{CHUNK_BYTES, ImportLines, admit, upsert_field};
+use crate::records::import_lines::{CHUNK_BYTES, ImportLines, admit, growth_of, upsert_field};
 use crate::records::line::{Line, Reading};
 use crate::records::schema::Collection;
 
@@ -138,6 +138,30 @@ impl Chunk {
         self.last = number;
     }
 
+    /// What comes before a line, which is at this place among those that were decided, and the rest.
+    fn split(mut self, at: usize, line: u64) -> (Self, Self) {
+        let decided = self.decided.split_off(at);
+        let (failures, later) = self.failures.into_iter().partition(|failure| failure.line < line);
+        let rest = Self {
+            decided,
+            failures: later,
+            last: self.last,
+            ..Self::default()
+        };
+        let fits = Self {
+            failures,
+            decided: self.decided,
+            last: line.saturating_sub(1),
+            ..Self::default()
+        };
+        (fits.counted(), rest.counted())
+    }
+
+    fn counted(mut self) -> Self {
+        self.lines = self.decided.len() + self.failures.len();
+        self
+    }
+
     fn is_full(&self, most: usize) -> bool {
         self.lines >= most || self.bytes >= CHUNK_BYTES || self.keys >= CHUNK_KEYS
     }
@@ -161,8 +185,28 @@ impl Run<'_> {
         admit(&view, &self.collection, self.upsert, line)
     }
 
+    /// Puts lines under way, as far as there is room for them. With the first that there is none for the import ends: what comes before it
+    /// is stored, and the checkpoint stands before it.
+    async fn send(&mut self, mut chunk: Chunk) -> Result<()> {
+        let space = Space(self.pipeline.ctx.placement.uid);
+        let (collection, upsert) = (Arc::clone(&self.collection), self.upsert);
+        let grows = |snapshot: &Snapshot, line: &Line| growth_of(snapshot, space, &collection, upsert, line);
+        while let Some((at, error)) = self.pipeline.first_beyond(&chunk.decided, grows).await? {
+            let line = chunk.decided.get(at).map_or(chunk.last, |line| line.number);
+            let (fits, rest) = chunk.split(at, line);
+            self.put(fits).await?;
+            if at == 0 {
+                self.pipeline.drain().await?;
+                let detail = format!("line {line}: {}; send the rest with the same Import-Id then", error.detail);
+                return Err(Error { detail, ..error });
+            }
+            chunk = rest;
+        }
+        self.put(chunk).await
+    }
+
     /// Puts a command under way.
-    async fn send(&mut self, chunk: Chunk) -> Result<()> {
+    async fn put(&mut self, chunk: Chunk) -> Result<()> {
         if chunk.lines == 0 {
             return Ok(());
         }

@@ -24,6 +24,7 @@ mod recovering;
 mod recovering_cell;
 mod recovery;
 mod restoring;
+mod room;
 pub(crate) mod schema;
 mod searching;
 pub(crate) mod streams;

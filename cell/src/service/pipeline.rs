@@ -8,7 +8,7 @@ use api::error::{Code, Error, Result};
 use api::service::{LineSender, RequestContext};
 use bytes::Bytes;
 use raft::{ProposeError, Submitted};
-use storage::{Space, table};
+use storage::{Snapshot, Space, table};
 
 use super::Front;
 use super::error::{internal, refused};
@@ -16,13 +16,15 @@ use super::toll::Toll;
 use super::writing::{asker, current_access, heard, principal};
 use crate::fair::unit;
 use crate::machine::dispatch::{Answer, Command, answer};
-use crate::machine::refusal::Refusal;
+use crate::machine::refusal::{Fault, Refusal};
 use crate::machine::rows::Actor;
 use crate::node::moment::Moment;
+use crate::node::platform::Platform;
 use crate::node::proposing::stamped;
 use crate::node::replica::{Proposal, Replica};
 use crate::records::import::{Checkpoint, Imported, checkpoint};
 use crate::records::import_lines::CHUNK_LINES;
+use crate::records::totals::Growth;
 
 /// Commands of one import under way at a time. Raised: one import takes more of the cell. Lowered: it waits for the log.
 const UNDER_WAY: usize = 4;
@@ -36,6 +38,7 @@ const MESSAGE_CHARS: usize = 300;
 
 /// See the module.
 pub(super) struct Pipeline<'a> {
+    platform: &'a Platform,
     pub(super) replica: &'a Replica,
     pub(super) ctx: &'a RequestContext,
     pub(super) principal: String,
@@ -66,6 +69,7 @@ impl<'a> Pipeline<'a> {
         let space = Space(ctx.placement.uid);
         let done = checkpoint(&moment.snapshot, &table::Import { space, import: key }).map_err(|stop| internal(&stop))?;
         Ok(Self {
+            platform: &front.platform,
             replica,
             ctx,
             principal: principal(ctx),
@@ -88,6 +92,32 @@ impl<'a> Pipeline<'a> {
     /// How many lines the next command is to have at most: few where others wait for what one command takes.
     pub(super) fn chunk_lines(&self) -> usize {
         if self.toll.is_shared() { SHARED_LINES } else { CHUNK_LINES }
+    }
+
+    /// The first of some lines, by its place among them, that the plan has no room for, and what is said of it; none: all fit. `grows`: what a
+    /// line adds. Where little room is left all commands are waited for first: then the totals are exact.
+    pub(super) async fn first_beyond<L>(
+        &mut self,
+        lines: &[L],
+        grows: impl Fn(&Snapshot, &L) -> std::result::Result<Growth, Fault>,
+    ) -> Result<Option<(usize, Error)>> {
+        let (platform, replica, placement) = (self.platform, self.replica, &self.ctx.placement);
+        if platform.near_full(placement, &replica.store.begin_read())?.is_none() {
+            return Ok(None);
+        }
+        self.drain().await?;
+        let snapshot = replica.store.begin_read();
+        let Some((limits, stored)) = platform.near_full(placement, &snapshot)? else {
+            return Ok(None);
+        };
+        let mut growth = Growth::default();
+        for (at, line) in lines.iter().enumerate() {
+            growth = growth.plus(grows(&snapshot, line).map_err(|fault| internal(&fault))?);
+            if let Err(error) = platform.hold(&limits, stored, growth) {
+                return Ok(Some((at, error)));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts a command under way that changes so many records and settles the lines up to `last`; waits where there are enough of them.

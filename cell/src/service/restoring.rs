@@ -13,7 +13,7 @@ use api::error::{Code, Error, Result};
 use api::ids::Name;
 use api::service::{LineSender, LineSource, RequestContext};
 use bytes::Bytes;
-use storage::{Direction, Space, table};
+use storage::{Direction, Snapshot, Space, table};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ use crate::machine::rows::Header;
 use crate::records::decide::View;
 use crate::records::evolve::change::Changed;
 use crate::records::export::FORMAT;
+use crate::records::growth;
 use crate::records::import::digest;
 use crate::records::import_lines::CHUNK_BYTES;
 use crate::records::restore_lines::{ArchivedRecord, RecordsRestore, dangling, read};
@@ -254,8 +255,13 @@ impl Chunk {
     }
 }
 
-/// Puts a command under way.
+/// Puts records under way, if there is room for them; if not, the import ends where the last command ended.
 async fn send(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
+    let space = Space(pipeline.ctx.placement.uid);
+    let grows = |_: &Snapshot, archived: &ArchivedRecord| Ok(growth::of_new(archived.place(space), &archived.record.doc));
+    if let Some((_, error)) = pipeline.first_beyond(&chunk.records, grows).await? {
+        return Err(error);
+    }
     if chunk.lines == 0 {
         return Ok(());
     }

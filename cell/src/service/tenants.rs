@@ -24,7 +24,8 @@ use crate::mutant;
 use crate::node::proposing::stamped;
 use crate::node::replica::Proposal;
 use crate::records::template::{self, Template};
-use crate::space::open::SpaceOpen;
+use crate::records::totals;
+use crate::space::open::{SpaceOpen, SpaceOpenCounted};
 
 /// Longest display name, in characters.
 const NAME_CHARS: usize = 200;
@@ -100,7 +101,16 @@ impl Front {
         let mut command = SpaceOpen::new(tenant, start);
         command.create.name = name;
         command.create.token = Some(token.clone());
-        match self.at_cell(tenant, actor.clone(), command).await? {
+        // Where this node does not know, the cell's leader counts by itself.
+        let is_counted = self
+            .platform
+            .cell(tenant.cell)
+            .is_some_and(|replica| replica.level.group() >= totals::LEVEL);
+        let made = match is_counted {
+            true => self.at_cell(tenant, actor.clone(), SpaceOpenCounted(command)).await?,
+            false => self.at_cell(tenant, actor.clone(), command).await?,
+        };
+        match made {
             Ok(()) => Ok(()),
             // Somebody has gone on with the creation in the meantime, but had no token to give.
             Err(Refusal::AlreadyExists { .. }) => self

@@ -47,7 +47,11 @@ impl Front {
         if_match: Option<u64>,
         key: Option<Idempotency>,
     ) -> Result<Reply<Stored<Body>>> {
-        let decide = |view: &View<'_>, _: &Header| restore(view, collection.as_str(), id.0, version, if_match);
+        let decide = |view: &View<'_>, _: &Header| {
+            let decided = restore(view, collection.as_str(), id.0, version, if_match)?;
+            self.check_room(ctx, view, &decided.0.operations)?;
+            Ok(decided)
+        };
         let answer = self.write_as(ctx, key, decide).await?;
         self.stored(ctx, collection.as_str(), answer)
     }

@@ -42,6 +42,7 @@ impl Front {
         ctx.timing.changes(1);
         let decide = |view: &View<'_>, _: &Header| {
             let decided = decide::single(view, &operation)?;
+            self.check_room(ctx, view, &decided.0.operations)?;
             Ok(if is_fresh { decide::fresh(decided) } else { decided })
         };
         let answer = self.write_as(ctx, key, decide).await?;
@@ -90,7 +91,12 @@ impl Front {
             operation.id.get_or_insert_with(|| Id(Uuid::now_v7()));
         }
         ctx.timing.changes(operations.len());
-        let answer = self.write_as(ctx, key, |view, _| decide::batch(view, &operations)).await?;
+        let decide = |view: &View<'_>, _: &Header| {
+            let decided = decide::batch(view, &operations)?;
+            self.check_room(ctx, view, &decided.0.operations)?;
+            Ok(decided)
+        };
+        let answer = self.write_as(ctx, key, decide).await?;
         let written = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
         let mut results = Vec::with_capacity(written.len());
         for (operation, written) in operations.iter().zip(written) {

@@ -11,6 +11,7 @@ use crate::machine::world::World;
 use crate::records::collection_define;
 use crate::records::policy::Policy;
 use crate::records::template::Template;
+use crate::records::totals;
 
 /// Makes a space.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,26 @@ impl SpaceOpen {
             create,
             policies: start.policies,
         }
+    }
+}
+
+/// Makes a space whose records are counted from the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SpaceOpenCounted(pub(crate) SpaceOpen);
+
+impl From<SpaceOpen> for SpaceOpenCounted {
+    fn from(open: SpaceOpen) -> Self {
+        Self(open)
+    }
+}
+
+impl Command for SpaceOpenCounted {
+    type Reply = ();
+
+    fn apply(self, world: &mut World<'_>, catalogs: &Catalogs) -> Result<(), Stop> {
+        self.0.apply(world, catalogs)?;
+        totals::begin_empty(world);
+        Ok(())
     }
 }
 

@@ -42,6 +42,7 @@ impl Invariant for Durability {
             creations(*view, &mut findings);
             deletions(*view, &mut findings);
             once(*view, &mut findings);
+            counted(*view, &mut findings);
         }
         for view in views {
             phantoms::find(view, &mut findings);
@@ -52,6 +53,8 @@ impl Invariant for Durability {
     /// The end forgets a record that was acknowledged, or the last element of a list.
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)> {
         let mut ending = ending.clone();
+        // Found by what is missing, not by how many.
+        ending.tenants.iter_mut().for_each(|tenant| tenant.counted = None);
         let acknowledged = history.operations.iter().filter(|operation| acknowledged(operation));
         for operation in acknowledged {
             let tenant = ending.tenants.get_mut(operation.tenant)?;
@@ -79,6 +82,15 @@ fn remove(tenant: &mut TenantEnding, collection: &str, id: &str) -> bool {
 fn elements(record: &Record) -> Vec<Option<u64>> {
     let elements = record.fields.get(names::LIST_ELEMENTS).and_then(serde_json::Value::as_array);
     elements.into_iter().flatten().map(serde_json::Value::as_u64).collect()
+}
+
+/// What the tenant's usage counts is what there is.
+fn counted(view: View<'_>, findings: &mut Findings) {
+    let exported: usize = view.ending.records.values().map(BTreeMap::len).sum();
+    if let Some(counted) = view.ending.counted.filter(|counted| *counted != exported as u64) {
+        let slug = &view.tenant.slug;
+        findings.add(format!("{slug} has {exported} records, and its usage counts {counted}"));
+    }
 }
 
 fn registers(view: View<'_>, findings: &mut Findings) {

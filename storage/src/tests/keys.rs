@@ -5,8 +5,8 @@ use crate::{
     Backup, ChunkUse, CollectionName, CollectionPending, CollectionPolicy, CollectionSchema, DirectoryCell, DirectoryChange,
     DirectoryCors, DirectoryMove, DirectoryTenant, DirectoryTenantUid, DocumentUpdate, Element, Event, File, FileAttached,
     FileTotals, FileVersion, History, HistoryAge, Idempotency, IdempotencyExpiry, Import, IndexEntry, Key, KeyError, KeyRange,
-    LastScrub, Level, LinkSecret, Operation, OperatorToken, Record, ReferenceEntry, SearchSettings, Sequence, Space, SpaceHeader,
-    TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry, Upload, UploadChunk,
+    LastScrub, Level, LinkSecret, Operation, OperatorToken, Record, RecordTotals, ReferenceEntry, SearchSettings, Sequence,
+    Space, SpaceHeader, TABLES, Table, Token, TokenSecret, Topology, TopologyWanted, UniqueEntry, Upload, UploadChunk,
 };
 
 use super::sim::Random;
@@ -133,6 +133,7 @@ fn every_key() -> Vec<(u8, String, String)> {
             field: 6,
             number: 16,
         }),
+        shown(RecordTotals { space }),
         shown(DirectoryTenant {
             space,
             slug: "acme".to_owned(),
@@ -184,6 +185,7 @@ fn golden_bytes() -> Vec<String> {
         "48".to_owned(),
         "49".to_owned(),
         format!("4a00000003{a}000000060000000000000010"),
+        "4c".to_owned(),
         "5061636d650000".to_owned(),
         "51000000000000000b".to_owned(),
         format!("52{b}"),
@@ -234,6 +236,7 @@ fn golden_texts() -> Vec<String> {
         "file_totals space=258".to_owned(),
         "link_secret space=258".to_owned(),
         format!("document_update space=258 collection=3 id={a} field=6 number=16"),
+        "record_totals space=258".to_owned(),
         "directory_tenant space=258 slug=\"acme\"".to_owned(),
         "directory_tenant_uid space=258 uid=11".to_owned(),
         format!("operator_token space=258 hash={b}"),

@@ -124,7 +124,7 @@ async fn write<W: AsyncWrite + Unpin>(mut writes: W, mut replies: mpsc::Receiver
 async fn answer(front: &Arc<Front>, unanswered: Unanswered, head: request::Parts, body: Bytes) {
     let is_head = head.method == Method::HEAD;
     let mut reply = front
-        .answer(Origin::Node, Request::from_parts(head, RequestBody::Kept(body)))
+        .answer(Origin::Node, None, Request::from_parts(head, RequestBody::Kept(body)))
         .await;
     if is_head {
         reply = headers::without_body(reply);

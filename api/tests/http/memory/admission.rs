@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use api::body::usage::{Usage, UsageLimits, UsedUnits};
+use api::body::usage::{Usage, UsageLimits, UsedStorage, UsedUnits};
 use api::error::{Code, Error, Result};
-use api::service::{Admission, Admitted, Budget, Following, Kind, RequestContext};
+use api::ids::Slug;
+use api::service::{Admission, Admitted, Budget, Counted, Following, Kind, RequestContext};
 use async_trait::async_trait;
 
 use super::Memory;
@@ -40,6 +41,12 @@ struct Follower(Arc<AtomicU64>);
 
 impl Following for Follower {}
 
+impl Counted for Follower {}
+
+fn crowded() -> Error {
+    Error::new(Code::TooManyRequests, "too many connections").retry_after(Duration::from_secs(1))
+}
+
 impl Drop for Follower {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -66,6 +73,21 @@ impl Admission for Memory {
         }
     }
 
+    fn may_connect(&self, _: &Slug) -> Result<()> {
+        match self.connections.load(Ordering::Relaxed) {
+            0 => Err(crowded()),
+            _ => Ok(()),
+        }
+    }
+
+    fn connected(&self, _: &Slug) -> Result<Option<Box<dyn Counted>>> {
+        let taken = self
+            .connections
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        taken.map_err(|_| crowded())?;
+        Ok(Some(Box::new(Follower(Arc::clone(&self.connections)))))
+    }
+
     async fn usage(&self, _: &RequestContext) -> Result<Usage> {
         Ok(Usage {
             plan: "free".into(),
@@ -75,6 +97,9 @@ impl Admission for Memory {
                 weight: 1,
                 requests_at_once: 32,
                 event_streams: 100,
+                connections: 1_000,
+                records: None,
+                storage_bytes: 1 << 30,
             },
             units: UsedUnits {
                 left: 590,
@@ -85,6 +110,12 @@ impl Admission for Memory {
             refused: 0,
             requests_at_once: 1,
             event_streams: 0,
+            connections: 1,
+            stored: UsedStorage {
+                records: Some(3),
+                records_bytes: Some(900),
+                files_bytes: 0,
+            },
             counted_seconds: 60,
         })
     }

@@ -73,6 +73,8 @@ pub(crate) struct Memory {
     pub(crate) spent: AtomicBool,
     /// How many more followers there may be.
     pub(crate) followers: Arc<AtomicU64>,
+    /// How many more connections there may be.
+    pub(crate) connections: Arc<AtomicU64>,
     /// The updates of the one document.
     pub(crate) document: Mutex<Vec<bytes::Bytes>>,
     /// Whether an event of `notes` happens whenever events are read.
@@ -109,6 +111,7 @@ impl Memory {
     pub(crate) fn new() -> Arc<Self> {
         let memory = Self::default();
         memory.followers.store(100, Ordering::Relaxed);
+        memory.connections.store(10_000, Ordering::Relaxed);
         {
             let mut state = memory.state();
             for (name, role) in [

@@ -1,12 +1,11 @@
 //! What a step does in each phase of an operation.
 
-use bytes::Bytes;
 use storage::table::{self, IndexEntry, Record as RecordKey, UniqueEntry};
 use storage::{Direction, KeyRange, Table};
 use uuid::Uuid;
 
 use super::super::documents;
-use super::super::entries::{self, Place};
+use super::super::entries::{self, Found, Place};
 use super::super::history;
 use super::super::schema::FieldSpec;
 use super::super::value::{Record, RecordRow};
@@ -32,7 +31,7 @@ const STEP_KEYS: usize = 2_000;
 const FULL_KEYS: usize = APPLY_KEYS / 2;
 
 /// Some records of a collection after one of them.
-fn records(world: &World<'_>, collection: u32, after: Option<Uuid>) -> Result<Vec<(Place, Record)>, Fault> {
+fn records(world: &World<'_>, collection: u32, after: Option<Uuid>) -> Result<Vec<(Place, Found)>, Fault> {
     let space = world.space;
     let mut range = RecordKey::range(space, collection);
     if let Some(id) = after {
@@ -44,9 +43,10 @@ fn records(world: &World<'_>, collection: u32, after: Option<Uuid>) -> Result<Ve
         let (raw, value) = row?;
         let key = RecordKey::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
         let RecordRow::V1(record) = decode(&key, &value)?;
-        bytes += value.len();
+        let length = value.len();
+        bytes += length;
         let id = Uuid::from_bytes(key.id);
-        some.push((Place { space, collection, id }, record));
+        some.push((Place { space, collection, id }, Found { record, length }));
         if bytes >= STEP_BYTES {
             break;
         }
@@ -81,11 +81,11 @@ pub(super) fn fit(world: &mut World<'_>, catalog: &Catalog, work: &mut Work, aft
 }
 
 /// Brings one record along. It has the version that it had: nobody has changed it.
-fn fit_one(world: &mut World<'_>, shape: &Shape, place: Place, old: Record) -> Result<(), Stop> {
+fn fit_one(world: &mut World<'_>, shape: &Shape, place: Place, old: Found) -> Result<(), Stop> {
     let doc = shape.bring_along(world, place, &old)?;
     if doc != old.doc {
-        let new = Record { doc, ..old };
-        world.put_sealed(&place.key(), Bytes::from(seal(&RecordRow::V1(new))));
+        let new = Record { doc, ..old.record };
+        world.put_counted(&place.key(), seal(&RecordRow::V1(new)).into(), Some(old.length));
     }
     Ok(())
 }
@@ -130,15 +130,15 @@ pub(super) fn clean(world: &mut World<'_>, work: &mut Work, mut left: Leftovers)
 }
 
 /// Takes the values of some fields out of a record, and the references that they were.
-fn forget_fields(world: &mut World<'_>, place: Place, old: Record, fields: &[FieldSpec]) -> Result<(), Stop> {
+fn forget_fields(world: &mut World<'_>, place: Place, old: Found, fields: &[FieldSpec]) -> Result<(), Stop> {
     documents::forget(world, place, fields)?;
-    let mut new = old.clone();
+    let mut new = old.record.clone();
     fields.iter().for_each(|field| new.doc.set(field.number, None));
     if new.doc == old.doc {
         return Ok(());
     }
     entries::forget_references(world, fields, place, &old);
-    world.put_sealed(&place.key(), Bytes::from(seal(&RecordRow::V1(new))));
+    world.put_counted(&place.key(), seal(&RecordRow::V1(new)).into(), Some(old.length));
     Ok(())
 }
 
@@ -163,7 +163,7 @@ pub(super) fn erase(
             if let Some(fields) = catalog.retired(number) {
                 entries::forget_references(world, fields, place, &old);
             }
-            world.delete(&place.key());
+            world.delete_counted(place.key().key(), old.length);
             work.done = work.done.saturating_add(1);
             last = Some(place.id);
         }
@@ -191,7 +191,7 @@ fn erase_history(world: &mut World<'_>, collection: u32) -> Result<bool, Stop> {
     for (raw, bytes) in some {
         let key = table::History::parse(raw.as_bytes()).map_err(|error| bad_key(&raw, &error))?;
         world.delete(&history::age(&key, &bytes)?);
-        world.delete_raw(raw);
+        world.delete_counted(raw, bytes.len());
     }
     Ok(any)
 }

@@ -13,6 +13,7 @@ mod imports;
 mod lists;
 mod references;
 mod schemas;
+mod totals;
 mod writes;
 
 use api::body::record::{BatchOperation, BatchVerb};

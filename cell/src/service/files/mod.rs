@@ -16,9 +16,11 @@ use api::service::{
     Reply, RequestContext,
 };
 use async_trait::async_trait;
+use storage::Space;
 
 use super::Front;
 use super::error::internal;
+use super::room::{Stored, left_for_files};
 use crate::files::rows::{self, Attached};
 use crate::files::sight::Looker;
 use crate::records::decide::View;
@@ -192,9 +194,13 @@ fn no_file(id: Id) -> Error {
 }
 
 impl Front {
-    /// What the tenant's plan stores, in bytes.
-    fn quota(&self, ctx: &RequestContext) -> u64 {
-        let (_, limits) = self.platform.account(&ctx.placement);
-        limits.storage_bytes
+    /// What the tenant's plan stores of files, in bytes: what its records leave of it.
+    fn quota(&self, ctx: &RequestContext) -> Result<u64> {
+        let (account, limits) = self.platform.account(&ctx.placement);
+        // One upload may announce more than is left of much room.
+        account.set_not_roomy();
+        let snapshot = self.platform.replica(&ctx.placement)?.store.begin_read();
+        let stored = Stored::read(&snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
+        Ok(left_for_files(&stored, &limits))
     }
 }

@@ -35,7 +35,7 @@ impl Front {
             None => checked(&new.new.name, new.new.content_type.clone())?,
             Some(_) => checked_media_type(new.new.content_type.clone())?,
         };
-        let (id, quota) = (Uuid::now_v7(), self.quota(ctx));
+        let (id, quota) = (Uuid::now_v7(), self.quota(ctx)?);
         let end = (new.length == 0).then(|| End {
             id: Uuid::now_v7(),
             blake3: root(&[], 0),

@@ -39,7 +39,7 @@ impl Front {
         self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
         let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
         let key = key.map(|key| of_content(key, &content));
-        let (id, quota) = (Uuid::now_v7(), self.quota(ctx));
+        let (id, quota) = (Uuid::now_v7(), self.quota(ctx)?);
         let answer = self.write_as(ctx, key, |view, _| {
             let attached = attach(ctx, view, new.attached_to.as_ref())?;
             Ok(FileCreate {
@@ -65,7 +65,7 @@ impl Front {
         let given = content_type.map(checked_media_type).transpose()?;
         self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
         let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
-        let quota = self.quota(ctx);
+        let quota = self.quota(ctx)?;
         let answer = self.write_as(ctx, None, |view, _| {
             let file = changeable(ctx, view, id)?;
             let current = rows::version(view.snapshot, view.space, id.0, file.current).map_err(|fault| internal(&fault))?;
@@ -132,7 +132,7 @@ impl Front {
         version: u64,
         key: Option<Idempotency>,
     ) -> Result<Reply<Body>> {
-        let quota = self.quota(ctx);
+        let quota = self.quota(ctx)?;
         let answer = self.write_as(ctx, key, |view, _| {
             changeable(ctx, view, id)?;
             Ok(FileRestoreVersion {

@@ -137,3 +137,17 @@ fn its_damage_is_found() {
         story.assert_damage_is_found(&CHECKER);
     }
 }
+
+#[test]
+fn a_usage_that_counts_other_records_than_there_are_is_found() {
+    let mut story = everything();
+    let records: usize = story.ending.tenants[0]
+        .records
+        .values()
+        .map(std::collections::BTreeMap::len)
+        .sum();
+    story.ending.tenants[0].counted = Some(records as u64);
+    story.assert_green(&CHECKER);
+    story.ending.tenants[0].counted = Some(records as u64 + 1);
+    story.assert_finds(&CHECKER, &["usage counts", &(records + 1).to_string()]);
+}
