@@ -22,6 +22,7 @@ use crate::documents::settle::{DocumentSettle, Merged};
 use crate::documents::update::DocumentUpdate;
 use crate::documents::{DOCUMENT_BYTES, ROWS};
 use crate::machine::catalog::Catalog;
+use crate::mutant::Mutant;
 use crate::records::entries::Place;
 use crate::records::guard::{Asker, Sight};
 use crate::records::schema::{Collection, Kind};
@@ -140,7 +141,7 @@ impl Front {
                 Some((from, to)) => Some(Merged {
                     from,
                     to,
-                    update: whole.merged().map_err(wrong)?,
+                    update: merged(&found.stored, &whole).map_err(wrong)?,
                 }),
                 None => None,
             };
@@ -175,6 +176,16 @@ impl Settling {
         settling.remove(key);
         true
     }
+}
+
+/// The update that takes the place of many.
+fn merged(stored: &Stored, whole: &Whole) -> Result<Vec<u8>, Unreadable> {
+    if !Mutant::DocumentUpdateLost.active() {
+        return whole.merged();
+    }
+    let mut stored = stored.clone();
+    stored.updates.pop();
+    Whole::of(&stored)?.merged()
 }
 
 /// The text that a record shows of a document.
