@@ -56,6 +56,7 @@ impl Documents for Front {
         let lacking = Lacking {
             update: whole.lacking(has).map_err(wrong)?.into(),
             state_vector: whole.state_vector().map_err(wrong)?.into(),
+            last: found.stored.ends().map_or(0, |(_, last)| last),
         };
         let text = whole.text().map_err(wrong)?;
         if shown(&found.record, found.field) != text && self.may_write(&moment.catalog, &collection, asker, &found).is_ok() {
@@ -65,10 +66,10 @@ impl Documents for Front {
         Ok(lacking)
     }
 
-    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<bool> {
+    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<Option<u64>> {
         let wrong = |Unreadable(why)| Error::new(Code::MalformedBody, format!("the update cannot be read: {why}"));
         if says_nothing(&update).map_err(wrong)? {
-            return Ok(false);
+            return Ok(None);
         }
         let written = self.write_as(ctx, None, |view, _| {
             let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
@@ -89,9 +90,9 @@ impl Documents for Front {
             })
         });
         let answer = written.await?;
-        answer.result.map_err(|refusal| super::error::refused(&refusal))?;
+        let number = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
         self.settle_soon(ctx, at);
-        Ok(true)
+        Ok(Some(number))
     }
 }
 
