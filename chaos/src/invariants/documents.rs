@@ -14,7 +14,7 @@
 //! CAVEATS: one text without formats is written; how soon a change comes to others is not judged, nor what clients say of themselves. Before
 //! documents can be had (a cell of the level before) nothing of them is judged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::Invariant;
@@ -56,6 +56,16 @@ impl Invariant for Documents {
     /// An acknowledged mark is nowhere any more.
     fn damage(&self, history: &History, ending: &Ending) -> Option<(History, Ending)> {
         let mut ending = ending.clone();
+        let erased = |operation: &Operation| match &operation.action {
+            Action::Scribe {
+                mark,
+                stroke: Stroke::Erase,
+                ..
+            } => Some(mark.clone()),
+            _ => None,
+        };
+        // What may have been taken away is not missed.
+        let erased: HashSet<String> = history.operations.iter().filter_map(erased).collect();
         let written = history.operations.iter().filter(|operation| acknowledged(operation));
         for operation in written {
             let Action::Scribe { page, mark, stroke, .. } = &operation.action else {
@@ -69,7 +79,7 @@ impl Invariant for Documents {
                 .copies
                 .first()
                 .is_some_and(|copy| copy.text.split_whitespace().any(|word| word == mark));
-            if *stroke == Stroke::Erase || !is_there {
+            if *stroke == Stroke::Erase || erased.contains(mark) || !is_there {
                 continue;
             }
             let forget = |text: &mut String| *text = text.replace(&format!("{mark} "), "");

@@ -18,7 +18,7 @@ use crate::ending::{Hearing, Sitting, Visitor as Seen};
 use crate::invariants::names;
 
 /// The mean time from one word to the next, in milliseconds.
-const PACE_MS: u64 = 700;
+const PACE_MS: u64 = 1_500;
 /// How long a connection may take to open, and a message to be sent.
 const OPEN: Duration = Duration::from_secs(3);
 /// How long a connection is used, in milliseconds: at least, and at most so much more.

@@ -54,6 +54,9 @@ fn a_document_that_is_what_was_written_is_green() {
     let mut neither = story();
     neither.unknown(80, 81, scribe("p", 5, "five", Erase));
     neither.assert_green(&CHECKER);
+    // A mark that may have been taken away is none by whose loss a checker can be tried.
+    neither.unknown(80, 81, scribe("p", 5, "one", Erase));
+    neither.assert_damage_is_found(&CHECKER);
 }
 
 #[test]

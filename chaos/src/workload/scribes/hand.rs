@@ -15,7 +15,7 @@ use crate::workload::client::{Begun, Client};
 use crate::yjs::{Clocks, Paper};
 
 /// The mean time from one change to the next, in milliseconds.
-const PACE_MS: u64 = 450;
+const PACE_MS: u64 = 600;
 /// A document of so many bytes is not written any more, only taken from.
 const LONG: usize = 12_000;
 /// Of a hundred changes so many take a mark away, and so many write one at the end; the others write one somewhere.
