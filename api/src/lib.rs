@@ -37,6 +37,7 @@ pub mod limits;
 mod lines;
 mod live;
 mod metrics;
+mod mutant;
 pub mod openapi;
 pub mod problem;
 mod query;
@@ -46,3 +47,5 @@ mod routes;
 pub mod server;
 pub mod service;
 mod trace;
+
+pub use mutant::MUTANTS;

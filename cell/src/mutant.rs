@@ -1,7 +1,7 @@
 //! Known bugs that can be put back, one at a time: whoever says that it finds bugs is tried on them (docs/mutants.md).
 //!
 //! Only a build with the feature `mutants` has them, and of those only the one that `CLOUDNEST_MUTANT` names when it is first asked.
-//! In every other build [`Mutant::active`] is a constant `false`, and the compiler takes out what it guards. `raft` and `storage` have
+//! In every other build [`Mutant::active`] is a constant `false`, and the compiler takes out what it guards. `api`, `raft` and `storage` have
 //! files like this with their own bugs; this one also knows all names, and says what the binary has to say about them.
 //!
 //! Invariant: what apply may not do (read a clock, remember anything outside of its space) stands here, in the part that only the
@@ -70,6 +70,8 @@ mutants! {
     ChunkOnOneDisk = "chunk-on-one-disk",
     /// B25: the cell that a tenant leaves takes writes after the last that go along.
     HoldNotApplied = "hold-not-applied",
+    /// No number: what is merged of a document's updates lacks the last of them.
+    DocumentUpdateLost = "document-update-lost",
     /// No number: the directory is told what a tenant is called.
     NameInDirectory = "name-in-directory",
     /// B30: an export shows a record of another tenant.
@@ -177,7 +179,10 @@ mod chosen {
 
     /// Refuses a name that no bug has: a run would be green that tried nothing.
     pub(crate) fn check() -> Result<(), String> {
-        let all = || raft::MUTANTS.iter().chain(storage::MUTANTS).chain(MUTANTS).chain([&NONE]);
+        let all = || {
+            let others = raft::MUTANTS.iter().chain(storage::MUTANTS).chain(api::MUTANTS);
+            others.chain(MUTANTS).chain([&NONE])
+        };
         match name() {
             Some(name) if !all().any(|known| *known == name) => {
                 let names: Vec<&str> = all().copied().collect();
@@ -231,7 +236,8 @@ mod chosen {
     mod tests {
         #[test]
         fn the_names_of_all_crates_are_known_once_each() {
-            let all = raft::MUTANTS.iter().chain(storage::MUTANTS).chain(super::MUTANTS);
+            let others = raft::MUTANTS.iter().chain(storage::MUTANTS).chain(api::MUTANTS);
+            let all = others.chain(super::MUTANTS);
             let mut names: Vec<_> = all.collect();
             let count = names.len();
             names.sort_unstable();

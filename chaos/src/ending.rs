@@ -6,6 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::{Found, Glimpse, Total};
 
+mod pages;
+mod presence;
+
+pub use pages::{Page, PageCopy, PageSought, Scribe};
+pub use presence::{Call, CallAt, Hearing, Sitting, Visitor};
+
 /// An event as a consumer got it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -169,6 +175,12 @@ pub struct TenantEnding {
     pub versions: BTreeMap<String, Vec<Version>>,
     /// What every node found.
     pub searches: Vec<Searched>,
+    /// Documents that several clients wrote.
+    pub pages: Vec<Page>,
+    /// What its visitors said and heard.
+    pub sittings: Vec<Sitting>,
+    /// Who was there when everybody was quiet.
+    pub calls: Vec<Call>,
     /// Its files.
     pub files: Vec<Kept>,
     /// Files that were given out though their deletion had been acknowledged: which, and where.

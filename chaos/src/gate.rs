@@ -47,7 +47,7 @@ const SNAPSHOTS: &[&str] = &["kill", "restart-loop", "pause", "partition"];
 const KILLS: &[&str] = &["kill", "restart-loop"];
 
 /// All bugs of a build with the feature `mutants`, the control first.
-const BUGS: [Bug; 42] = [
+const BUGS: [Bug; 44] = [
     (CONTROL, &[]),
     ("ack-before-fsync", &["power-loss"]),
     ("vote-not-persisted", &["restart-loop", "kill"]),
@@ -88,6 +88,8 @@ const BUGS: [Bug; 42] = [
     ("tail-skips-an-event", &[]),
     ("search-forgets-a-change", &[]),
     ("chunk-on-one-disk", &[]),
+    ("document-update-lost", &[]),
+    ("presence-never-ends", &[]),
     (MOVES, &[]),
     (LEAKS, &[]),
 ];

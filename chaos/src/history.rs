@@ -9,7 +9,7 @@ use serde_json::Value;
 
 mod parts;
 
-pub use parts::{Act, Deed, Found, Glimpse, Total};
+pub use parts::{Act, Deed, Found, Glimpse, Stroke, Total};
 
 /// How an operation ended, as far as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +179,17 @@ pub enum Action {
         range: Option<(u64, u64)>,
         /// What came; none: there is no such file, or no such version.
         seen: Option<Glimpse>,
+    },
+    /// A change of a document, over the connection of a client of Yjs or while it had none. Acknowledged: a later answer has it.
+    Scribe {
+        /// The document's record.
+        page: String,
+        /// The number of the client of Yjs, which writes one after the other.
+        client: u64,
+        /// A word that no other change writes.
+        mark: String,
+        /// What is done with it.
+        stroke: Stroke,
     },
     /// A search for one word, on any node.
     Search {

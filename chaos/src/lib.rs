@@ -7,7 +7,7 @@
 //! How a run goes: [`plan`] draws from the seed which of the [`faults`] hits whom and when; [`stage`] brings up three nodes with a
 //! [`proxy`] on every link and, where needed, [`disks`] of their own; [`workload`] drives the clients; [`timeline`] fires and heals;
 //! [`elections`] wants a reason for each new leader; [`liveness`] says what must come back; [`readback`] reads everything, [`shapes`]
-//! what changes of schemas left, [`shelves`] the files and [`searches`] what is found; [`judge`] says what it amounts to; [`report`] shows it.
+//! what changes of schemas left, [`shelves`] the files, [`pages`] the documents, [`searches`] what is found and [`calls`] who is there; [`judge`] says what it amounts to; [`report`] shows it.
 //! [`run`] is all of that in order, and [`campaign`] many of it. [`gate`] holds the checkers
 //! against known bugs. [`measure`] uses the same faults to put figures on what clients notice. [`regions`] is about several regions, and
 //! tenants that move.
@@ -15,6 +15,7 @@
 //! Invariants: black box, like all of `chaos`: nothing here imports the platform's crates but `api`. An operation whose outcome
 //! is not known stays unknown for ever. Nothing that a run mounts or starts outlives it.
 
+pub mod calls;
 pub mod campaign;
 pub mod content;
 pub mod disks;
@@ -30,6 +31,7 @@ mod ledger;
 pub mod liveness;
 pub mod measure;
 pub mod noise;
+pub mod pages;
 pub mod plan;
 pub mod proxy;
 pub mod readback;
@@ -46,3 +48,4 @@ pub mod stop;
 pub mod timeline;
 pub mod verdict;
 pub mod workload;
+mod yjs;

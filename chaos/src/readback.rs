@@ -13,8 +13,8 @@ use crate::ending::{Ending, Event, Owner, Record, ReplicaEnding, TenantEnding, W
 use crate::field::Field;
 use crate::invariants::streams;
 use crate::liveness;
-use crate::workload::{Controls, Streams, Workspace, follower};
-use crate::{searches, shapes, shelves};
+use crate::workload::{Controls, Scribes, Streams, Workspace, follower};
+use crate::{calls, pages, searches, shapes, shelves};
 
 /// How long the replicas may take to stand at one position after a replay.
 const REPLAY_WITHIN: Duration = Duration::from_secs(60);
@@ -23,17 +23,30 @@ const OWNERS_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// All that there is to read, of a cluster that came back. Streams end here, once they have what is theirs.
-pub async fn all(
-    field: &mut Field<'_>,
-    workspaces: &[Workspace],
-    (followed, running): (Vec<Vec<Event>>, Streams),
-    live: &[String],
-) -> Result<Ending> {
+/// Those who go on after the load has ended, and what the followers of events got until then.
+pub struct Remaining {
+    /// What each tenant's follower got.
+    pub followed: Vec<Vec<Event>>,
+    /// The consumers of streams.
+    pub streams: Streams,
+    /// Those who write documents.
+    pub scribes: Scribes,
+}
+
+/// All that there is to read, of a cluster that came back. Those who remain end here, once they have what is theirs.
+pub async fn all(field: &mut Field<'_>, workspaces: &[Workspace], remaining: Remaining, live: &[String]) -> Result<Ending> {
     let mut ending = Ending::default();
     let controls = field.controls;
-    for (workspace, followed) in workspaces.iter().zip(followed) {
-        ending.tenants.push(tenant(field, workspace, followed, controls).await?);
+    let Remaining {
+        followed,
+        streams: running,
+        scribes,
+    } = remaining;
+    // Until they are through they write.
+    let pages = pages::read(field, workspaces, scribes).await?;
+    for ((workspace, followed), pages) in workspaces.iter().zip(followed).zip(pages) {
+        let tenant = tenant(field, workspace, followed, controls).await?;
+        ending.tenants.push(TenantEnding { pages, ..tenant });
     }
     let last = |place: usize, wanted: &Wanted| {
         let mut actions = Vec::new();
@@ -64,6 +77,8 @@ pub async fn tenant(field: &Field<'_>, workspace: &Workspace, followed: Vec<Even
     let client = rig::tenant::client(&nodes, &workspace.token)?;
     let mut ending = TenantEnding {
         followed,
+        sittings: controls.sittings(workspace.place),
+        calls: calls::read(field, workspace).await?,
         ..TenantEnding::default()
     };
     // One more change of a schema may come of this, so it is before the export.

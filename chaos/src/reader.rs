@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Reader<'a> {
     /// The node's name.
     pub(crate) name: String,
-    node: SocketAddr,
+    pub(crate) node: SocketAddr,
     workspace: &'a Workspace,
     open: Option<Connection>,
 }

@@ -14,12 +14,13 @@ use crate::history::{History, Tenant};
 use crate::judge::{self, Judged};
 use crate::noise::{Noise, Quiet};
 use crate::plan::Plan;
+use crate::readback::{self, Remaining};
 use crate::stage::{NODES, Stage};
 use crate::stalls::{Stall, Watch};
 use crate::timeline::{self, Fired};
 use crate::verdict::Verdict;
-use crate::workload::{self, Controls, Load, Seen, Streams, Workspace};
-use crate::{elections, liveness, readback};
+use crate::workload::{self, Controls, Load, Scribes, Seen, Streams, Workspace};
+use crate::{elections, liveness};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -209,6 +210,7 @@ fn play(
     let at_home = stage.cluster.nodes().iter().filter(|node| node.region == region);
     let addresses: Vec<_> = at_home.map(|node| node.api).collect();
     let streams = Streams::start(controls, &addresses, workspaces)?;
+    let scribes = Scribes::start(controls, &addresses, workspaces, plan.seed)?;
     let load = Load::start(controls.clone(), &addresses, workspaces, &token, plan.seed)?;
     let sampler = stage.sampler();
     let mut field = Field {
@@ -232,7 +234,14 @@ fn play(
     let fired = fired?;
     let came_back = runtime.block_on(liveness::require(&mut field, workspaces));
     let read = match came_back {
-        Ok(live) => runtime.block_on(readback::all(&mut field, workspaces, (followed, streams), &live)),
+        Ok(live) => {
+            let remaining = Remaining {
+                followed,
+                streams,
+                scribes,
+            };
+            runtime.block_on(readback::all(&mut field, workspaces, remaining, &live))
+        }
         Err(error) => Err(error),
     };
     ensure!(!crate::stop::is_asked(), "interrupted");

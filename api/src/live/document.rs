@@ -5,8 +5,11 @@
 //! with step 1.
 //!
 //! What the client writes is stored before others hear of it. A connection that misses what others write is closed: its client comes back
-//! and synchronises, which brings all of it.
+//! and synchronises, which brings all of it. Updates have numbers: a connection knows which it has been told of, and one that lacks any at a look
+//! that was there at the look before has missed it. So it is where a write was given up as unknown and stored all the same, and where others
+//! wrote at another leader while this node did not lead.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::end::{End, ended};
 use super::lib0::{Broken, Reading, put_bytes, put_number};
 use super::rate::Rate;
-use super::rooms::Seat;
+use super::rooms::{Seat, Told};
 use super::socket::{Heard, Socket};
 use crate::error::{Code, Error, Result};
 use crate::limits::{DOCUMENT_MESSAGES_A_SECOND, DOCUMENT_MESSAGES_AT_ONCE, DOCUMENT_UPDATE_BYTES};
@@ -41,6 +44,36 @@ pub(super) struct Editor {
     pub(super) at: DocumentAt,
     pub(super) times: LiveTimes,
     pub(super) seat: Seat,
+    pub(super) known: Known,
+}
+
+/// The updates that a client has been told of, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// All up to this one.
+    up_to: u64,
+    /// Others beyond it.
+    beyond: BTreeSet<u64>,
+    /// The last one that was there at the last look.
+    looked: u64,
+}
+
+impl Known {
+    fn has(&mut self, number: u64) {
+        if number > self.up_to {
+            self.beyond.insert(number);
+        }
+        while self.beyond.remove(&self.up_to.saturating_add(1)) {
+            self.up_to += 1;
+        }
+    }
+
+    /// Looks again, where the document has so many; whether all is known that was there at the last look.
+    fn look(&mut self, last: u64) -> bool {
+        let is_whole = self.up_to >= self.looked;
+        self.looked = last;
+        is_whole
+    }
 }
 
 /// A message of a kind, with one or two numbers before its bytes.
@@ -79,7 +112,7 @@ impl Editor {
                         false => Err(End::Refused(Error::new(Code::TooManyRequests, "too many messages a second"))),
                     }
                 }
-                Some(message) = self.seat.next() => self.pass_on(&mut socket, message).await,
+                Some(told) = self.seat.next() => self.pass_on(&mut socket, told).await,
                 _ = looks.tick() => match heard.elapsed() >= self.times.silence {
                     true => Err(End::Gone),
                     false => self.look(&mut socket).await,
@@ -93,6 +126,8 @@ impl Editor {
     /// Asks for what the client has, and tells it what others say of themselves.
     async fn begin(&mut self, socket: &mut Socket) -> Result<(), End> {
         let stored = self.service.document(&self.ctx, &self.at, None).await.map_err(ended)?;
+        // What it lacks of those it will ask for.
+        self.known.up_to = stored.last;
         socket.feed_bytes(message(&[SYNC, STEP_ONE], &stored.state_vector)).await?;
         if let Some(all) = self.seat.all() {
             socket.feed_bytes(all).await?;
@@ -143,11 +178,12 @@ impl Editor {
         }
         self.authenticate().await?;
         match self.service.document_update(&self.ctx, &self.at, update.clone()).await {
-            Ok(true) => {
-                self.seat.tell(&message(&[SYNC, UPDATE], &update));
+            Ok(Some(number)) => {
+                self.known.has(number);
+                self.seat.tell(message(&[SYNC, UPDATE], &update), number);
                 Ok(())
             }
-            Ok(false) => Ok(()),
+            Ok(None) => Ok(()),
             Err(error) if error.code == Code::Forbidden => {
                 self.send(socket, message(&[AUTH, DENIED], error.detail.as_bytes())).await
             }
@@ -156,11 +192,14 @@ impl Editor {
     }
 
     /// Sends on what others have written or said.
-    async fn pass_on(&mut self, socket: &mut Socket, message: Bytes) -> Result<(), End> {
+    async fn pass_on(&mut self, socket: &mut Socket, told: Told) -> Result<(), End> {
         if self.seat.has_missed() {
             return Err(End::Slow);
         }
-        self.send(socket, message).await
+        if let Some(number) = told.number {
+            self.known.has(number);
+        }
+        self.send(socket, told.message).await
     }
 
     async fn send(&mut self, socket: &mut Socket, message: Bytes) -> Result<(), End> {
@@ -168,7 +207,7 @@ impl Editor {
         Ok(socket.flush().await?)
     }
 
-    /// Looks whether the token holds, the document may be read, and the tenant is led here.
+    /// Looks whether the token holds, the document may be read, the tenant is led here, and nothing was missed.
     async fn look(&mut self, socket: &mut Socket) -> Result<(), End> {
         if !matches!(
             self.service.locate(&self.ctx.placement.slug, Reach::Leader),
@@ -177,7 +216,10 @@ impl Editor {
             return Err(End::Resume);
         }
         self.authenticate().await?;
-        self.service.document(&self.ctx, &self.at, None).await.map_err(ended)?;
+        let stored = self.service.document(&self.ctx, &self.at, None).await.map_err(ended)?;
+        if !self.known.look(stored.last) {
+            return Err(End::Resume);
+        }
         Ok(socket.ping().await?)
     }
 
@@ -191,4 +233,26 @@ impl Editor {
 
 fn malformed(why: &str) -> End {
     End::Refused(Error::new(Code::MalformedRequest, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_has_no_gap_at_the_second_look() {
+        let mut known = Known {
+            up_to: 4,
+            ..Known::default()
+        };
+        assert!(known.look(6), "nothing was there before");
+        known.has(6);
+        known.has(3);
+        known.has(5);
+        assert!(known.look(8) && known.beyond.is_empty());
+        known.has(8);
+        assert!(!known.look(8), "7 was there, and nobody told of it");
+        known.has(7);
+        assert!(known.look(9));
+    }
 }

@@ -134,6 +134,7 @@ pub(crate) async fn edit(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<
         ctx: ctx.clone(),
         secret: taken.secret.clone(),
         seat: Seat::take(Arc::clone(&front.rooms), ctx.placement.uid, at.clone())?,
+        known: document::Known::default(),
         at,
         times: front.config.live.clone(),
     };

@@ -23,9 +23,17 @@ type Room = (u64, DocumentAt);
 /// What one client of Yjs says of itself: its clock, and JSON.
 type Says = (u64, Bytes);
 
+/// What a connection is told by another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) message: Bytes,
+    /// The number of the update that it tells of, if it does.
+    pub(super) number: Option<u64>,
+}
+
 /// One connection.
 struct There {
-    messages: mpsc::Sender<Bytes>,
+    messages: mpsc::Sender<Told>,
     lagged: Arc<AtomicBool>,
     /// What it says of its clients.
     says: BTreeMap<u64, Says>,
@@ -45,9 +53,15 @@ impl Rooms {
     }
 }
 
-fn tell(there: &BTreeMap<u64, There>, but: u64, message: &Bytes) {
+impl From<Bytes> for Told {
+    fn from(message: Bytes) -> Self {
+        Self { message, number: None }
+    }
+}
+
+fn tell(there: &BTreeMap<u64, There>, but: u64, told: &Told) {
     for (_, there) in there.iter().filter(|(number, _)| **number != but) {
-        if there.messages.try_send(message.clone()).is_err() {
+        if there.messages.try_send(told.clone()).is_err() {
             there.lagged.store(true, Ordering::Release);
         }
     }
@@ -58,7 +72,7 @@ pub(super) struct Seat {
     rooms: Arc<Rooms>,
     room: Room,
     number: u64,
-    messages: mpsc::Receiver<Bytes>,
+    messages: mpsc::Receiver<Told>,
     lagged: Arc<AtomicBool>,
 }
 
@@ -91,10 +105,14 @@ impl Seat {
         })
     }
 
-    /// Tells the others.
-    pub(super) fn tell(&self, message: &Bytes) {
+    /// Tells the others of an update, which is stored under this number.
+    pub(super) fn tell(&self, message: Bytes, number: u64) {
+        let told = Told {
+            message,
+            number: Some(number),
+        };
         if let Some(there) = self.rooms.lock().get(&self.room) {
-            tell(there, self.number, message);
+            tell(there, self.number, &told);
         }
     }
 
@@ -114,7 +132,7 @@ impl Seat {
                 one.says.pop_first();
             }
         }
-        tell(there, self.number, &awareness(update));
+        tell(there, self.number, &awareness(update).into());
         Ok(())
     }
 
@@ -130,7 +148,7 @@ impl Seat {
     }
 
     /// The next message of the others.
-    pub(super) async fn next(&mut self) -> Option<Bytes> {
+    pub(super) async fn next(&mut self) -> Option<Told> {
         self.messages.recv().await
     }
 
@@ -150,7 +168,7 @@ impl Drop for Seat {
             .map(|(client, (clock, _))| (client, clock.saturating_add(1), Bytes::from_static(b"null")))
             .collect();
         if !said.is_empty() {
-            tell(there, self.number, &awareness(&write(&said)));
+            tell(there, self.number, &awareness(&write(&said)).into());
         }
         if there.is_empty() {
             all.remove(&self.room);
@@ -199,21 +217,22 @@ mod tests {
         let rooms = Arc::new(Rooms::default());
         let take = |tenant| Seat::take(Arc::clone(&rooms), tenant, at()).expect("a seat");
         let (mut one, other, mut foreign) = (take(7), take(7), take(8));
-        other.tell(&Bytes::from_static(b"update"));
-        assert_eq!(one.next().await.expect("a message"), "update");
+        other.tell(Bytes::from_static(b"update"), 7);
+        let told = one.next().await.expect("a message");
+        assert_eq!((told.message.as_ref(), told.number), (&b"update"[..], Some(7)));
         let update = write(&[(5, 1, Bytes::from_static(b"{}"))]);
         other.says(&update).expect("an update");
-        assert_eq!(one.next().await.expect("a message"), awareness(&update));
+        assert_eq!(one.next().await.expect("a message"), awareness(&update).into());
         assert_eq!(one.all().expect("said"), awareness(&update));
         assert!(other.all().is_none() && foreign.all().is_none());
         assert_eq!(other.says(&[1, 2]), Err(Broken));
         drop(other);
         let gone = write(&[(5, 2, Bytes::from_static(b"null"))]);
-        assert_eq!(one.next().await.expect("a message"), awareness(&gone));
+        assert_eq!(one.next().await.expect("a message"), awareness(&gone).into());
         assert!(foreign.messages.try_recv().is_err());
         let silent = take(7);
-        for _ in 0..=DOCUMENT_WAITING {
-            silent.tell(&Bytes::from_static(b"more"));
+        for number in 0..=DOCUMENT_WAITING {
+            silent.tell(Bytes::from_static(b"more"), number as u64);
         }
         assert!(one.has_missed() && !silent.has_missed());
         drop((one, silent, foreign));

@@ -25,6 +25,8 @@ pub struct Lacking {
     pub update: Bytes,
     /// How much the document has of each client: what others have beyond that is asked of them.
     pub state_vector: Bytes,
+    /// The number of the last update that is in it: they are counted from 1.
+    pub last: u64,
 }
 
 /// Documents, at the tenant's leader.
@@ -32,6 +34,6 @@ pub struct Lacking {
 pub trait Documents {
     /// What somebody who has as much as `state_vector` says lacks of a document; none: who has nothing.
     async fn document(&self, ctx: &RequestContext, at: &DocumentAt, state_vector: Option<Bytes>) -> Result<Lacking>;
-    /// Adds an update to a document. False: it says nothing that the document does not have.
-    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<bool>;
+    /// Adds an update to a document. Its number; none: it says nothing.
+    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<Option<u64>>;
 }

@@ -258,6 +258,33 @@ async fn a_feed_goes_on_at_another_node_where_it_was() {
 }
 
 #[tokio::test]
+async fn whoever_is_not_told_of_an_update_has_to_synchronise_again() {
+    let node = Running::with(quick()).await;
+    let id = api::ids::Id(uuid::Uuid::now_v7());
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let opened = node.client("cnt_member").document("acme", "tasks", id, "text").await;
+        connections.push(opened.expect("a connection"));
+    }
+    let heard = async |connection: &mut api::client::DocumentConnection| {
+        let heard = tokio::time::timeout(LONG, connection.next()).await.expect("in time");
+        heard.expect("a message").map(|message| message.to_vec())
+    };
+    for connection in &mut connections {
+        assert_eq!(heard(connection).await, Some(vec![0, 0, 1, 0]));
+    }
+    for number in 0..40 {
+        connections[0].send(vec![0, 2, 1, number]).await.expect("sent");
+        assert_eq!(heard(&mut connections[1]).await, Some(vec![0, 2, 1, number]));
+    }
+    // The one who wrote it was answered that nobody knows, or it was written at another leader, and this node leads again.
+    node.service.document.lock().expect("a lock").push(vec![5].into());
+    for connection in &mut connections {
+        assert_eq!(heard(connection).await, None, "it is to come back");
+    }
+}
+
+#[tokio::test]
 async fn a_document_is_synchronised_told_to_others_and_kept_from_those_who_only_watch() {
     let node = Running::with(quick()).await;
     let id = api::ids::Id(uuid::Uuid::now_v7());

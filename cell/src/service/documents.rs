@@ -22,6 +22,7 @@ use crate::documents::settle::{DocumentSettle, Merged};
 use crate::documents::update::DocumentUpdate;
 use crate::documents::{DOCUMENT_BYTES, ROWS};
 use crate::machine::catalog::Catalog;
+use crate::mutant::Mutant;
 use crate::records::entries::Place;
 use crate::records::guard::{Asker, Sight};
 use crate::records::schema::{Collection, Kind};
@@ -55,6 +56,7 @@ impl Documents for Front {
         let lacking = Lacking {
             update: whole.lacking(has).map_err(wrong)?.into(),
             state_vector: whole.state_vector().map_err(wrong)?.into(),
+            last: found.stored.ends().map_or(0, |(_, last)| last),
         };
         let text = whole.text().map_err(wrong)?;
         if shown(&found.record, found.field) != text && self.may_write(&moment.catalog, &collection, asker, &found).is_ok() {
@@ -64,10 +66,10 @@ impl Documents for Front {
         Ok(lacking)
     }
 
-    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<bool> {
+    async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<Option<u64>> {
         let wrong = |Unreadable(why)| Error::new(Code::MalformedBody, format!("the update cannot be read: {why}"));
         if says_nothing(&update).map_err(wrong)? {
-            return Ok(false);
+            return Ok(None);
         }
         let written = self.write_as(ctx, None, |view, _| {
             let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
@@ -89,9 +91,9 @@ impl Documents for Front {
             })
         });
         let answer = written.await?;
-        answer.result.map_err(|refusal| super::error::refused(&refusal))?;
+        let number = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
         self.settle_soon(ctx, at);
-        Ok(true)
+        Ok(Some(number))
     }
 }
 
@@ -141,7 +143,7 @@ impl Front {
                 Some((from, to)) => Some(Merged {
                     from,
                     to,
-                    update: whole.merged().map_err(wrong)?,
+                    update: merged(&found.stored, &whole).map_err(wrong)?,
                 }),
                 None => None,
             };
@@ -176,6 +178,16 @@ impl Settling {
         settling.remove(key);
         true
     }
+}
+
+/// The update that takes the place of many.
+fn merged(stored: &Stored, whole: &Whole) -> Result<Vec<u8>, Unreadable> {
+    if !Mutant::DocumentUpdateLost.active() {
+        return whole.merged();
+    }
+    let mut stored = stored.clone();
+    stored.updates.pop();
+    Whole::of(&stored)?.merged()
 }
 
 /// The text that a record shows of a document.

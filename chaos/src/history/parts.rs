@@ -39,6 +39,18 @@ pub enum Deed {
     Delete,
 }
 
+/// What is done with a mark in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stroke {
+    /// It is written at the end, as far as its client knows.
+    Append,
+    /// It is written between two others.
+    Insert,
+    /// It is taken away.
+    Erase,
+}
+
 /// What came of a file's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Glimpse {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 pub mod bounds;
+pub mod documents;
 pub mod dropped;
 pub mod durability;
 pub mod events;
@@ -20,6 +21,7 @@ mod lives;
 pub mod names;
 pub mod owners;
 pub mod positions;
+pub mod presence;
 pub mod references;
 pub mod replay;
 pub mod replicas;
@@ -71,6 +73,8 @@ pub fn all() -> &'static [&'static dyn Invariant] {
         &events::Events,
         &streams::Streams,
         &search::Search,
+        &documents::Documents,
+        &presence::Presence,
         &files::Files,
         &positions::Positions,
         &isolation::Isolation,
@@ -89,11 +93,12 @@ mod tests {
     use serde_json::json;
 
     use super::stories::{
-        BUDGET, Story, claim, comment, filed, go, import, note, number, once, read, revoke, shelve, transaction, trespass, write,
+        BUDGET, Story, claim, comment, filed, go, import, note, number, once, read, revoke, scribe, shelve, transaction,
+        trespass, write,
     };
     use super::*;
     use crate::ending::Wanted;
-    use crate::history::Deed;
+    use crate::history::{Deed, Stroke};
 
     /// A run with something of everything.
     fn run() -> Story {
@@ -132,6 +137,9 @@ mod tests {
         registers.unwrap().get_mut("r").unwrap().version = 2;
         story.ok(180, 190, shelve("acme-f", Deed::Create(filed("acme-f1"))));
         story.keeps("acme-f", &["acme-f1"]);
+        story.ok(180, 190, scribe("acme-page", 5, "acme-mark", Stroke::Append));
+        story.page("acme-page", "acme-mark ");
+        story.call("acme-there");
         story.ok(180, 190, note("acme-note", Some("acme-one")));
         story.event(names::CREATED, "notes", "acme-note", 1);
         story.notes("acme-note", 1, "acme-one");
@@ -173,6 +181,6 @@ mod tests {
     #[test]
     fn every_checker_has_a_name_of_its_own() {
         let names: BTreeSet<_> = all().iter().map(|invariant| invariant.name()).collect();
-        assert_eq!(names.len(), 23);
+        assert_eq!(names.len(), 25);
     }
 }

@@ -82,6 +82,12 @@ pub const NOTE_KIND: &str = "kind";
 pub const NOTE_KINDS: [&str; 3] = ["plain", "spare", "rare"];
 /// How many words there are that many notes have.
 pub const NOTE_GROUPS: u64 = 4;
+/// Records with a document that several clients write.
+pub const PAGES: &str = "pages";
+/// The field of a page that says which it is: text.
+pub const PAGE_TITLE: &str = "title";
+/// The field of a page that is a document.
+pub const PAGE_BODY: &str = "body";
 /// What the words of notes end with, so that none is the beginning of another.
 const WORD_END: char = 'q';
 /// The place of a note's own word in its text.

@@ -1,6 +1,7 @@
 //! Hand-written runs for the tests of the checkers.
 
 mod actions;
+mod realtime;
 
 use std::time::Duration;
 

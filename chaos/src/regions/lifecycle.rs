@@ -10,6 +10,7 @@
 mod applies;
 mod keepsake;
 mod restores;
+mod sheet;
 mod upgrades;
 
 use std::path::PathBuf;

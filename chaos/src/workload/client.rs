@@ -174,4 +174,11 @@ impl Client {
             self.process = self.controls.process();
         }
     }
+
+    /// Records an operation beside which others of the same client were under way.
+    pub(super) fn end_apart(&mut self, begun: &Begun, action: Action, outcome: Outcome) {
+        self.process = self.controls.process();
+        self.end(begun, action, outcome, None);
+        self.process = self.controls.process();
+    }
 }

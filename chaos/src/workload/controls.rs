@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ending::Sitting;
 use crate::history::{Action, Operation, Outcome};
 
 const NOBODY: usize = usize::MAX;
@@ -42,6 +43,7 @@ pub struct Controls {
     kept: Mutex<BTreeMap<usize, u64>>,
     shelf: Mutex<Shelf>,
     words: Mutex<Vec<(usize, String)>>,
+    sittings: Mutex<Vec<(usize, Sitting)>>,
 }
 
 /// Files that somebody has made: by tenant and name, the id and the newest version.
@@ -64,6 +66,7 @@ impl Default for Controls {
             kept: Mutex::default(),
             shelf: Mutex::default(),
             words: Mutex::default(),
+            sittings: Mutex::default(),
         }
     }
 }
@@ -205,6 +208,18 @@ impl Controls {
         // The remainder of a length fits.
         let number = number.checked_rem(others.len() as u64)? as usize;
         Some(others[number].1.clone())
+    }
+
+    /// A visitor of a tenant was at a topic.
+    pub(super) fn sat(&self, tenant: usize, sitting: Sitting) {
+        lock(&self.sittings).push((tenant, sitting));
+    }
+
+    /// How visitors of a tenant were at topics.
+    pub fn sittings(&self, tenant: usize) -> Vec<Sitting> {
+        let all = lock(&self.sittings);
+        let own = all.iter().filter(|(place, _)| *place == tenant);
+        own.map(|(_, sitting)| sitting.clone()).collect()
     }
 
     /// The records of one collection of a tenant, by its place, that the load has written one by one.

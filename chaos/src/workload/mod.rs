@@ -27,12 +27,14 @@ mod observer;
 mod once;
 mod pulse;
 mod register;
+mod scribes;
 pub(crate) mod seeker;
 mod shapes;
 mod state;
 mod streams;
 mod tenants;
 mod tus;
+pub(crate) mod visitor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use anyhow::{Context, Result};
 pub use controls::{Controls, Seen};
 pub(crate) use observer::observe;
 pub use pulse::{Beat, Pulse};
+pub use scribes::Scribes;
 pub use streams::{Streams, among};
 pub use tenants::{Workspace, prepare, slugs};
 
@@ -51,9 +54,13 @@ use client::Client;
 use crafter::{CRAFTERS, Crafter};
 use librarian::Librarian;
 use seeker::Seeker;
+use visitor::Visitor;
 
 /// Clients that take turns over nodes and tenants.
 pub const CLIENTS: usize = 24;
+
+/// The number of the first visitor.
+const VISITORS: usize = 300;
 
 /// A running load.
 pub struct Load {
@@ -87,6 +94,7 @@ impl Load {
                     .collect();
                 let mut builders = builders(&nodes, workspaces.first(), &shared, seed);
                 builders.extend(librarians(&nodes, &workspaces, &shared, seed));
+                builders.extend(visitors(&nodes, &workspaces, &shared, seed));
                 let followers: Vec<_> = workspaces
                     .iter()
                     .map(|one| tokio::spawn(follower::follow(nodes.clone(), one.clone(), shared.clone())))
@@ -160,4 +168,21 @@ fn librarians(
         ]
     });
     pairs.collect()
+}
+
+/// Who comes to topics of each tenant, one from each node.
+fn visitors(
+    nodes: &[SocketAddr],
+    workspaces: &[Workspace],
+    controls: &Arc<Controls>,
+    seed: u64,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let places = workspaces
+        .iter()
+        .flat_map(|workspace| (0..nodes.len()).map(move |node| (workspace, node)));
+    let visitor = |(number, (workspace, node)): (usize, (&Workspace, usize))| {
+        let client = Client::patient(VISITORS + number, nodes.to_vec(), workspace.clone(), controls.clone(), seed);
+        tokio::spawn(Visitor::new(client, nodes, node).run())
+    };
+    places.enumerate().map(visitor).collect()
 }

@@ -64,23 +64,20 @@ impl Documents for Memory {
         if at.field.as_str() != "text" {
             return Err(Error::new(Code::NotFound, "there is no such document"));
         }
+        let document = self.document.lock().expect("a lock");
         Ok(Lacking {
-            update: self
-                .document
-                .lock()
-                .expect("a lock")
-                .last()
-                .cloned()
-                .unwrap_or(Bytes::from_static(&[0, 0])),
+            update: document.last().cloned().unwrap_or(Bytes::from_static(&[0, 0])),
             state_vector: Bytes::from_static(&[0]),
+            last: document.len() as u64,
         })
     }
 
-    async fn document_update(&self, ctx: &RequestContext, _at: &DocumentAt, update: Bytes) -> Result<bool> {
+    async fn document_update(&self, ctx: &RequestContext, _at: &DocumentAt, update: Bytes) -> Result<Option<u64>> {
         if ctx.principal.role == api::body::token::Role::Guest {
             return Err(Error::new(Code::Forbidden, "a guest only watches"));
         }
-        self.document.lock().expect("a lock").push(update);
-        Ok(true)
+        let mut document = self.document.lock().expect("a lock");
+        document.push(update);
+        Ok(Some(document.len() as u64))
     }
 }

@@ -81,6 +81,7 @@ fn authors(view: View<'_>) -> Authors<'_> {
             | Action::Revoke { .. }
             | Action::Shelve { .. }
             | Action::Peek { .. }
+            | Action::Scribe { .. }
             | Action::Search { .. }
             | Action::Trespass { .. } => {}
         }

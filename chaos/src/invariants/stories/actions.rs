@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::content::Content;
-use crate::history::{Act, Action, Deed, Found, Glimpse, Total};
+use crate::history::{Act, Action, Deed, Found, Glimpse, Stroke, Total};
 
 /// A write of a register.
 pub(in crate::invariants) fn write(key: &str, value: &str) -> Action {
@@ -234,5 +234,15 @@ pub(in crate::invariants) fn found(id: &str, version: u64, text: &str) -> Found 
         version,
         text: text.to_owned(),
         kind: "plain".to_owned(),
+    }
+}
+
+/// A change of a document.
+pub(in crate::invariants) fn scribe(page: &str, client: u64, mark: &str, stroke: Stroke) -> Action {
+    Action::Scribe {
+        page: page.to_owned(),
+        client,
+        mark: mark.to_owned(),
+        stroke,
     }
 }

@@ -10,6 +10,7 @@ use rig::tenant::{self, Tenant};
 use rig::{clock, cluster};
 use serde_json::json;
 
+use super::sheet::{Leaf, Sheet};
 use crate::content::Content;
 use crate::field::Field;
 use crate::regions::desk::Desk;
@@ -18,19 +19,23 @@ use crate::regions::runtime;
 /// Its name.
 pub(super) const KEEPSAKE: &str = "keepsake";
 /// How long an answer may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a write, or the look at an archive, may be tried while a node is down.
-const TRIED_FOR: Duration = Duration::from_secs(60);
+pub(super) const TRIED_FOR: Duration = Duration::from_secs(60);
 /// Most records that are written between two times.
 const RECORDS: u64 = 12;
 /// Most files that are stored between two times, and the most bytes of one.
 const FILES: u64 = 3;
 const MOST_BYTES: u64 = 5 << 19;
+/// Most changes of its document.
+const MARKS: u64 = 12;
 
 /// What the tenant was at a time.
 pub(super) struct Moment {
     pub(super) at: String,
     pub(super) archive: Vec<u8>,
+    /// The copy of the one who writes its document.
+    pub(super) leaf: Leaf,
 }
 
 /// See the module.
@@ -39,6 +44,7 @@ pub(super) struct Keepsake {
     nodes: Vec<SocketAddr>,
     desk: Desk,
     random: Random,
+    pub(super) sheet: Sheet,
     /// In their order.
     pub(super) moments: Vec<Moment>,
 }
@@ -48,9 +54,13 @@ impl Keepsake {
     pub(super) fn new(field: &Field<'_>, region: &str, seed: u64) -> Result<Self> {
         let made = tenant::create_in(field.cluster, region, KEEPSAKE, Some("workspace"));
         let nodes = field.cluster.nodes().iter().filter(|node| node.region == region);
+        let (tenant, nodes) = (runtime()?.block_on(made)?, nodes.map(|node| node.api).collect::<Vec<_>>());
+        let sheet = Sheet::new(&nodes, &tenant.token);
+        sheet.make()?;
         Ok(Self {
-            tenant: runtime()?.block_on(made)?,
-            nodes: nodes.map(|node| node.api).collect(),
+            tenant,
+            nodes,
+            sheet,
             desk: Desk::of(field.cluster, region),
             random: Random::new(seed ^ 0x6B65_6570),
             moments: Vec::new(),
@@ -75,10 +85,12 @@ impl Keepsake {
             };
             self.store(&format!("files?name={key}"), &key, &content.make())?;
         }
+        self.sheet.write(1 + self.random.below(MARKS))?;
+        let leaf = self.sheet.leaf()?;
         let archive = self.archive_of(KEEPSAKE)?;
         // What comes afterwards is stamped later: the clock of the nodes is this one.
         let at = clock::now();
-        self.moments.push(Moment { at, archive });
+        self.moments.push(Moment { at, archive, leaf });
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Tenants made of what another one was at a time, from the backup of their region.
 //!
 //! One tenant, the keepsake, is written by nobody else, so that its archive at a time is known: that of what is restored must be the same,
-//! byte for byte, whatever the load writes into the same cell meanwhile. Killed are the node that restores, and leaders of the tenant's cell and
+//! byte for byte, whatever the load writes into the same cell meanwhile; and a client of Yjs that wrote its document goes on with what it had then. Killed are the node that restores, and leaders of the tenant's cell and
 //! of the directory. A restore that fails over it says why, leaves nothing, and succeeds the second time.
 
 use std::time::{Duration, Instant};
@@ -127,6 +127,10 @@ impl Restores {
                     "done" => {
                         if self.keepsake.archive_of(&task.slug)? != moment.archive {
                             let finding = format!("{} is not what {KEEPSAKE} was at {}", task.slug, moment.at);
+                            field.findings.push(finding);
+                        }
+                        if let Err(error) = self.keepsake.sheet.compare(&task.slug, &moment.leaf) {
+                            let finding = format!("{}, made of what {KEEPSAKE} was at {}: {error:#}", task.slug, moment.at);
                             field.findings.push(finding);
                         }
                         return Ok(Some(Phase::Erasing));
