@@ -1,7 +1,7 @@
 //! The governor: how much of the machine may be used for what nobody is owed.
 //!
 //! It looks at how long interactive work waits before anything is done for it: for its turn, for its turn at the log, for its turn to be
-//! applied, and for a thread. That rises first where there is no room. While the median of the last looks is a quarter above what is usual without the
+//! applied, and for a thread. That rises first where there is no room. While the median of the last looks is a seventh above what is usual without the
 //! elastic class (`usual`), the rate of that falls by a quarter; while it is below, it rises slowly. Two looks in a row far above bring it down at once.
 //! Places beyond shares fall and rise the same way, look by look,
 //! around a constant: they are for whoever has had more than a share, and what that costs others is not to become usual.
@@ -39,8 +39,9 @@ const SPARE_LEAST: f64 = 2.0;
 const SPARE_MOST: f64 = 256.0;
 /// What is left of a rate that was too high.
 const FALL: f64 = 0.75;
-/// How places rise at each look, and how a rate does in the time between two looks.
-const RISE: f64 = 1.03;
+/// How a rate rises in the time between two looks: tenfold in five seconds. Raised: it overshoots before there are looks that show it, and others feel each of
+/// its waves. Lowered: it takes longer to use what is there.
+const RISE: f64 = 1.01;
 /// Interactive requests that a look needs, and how long it is put off at most until there are as many.
 const ENOUGH: u64 = 3;
 const PUT_OFF: Duration = Duration::from_millis(200);
@@ -252,7 +253,7 @@ mod tests {
             governor.look(&sight(now, 2 * USUAL, 1.0));
         }
         assert_eq!((governor.rate, governor.spare), (LEAST, SPARE_LEAST));
-        for _ in 0..300 {
+        for _ in 0..700 {
             governor.look(&sight(now, AIM / 2, 1e9));
         }
         assert!(governor.rate > 100_000.0 && governor.spare > 50.0, "{governor:?}");
@@ -263,7 +264,7 @@ mod tests {
         let now = Instant::now();
         let mut governor = experienced(now);
         // One look in four is far above what is usual, as on a machine that is shared.
-        for number in 0..200 {
+        for number in 0..500 {
             let delay = if number % 4 == 0 { 5 * USUAL } else { USUAL };
             governor.look(&sight(now, delay, 1e9));
         }

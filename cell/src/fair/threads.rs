@@ -7,6 +7,9 @@ use thread_priority::ThreadPriority;
 use thread_priority::unix::{NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id};
 use tokio::runtime::{Builder, Handle, Runtime};
 
+/// How long a nap is; the kernel's timers add some 50 µs.
+const NAP: Duration = Duration::from_micros(1);
+
 /// Threads that leave the cores to others, or not. Work on them ends with the process: nothing waits for it.
 pub(crate) struct Threads(Option<Runtime>);
 
@@ -50,6 +53,12 @@ fn give_way() {
     if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
         tracing::debug!(?error, "a thread keeps its priority");
     }
+}
+
+/// Lets the core go idle for a moment. To the kernel a core on which a thread of `SCHED_IDLE` computes is not idle: where another core has two threads to run, an idle
+/// one takes one of them at once, and this one at the next tick, which may be four milliseconds away.
+pub(crate) fn nap() {
+    std::thread::sleep(NAP);
 }
 
 /// For how long this thread has been on a core. Unlike a clock it stands while others are.

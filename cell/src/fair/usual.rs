@@ -21,7 +21,7 @@ const PROBE_TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::
 /// Between two probes. Raised: it notices later that others changed. Lowered: more of the elastic class's time is lost.
 const AGAIN: Duration = Duration::from_secs(10);
 /// What may be waited, of what is usual. Raised: more for the elastic class, and others wait longer.
-const AIM: f64 = 1.25;
+const AIM: f64 = 1.15;
 /// What may always be waited: the timer's own noise.
 const LEAST: Duration = Duration::from_micros(500);
 /// What may be waited as long as nobody knows what is usual: so few ask that a probe does not see enough of them.
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_aim_is_a_quarter_above_the_median_of_what_was_seen() {
+    fn the_aim_is_a_little_above_the_median_of_what_was_seen() {
         let (mut usual, now) = (Usual::default(), Instant::now());
         assert!(usual.is_probing(now));
         for look in 1..=20 {

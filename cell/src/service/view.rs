@@ -15,6 +15,7 @@ use super::Front;
 use super::admission::crowded;
 use super::error::internal;
 use super::writing::{asker, principal};
+use crate::fair::threads::nap;
 use crate::fair::unit;
 use crate::node::moment::Moment;
 use crate::records::budget::Budget;
@@ -106,6 +107,7 @@ impl Front {
         Ok(move || -> Rest {
             Box::new(move |core, most| {
                 if turns.crowd().is_shared {
+                    nap();
                     let units = platform.fair.elastic.take(tenant, weight, unit::of_core(core));
                     // Where they do not come in time it goes on all the same: its budget ends it.
                     let _ = elastic.block_on(async { tokio::time::timeout(most, units).await });
