@@ -147,7 +147,6 @@ async fn by_link(asked: &Asked<'_>, placement: Placement, claim: &Claim) -> Resu
     let service = &asked.front.service;
     service.barrier(&placement, Consistency::Strong, asked.timing).await?;
     let principal = service.link_principal(&placement, claim).await?;
-    asked.is_known.store(true, Ordering::Relaxed);
     Ok(RequestContext {
         placement,
         principal,

@@ -85,6 +85,15 @@ pub(crate) fn is_minting(asked: &Asked<'_>) -> bool {
     asked.found.route.endpoint == Endpoint::TokenCreate && gate::is_operators(&asked.head.headers)
 }
 
+/// Whether a request shows who uses up what a tenant has, or takes it from them: it is served though there is nothing left.
+pub(crate) fn is_remedy(asked: &Asked<'_>) -> bool {
+    use Endpoint as E;
+    matches!(
+        asked.found.route.endpoint,
+        E::Usage | E::Tokens | E::TokenDelete | E::LinksRevoke
+    )
+}
+
 /// What a read of something versioned is answered with: 304 where the client has that version.
 fn versioned<T: serde::Serialize>(headers: &HeaderMap, body: &T, version: u64, position: u64) -> Result<Reply> {
     let known = headers.get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());

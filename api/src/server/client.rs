@@ -2,7 +2,8 @@
 //!
 //! A connection counts for a tenant at the node that the client has connected to, wherever its requests are served: from the first
 //! request on that the tenant's gate has let through, until it closes. Who was let through nowhere counts for nobody, so that a stranger
-//! cannot use up what a tenant has. One that asks for several tenants counts for each.
+//! cannot use up what a tenant has; nor does who follows a link, which may be on a page that everybody reads. One that asks for several tenants counts
+//! for each.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderName;
 
+use crate::error::Result;
 use crate::ids::Slug;
 use crate::service::Counted;
 
@@ -29,15 +31,22 @@ impl ClientConnection {
         self.counted().contains_key(slug)
     }
 
-    /// It counts for a tenant from now on.
-    pub(crate) fn count(&self, slug: &Slug, place: Box<dyn Counted>) {
-        // Of two requests that came together one keeps its place.
-        self.counted().entry(slug.clone()).or_insert(place);
+    /// It counts for a tenant from now on, if there is a place; one that counts already keeps its own.
+    pub(crate) fn count(&self, slug: &Slug, place: impl FnOnce() -> Result<Option<Box<dyn Counted>>>) -> Result<()> {
+        let mut counted = self.counted();
+        if !counted.contains_key(slug)
+            && let Some(place) = place()?
+        {
+            counted.insert(slug.clone(), place);
+        }
+        Ok(())
     }
 
-    /// It closes once what is under way is answered.
+    /// It closes once what is under way is answered, unless it counts for another tenant, which is not to notice.
     pub(crate) fn leave(&self) {
-        self.leaves.store(true, Ordering::Release);
+        if self.counted().is_empty() {
+            self.leaves.store(true, Ordering::Release);
+        }
     }
 
     /// Whether it is to close.

@@ -78,6 +78,20 @@ async fn a_connection_counts_from_the_first_request_that_is_let_through_until_it
 }
 
 #[tokio::test]
+async fn whoever_can_end_it_is_served_beyond_the_limit_and_nobody_else() {
+    let node = Running::start().await;
+    node.service.connections.store(0, Ordering::Relaxed);
+    let (_admin, reply) = open(&node, "/v1/tenants/acme/tokens", "cnt_admin").await;
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    let (_operator, reply) = open(&node, ME, "cno_ops").await;
+    assert!(!reply.starts_with("HTTP/1.1 429"), "{reply}");
+    let (mut member, reply) = open(&node, ME, "cnt_admin").await;
+    assert!(reply.starts_with("HTTP/1.1 429"), "{reply}");
+    assert!(!reply.contains("plan \""), "it says nothing of the plan: {reply}");
+    assert_eq!(read_all(&mut member).await, "", "it is closed");
+}
+
+#[tokio::test]
 async fn it_counts_at_the_node_of_the_client_and_not_where_its_requests_are_served() {
     let (ingress, leader) = (Running::start().await, Running::start().await);
     ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));

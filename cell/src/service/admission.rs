@@ -122,7 +122,7 @@ impl Admission for Front {
     fn may_connect(&self, slug: &Slug) -> Result<()> {
         match self.connections_of(slug) {
             Some((account, limits)) if account.connections() >= limits.connections && self.platform.fair.is_on => {
-                Err(self.too_many_connections(&account, &limits))
+                Err(self.too_many_connections())
             }
             _ => Ok(()),
         }
@@ -139,7 +139,10 @@ impl Admission for Front {
         };
         match account.connection(most) {
             Some(place) => Ok(Some(Box::new(place))),
-            None => Err(self.too_many_connections(&account, &limits)),
+            None => {
+                account.refused();
+                Err(self.too_many_connections())
+            }
         }
     }
 
@@ -189,15 +192,11 @@ impl Front {
         Some(accounts.of(tenant.uid, || self.platform.limits_of(slug.as_str())))
     }
 
-    fn too_many_connections(&self, account: &Account, limits: &Limits) -> Error {
-        account.refused();
+    /// Who is told this has not been let through anywhere yet: it says nothing of the tenant's plan.
+    fn too_many_connections(&self) -> Error {
         self.platform.fair.refused.connection();
-        let detail = format!(
-            "the tenant has {} connections open at this node, and its plan {:?} allows {}: close some, or send more requests over each",
-            account.connections(),
-            limits.plan,
-            limits.connections
-        );
+        let detail = "the tenant has as many connections open at this node as its plan allows: close some, or send more requests over each; \
+            GET …/usage shows them";
         Error::new(Code::TooManyRequests, detail).retry_after(CROWDED)
     }
 }
