@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use api::body::record::{Fields, Record as Body};
 use api::error::{Code, Error};
+use api::limits::VERSION_MAX;
 use serde::{Deserialize, Serialize};
 use storage::table::ReferenceEntry;
 use storage::{Direction, KeyRange, Snapshot, Space, Table};
@@ -15,9 +16,11 @@ use uuid::Uuid;
 use super::convert::{Mode, document, timestamp};
 use super::entries::Place;
 use super::evolve::shape::Shape;
+use super::growth;
 use super::history;
 use super::import::{Imported, Span, advance};
 use super::schema::Collection;
+use super::totals::Growth;
 use super::value::{Doc, Record};
 use super::write::put;
 use crate::machine::catalog::{Catalog, Catalogs};
@@ -119,8 +122,8 @@ pub(crate) fn read(collection: &Collection, line: u64, body: &Body) -> Result<Ar
         let micros = timestamp(&serde_json::Value::String(text.to_owned())).map_err(|message| invalid(what, &message))?;
         u64::try_from(micros).map_err(|_| invalid(what, "must not be before 1970"))
     };
-    if body.version == 0 {
-        return Err(invalid("version", "must be at least 1"));
+    if !(1..=VERSION_MAX).contains(&body.version) {
+        return Err(invalid("version", &format!("must be 1 to {VERSION_MAX}")));
     }
     let by: Actor = body
         .created_by
@@ -137,6 +140,15 @@ pub(crate) fn read(collection: &Collection, line: u64, body: &Body) -> Result<Ar
             by,
             doc,
         },
+    })
+}
+
+/// What a record of an archive adds to a tenant's records. One that is there already is refused and adds nothing.
+pub(crate) fn growth_of(snapshot: &Snapshot, space: Space, archived: &ArchivedRecord) -> Result<Growth, Fault> {
+    let place = archived.place(space);
+    Ok(match place.read(snapshot)? {
+        Some(_) => Growth::default(),
+        None => growth::of_new(place, &archived.record.doc),
     })
 }
 
