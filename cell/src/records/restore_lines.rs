@@ -183,3 +183,54 @@ pub(crate) fn dangling(snapshot: &Snapshot, space: Space, catalog: &Catalog) -> 
     }
     Ok(example.map(|example| (count, example)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::machine::stage::{SPACE, Stage};
+    use crate::records::totals;
+
+    fn line(version: u64) -> Body {
+        let body = json!({
+            "id": Uuid::from_u128(1), "collection": "tasks", "version": version, "fields": { "title": "one", "status": "todo" },
+            "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z", "created_by": "system",
+        });
+        serde_json::from_str(&body.to_string()).expect("a record")
+    }
+
+    fn read_line(stage: &Stage, version: u64) -> Result<ArchivedRecord, Error> {
+        read(stage.catalog().named("tasks").expect("tasks"), 1, &line(version))
+    }
+
+    #[test]
+    fn a_version_that_nothing_can_follow_is_refused() {
+        let stage = Stage::with_template("workspace");
+        read_line(&stage, VERSION_MAX).expect("the highest");
+        for version in [0, VERSION_MAX + 1, u64::MAX] {
+            let error = read_line(&stage, version).expect_err("no version");
+            assert_eq!(error.code, Code::InvalidFields);
+            assert_eq!(error.detail, format!("/version: must be 1 to {VERSION_MAX}"));
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_there_adds_nothing() {
+        let mut stage = Stage::with_template("workspace");
+        let archived = read_line(&stage, 7).expect("a record");
+        let said = growth_of(&stage.snapshot(), SPACE, &archived).expect("no fault");
+        let restore = RecordsRestore {
+            import: [7; 32],
+            after: 0,
+            last: 1,
+            records: vec![archived.clone()],
+            refused: 0,
+        };
+        assert!(stage.apply(restore).result.expect("stored").refused.is_empty());
+        let is = totals::read(&stage.snapshot(), SPACE).expect("no fault").expect("counted");
+        assert!(said.records == 1 && said.bytes >= is.bytes as i64, "{said:?}, {is:?}");
+        let again = growth_of(&stage.snapshot(), SPACE, &archived).expect("no fault");
+        assert_eq!(again, Growth::default());
+    }
+}
