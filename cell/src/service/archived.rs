@@ -114,3 +114,43 @@ async fn put(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
     };
     pipeline.send(command, chunk.last, records, chunk.failures).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::stage::Stage;
+
+    #[test]
+    fn what_fits_is_told_from_the_rest_with_its_failures() {
+        let stage = Stage::with_template("workspace");
+        let catalog = stage.catalog();
+        let record = |number: u64| {
+            let line = format!(
+                r#"{{"kind":"record","collection":"tasks","id":"{}","version":1,"created_at":"2026-01-02T03:04:05Z",
+                "updated_at":"2026-01-02T03:04:05Z","created_by":"system","fields":{{"title":"one"}}}}"#,
+                uuid::Uuid::from_u128(number.into())
+            );
+            parse(line.as_bytes()).map(|parsed| (line.len(), parsed))
+        };
+        let mut chunk = Chunk::after(10);
+        for number in 11..=16 {
+            let parsed = match number {
+                12 | 15 => Err(Error::new(Code::MalformedBody, "is none")),
+                number => record(number),
+            };
+            chunk.take(&catalog, number, parsed);
+        }
+        // Records are of the lines 11, 13, 14 and 16.
+        let (fits, rest) = chunk.split(2, 14);
+        let lines = |chunk: &Chunk| {
+            let records: Vec<u64> = chunk.records.iter().map(|record| record.line).collect();
+            let failures: Vec<u64> = chunk.failures.iter().map(|failure| failure.line).collect();
+            (records, failures, chunk.lines, chunk.last)
+        };
+        assert_eq!(lines(&fits), (vec![11, 13], vec![12], 3, 13));
+        assert_eq!(lines(&rest), (vec![14, 16], vec![15], 3, 16));
+        let (none, all) = rest.split(0, 14);
+        assert_eq!(lines(&none), (Vec::new(), Vec::new(), 0, 13));
+        assert_eq!(lines(&all), (vec![14, 16], vec![15], 3, 16));
+    }
+}

@@ -193,7 +193,11 @@ mod tests {
     fn stored(records: u64, bytes: u64, files: u64) -> Stored {
         let versions = 0;
         Stored {
-            records: Some(Totals { records, bytes, versions }),
+            records: Some(Totals {
+                records,
+                bytes,
+                versions,
+            }),
             files,
         }
     }
@@ -202,14 +206,22 @@ mod tests {
     fn with_versions(bytes: u64, versions: u64) -> Stored {
         let records = 1;
         Stored {
-            records: Some(Totals { records, bytes, versions }),
+            records: Some(Totals {
+                records,
+                bytes,
+                versions,
+            }),
             files: 0,
         }
     }
 
     fn grown(records: i64, bytes: i64) -> Growth {
         let versions = 0;
-        Growth { records, bytes, versions }
+        Growth {
+            records,
+            bytes,
+            versions,
+        }
     }
 
     #[test]
@@ -246,8 +258,12 @@ mod tests {
             bytes: 0,
             versions: 1_000,
         };
-        with_versions(GIB, GIB - 1_000).check(&limits, change).expect("the last change");
-        let refused = with_versions(GIB, GIB - 999).check(&limits, change).expect_err("one too many");
+        with_versions(GIB, GIB - 1_000)
+            .check(&limits, change)
+            .expect("the last change");
+        let refused = with_versions(GIB, GIB - 999)
+            .check(&limits, change)
+            .expect_err("one too many");
         assert!(
             refused.code == Code::StorageFull && refused.detail.contains("1073741824") && refused.detail.contains("history"),
             "{}",
@@ -257,9 +273,13 @@ mod tests {
         with_versions(3 * GIB, GIB - 1_000)
             .check(&limits, change)
             .expect("a change as long as before");
-        with_versions(3 * GIB, GIB - 999).check(&limits, change).expect_err("one too many");
+        with_versions(3 * GIB, GIB - 999)
+            .check(&limits, change)
+            .expect_err("one too many");
         // All that was stored was deleted, and there is room for as much again.
-        with_versions(0, 2 * GIB - 100).check(&limits, grown(1, 100)).expect("a new one");
+        with_versions(0, 2 * GIB - 100)
+            .check(&limits, grown(1, 100))
+            .expect("a new one");
         with_versions(0, 2 * GIB - 99)
             .check(&limits, grown(1, 100))
             .expect_err("created and deleted without end");

@@ -67,7 +67,11 @@ fn each_operation_is_looked_at_as_those_before_it_leave_the_record() {
     assert_eq!(grown(&mut stage, first).records, 2);
 
     let evades = vec![gone(&stage, 1), put(&stage, 1, 1_000), put(&stage, 3, 10)];
-    assert_eq!(grown(&mut stage, evades).records, 1, "deleted and made again it is one as before");
+    assert_eq!(
+        grown(&mut stage, evades).records,
+        1,
+        "deleted and made again it is one as before"
+    );
     let fits = vec![put(&stage, 4, 5_000), put(&stage, 4, 10)];
     let growth = grown(&mut stage, fits);
     assert!(growth.records == 1 && growth.bytes < 1_000, "{growth:?}");
