@@ -1,10 +1,11 @@
 //! By how much a decided change makes a tenant's records more, as the leader sees it before it proposes.
 //!
-//! It is asked only where little room is left ([`crate::service`]'s room): it reads what is there once more, and builds rows to see how long they are.
+//! It is asked only where little room is left ([`crate::service`]'s room): it reads what is there once more, and builds rows to see how
+//! long they are.
 //! The operations of one command follow each other: each is looked at as those before it leave the record, so that a record that is
 //! deleted and made again is one, and one that is made and changed at once is no more than that.
 //!
-//! What a deletion takes along or lets go of is not counted: it is a little less than is said here.
+//! What a deletion takes along or lets go of is not counted.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ use crate::machine::envelope::seal;
 use crate::machine::refusal::Fault;
 use crate::machine::rows::Actor;
 
-/// What the row of a version has beyond that of its record, in bytes: the number of the version in its key, when and by whom it was superseded.
+/// What the row of a version has beyond that of its record, in bytes: the number of the version in its key, when and by whom it was
+/// superseded.
 const VERSION_MORE: usize = 64;
 
 /// How long the row of a record is, and the document in it, in bytes.
@@ -91,7 +93,8 @@ pub(crate) fn of_new(place: Place, doc: &Doc) -> Growth {
     between(place, None, Some(Length::of_new(doc)))
 }
 
-/// What a change adds that makes of a record's document another one. It may still be refused, so that one that becomes shorter gives nothing back.
+/// What a change adds that makes of a record's document another one. It may still be refused, so that one that becomes shorter gives
+/// nothing back.
 pub(crate) fn of_change(place: Place, old: &Found, new: &Doc) -> Growth {
     let before = Length::of(old);
     let growth = between(place, Some(before), Some(before.with(new)));

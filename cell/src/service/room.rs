@@ -32,8 +32,8 @@ use crate::records::growth;
 use crate::records::totals::{self, Growth, Totals};
 use crate::records::write::Operation;
 
-/// With so much room nobody comes near a limit before it is looked at again: the part of a limit, and the least and the most of it. The least is
-/// more than can come between two looks, what imports have under way included. Raised: imports wait for their own commands earlier.
+/// With so much room nobody comes near a limit before it is looked at again: the part of a limit, and the least and the most that it is. The
+/// least is more than comes between two looks, what imports have under way included. Raised: imports wait for their own commands earlier.
 const ROOMY_PART: u64 = 8;
 const ROOMY_RECORDS: (u64, u64) = (10_000, 100_000);
 const ROOMY_BYTES: (u64, u64) = (64 << 20, 256 << 20);
@@ -102,8 +102,8 @@ impl Stored {
         let most = for_versions(grown, quota);
         if records.versions.saturating_add_signed(growth.versions) > most {
             return full(format!(
-                "what the tenant's records were before they were changed or deleted has {} bytes of the {most} that its plan {plan:?} has for \
-                 that: wait until history is trimmed",
+                "what the tenant's records were before they were changed or deleted has {} bytes of the {most} that its plan {plan:?} \
+                 has for that: wait until history is trimmed",
                 records.versions
             ));
         }
