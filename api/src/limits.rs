@@ -149,6 +149,8 @@ pub const DOCUMENT_AWARENESS: usize = 16;
 pub const DOCUMENT_MESSAGES_A_SECOND: u32 = 100;
 /// See [`DOCUMENT_MESSAGES_A_SECOND`].
 pub const DOCUMENT_MESSAGES_AT_ONCE: u32 = 1_000;
+/// Highest version that a record of an archive may have: what changes it afterwards goes on counting, and must not come to an end.
+pub const VERSION_MAX: u64 = i64::MAX.unsigned_abs();
 
 const _: () = assert!(LIVE_MESSAGE_BYTES >= 2 * FILTER_BYTES + LIVE_PRESENCE_BYTES && LIVE_SLOW_SECONDS < STREAM_IDLE_SECONDS);
 const _: () = assert!(3 * LIVE_LOOK_SECONDS <= LIVE_SILENCE_SECONDS);

@@ -111,6 +111,14 @@ async fn usage(client: &Client) -> Usage {
     client.usage("acme").await.expect("usage").body
 }
 
+/// How many writes the node says to have refused for want of room.
+async fn refusals(operator: &Client) -> f64 {
+    let metrics = operator.metrics().await.expect("metrics");
+    let mut lines = metrics.lines();
+    let line = lines.find_map(|line| line.strip_prefix("cloudnest_fair_storage_refused_total "));
+    line.expect("the metric").parse().expect("a number")
+}
+
 /// The detail of a refusal for want of room.
 fn full<T: std::fmt::Debug>(result: Result<T, ClientError>) -> String {
     let Err(ClientError::Problem(problem)) = result else {
@@ -234,7 +242,10 @@ async fn records_and_files_share_the_storage_of_a_plan() {
     assert_eq!(seen.stored.files_bytes, GIB - records - 2_000);
     assert_eq!(seen.limits.storage_bytes, GIB);
 
+    let operator = tenant::client_of(cluster.addresses()[0], cluster.operator_token()).expect("a client");
+    let counted = refusals(&operator).await;
     let detail = full(create(&client, &"y".repeat(2_700)).await);
+    assert_eq!(refusals(&operator).await, counted + 1.0, "it is counted once");
     assert!(
         detail.contains(&(GIB - 2_000).to_string()) && detail.contains("small"),
         "{detail}"
@@ -250,6 +261,11 @@ async fn records_and_files_share_the_storage_of_a_plan() {
         .record_delete("acme", "tasks", record.id, None)
         .await
         .expect("deletions are served always");
+    let left = usage(&client).await.stored;
+    assert!(
+        left.records_bytes < before.records_bytes && left.versions_bytes > before.records_bytes,
+        "what was deleted is a version: {left:?}"
+    );
     let path = format!("/v1/tenants/acme/files/uploads/{upload}");
     let end = Call::new(Method::DELETE, path).header("tus-resumable", "1.0.0");
     assert_eq!(client.call(end).await.expect("an answer").status.as_u16(), 204);

@@ -44,7 +44,7 @@ pub struct UsageLimits {
     pub connections: u64,
     /// Records; null: as many as fit into the storage.
     pub records: Option<u64>,
-    /// Bytes of records and files together.
+    /// Bytes of records and files together; versions may have as many again, and what is free.
     pub storage_bytes: u64,
 }
 
@@ -53,8 +53,10 @@ pub struct UsageLimits {
 pub struct UsedStorage {
     /// Records; null: they are being counted.
     pub records: Option<u64>,
-    /// Bytes of records, of what they were before (as long as that is kept) and of documents; null: they are being counted.
+    /// Bytes of records and documents; null: they are being counted.
     pub records_bytes: Option<u64>,
+    /// Bytes of what records were before they were changed or deleted, as long as that is kept; null: they are being counted.
+    pub versions_bytes: Option<u64>,
     /// Bytes of all versions of files, and of what is being uploaded.
     pub files_bytes: u64,
 }

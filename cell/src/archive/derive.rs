@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use api::limits::VERSION_MAX;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use storage::table::{self, CollectionName};
@@ -96,6 +97,7 @@ impl Deriver {
             }
             table::History::TAG => {
                 let age = history::age(&parse(key)?, value)?;
+                counted(key, age.version)?;
                 Ok(vec![(age.key(), Bytes::new())])
             }
             table::Idempotency::TAG => {
@@ -140,6 +142,7 @@ impl Deriver {
 
     fn record(&mut self, key: &Key, value: &[u8]) -> Result<Vec<(Key, Bytes)>, Fault> {
         let (parsed, RecordRow::V1(record)) = read::<table::Record, _>(key, value)?;
+        counted(key, record.version)?;
         let (catalog, works) = match &self.known {
             Some(known) => known,
             None => {
@@ -200,6 +203,14 @@ fn same<T: PartialEq>(key: &Key, there: T, says: T) -> Result<(), Fault> {
     match there == says {
         true => Ok(()),
         false => Err(unfit(key, "it belongs to another key")),
+    }
+}
+
+/// That a version is one that changes can go on counting from.
+fn counted(key: &Key, version: u64) -> Result<(), Fault> {
+    match (1..=VERSION_MAX).contains(&version) {
+        true => Ok(()),
+        false => Err(unfit(key, "its version is none that a record can have")),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use api::limits::VERSION_MAX;
 use bytes::Bytes;
 use storage::table::{Kind, SpaceHeader, TABLES};
 use storage::{Direction, KeyRange, Snapshot, Space, Table};
@@ -13,9 +14,11 @@ use crate::files::create::FileCreate;
 use crate::files::rows::Content;
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::limits::{MOVE_CHUNK_BYTES, MOVE_KEYS};
+use crate::machine::rows::Actor;
 use crate::machine::stage::{SPACE, Stage, token};
 use crate::records::change::RecordsChange;
-use crate::records::value::{Doc, Value};
+use crate::records::restore_lines::{ArchivedRecord, RecordsRestore};
+use crate::records::value::{Doc, Record, Value};
 use crate::records::write::{Expect, Operation, RecordsWrite};
 use crate::space::create::SpaceCreate;
 
@@ -270,4 +273,48 @@ fn chunks_of_files_follow_the_rows_that_name_them() {
     // One that cannot be had is an error, and no archive.
     let mut none = |_: &[u8; 32]| Err(std::io::ErrorKind::NotFound.into());
     write_with(&stage.snapshot(), SPACE, Some(&mut none), Vec::new()).expect_err("a chunk is missing");
+}
+
+#[test]
+fn a_version_that_nothing_can_follow_is_refused() {
+    for (version, is_read) in [(VERSION_MAX, true), (VERSION_MAX + 1, false), (u64::MAX, false)] {
+        let mut stage = Stage::with_template("workspace");
+        let catalog = stage.catalog();
+        let tasks = catalog.named("tasks").expect("tasks");
+        let mut doc = Doc::default();
+        for name in ["title", "status"] {
+            doc.set(
+                tasks.field(name).expect("a field").number,
+                Some(Value::Text("todo".to_owned())),
+            );
+        }
+        let record = Record {
+            version,
+            created: 1,
+            updated: 1,
+            by: Actor::System,
+            doc,
+        };
+        let archived = ArchivedRecord {
+            line: 1,
+            collection: tasks.number,
+            id: Uuid::from_u128(1),
+            record,
+        };
+        let restore = RecordsRestore {
+            import: [1; 32],
+            after: 0,
+            last: 1,
+            records: vec![archived],
+            refused: 0,
+        };
+        assert!(stage.apply(restore).result.expect("stored").refused.is_empty());
+        let (bytes, _) = archive(&stage.snapshot(), SPACE);
+        match read(&bytes, owner(THERE)) {
+            Ok(_) => assert!(is_read, "{version}"),
+            Err(error) => {
+                assert!(!is_read && error.to_string().contains("version"), "{version}: {error}");
+            }
+        }
+    }
 }

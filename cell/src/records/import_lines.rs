@@ -112,9 +112,9 @@ pub(crate) fn growth_of(
     };
     if let Some(there) = there(snapshot, collection, place, upsert, line)?
         && let Some(change) = &line.change
-        && let Some(old) = there.place.read(snapshot)?
+        && let Some(old) = there.place.find(snapshot)?
     {
-        return Ok(growth::of_change(&old.doc, &change.apply(&old.doc)));
+        return Ok(growth::of_change(there.place, &old, &change.apply(&old.doc)));
     }
     match &line.whole {
         Ok(_) if line.own_id && place.read(snapshot)?.is_some() => Ok(Growth::default()),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use api::body::record::{Fields, Record as Body};
 use api::error::{Code, Error};
+use api::limits::VERSION_MAX;
 use serde::{Deserialize, Serialize};
 use storage::table::ReferenceEntry;
 use storage::{Direction, KeyRange, Snapshot, Space, Table};
@@ -15,9 +16,11 @@ use uuid::Uuid;
 use super::convert::{Mode, document, timestamp};
 use super::entries::Place;
 use super::evolve::shape::Shape;
+use super::growth;
 use super::history;
 use super::import::{Imported, Span, advance};
 use super::schema::Collection;
+use super::totals::Growth;
 use super::value::{Doc, Record};
 use super::write::put;
 use crate::machine::catalog::{Catalog, Catalogs};
@@ -119,8 +122,8 @@ pub(crate) fn read(collection: &Collection, line: u64, body: &Body) -> Result<Ar
         let micros = timestamp(&serde_json::Value::String(text.to_owned())).map_err(|message| invalid(what, &message))?;
         u64::try_from(micros).map_err(|_| invalid(what, "must not be before 1970"))
     };
-    if body.version == 0 {
-        return Err(invalid("version", "must be at least 1"));
+    if !(1..=VERSION_MAX).contains(&body.version) {
+        return Err(invalid("version", &format!("must be 1 to {VERSION_MAX}")));
     }
     let by: Actor = body
         .created_by
@@ -137,6 +140,15 @@ pub(crate) fn read(collection: &Collection, line: u64, body: &Body) -> Result<Ar
             by,
             doc,
         },
+    })
+}
+
+/// What a record of an archive adds to a tenant's records. One that is there already is refused and adds nothing.
+pub(crate) fn growth_of(snapshot: &Snapshot, space: Space, archived: &ArchivedRecord) -> Result<Growth, Fault> {
+    let place = archived.place(space);
+    Ok(match place.read(snapshot)? {
+        Some(_) => Growth::default(),
+        None => growth::of_new(place, &archived.record.doc),
     })
 }
 
@@ -170,4 +182,55 @@ pub(crate) fn dangling(snapshot: &Snapshot, space: Space, catalog: &Catalog) -> 
         });
     }
     Ok(example.map(|example| (count, example)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::machine::stage::{SPACE, Stage};
+    use crate::records::totals;
+
+    fn line(version: u64) -> Body {
+        let body = json!({
+            "id": Uuid::from_u128(1), "collection": "tasks", "version": version, "fields": { "title": "one", "status": "todo" },
+            "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:05Z", "created_by": "system",
+        });
+        serde_json::from_str(&body.to_string()).expect("a record")
+    }
+
+    fn read_line(stage: &Stage, version: u64) -> Result<ArchivedRecord, Error> {
+        read(stage.catalog().named("tasks").expect("tasks"), 1, &line(version))
+    }
+
+    #[test]
+    fn a_version_that_nothing_can_follow_is_refused() {
+        let stage = Stage::with_template("workspace");
+        read_line(&stage, VERSION_MAX).expect("the highest");
+        for version in [0, VERSION_MAX + 1, u64::MAX] {
+            let error = read_line(&stage, version).expect_err("no version");
+            assert_eq!(error.code, Code::InvalidFields);
+            assert_eq!(error.detail, format!("/version: must be 1 to {VERSION_MAX}"));
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_there_adds_nothing() {
+        let mut stage = Stage::with_template("workspace");
+        let archived = read_line(&stage, 7).expect("a record");
+        let said = growth_of(&stage.snapshot(), SPACE, &archived).expect("no fault");
+        let restore = RecordsRestore {
+            import: [7; 32],
+            after: 0,
+            last: 1,
+            records: vec![archived.clone()],
+            refused: 0,
+        };
+        assert!(stage.apply(restore).result.expect("stored").refused.is_empty());
+        let is = totals::read(&stage.snapshot(), SPACE).expect("no fault").expect("counted");
+        assert!(said.records == 1 && said.bytes >= is.bytes as i64, "{said:?}, {is:?}");
+        let again = growth_of(&stage.snapshot(), SPACE, &archived).expect("no fault");
+        assert_eq!(again, Growth::default());
+    }
 }

@@ -1,7 +1,8 @@
 //! How much a tenant's records are: one row a space, kept by the very commands that change what it counts.
 //!
-//! Counted are the stored rows, keys and values, of records, of the versions that they superseded, and of the updates of documents. What
-//! follows from them (entries of indexes) and what says what happened (events, replies to idempotency keys) is not.
+//! Counted are the stored rows, keys and values: of records and of the updates of documents, which are what is stored; and, apart from
+//! them, of the versions that records superseded, which go with time. What follows from them (entries of indexes) and what says what
+//! happened (events, replies to idempotency keys) is not.
 //!
 //! A command notes by how much each of its rows grows ([`Growth`]); the length of what a row takes the place of is known to whoever
 //! reads it to change it. In the end the row of totals is read and written once.
@@ -27,8 +28,10 @@ use crate::machine::world::World;
 pub(crate) struct Growth {
     /// Records.
     pub(crate) records: i64,
-    /// Bytes of all rows.
+    /// Bytes of rows of records and of updates of documents.
     pub(crate) bytes: i64,
+    /// Bytes of rows of superseded versions.
+    pub(crate) versions: i64,
 }
 
 /// How much a tenant's records are.
@@ -36,8 +39,10 @@ pub(crate) struct Growth {
 pub(crate) struct Totals {
     /// Records.
     pub(crate) records: u64,
-    /// Bytes of their rows, of superseded versions and of updates of documents.
+    /// Bytes of their rows and of updates of documents.
     pub(crate) bytes: u64,
+    /// Bytes of the rows of superseded versions.
+    pub(crate) versions: u64,
 }
 
 /// Versions of the row. Append only.
@@ -58,7 +63,7 @@ impl Growth {
     /// Counts a row that is stored in the place of one whose value had so many bytes.
     pub(crate) fn put(&mut self, key: &Key, value: usize, before: Option<usize>) {
         match before {
-            Some(before) => self.bytes = self.bytes.saturating_add(signed(value)).saturating_sub(signed(before)),
+            Some(before) => self.add(key, signed(value).saturating_sub(signed(before))),
             None => self.row(key, value, 1),
         }
     }
@@ -70,10 +75,19 @@ impl Growth {
 
     fn row(&mut self, key: &Key, value: usize, sign: i64) {
         let bytes = signed(key.as_bytes().len()).saturating_add(signed(value));
-        self.bytes = self.bytes.saturating_add(sign * bytes);
+        self.add(key, sign * bytes);
         if key.tag() == Record::TAG {
             self.records = self.records.saturating_add(sign);
         }
+    }
+
+    /// Counts bytes where rows with such a key belong.
+    fn add(&mut self, key: &Key, bytes: i64) {
+        let sum = match key.tag() {
+            History::TAG => &mut self.versions,
+            _ => &mut self.bytes,
+        };
+        *sum = sum.saturating_add(bytes);
     }
 
     /// Both together.
@@ -81,6 +95,7 @@ impl Growth {
         Self {
             records: self.records.saturating_add(other.records),
             bytes: self.bytes.saturating_add(other.bytes),
+            versions: self.versions.saturating_add(other.versions),
         }
     }
 
@@ -89,6 +104,7 @@ impl Growth {
         Self {
             records: self.records.saturating_sub(other.records),
             bytes: self.bytes.saturating_sub(other.bytes),
+            versions: self.versions.saturating_sub(other.versions),
         }
     }
 
@@ -103,6 +119,7 @@ impl Totals {
         Self {
             records: self.records.saturating_add_signed(grown.records),
             bytes: self.bytes.saturating_add_signed(grown.bytes),
+            versions: self.versions.saturating_add_signed(grown.versions),
         }
     }
 }
@@ -165,11 +182,19 @@ mod tests {
 
     #[test]
     fn stored_rows_keep_their_bytes() {
-        let known = TotalsRow::Known(Totals { records: 3, bytes: 300 });
-        let grown = Growth { records: -1, bytes: 64 };
+        let known = TotalsRow::Known(Totals {
+            records: 3,
+            bytes: 300,
+            versions: 7,
+        });
+        let grown = Growth {
+            records: -1,
+            bytes: 64,
+            versions: -2,
+        };
         let counting = TotalsRow::Counting { since: 9, grown };
-        assert_eq!(seal(&known)[2..], [0, 3, 251, 44, 1]);
-        assert_eq!(seal(&counting)[2..], [1, 9, 1, 128]);
+        assert_eq!(seal(&known)[2..], [0, 3, 251, 44, 1, 7]);
+        assert_eq!(seal(&counting)[2..], [1, 9, 1, 128, 3]);
     }
 
     #[test]
@@ -188,12 +213,13 @@ mod tests {
         grown.put(&record, 100, None);
         grown.put(&record, 40, Some(100));
         grown.put(&version, 100, None);
-        let keys = (record.as_bytes().len() + version.as_bytes().len()) as i64;
+        let of_key = |key: &Key| key.as_bytes().len() as i64;
         assert_eq!(
             grown,
             Growth {
                 records: 1,
-                bytes: 140 + keys
+                bytes: 40 + of_key(&record),
+                versions: 100 + of_key(&version),
             }
         );
         grown.delete(&record, 40);

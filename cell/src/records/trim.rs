@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use storage::table::{self, HistoryAge};
 use storage::{Direction, Space, Table};
 
+use super::totals;
 use crate::machine::catalog::Catalogs;
 use crate::machine::dispatch::Command;
 use crate::machine::idempotency::bad_key;
@@ -16,6 +17,9 @@ use crate::machine::world::World;
 
 /// Events, and superseded versions, that one step forgets at most: as many keys as an erasure removes in one.
 const STEP: usize = 1_000;
+/// Bytes of versions that one step reads at most, and one version: what goes has to be subtracted from the totals, and others wait for the
+/// step. Raised: they wait longer. Lowered: long versions take more steps.
+const STEP_BYTES: usize = 4 << 20;
 
 /// Forgets what happened before some time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +47,11 @@ impl Command for SpaceTrim {
     fn apply(self, world: &mut World<'_>, _: &Catalogs) -> Result<Trimmed, Stop> {
         world.live()?;
         let events = trim_events(world, self.events_before)?;
-        let versions = trim_history(world, self.history_before)?;
+        let (versions, all) = trim_history(world, self.history_before)?;
         Ok(Trimmed {
             events: events as u64,
             versions: versions as u64,
-            done: events < STEP && versions < STEP,
+            done: events < STEP && all,
         })
     }
 }
@@ -68,12 +72,17 @@ fn trim_events(world: &mut World<'_>, before: u64) -> Result<usize, Stop> {
     Ok(count)
 }
 
-fn trim_history(world: &mut World<'_>, before: u64) -> Result<usize, Stop> {
+/// How many versions went, and whether those were all. Only where the versions of a space are counted they are read.
+fn trim_history(world: &mut World<'_>, before: u64) -> Result<(usize, bool), Stop> {
     let space = world.space;
+    let is_counted = totals::row(world, space)?.is_some();
     let range = HistoryAge::range_before(space, before);
     let old: Vec<_> = world.scan(range, Direction::Forward).take(STEP).collect::<Result<_, _>>()?;
-    let count = old.len();
+    let (found, mut gone, mut read) = (old.len(), 0, 0);
     for (key, _) in old {
+        if read >= STEP_BYTES {
+            break;
+        }
         let age = HistoryAge::parse(key.as_bytes()).map_err(|error| bad_key(&key, &error))?;
         let version = table::History {
             space,
@@ -81,12 +90,16 @@ fn trim_history(world: &mut World<'_>, before: u64) -> Result<usize, Stop> {
             id: age.id,
             version: age.version,
         };
-        if let Some(bytes) = world.get(&version)? {
+        if !is_counted {
+            world.delete(&version);
+        } else if let Some(bytes) = world.get(&version)? {
+            read += bytes.len();
             world.delete_counted(version.key(), bytes.len());
         }
         world.delete_raw(key);
+        gone += 1;
     }
-    Ok(count)
+    Ok((gone, gone == found && found < STEP))
 }
 
 /// The first event that is kept, with its position; none: there is none.

@@ -177,6 +177,7 @@ impl Admission for Front {
             stored: UsedStorage {
                 records: stored.records.map(|records| records.records),
                 records_bytes: stored.records.map(|records| records.bytes),
+                versions_bytes: stored.records.map(|records| records.versions),
                 files_bytes: stored.files,
             },
             counted_seconds: account.opened.elapsed().as_secs(),

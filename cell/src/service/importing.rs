@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::body::import::ImportFailure;
-use api::error::{Error, Result};
+use api::error::Result;
 use api::ids::Name;
 use api::service::{Import, LineSender, LineSource, RequestContext};
 use bytes::Bytes;
@@ -196,9 +196,7 @@ impl Run<'_> {
             let (fits, rest) = chunk.split(at, line);
             self.put(fits).await?;
             if at == 0 {
-                self.pipeline.drain().await?;
-                let detail = format!("line {line}: {}; send the rest with the same Import-Id then", error.detail);
-                return Err(Error { detail, ..error });
+                return self.pipeline.end_before(line, error).await;
             }
             chunk = rest;
         }

@@ -3,6 +3,7 @@
 //! What a call does is in the file of its resource beside this one; what it decides and applies is in its domain.
 
 mod admission;
+mod archived;
 mod archiving;
 mod balance;
 mod cluster;

@@ -113,11 +113,19 @@ impl<'a> Pipeline<'a> {
         let mut growth = Growth::default();
         for (at, line) in lines.iter().enumerate() {
             growth = growth.plus(grows(&snapshot, line).map_err(|fault| internal(&fault))?);
-            if let Err(error) = platform.hold(&limits, stored, growth) {
+            if let Err(error) = stored.check(&limits, growth) {
                 return Ok(Some((at, error)));
             }
         }
         Ok(None)
+    }
+
+    /// That the import ends before a line that there is no room for.
+    pub(super) async fn end_before(&mut self, line: u64, error: Error) -> Result<()> {
+        self.drain().await?;
+        self.platform.count_full(&error);
+        let detail = format!("line {line}: {}; send the rest with the same Import-Id then", error.detail);
+        Err(Error { detail, ..error })
     }
 
     /// Puts a command under way that changes so many records and settles the lines up to `last`; waits where there are enough of them.

@@ -8,38 +8,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::body::collection::{Collection as Body, CollectionSchema};
-use api::body::import::{ExportLine, ImportFailure};
+use api::body::import::ExportLine;
 use api::error::{Code, Error, Result};
 use api::ids::Name;
 use api::service::{LineSender, LineSource, RequestContext};
 use bytes::Bytes;
-use storage::{Direction, Snapshot, Space, table};
+use storage::{Direction, Space, table};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::Front;
+use super::archived::{Chunk, parse, send};
 use super::error::{barrier, internal, refused};
-use super::pipeline::{Pipeline, failure};
+use super::pipeline::Pipeline;
 use super::schema::decide_change;
-use crate::machine::catalog::Catalog;
 use crate::machine::rows::Header;
 use crate::records::decide::View;
 use crate::records::evolve::change::Changed;
 use crate::records::export::FORMAT;
-use crate::records::growth;
 use crate::records::import::digest;
-use crate::records::import_lines::CHUNK_BYTES;
-use crate::records::restore_lines::{ArchivedRecord, RecordsRestore, dangling, read};
-
-/// What is read so far of the records.
-#[derive(Default)]
-struct Chunk {
-    records: Vec<ArchivedRecord>,
-    failures: Vec<ImportFailure>,
-    bytes: usize,
-    lines: usize,
-    last: u64,
-}
+use crate::records::restore_lines::dangling;
 
 /// What stands before the records.
 struct Prologue {
@@ -85,10 +73,7 @@ impl Front {
         let mut pipeline = Pipeline::resume(self, &replica, ctx, key, &moment, out)?;
         drop(moment);
         let settled = pipeline.done.last;
-        let mut chunk = Chunk {
-            last: settled,
-            ..Chunk::default()
-        };
+        let mut chunk = Chunk::after(settled);
         let (mut seen, mut whole) = (0, false);
         let mut next = prologue.next.map(|(number, line)| (number, Ok(line)));
         loop {
@@ -109,7 +94,7 @@ impl Front {
             if number > settled {
                 chunk.take(&catalog, number, parsed);
             }
-            if chunk.lines >= pipeline.chunk_lines() || chunk.bytes >= CHUNK_BYTES {
+            if chunk.is_full(pipeline.chunk_lines()) {
                 send(&mut pipeline, std::mem::take(&mut chunk)).await?;
             }
         }
@@ -199,10 +184,6 @@ fn not_empty(name: &Name) -> Error {
     Error::new(Code::AlreadyExists, detail)
 }
 
-fn parse(text: &[u8]) -> Result<ExportLine> {
-    ExportLine::parse(text).map_err(|error| Error::new(Code::MalformedBody, format!("not a line of an export: {error}")))
-}
-
 /// Reads up to the first line that is neither the header nor a collection.
 async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
     let mut collections = Vec::new();
@@ -230,48 +211,4 @@ async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
         first = false;
     }
     Ok(Prologue { collections, next: None })
-}
-
-impl Chunk {
-    fn take(&mut self, catalog: &Catalog, number: u64, parsed: Result<(usize, ExportLine)>) {
-        self.lines += 1;
-        self.last = number;
-        let archived = match parsed {
-            Ok((bytes, ExportLine::Record(body))) => {
-                self.bytes += bytes;
-                let missing = || Error::new(Code::NotFound, format!("there is no collection {:?}", body.collection));
-                let collection = catalog.named(&body.collection).ok_or_else(missing);
-                collection.and_then(|collection| read(collection, number, &body))
-            }
-            // Its secret is not here, and nobody could use it.
-            Ok((_, ExportLine::Token(_))) => return,
-            Ok(_) => Err(Error::new(Code::MalformedBody, "is out of its place")),
-            Err(error) => Err(error),
-        };
-        match archived {
-            Ok(record) => self.records.push(record),
-            Err(error) => self.failures.push(failure(number, &error)),
-        }
-    }
-}
-
-/// Puts records under way, if there is room for them; if not, the import ends where the last command ended.
-async fn send(pipeline: &mut Pipeline<'_>, chunk: Chunk) -> Result<()> {
-    let space = Space(pipeline.ctx.placement.uid);
-    let grows = |_: &Snapshot, archived: &ArchivedRecord| Ok(growth::of_new(archived.place(space), &archived.record.doc));
-    if let Some((_, error)) = pipeline.first_beyond(&chunk.records, grows).await? {
-        return Err(error);
-    }
-    if chunk.lines == 0 {
-        return Ok(());
-    }
-    let records = chunk.records.len();
-    let command = RecordsRestore {
-        import: pipeline.key,
-        after: pipeline.sent,
-        last: chunk.last,
-        records: chunk.records,
-        refused: chunk.failures.len() as u64,
-    };
-    pipeline.send(command, chunk.last, records, chunk.failures).await
 }

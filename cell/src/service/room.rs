@@ -4,8 +4,14 @@
 //! time do not see each other, so that together they can go beyond a limit by what is under way; none of them does by itself.
 //! Where much room is left, it is looked at ten times a second and not with every write, and again after each file that comes.
 //!
-//! What takes away, and what does not make a record longer, is served always. A change leaves the version before it behind, which goes with
-//! time: so that nobody stores without end by changing, an eighth above the plan's storage ends that, too.
+//! Two things are held against a plan's storage. What is stored: records, documents and files; a deleted record frees its bytes at once.
+//! And the versions that changes and deletions leave behind, which go with time: they may take as much again, and besides what is free of
+//! the storage. Without that bound somebody who changes the same records over and over would fill the disks of a cell; were versions
+//! counted with what is stored, a tenant that deletes to make room would have none for as long as its plan keeps history.
+//!
+//! So a deletion, which makes a version of what is stored, takes nothing from the sum, and is served always: nobody asks for room for it.
+//! Whatever stores is refused while versions are beyond their bound, records that are new among it: created and deleted again they would be
+//! versions without end. A change that makes nothing longer is served also where a plan was made smaller than what is there.
 //!
 //! A tenant whose records are not counted yet is held to nothing but what bounds its files.
 
@@ -26,11 +32,11 @@ use crate::records::growth;
 use crate::records::totals::{self, Growth, Totals};
 use crate::records::write::Operation;
 
-/// With so much room nobody comes near a limit before it is looked at again.
-const ROOMY_RECORDS: u64 = 100_000;
-const ROOMY_BYTES: u64 = 256 << 20;
-/// The part of a plan's storage that versions may take beyond it.
-const BEYOND: u64 = 8;
+/// With so much room nobody comes near a limit before it is looked at again: the part of a limit, and the least and the most that it is. The
+/// least is more than comes between two looks, what imports have under way included. Raised: imports wait for their own commands earlier.
+const ROOMY_PART: u64 = 8;
+const ROOMY_RECORDS: (u64, u64) = (10_000, 100_000);
+const ROOMY_BYTES: (u64, u64) = (64 << 20, 256 << 20);
 
 /// What a tenant stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ impl Stored {
         })
     }
 
-    /// All bytes.
+    /// Bytes of what is stored.
     fn bytes(&self) -> u64 {
         self.files.saturating_add(self.records.map_or(0, |records| records.bytes))
     }
@@ -59,8 +65,14 @@ impl Stored {
     /// Whether much room is left, or nothing is counted that could be too much.
     fn is_roomy(&self, limits: &Limits) -> bool {
         let Some(records) = self.records else { return true };
-        let left = limits.records.map_or(u64::MAX, |most| most.saturating_sub(records.records));
-        left >= ROOMY_RECORDS && limits.storage_bytes.saturating_sub(self.bytes()) >= ROOMY_BYTES
+        let much = |limit: u64, (least, most): (u64, u64)| (limit / ROOMY_PART).clamp(least, most);
+        let (used, quota) = (self.bytes(), limits.storage_bytes);
+        let left = quota.saturating_sub(used);
+        let left_for_versions = for_versions(used, quota).saturating_sub(records.versions);
+        limits
+            .records
+            .is_none_or(|most| most.saturating_sub(records.records) >= much(most, ROOMY_RECORDS))
+            && left.min(left_for_versions) >= much(quota, ROOMY_BYTES)
     }
 
     /// Refuses what would be more than the plan stores.
@@ -81,20 +93,27 @@ impl Stored {
             ));
         }
         let (used, quota) = (self.bytes(), limits.storage_bytes);
-        if growth.bytes > 0 && used.saturating_add_signed(growth.bytes) > quota {
+        let grown = used.saturating_add_signed(growth.bytes);
+        if growth.bytes > 0 && grown > quota {
             return full(format!(
-                "the tenant's records and files have {used} bytes of the {quota} that its plan {plan:?} stores: delete some (what records \
-                 were is kept for as long as the plan keeps history)"
+                "the tenant's records and files have {used} bytes of the {quota} that its plan {plan:?} stores: delete some"
             ));
         }
-        if used > quota.saturating_add(quota / BEYOND) {
+        let most = for_versions(grown, quota);
+        if records.versions.saturating_add_signed(growth.versions) > most {
             return full(format!(
-                "with the versions that changes left behind the tenant has {used} bytes, and its plan {plan:?} stores {quota}: delete files \
-                 or wait until history is trimmed"
+                "what the tenant's records were before they were changed or deleted has {} bytes of the {most} that its plan {plan:?} \
+                 has for that: wait until history is trimmed",
+                records.versions
             ));
         }
         Ok(())
     }
+}
+
+/// What versions may take, in bytes, beside so much that is stored: as much as the plan stores, and what of that is free.
+fn for_versions(used: u64, quota: u64) -> u64 {
+    quota.saturating_add(quota.saturating_sub(used))
 }
 
 /// What of a plan's storage is left for files: what its records do not take.
@@ -118,9 +137,12 @@ impl Platform {
         Ok(Some((limits, stored)))
     }
 
-    /// Refuses what would be more than the plan stores, and counts that.
-    pub(super) fn hold(&self, limits: &Limits, stored: Stored, growth: Growth) -> Result<()> {
-        stored.check(limits, growth).inspect_err(|_| self.fair.refused.write())
+    /// Counts a write that was refused because the plan has no room for it.
+    pub(super) fn count_full(&self, error: &Error) {
+        // Only a disk that is full may have room in a moment.
+        if error.code == Code::StorageFull && error.retry_after.is_none() {
+            self.fair.refused.write();
+        }
     }
 }
 
@@ -137,7 +159,7 @@ impl Front {
             return Ok(());
         }
         let growth = growth::of_operations(view.snapshot, view.space, operations).map_err(|fault| internal(&fault))?;
-        self.platform.hold(&limits, stored, growth)
+        stored.check(&limits, growth)
     }
 
     /// Refuses so many bytes that the plan has no room for.
@@ -146,7 +168,11 @@ impl Front {
             return Ok(());
         };
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.platform.hold(&limits, stored, Growth { records: 0, bytes })
+        let growth = Growth {
+            bytes,
+            ..Growth::default()
+        };
+        stored.check(&limits, growth)
     }
 }
 
@@ -165,14 +191,37 @@ mod tests {
     }
 
     fn stored(records: u64, bytes: u64, files: u64) -> Stored {
+        let versions = 0;
         Stored {
-            records: Some(Totals { records, bytes }),
+            records: Some(Totals {
+                records,
+                bytes,
+                versions,
+            }),
             files,
         }
     }
 
+    /// With so many bytes of versions.
+    fn with_versions(bytes: u64, versions: u64) -> Stored {
+        let records = 1;
+        Stored {
+            records: Some(Totals {
+                records,
+                bytes,
+                versions,
+            }),
+            files: 0,
+        }
+    }
+
     fn grown(records: i64, bytes: i64) -> Growth {
-        Growth { records, bytes }
+        let versions = 0;
+        Growth {
+            records,
+            bytes,
+            versions,
+        }
     }
 
     #[test]
@@ -198,15 +247,56 @@ mod tests {
         full.check(&limits, grown(0, 0)).expect("it grows by nothing");
         let refused = full.check(&limits, grown(0, 1)).expect_err("a byte too many");
         assert!(refused.detail.contains("1073741824"), "{}", refused.detail);
-        let beyond = stored(1, (1 << 30) + (1 << 27) + 1, 0);
-        assert!(beyond.check(&limits, grown(0, 0)).is_err(), "versions without end");
+    }
+
+    #[test]
+    fn versions_have_as_much_again_and_what_is_free() {
+        const GIB: u64 = 1 << 30;
+        let limits = limits(None);
+        let change = Growth {
+            records: 0,
+            bytes: 0,
+            versions: 1_000,
+        };
+        with_versions(GIB, GIB - 1_000)
+            .check(&limits, change)
+            .expect("the last change");
+        let refused = with_versions(GIB, GIB - 999)
+            .check(&limits, change)
+            .expect_err("one too many");
+        assert!(
+            refused.code == Code::StorageFull && refused.detail.contains("1073741824") && refused.detail.contains("history"),
+            "{}",
+            refused.detail
+        );
+        // The plan was made smaller than what is there.
+        with_versions(3 * GIB, GIB - 1_000)
+            .check(&limits, change)
+            .expect("a change as long as before");
+        with_versions(3 * GIB, GIB - 999)
+            .check(&limits, change)
+            .expect_err("one too many");
+        // All that was stored was deleted, and there is room for as much again.
+        with_versions(0, 2 * GIB - 100)
+            .check(&limits, grown(1, 100))
+            .expect("a new one");
+        with_versions(0, 2 * GIB - 99)
+            .check(&limits, grown(1, 100))
+            .expect_err("created and deleted without end");
     }
 
     #[test]
     fn with_much_room_and_for_what_is_not_counted_nothing_is_asked() {
         assert!(stored(10, 10, 10).is_roomy(&limits(None)));
-        assert!(!stored(10, 10, 10).is_roomy(&limits(Some(100_009))));
+        assert!(stored(10, 10, 10).is_roomy(&limits(Some(100_009))), "an eighth is left");
+        assert!(stored(87_000, 10, 10).is_roomy(&limits(Some(100_000))));
+        assert!(!stored(88_000, 10, 10).is_roomy(&limits(Some(100_000))));
+        assert!(!stored(9_900_001, 10, 10).is_roomy(&limits(Some(10_000_000))));
+        assert!(!stored(5, 10, 10).is_roomy(&limits(Some(10_004))), "it could come at once");
+        assert!(stored(10, 7 << 27, 0).is_roomy(&limits(None)), "128 MiB of a GiB are left");
+        assert!(!stored(10, (7 << 27) + 1, 0).is_roomy(&limits(None)));
         assert!(!stored(10, 1 << 30, 0).is_roomy(&limits(None)));
+        assert!(!with_versions(10, 1 << 31).is_roomy(&limits(None)));
         let unknown = Stored { records: None, files: 5 };
         assert!(unknown.is_roomy(&limits(Some(1))));
         unknown.check(&limits(Some(1)), grown(5, 5)).expect("it is not counted");

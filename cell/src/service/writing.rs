@@ -146,7 +146,11 @@ impl Front {
         let written = replica.write(space, actor, key, &ctx.timing, decide).await;
         written.map_err(|unwritten| match unwritten {
             Unwritten::Refused(refusal) => self.heard(ctx, refusal),
-            Unwritten::Failed(error) => error,
+            Unwritten::Failed(error) => {
+                // What has no room is decided twice, and counted once.
+                self.platform.count_full(&error);
+                error
+            }
         })
     }
 

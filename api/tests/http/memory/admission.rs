@@ -114,6 +114,7 @@ impl Admission for Memory {
             stored: UsedStorage {
                 records: Some(3),
                 records_bytes: Some(900),
+                versions_bytes: Some(100),
                 files_bytes: 0,
             },
             counted_seconds: 60,

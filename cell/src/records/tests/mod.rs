@@ -7,6 +7,7 @@ mod expands;
 mod fields;
 mod filters;
 mod follow;
+mod growth;
 mod guards;
 mod history;
 mod imports;
