@@ -5,7 +5,7 @@
 //! The operations of one command follow each other: each is looked at as those before it leave the record, so that a record that is
 //! deleted and made again is one, and one that is made and changed at once is no more than that.
 //!
-//! What a deletion takes along or lets go of is not counted.
+//! What a deletion takes along or lets go of is not counted, nor what the machine fills in where the operation is applied.
 
 use std::collections::BTreeMap;
 

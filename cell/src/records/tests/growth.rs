@@ -43,7 +43,7 @@ fn apply(stage: &mut Stage, operations: Vec<Operation>) {
     stage.apply_as(change, None, schema).result.expect("changed");
 }
 
-/// What is said that operations add, and what they have added then: no more, and little less.
+/// What is said that operations add: within a few bytes what they have added then.
 fn grown(stage: &mut Stage, operations: Vec<Operation>) -> Growth {
     let said = of_operations(&stage.snapshot(), SPACE, &operations).expect("no fault");
     let before = counted(stage);
@@ -55,7 +55,8 @@ fn grown(stage: &mut Stage, operations: Vec<Operation>) -> Growth {
         (said.bytes, more(after.bytes, before.bytes)),
         (said.versions, more(after.versions, before.versions)),
     ] {
-        assert!((0..300).contains(&(said - is)), "{said} is said, {is} it is");
+        // What the machine fills in, such as the number of a task, is not in the operation.
+        assert!((-16..300).contains(&(said - is)), "{said} is said, {is} it is");
     }
     said
 }
