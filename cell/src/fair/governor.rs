@@ -277,9 +277,9 @@ mod tests {
         let mut governor = experienced(now);
         governor.rate = 100_000.0;
         governor.look(&sight(now, 10 * USUAL, 1e9));
-        assert_eq!(governor.rate, 100_000.0, "one says little");
+        assert_eq!(governor.rate, 100_000.0 * RISE, "one says little");
         governor.look(&sight(now, 10 * USUAL, 1e9));
-        assert_eq!(governor.rate, 100_000.0 * FALL);
+        assert_eq!(governor.rate, 100_000.0 * RISE * FALL);
     }
 
     #[test]
