@@ -226,7 +226,7 @@ impl Scene {
         let numbers: BTreeSet<u64> = all.iter().map(|(number, ..)| *number).collect();
         assert_eq!(numbers.len(), all.len(), "a number was given twice");
         let client = &self.tenant.client;
-        let (_, page) = ask(
+        let (status, page) = ask(
             client,
             Method::GET,
             &format!("{}?count=true&limit=1", self.tasks()),
@@ -234,7 +234,8 @@ impl Scene {
             None,
         )
         .await;
-        let count = page["count"].as_u64().expect("a count");
+        let count = page["count"].as_u64();
+        let count = count.unwrap_or_else(|| panic!("no count: {status} {page}"));
         let known = (RECORDS + all.len()) as u64;
         let all_known = others.map(|others| known + others as u64);
         assert!(

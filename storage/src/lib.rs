@@ -52,6 +52,7 @@ pub mod search;
 mod snapshot;
 mod sorted;
 mod space;
+mod stats;
 mod store;
 mod sums;
 pub mod table;
@@ -75,7 +76,8 @@ pub use scan::{Direction, Scan};
 pub use scrub::{RangeHash, Scrubbed};
 pub use snapshot::{Snapshot, Spaces};
 pub use space::Space;
-pub use store::{Options, Stats, Store};
+pub use stats::Stats;
+pub use store::{Options, Store};
 pub use table::*;
 pub use transfer::{MAX_CHUNK_BYTES, SnapshotReader, SnapshotWriter};
 

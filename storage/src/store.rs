@@ -38,6 +38,7 @@ use crate::progress::Mark;
 use crate::rebuild;
 use crate::received::ReceivedSnapshot;
 use crate::snapshot::Snapshot;
+use crate::stats::Stats;
 use crate::transfer::{SnapshotReader, SnapshotWriter};
 
 /// How a store behaves.
@@ -86,27 +87,6 @@ impl fmt::Debug for Options {
             .field("pace", &self.pace)
             .finish_non_exhaustive()
     }
-}
-
-/// What the store has in memory and has done since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Keys in the active and the frozen deltas.
-    pub delta_keys: usize,
-    /// Bytes that they take, about.
-    pub delta_bytes: usize,
-    /// Frozen deltas that wait or are being flushed, at most two.
-    pub frozen: usize,
-    /// Finished flushes.
-    pub flushes: u64,
-    /// The time that they took in all, their rests included.
-    pub flush_time: Duration,
-    /// The length of the store's file; 0 when it cannot be told.
-    pub file_bytes: u64,
-    /// Pages of the file that were read from its cache in memory.
-    pub page_hits: u64,
-    /// Pages that had to be read from the disk, or from the kernel's cache of it.
-    pub page_misses: u64,
 }
 
 /// A handle of the store; clones are the same store. The last one stops the flush thread and persists nothing: see `close`.
