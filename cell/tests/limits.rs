@@ -70,7 +70,16 @@ async fn small_tenant(cluster: &Cluster) -> String {
         dedicated: false,
         template: Some("workspace".to_owned()),
     };
-    let made = operator.tenant_create(&new, None).await.expect("a tenant").body;
+    // A node whose copy of the directory lags behind does not know the plan yet.
+    let made = until("a tenant", async || match operator.tenant_create(&new, None).await {
+        Ok(made) => Some(made.body),
+        Err(error) => {
+            let status = error.problem().map(|problem| problem.status);
+            assert_eq!(status, Some(422), "{error}");
+            None
+        }
+    })
+    .await;
     let token = made.admin_token.expect("its token");
     let client = operator.with_token(&token).expect("a client");
     until("its records are counted", async || {
