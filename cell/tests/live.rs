@@ -375,7 +375,7 @@ async fn a_slow_consumer_is_told_to_resume_and_nobody_else_waits() {
         loop {
             match said(&mut slow).await {
                 LiveSaid::Event { position, .. } => reached = position,
-                LiveSaid::Resume { after, .. } => return after,
+                LiveSaid::Resume { after, .. } => return after.expect("a subscription stood"),
                 _ => {}
             }
         }

@@ -114,8 +114,9 @@ pub enum LiveSaid {
     Pong {},
     /// The connection ends: come back, and subscribe after these positions.
     Resume {
-        /// The least of them.
-        after: u64,
+        /// The least of them; missing where no subscription stood yet: those begin as they were to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
         /// The position of each subscription, by its name.
         subscriptions: BTreeMap<String, u64>,
     },

@@ -198,9 +198,9 @@ impl LiveFeed {
                 }
                 Some(LiveSaid::Subscribed { after, .. }) => self.wanted.after = self.wanted.after.or(Some(after)),
                 Some(LiveSaid::Error { problem, .. }) => return Err(ClientError::Problem(problem)),
-                // What was hidden need not be looked at again.
-                Some(LiveSaid::Resume { after, .. }) => {
-                    self.wanted.after = self.wanted.after.map(|known| known.max(after));
+                // What was hidden need not be looked at again. A subscription that did not stand yet begins where it was to.
+                Some(LiveSaid::Resume { subscriptions, .. }) => {
+                    self.wanted.after = self.wanted.after.max(subscriptions.get(&self.wanted.id).copied());
                     return Ok(None);
                 }
                 Some(_) => {}

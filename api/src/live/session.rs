@@ -87,17 +87,12 @@ impl Session {
 
     /// Tells the client why it ends, and where to go on.
     async fn end(self: Box<Self>, socket: Socket, end: End) {
-        let Self {
-            here,
-            subscriptions,
-            position,
-            ..
-        } = *self;
+        let Self { here, subscriptions, .. } = *self;
         // It is nowhere any more, however long the farewell takes.
         drop(here);
         let resume = || {
             let subscriptions = subscriptions.positions();
-            let after = subscriptions.values().copied().min().unwrap_or(position);
+            let after = subscriptions.values().copied().min();
             Some(json(&LiveSaid::Resume { after, subscriptions }))
         };
         match end {

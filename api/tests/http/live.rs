@@ -1,5 +1,6 @@
 //! Live connections.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::body::live::{LiveAsk, LiveSaid, Subscribe};
@@ -90,7 +91,7 @@ async fn events_come_with_the_name_of_their_subscription_and_what_was_before_com
     live.say(&LiveAsk::Leave {}).await.expect("said");
     match said(&mut live).await {
         LiveSaid::Resume { after, subscriptions } => {
-            assert_eq!((after, subscriptions.get("new"), subscriptions.len()), (3, Some(&3), 1));
+            assert_eq!((after, subscriptions.get("new"), subscriptions.len()), (Some(3), Some(&3), 1));
         }
         other => panic!("{other:?}"),
     }
@@ -227,7 +228,7 @@ async fn a_connection_goes_through_another_node_and_both_can_drain() {
             leader.server.clone()
         };
         let draining = tokio::spawn(async move { draining.drain(LONG).await });
-        assert!(matches!(said(&mut live).await, LiveSaid::Resume { after: 1, .. }));
+        assert!(matches!(said(&mut live).await, LiveSaid::Resume { after: Some(1), .. }));
         assert!(live.next().await.expect("an end").is_none());
         assert_eq!(draining.await.expect("a task"), 0, "nothing was cut");
     }
@@ -255,6 +256,36 @@ async fn a_feed_goes_on_at_another_node_where_it_was() {
     assert_eq!(one.server.drain(LONG).await, 0);
     assert_eq!(feed.next().await.expect("an event").position, 2);
     assert_eq!(feed.position(), Some(2));
+}
+
+#[tokio::test]
+async fn a_feed_that_is_sent_on_before_its_subscription_stands_begins_where_it_wanted() {
+    let (one, other) = (Running::start().await, Running::start().await);
+    for node in [&one, &other] {
+        make(&node.client("cnt_member")).await;
+        make(&node.client("cnt_member")).await;
+    }
+    one.service.has_left.store(true, Ordering::SeqCst);
+    let mut live = one.client("cnt_guest").live("acme").await.expect("a connection");
+    live.say(&subscribe("a", Some(0))).await.expect("said");
+    match said(&mut live).await {
+        LiveSaid::Resume { after, subscriptions } => assert_eq!((after, subscriptions.len()), (None, 0)),
+        other => panic!("{other:?}"),
+    }
+    let client = one
+        .client("cnt_guest")
+        .with_base_urls(&[one.url(), other.url()], Balance::Failover)
+        .expect("a client");
+    let wanted = Subscribe {
+        id: "a".into(),
+        after: Some(0),
+        ..Subscribe::default()
+    };
+    let mut feed = client.follow_live("acme", wanted);
+    for position in [1, 2] {
+        let event = tokio::time::timeout(LONG, feed.next()).await.expect("in time");
+        assert_eq!(event.expect("an event").position, position);
+    }
 }
 
 #[tokio::test]

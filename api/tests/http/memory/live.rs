@@ -14,6 +14,9 @@ use super::Memory;
 #[async_trait]
 impl Live for Memory {
     fn events_check(&self, _ctx: &RequestContext, query: &EventQuery) -> Result<()> {
+        if self.has_left.load(Ordering::SeqCst) {
+            return Err(Error::new(Code::NotLeader, "it is led elsewhere"));
+        }
         let unknown = query.collections.iter().flatten().any(|name| name.as_str() == "unknown");
         match unknown {
             true => Err(Error::new(

@@ -79,6 +79,8 @@ pub(crate) struct Memory {
     pub(crate) document: Mutex<Vec<bytes::Bytes>>,
     /// Whether an event of `notes` happens whenever events are read.
     pub(crate) busy: AtomicBool,
+    /// Whether the tenant has come to be led elsewhere, which only whoever asks notices.
+    pub(crate) has_left: AtomicBool,
 }
 
 pub(crate) fn placement(slug: &Slug) -> Placement {
