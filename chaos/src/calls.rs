@@ -27,12 +27,17 @@ struct There {
     sitting: Sitting,
 }
 
-/// Calls at each topic of a tenant.
+/// Calls at each topic of a tenant, until somebody stays who has gone.
 pub async fn read(field: &Field<'_>, workspace: &Workspace) -> Result<Vec<Call>> {
-    let mut calls = Vec::new();
+    let mut calls: Vec<Call> = Vec::new();
     for (number, topic) in visitor::topics(workspace).into_iter().enumerate() {
         let call = call(field, workspace, &topic, number).await;
-        calls.push(call.with_context(|| format!("call at {topic} of {}", workspace.slug))?);
+        let call = call.with_context(|| format!("call at {topic} of {}", workspace.slug))?;
+        let stays = call.nodes.iter().any(|at| !at.before.is_empty() || !at.after.is_empty());
+        calls.push(call);
+        if stays {
+            break;
+        }
     }
     Ok(calls)
 }
@@ -43,14 +48,18 @@ async fn call(field: &Field<'_>, workspace: &Workspace, topic: &str, number: usi
         topic: topic.to_owned(),
         ..Call::default()
     };
-    let gone = Duration::from_micros(presence::GONE_WITHIN_US);
-    for reader in &mut readers {
-        let before = there_once(reader, topic, gone, |there| there.is_empty()).await?;
+    let before = nobody(&mut readers, topic).await?;
+    let stays = before.iter().any(|there| !there.is_empty());
+    for (reader, before) in readers.iter().zip(before) {
         call.nodes.push(CallAt {
             node: reader.name.clone(),
             before,
             ..CallAt::default()
         });
+    }
+    if stays {
+        // Who comes would not be told from who stays.
+        return Ok(call);
     }
     let marks = (0..readers.len()).map(|node| names::word(&format!("{}-call-{number}-{node}", workspace.tag)));
     call.said = marks.collect();
@@ -67,10 +76,21 @@ async fn call(field: &Field<'_>, workspace: &Workspace, topic: &str, number: usi
         }
     }
     drop(visitors);
-    for (place, reader) in readers.iter_mut().enumerate() {
-        call.nodes[place].after = there_once(reader, topic, gone, |there| there.is_empty()).await?;
+    for (at, after) in call.nodes.iter_mut().zip(nobody(&mut readers, topic).await?) {
+        at.after = after;
     }
     Ok(call)
+}
+
+/// Who is there as each node answers, once nobody is, or when time is up: the time is the same for all.
+async fn nobody(readers: &mut [Reader<'_>], topic: &str) -> Result<Vec<Vec<String>>> {
+    let deadline = Instant::now() + Duration::from_micros(presence::GONE_WITHIN_US);
+    let mut there = Vec::new();
+    for reader in readers {
+        let left = deadline.saturating_duration_since(Instant::now());
+        there.push(there_once(reader, topic, left, |there| there.is_empty()).await?);
+    }
+    Ok(there)
 }
 
 fn visitor(topic: &str, mark: &str) -> There {

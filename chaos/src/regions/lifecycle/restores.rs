@@ -101,8 +101,9 @@ impl Restores {
         self.left -= 1;
     }
 
-    /// Goes on with a restore. The phase that it comes to; none: it stays in its own.
-    fn go_on(&self, task: &mut Task, field: &mut Field<'_>) -> Result<Option<Phase>> {
+    /// Goes on with a restore. The phase that it comes to; none: it stays in its own. `all_live`: nobody is dead; what was restored is looked at
+    /// from each node, and who is dead comes back only between two steps.
+    fn go_on(&self, task: &mut Task, field: &mut Field<'_>, all_live: bool) -> Result<Option<Phase>> {
         let moment = &self.keepsake.moments[task.moment];
         match &task.phase {
             Phase::Asked => {
@@ -124,6 +125,7 @@ impl Restores {
                 };
                 match now.status.as_str() {
                     "running" => {}
+                    "done" if !all_live => {}
                     "done" => {
                         if self.keepsake.archive_of(&task.slug)? != moment.archive {
                             let finding = format!("{} is not what {KEEPSAKE} was at {}", task.slug, moment.at);
@@ -229,7 +231,7 @@ impl Deed for Restores {
                 task.refused
             );
         }
-        if let Some(phase) = self.go_on(&mut task, field)? {
+        if let Some(phase) = self.go_on(&mut task, field, reaper.is_idle())? {
             task.until = Instant::now() + WITHIN;
             if matches!(phase, Phase::Running(_)) {
                 reaper.calm();
