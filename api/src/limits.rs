@@ -145,6 +145,8 @@ pub const DOCUMENT_CONNECTIONS: usize = 200;
 pub const DOCUMENT_WAITING: usize = 256;
 /// Most clients that a connection to a document speaks of.
 pub const DOCUMENT_AWARENESS: usize = 16;
+/// Longest that a client of a document says of itself, in bytes of JSON: a name, a colour, where its cursor is.
+pub const DOCUMENT_AWARENESS_BYTES: usize = 2 * 1024;
 /// Most messages of a connection to a document a second, over time, and at once.
 pub const DOCUMENT_MESSAGES_A_SECOND: u32 = 100;
 /// See [`DOCUMENT_MESSAGES_A_SECOND`].

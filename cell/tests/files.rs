@@ -8,6 +8,8 @@ use api::body::file::{AttachedTo, File, NewLink};
 use api::client::{Call, Client, ClientError, FromArchive, Method};
 use api::ids::Id;
 use api::service::FileList;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use rig::cluster::{Cluster, Options};
@@ -263,8 +265,12 @@ async fn paper(client: &Client, title: &str) -> AttachedTo {
 
 /// A client of the tenant with a new token of a role.
 async fn somebody(admin: &Client, role: &str) -> Client {
-    let token = json!({ "name": role, "role": role }).to_string();
-    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token);
+    holder(admin, &json!({ "name": role, "role": role })).await
+}
+
+/// A client of the tenant with this new token.
+async fn holder(admin: &Client, token: &serde_json::Value) -> Client {
+    let made = Call::new(Method::POST, "/v1/tenants/acme/tokens").body("application/json", token.to_string());
     let made = admin.call(made).await.expect("an answer").body;
     let made: serde_json::Value = serde_json::from_slice(&made).expect("a token");
     let secret = made["secret"].as_str().expect("a secret");
@@ -314,6 +320,14 @@ async fn a_file_is_seen_by_who_may_read_its_record() {
         ),
         (1, 2)
     );
+    // A token for other collections hears of one that is there what it hears of one that is not.
+    let other = json!({ "name": "other", "role": "guest", "scopes": ["tasks"] });
+    let other = holder(&acme.client, &other).await;
+    for collection in ["papers", "nothing"] {
+        let path = format!("/v1/tenants/acme/files?collection={collection}&record={open}");
+        let answered = other.call(Call::new(Method::GET, path)).await.expect("an answer");
+        assert_eq!(answered.status.as_u16(), 403, "{collection}: {answered:?}");
+    }
     let refused = guest
         .file_create("acme", "x", "text/plain", None, "x", None)
         .await
@@ -364,6 +378,46 @@ async fn a_file_is_changed_by_who_may_update_its_record() {
                 ),
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_only_for_who_may_still_change_its_record() {
+    let cluster = up();
+    let acme = tenant::create(&cluster, "acme", Some("workspace")).await.expect("a tenant");
+    let rules = json!({ "read": "record.title != \"gone\"", "update": "record.title == \"open\"" });
+    let papers = json!({ "fields": { "title": { "type": "text" } }, "rules": rules }).to_string();
+    let put = Call::new(Method::PUT, "/v1/tenants/acme/collections/papers").body("application/json", papers);
+    assert_eq!(acme.client.call(put).await.expect("an answer").status.as_u16(), 201);
+    let member = somebody(&acme.client, "member").await;
+    let paper = paper(&acme.client, "open").await;
+    let made = member.file_create("acme", "a", "text/plain", Some(&paper), "before", None);
+    let file = made.await.expect("created").body.id;
+    let (id, record) = (STANDARD.encode(file.to_string()), STANDARD.encode(paper.record.to_string()));
+    let mut uploads = Vec::new();
+    for becomes in [
+        format!("file {id}"),
+        format!("filename Yg==,collection {},record {record}", STANDARD.encode("papers")),
+    ] {
+        let id = member.upload_begin("acme", 5, &becomes).await.expect("begun").body;
+        let first = stream::iter([Ok(Bytes::from_static(b"aft"))]);
+        assert_eq!(member.upload_send("acme", id, 0, first).await.expect("a part"), 3);
+        uploads.push(id);
+    }
+    for (title, status, content) in [("shut", 403, "before"), ("gone", 404, "before"), ("open", 204, "after")] {
+        let fields = serde_json::from_value(json!({ "title": title })).expect("fields");
+        let patched = acme.client.record_patch("acme", "papers", paper.record, &fields, None, None);
+        patched.await.expect("patched");
+        for id in &uploads {
+            let last = Call::new(Method::PATCH, format!("/v1/tenants/acme/files/uploads/{id}"))
+                .header("tus-resumable", "1.0.0")
+                .header("upload-offset", "3")
+                .body("application/offset+octet-stream", "er");
+            let answered = member.call(last).await.expect("an answer");
+            assert_eq!(answered.status.as_u16(), status, "{title}: {answered:?}");
+        }
+        let found = read(&acme.client, "acme", file, None).await.expect("the content");
+        assert_eq!(found, content.as_bytes(), "{title}");
     }
 }
 

@@ -1,14 +1,19 @@
 //! The data model over HTTP, on every node of a cell of three: filters, rules, workflows.
 
+use api::body::import::ImportLine;
 use api::body::record::{Batch, BatchOperation, BatchVerb, Fields, ListQuery, NewRecord};
 use api::body::token::{NewToken, Role};
 use api::client::{Call, Client, ClientError, EventsFrom, ImportOptions, Method};
 use api::ids::Id;
 use api::service::Consistency;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
 use rig::tenant::{self, Tenant};
+use rig::wait::PATIENCE;
 use serde_json::json;
+use tokio::sync::Notify;
 
 /// A cluster, a tenant with notes in it, and a client of each node for each of its principals.
 struct Scene {
@@ -278,4 +283,30 @@ async fn a_spreadsheet_is_imported_as_it_is() {
         .expect("a page")
         .body;
     assert_eq!(page.items.len(), 2, "the same Import-Id brings nothing twice");
+}
+
+#[tokio::test]
+async fn who_sends_settled_lines_again_hears_of_them_before_its_body_ends() {
+    let scene = scene().await;
+    let slug = scene.tenant.slug.as_str();
+    let lines = "{\"title\":\"one\"}\n{\"title\":\"two\"}\n{\"title\":\"three\"}\n";
+    let options = ImportOptions {
+        import_id: Some("killed".to_owned()),
+        ..ImportOptions::default()
+    };
+    let first = scene.ann[0].import_reader(slug, "tasks", &options, lines.as_bytes(), |_| {});
+    assert_eq!(first.await.expect("a summary").imported, 3);
+    // As the command line does after it was killed: it waits for progress before it reads on.
+    let sent: std::io::Result<Bytes> = Ok(Bytes::from_static(lines.as_bytes()));
+    let again = stream::iter([sent]).chain(stream::pending());
+    let heard = Notify::new();
+    let importing = scene.ann[1].import(slug, "tasks", &options, again, |line| {
+        if matches!(line, ImportLine::Progress(progress) if progress.stored == 3) {
+            heard.notify_one();
+        }
+    });
+    tokio::select! {
+        done = importing => panic!("{done:?}"),
+        heard = tokio::time::timeout(PATIENCE, heard.notified()) => heard.expect("progress in time"),
+    }
 }

@@ -83,14 +83,15 @@ impl Client {
                     .err()
                     .map(|error| ClientError::unanswered(format!("read the import: {error}")));
                 // A closed channel: the server has answered already, and its answer says why.
-                if sender.send(piece).await.is_err() {
-                    break;
+                if sender.send(piece.map(Some)).await.is_err() {
+                    return Ok(());
                 }
                 if let Some(error) = failed {
                     return Err(error);
                 }
             }
-            drop(sender);
+            // Only this is the body's end: where all of this is dropped half way, the body breaks off.
+            let _ = sender.send(Ok(None)).await;
             Ok(())
         };
         let talk = async {

@@ -33,6 +33,7 @@ use crate::front::Asked;
 use crate::ids::NodeNumber;
 use crate::read::RequestBody;
 use crate::reply::{DOUBT, LEADER, Reply, ReplyBody};
+use crate::routes::events::wanted::follows;
 use crate::routes::table::Endpoint;
 use crate::server::{KNOWN, Phase};
 
@@ -147,7 +148,8 @@ async fn received(
         drained: None,
         at_line_end: true,
     };
-    if asked.found.route.endpoint == Endpoint::Events {
+    // A list that ends by itself is finished, as any other reply: an early end would be taken for the end of what there is.
+    if asked.found.route.endpoint == Endpoint::Events && follows(asked.head) {
         body.drained = Some(Box::pin(asked.front.phases.reached(Phase::Draining)));
     }
     if leader.is_none() && size.exact().is_none_or(|size| size > WHOLE_BYTES) {

@@ -7,7 +7,8 @@
 //! What the client writes is stored before others hear of it. A connection that misses what others write is closed: its client comes back
 //! and synchronises, which brings all of it. Updates have numbers: a connection knows which it has been told of, and one that lacks any at a look
 //! that was there at the look before has missed it. So it is where a write was given up as unknown and stored all the same, and where others
-//! wrote at another leader while this node did not lead.
+//! wrote at another leader while this node did not lead. What was refused is missing beneath what the same client writes later: once something of
+//! it is taken again the connection is closed as well, and so it is where numbers begin anew, for the record was deleted and restored.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -45,6 +46,8 @@ pub(super) struct Editor {
     pub(super) times: LiveTimes,
     pub(super) seat: Seat,
     pub(super) known: Known,
+    /// Whether something that the client wrote was refused.
+    pub(super) denied: bool,
 }
 
 /// The updates that a client has been told of, by their numbers.
@@ -70,7 +73,8 @@ impl Known {
 
     /// Looks again, where the document has so many; whether all is known that was there at the last look.
     fn look(&mut self, last: u64) -> bool {
-        let is_whole = self.up_to >= self.looked;
+        // With fewer than before it is another document.
+        let is_whole = self.up_to >= self.looked && last >= self.looked;
         self.looked = last;
         is_whole
     }
@@ -179,12 +183,17 @@ impl Editor {
         self.authenticate().await?;
         match self.service.document_update(&self.ctx, &self.at, update.clone()).await {
             Ok(Some(number)) => {
+                let anew = number <= self.known.up_to;
                 self.known.has(number);
                 self.seat.tell(message(&[SYNC, UPDATE], &update), number);
-                Ok(())
+                match anew || self.denied {
+                    true => Err(End::Resume),
+                    false => Ok(()),
+                }
             }
             Ok(None) => Ok(()),
             Err(error) if error.code == Code::Forbidden => {
+                self.denied = true;
                 self.send(socket, message(&[AUTH, DENIED], error.detail.as_bytes())).await
             }
             Err(error) => Err(ended(error)),
@@ -216,8 +225,8 @@ impl Editor {
             return Err(End::Resume);
         }
         self.authenticate().await?;
-        let stored = self.service.document(&self.ctx, &self.at, None).await.map_err(ended)?;
-        if !self.known.look(stored.last) {
+        let last = self.service.document_last(&self.ctx, &self.at).map_err(ended)?;
+        if !self.known.look(last) {
             return Err(End::Resume);
         }
         Ok(socket.ping().await?)
@@ -254,5 +263,7 @@ mod tests {
         assert!(!known.look(8), "7 was there, and nobody told of it");
         known.has(7);
         assert!(known.look(9));
+        known.has(9);
+        assert!(!known.look(2), "it is another document");
     }
 }

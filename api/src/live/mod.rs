@@ -135,6 +135,7 @@ pub(crate) async fn edit(asked: &mut Asked<'_>, ctx: &RequestContext) -> Result<
         secret: taken.secret.clone(),
         seat: Seat::take(Arc::clone(&front.rooms), ctx.placement.uid, at.clone())?,
         known: document::Known::default(),
+        denied: false,
         at,
         times: front.config.live.clone(),
     };

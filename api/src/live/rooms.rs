@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::document::awareness;
 use super::lib0::{Broken, Reading};
 use crate::error::{Code, Error, Result};
-use crate::limits::{DOCUMENT_AWARENESS, DOCUMENT_CONNECTIONS, DOCUMENT_WAITING};
+use crate::limits::{DOCUMENT_AWARENESS, DOCUMENT_AWARENESS_BYTES, DOCUMENT_CONNECTIONS, DOCUMENT_WAITING};
 use crate::service::DocumentAt;
 
 /// A tenant's uid, and a document of it.
@@ -116,9 +116,21 @@ impl Seat {
         }
     }
 
-    /// Takes what the client says of itself, and tells the others.
+    /// Takes what the client says of itself, and tells the others. What is longer than it may be is kept and told by nobody.
     pub(super) fn says(&self, update: &[u8]) -> Result<(), Broken> {
-        let said = read(update)?;
+        let mut said = read(update)?;
+        let all_said = said.len();
+        said.retain(|(_, (_, json))| json.len() <= DOCUMENT_AWARENESS_BYTES);
+        said.truncate(DOCUMENT_AWARENESS);
+        let told = match said.len() == all_said {
+            true => awareness(update),
+            false => awareness(&write(
+                &said
+                    .iter()
+                    .map(|(client, (clock, json))| (*client, *clock, json.clone()))
+                    .collect::<Vec<_>>(),
+            )),
+        };
         let mut all = self.rooms.lock();
         let Some(there) = all.get_mut(&self.room) else { return Ok(()) };
         if let Some(one) = there.get_mut(&self.number) {
@@ -132,7 +144,7 @@ impl Seat {
                 one.says.pop_first();
             }
         }
-        tell(there, self.number, &awareness(update).into());
+        tell(there, self.number, &told.into());
         Ok(())
     }
 
@@ -226,8 +238,15 @@ mod tests {
         assert_eq!(one.all().expect("said"), awareness(&update));
         assert!(other.all().is_none() && foreign.all().is_none());
         assert_eq!(other.says(&[1, 2]), Err(Broken));
+        let long = Bytes::from(vec![b' '; DOCUMENT_AWARENESS_BYTES + 1]);
+        let short = (6, 1, Bytes::from_static(b"{}"));
+        other.says(&write(&[(5, 2, long), short.clone()])).expect("an update");
+        let kept = write(&[(5, 1, Bytes::from_static(b"{}")), short.clone()]);
+        assert_eq!(one.next().await.expect("a message"), awareness(&write(&[short])).into());
+        assert_eq!(one.all().expect("said"), awareness(&kept), "what is too long is passed over");
         drop(other);
-        let gone = write(&[(5, 2, Bytes::from_static(b"null"))]);
+        let null = Bytes::from_static(b"null");
+        let gone = write(&[(5, 2, null.clone()), (6, 2, null)]);
         assert_eq!(one.next().await.expect("a message"), awareness(&gone).into());
         assert!(foreign.messages.try_recv().is_err());
         let silent = take(7);

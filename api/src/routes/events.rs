@@ -62,13 +62,14 @@ pub(super) async fn answer(asked: &mut Asked<'_>, ctx: &RequestContext) -> Resul
     let position = first.position;
     wanted.until = position;
     let media_type = if wanted.form == Form::Sse { SSE } else { NDJSON };
-    let phases = asked.front.phases.reached(Phase::Draining);
+    let (phases, follows) = (asked.front.phases.reached(Phase::Draining), wanted.follow);
     if !ended {
         let work = async move {
             tokio::select! {
                 () = follower.run(&mut wanted, first.body) => {}
-                // A draining node lets its followers go; they come back elsewhere, with their position.
-                () = phases => {}
+                // A draining node lets its followers go; they come back elsewhere, with their position. A list is finished: an
+                // early end would be taken for the end of what there is.
+                () = phases, if follows => {}
                 () = follower.sender.closed() => {}
             }
         };

@@ -34,6 +34,8 @@ pub struct Lacking {
 pub trait Documents {
     /// What somebody who has as much as `state_vector` says lacks of a document; none: who has nothing.
     async fn document(&self, ctx: &RequestContext, at: &DocumentAt, state_vector: Option<Bytes>) -> Result<Lacking>;
+    /// The number of a document's last update, for who may read it; 0: it has none.
+    fn document_last(&self, ctx: &RequestContext, at: &DocumentAt) -> Result<u64>;
     /// Adds an update to a document. Its number; none: it says nothing.
     async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<Option<u64>>;
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::body::record::{Fields, NewRecord};
-use api::client::{Balance, Client, ClientError};
+use api::client::{Balance, Client, ClientError, ImportOptions};
 use api::error::{Code, Error, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
-use crate::support::Running;
+use crate::support::{LONG, Running, read_all};
 
 fn new_record() -> NewRecord {
     NewRecord {
@@ -193,4 +194,35 @@ fn base_urls_and_tokens_are_checked() {
     }
     assert!(Client::new("http://localhost:1/", "a").is_ok() && Client::new("http://localhost", "").is_ok());
     assert!(Client::new("http://localhost:1", "a\nb").is_err());
+}
+
+#[tokio::test]
+async fn an_import_that_is_dropped_half_way_does_not_end_its_body() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let client = Client::new(&url, "cnt_member").expect("a client");
+    let (mut source, reader) = tokio::io::duplex(1_024);
+    // Half of the second line is as good as a line.
+    source.write_all(b"{\"a\":1}\n{\"b\":2}").await.expect("sent");
+    let heard = Notify::new();
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let (mut text, mut buffer) = (String::new(), [0; 4_096]);
+        while !text.ends_with("{\"b\":2}\r\n") {
+            let read = stream.read(&mut buffer).await.expect("bytes");
+            assert!(read > 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}d\r\n{{\"stored\":1}}\n\r\n");
+        stream.write_all(answer.as_bytes()).await.expect("answered");
+        heard.notified().await;
+        stream
+    };
+    let options = ImportOptions::default();
+    let mut stream = tokio::select! {
+        done = client.import_reader("acme", "tasks", &options, reader, |_| heard.notify_one()) => panic!("{done:?}"),
+        stream = tokio::time::timeout(LONG, serving) => stream.expect("in time"),
+    };
+    assert_eq!(read_all(&mut stream).await, "", "no end of the body");
 }

@@ -88,6 +88,37 @@ async fn followers_are_let_go_and_idle_connections_closed() {
 }
 
 #[tokio::test]
+async fn a_list_of_events_that_is_under_way_is_finished() {
+    let node = Running::start().await;
+    // More than the buffers on the way hold: most of it is not written yet when the node drains.
+    let collection = "c".repeat(32 * 1024);
+    for _ in 0..1_000 {
+        node.service.happen(&collection);
+    }
+    let client = node.client("cnt_member");
+    let mut stream = client.events("acme", EventsFrom::default()).await.expect("events");
+    let mut positions = vec![stream.next().await.expect("an event").expect("not the end").position];
+    let draining = tokio::spawn({
+        let server = node.server.clone();
+        async move { server.drain(LONG).await }
+    });
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let refused = async {
+        while TcpStream::connect(node.address).await.is_ok() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(LONG, refused)
+        .await
+        .expect("connections are refused in time");
+    while let Some(event) = stream.next().await.expect("an event") {
+        positions.push(event.position);
+    }
+    assert!(positions.into_iter().eq(1..=1_000), "all that there was");
+    assert_eq!(draining.await.expect("a task"), 0);
+}
+
+#[tokio::test]
 async fn other_nodes_are_answered_until_the_last_client_has_gone() {
     let (ingress, leader) = (Running::start().await, Running::start().await);
     ingress.service.locate_by(|_| Location::Node(NodeNumber(2)));

@@ -373,6 +373,37 @@ async fn a_draining_ingress_ends_the_streams_that_pass_through_it() {
 }
 
 #[tokio::test]
+async fn a_draining_ingress_finishes_a_list_of_events_that_passes_through_it() {
+    let (ingress, leader) = pair(ServerConfig::default()).await;
+    let collection = "c".repeat(32 * 1024);
+    for _ in 0..1_000 {
+        leader.service.happen(&collection);
+    }
+    let client = ingress.client("cnt_member");
+    let list = api::client::EventsFrom::default();
+    let mut stream = client.events("acme", list).await.expect("events");
+    let mut positions = vec![stream.next().await.expect("an event").expect("not the end").position];
+    let draining = tokio::spawn({
+        let server = ingress.server.clone();
+        async move { server.drain(LONG).await }
+    });
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let refused = async {
+        while tokio::net::TcpStream::connect(ingress.address).await.is_ok() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(LONG, refused)
+        .await
+        .expect("connections are refused in time");
+    while let Some(event) = stream.next().await.expect("an event") {
+        positions.push(event.position);
+    }
+    assert!(positions.into_iter().eq(1..=1_000), "all that there was");
+    assert_eq!(draining.await.expect("a task"), 0);
+}
+
+#[tokio::test]
 async fn an_import_streams_both_ways_through_ingress() {
     let (ingress, leader) = pair(ServerConfig::default()).await;
     let client = ingress.client("cnt_member");

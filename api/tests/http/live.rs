@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::body::live::{LiveAsk, LiveSaid, Subscribe};
 use api::body::record::{Fields, NewRecord};
+use api::body::token::Role;
 use api::client::{Balance, Call, Client, LiveConnection};
 use api::ids::NodeNumber;
 use api::server::{LiveTimes, ServerConfig};
@@ -313,6 +314,30 @@ async fn whoever_is_not_told_of_an_update_has_to_synchronise_again() {
     for connection in &mut connections {
         assert_eq!(heard(connection).await, None, "it is to come back");
     }
+}
+
+#[tokio::test]
+async fn whoever_was_refused_something_synchronises_once_it_may_write() {
+    let node = Running::with(quick()).await;
+    let id = api::ids::Id(uuid::Uuid::now_v7());
+    let opened = node.client("cnt_guest").document("acme", "tasks", id, "text").await;
+    let mut connection = opened.expect("a connection");
+    let heard = async |connection: &mut api::client::DocumentConnection| {
+        let heard = tokio::time::timeout(LONG, connection.next()).await.expect("in time");
+        heard.expect("a message").map(|message| message.to_vec())
+    };
+    assert_eq!(heard(&mut connection).await, Some(vec![0, 0, 1, 0]));
+    connection.send(vec![0, 2, 1, 7]).await.expect("sent");
+    let refused = heard(&mut connection).await.expect("a refusal");
+    assert_eq!(refused[..2], [2, 0]);
+    node.service.has_role("cnt_guest", Role::Member);
+    connection.send(vec![0, 2, 1, 8]).await.expect("sent");
+    assert_eq!(
+        heard(&mut connection).await,
+        None,
+        "what was refused comes with the next synchronisation alone"
+    );
+    assert_eq!(node.service.document.lock().expect("a lock").as_slice(), [vec![8_u8]]);
 }
 
 #[tokio::test]

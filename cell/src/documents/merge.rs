@@ -1,7 +1,7 @@
 //! What Yjs knows of updates: whether they can be read, what they say together, what somebody lacks, and the text.
 //!
 //! Updates come from clients. The library that reads them is trusted with their format, and not with everything that a format can be used
-//! for: where it panics, that is an update that cannot be read.
+//! for: where it panics, that is an update that cannot be read; and what it may see at all is looked at before ([`super::check`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,8 +11,13 @@ use yrs::updates::decoder::Decode;
 use yrs::updates::encoder::Encode;
 use yrs::{Doc, GetString, Options, Out, ReadTxn, StateVector, TextRef, Transact, Update, XmlFragment, XmlFragmentRef};
 
-use super::TEXT_CHARS;
 use super::rows::Stored;
+use super::{TEXT_CHARS, check};
+
+/// So many types, each within the other, are deleted on any stack: the library calls itself for each. Documents with more get a stack of their own.
+const SHALLOW: usize = 200;
+/// That stack, in bytes: as many types as fit into a document, of 2 KiB each. What is not used of it takes no memory.
+const STACK: usize = 256 * 1024 * 1024;
 
 /// Updates that cannot be read, or not be applied to the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +25,26 @@ pub(crate) struct Unreadable(pub(crate) String);
 
 /// A document, put together.
 pub(crate) struct Whole(Doc);
+
+/// Puts a document together and works with it. `more`: an update that is to come to it meanwhile; empty: none.
+pub(crate) fn with<T: Send>(stored: &Stored, more: &[u8], work: impl FnOnce(&Whole) -> T + Send) -> Result<T, Unreadable> {
+    let mut types = 0;
+    let updates = stored.updates.iter().map(|(_, update)| update.as_slice());
+    for update in updates.chain((!more.is_empty()).then_some(more)) {
+        types += check::update(update).map_err(unreadable)?;
+    }
+    let run = || Whole::of(stored).map(|whole| work(&whole));
+    if types <= SHALLOW {
+        return run();
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("document".to_owned()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, run).map_err(unreadable)?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Unreadable("it is not well-formed".to_owned())))
+    })
+}
 
 impl Whole {
     /// Puts a document together.
@@ -39,6 +64,7 @@ impl Whole {
     /// Applies an update.
     pub(crate) fn apply(&self, update: &[u8]) -> Result<(), Unreadable> {
         guarded(|| {
+            check::update(update).map_err(unreadable)?;
             let update = Update::decode_v1(update).map_err(unreadable)?;
             self.0.transact_mut().apply_update(update).map_err(unreadable)
         })
@@ -47,6 +73,7 @@ impl Whole {
     /// What somebody who has so much lacks.
     pub(crate) fn lacking(&self, has: &[u8]) -> Result<Vec<u8>, Unreadable> {
         guarded(|| {
+            check::vector(has).map_err(unreadable)?;
             let has = StateVector::decode_v1(has).map_err(unreadable)?;
             Ok(self.0.transact().encode_state_as_update_v1(&has))
         })
@@ -77,7 +104,10 @@ impl Whole {
 
 /// Whether an update says nothing.
 pub(crate) fn says_nothing(update: &[u8]) -> Result<bool, Unreadable> {
-    guarded(|| Update::decode_v1(update).map(|update| update.is_empty()).map_err(unreadable))
+    guarded(|| {
+        check::update(update).map_err(unreadable)?;
+        Update::decode_v1(update).map(|update| update.is_empty()).map_err(unreadable)
+    })
 }
 
 /// The text of a part of a document.
@@ -116,7 +146,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Unreadable>) -> Result<T, Unreada
 
 #[cfg(test)]
 mod tests {
-    use yrs::Text;
+    use yrs::{Array, ArrayPrelim, Text};
 
     use super::*;
 
@@ -177,6 +207,32 @@ mod tests {
             bad[cut] ^= 0x55;
             let _ = Whole::of(&Stored::default()).expect("a document").apply(&bad);
         }
+    }
+
+    #[test]
+    fn types_within_types_are_deleted_however_many_there_are() {
+        const LEVELS: usize = 20_000;
+        let deep = || {
+            let doc = Doc::with_client_id(11);
+            let root = doc.get_or_insert_array("root");
+            let mut transaction = doc.transact_mut();
+            let mut array = root.clone();
+            for _ in 0..LEVELS {
+                array = array.push_back(&mut transaction, ArrayPrelim::default());
+            }
+            let made = transaction.encode_update_v1();
+            drop(transaction);
+            let mut transaction = doc.transact_mut();
+            root.remove(&mut transaction, 0);
+            (made, transaction.encode_update_v1())
+        };
+        // The client's library calls itself as ours does.
+        let client = std::thread::Builder::new().stack_size(STACK).spawn(deep).expect("a thread");
+        let (made, removed) = client.join().expect("two updates");
+        let text = with(&stored(&[made]), &removed, |whole| {
+            whole.apply(&removed).and_then(|()| whole.text())
+        });
+        assert_eq!(text, Ok(Ok(String::new())));
     }
 
     #[test]

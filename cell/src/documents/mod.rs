@@ -13,6 +13,7 @@
 //!
 //! CAVEATS: The text is behind the document by a second or so. Lines of an export have the text and not the document; an archive has both.
 
+mod check;
 pub(crate) mod merge;
 pub(crate) mod rows;
 pub(crate) mod settle;

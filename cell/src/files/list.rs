@@ -15,8 +15,11 @@ use crate::machine::catalog::Catalog;
 use crate::records::time::format_stamp;
 use crate::service::error::internal;
 
-/// Most files that are looked at for a page: those that may not be seen cost as much as others.
+/// Most files that are looked at for a page of who sees them all.
 const PAGE_ROWS: usize = 2_000;
+/// The same for who does not: a page goes on over what is hidden, because a cursor may name no such file. Raised: one page holds a thread
+/// for longer. Lowered: who sees few files of many must list those of a record.
+const SIFTED_ROWS: usize = 10 * PAGE_ROWS;
 
 /// A file with its current version.
 pub(crate) fn show(catalog: &Catalog, id: Uuid, file: &File, version: &Version) -> Body {
@@ -52,36 +55,78 @@ pub(crate) fn page(
     limit: usize,
     cursor: Option<&str>,
 ) -> Result<Page<Body>, Error> {
+    let rows = if sees_all(looker) { PAGE_ROWS } else { SIFTED_ROWS };
+    page_within(snapshot, looker, attached, limit, cursor, rows)
+}
+
+/// A page for which at most so many files are looked at. For who does not see them all, its cursor is the last file that it shows, and is
+/// there only if another may be seen: neither an id nor the end of a list tells of what is hidden.
+pub(super) fn page_within(
+    snapshot: &Snapshot,
+    looker: &Looker<'_>,
+    attached: Option<Attached>,
+    limit: usize,
+    cursor: Option<&str>,
+    rows: usize,
+) -> Result<Page<Body>, Error> {
     let space = looker.space;
     let wrong = || Error::new(Code::InvalidCursor, "the cursor is not one of this list");
     let after = cursor
         .map(|cursor| Uuid::try_parse(cursor).map_err(|_| wrong()))
         .transpose()?;
-    let range = range(space, attached, after);
+    // All files of a record are seen, or none.
+    if attached.is_some() && !looker.sees(snapshot, attached).map_err(|fault| internal(&fault))? {
+        return Ok(ended(Vec::new(), None));
+    }
+    let (range, sees_all) = (range(space, attached, after), sees_all(looker));
     let (mut items, mut last, mut looked) = (Vec::new(), None, 0);
     for row in snapshot.scan(range, Direction::Forward) {
         let (raw, _) = row.map_err(|error| internal(&error))?;
-        if items.len() == limit || looked == PAGE_ROWS {
-            let next_cursor = last.map(|id: Uuid| id.to_string());
-            return Ok(Page {
-                items,
-                next_cursor,
-                count: None,
-            });
+        let is_full = items.len() == limit;
+        if (is_full && sees_all) || looked == rows {
+            // After the last that is shown the list goes on, as far as anybody knows yet. Where none is, no place may be named.
+            return match last {
+                Some(last) => Ok(ended(items, Some(last))),
+                None => Err(too_many()),
+            };
         }
         let id = match attached {
             Some(_) => FileAttached::parse(raw.as_bytes()).map(|key| key.id),
             None => table::File::parse(raw.as_bytes()).map(|key| key.id),
         };
         let id = Uuid::from_bytes(id.map_err(|error| internal(&error))?);
-        (last, looked) = (Some(id), looked + 1);
-        items.extend(seen(snapshot, looker, id)?);
+        looked += 1;
+        let file = seen(snapshot, looker, id)?;
+        if is_full && file.is_some() {
+            return Ok(ended(items, last));
+        }
+        if sees_all || file.is_some() {
+            last = Some(id);
+        }
+        items.extend(file);
     }
-    Ok(Page {
+    Ok(ended(items, None))
+}
+
+/// Whether no file of the tenant is hidden from who looks.
+fn sees_all(looker: &Looker<'_>) -> bool {
+    looker.scopes.is_none() && !looker.asker.is_bound()
+}
+
+/// A page that ends, and the file after which the next begins.
+fn ended(items: Vec<Body>, last: Option<Uuid>) -> Page<Body> {
+    Page {
         items,
-        next_cursor: None,
+        next_cursor: last.map(|id| id.to_string()),
         count: None,
-    })
+    }
+}
+
+fn too_many() -> Error {
+    Error::new(
+        Code::FilterTooBroad,
+        "the list reads too many files: ask for those of one record, with collection and record",
+    )
 }
 
 /// A file, if it is there and may be seen.

@@ -1,5 +1,7 @@
 //! Stories of files: what commands leave in the rows.
 
+use api::body::token::Role;
+use api::error::Code;
 use storage::blob::{CHUNK_BYTES, ChunkHash};
 use uuid::Uuid;
 
@@ -10,15 +12,20 @@ use super::create::FileCreate;
 use super::delete::{FileDelete, FileSweep};
 use super::digest::{INITIAL, Leaf};
 use super::forget::{ChunksForget, UNUSED_MICROS};
+use super::list;
 use super::restore::FileRestoreVersion;
 use super::rows::{self, CHUNKS, Content, Totals, VERSIONS};
 use super::secret::{LinkSecretSet, secret};
+use super::sight::Looker;
 use super::upload::{self, End, KEPT_MICROS, Upload, UploadBegin};
 use super::version_add::FileVersionAdd;
 use super::version_delete::FileVersionDelete;
+use crate::expr::Auth;
+use crate::machine::catalog::Catalog;
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::Actor;
 use crate::machine::stage::{SPACE, Stage};
+use crate::records::guard::Asker;
 
 const QUOTA: u64 = 1 << 50;
 const FILE: Uuid = Uuid::from_u128(1);
@@ -415,6 +422,58 @@ fn a_file_is_attached_to_a_record_that_is_there() {
     assert_eq!(stage.apply(renamed).result, Err(Refusal::VersionMismatch { current: 3 }));
     stage.apply(change(Some(None))).result.expect("detached");
     assert_eq!(keys(&stage, "file_attached"), 0);
+}
+
+/// An owner, whose token is for some collections or for all.
+fn looker<'a>(catalog: &'a Catalog, scopes: Option<&'a [String]>) -> Looker<'a> {
+    let auth = Auth {
+        id: "token:ann",
+        name: "ann",
+        role: Role::Owner,
+    };
+    Looker {
+        catalog,
+        space: SPACE,
+        asker: Asker { auth, now: 0 },
+        scopes,
+    }
+}
+
+#[test]
+fn a_list_and_its_cursor_tell_nothing_of_files_that_are_hidden() {
+    let mut stage = Stage::with_template("workspace");
+    stage.import(1, 1, 10);
+    let catalog = stage.catalog();
+    let tasks = catalog.named("tasks").expect("tasks").number;
+    let task = (tasks, Uuid::from_u128(1 << 64 | 1));
+    for number in 1..=6u128 {
+        let file = FileCreate {
+            attached: [2, 5].contains(&number).then_some(task),
+            ..create(Uuid::from_u128(number), [])
+        };
+        stage.apply(file).result.expect("made");
+    }
+    let (snapshot, scopes) = (stage.snapshot(), ["tasks".to_owned()]);
+    let page = |scopes: Option<&[String]>, limit: usize, after: Option<u128>, rows: usize| {
+        let cursor = after.map(|id| Uuid::from_u128(id).to_string());
+        let looker = looker(&catalog, scopes);
+        let page = list::page_within(&snapshot, &looker, None, limit, cursor.as_deref(), rows);
+        let page = page.map_err(|error| error.code)?;
+        let ids: Vec<_> = page.items.iter().map(|file| file.id.0.as_u128()).collect();
+        let next = page.next_cursor.map(|id| Uuid::parse_str(&id).expect("an id").as_u128());
+        Ok::<_, Code>((ids, next))
+    };
+    let some = Some(&scopes[..]);
+    assert_eq!(page(some, 1, None, 9), Ok((vec![2], Some(2))), "another may be seen");
+    assert_eq!(page(some, 1, Some(2), 9), Ok((vec![5], None)), "no cursor tells of more");
+    assert_eq!(
+        page(some, 9, None, 3),
+        Ok((vec![2], Some(2))),
+        "no cursor names what is hidden"
+    );
+    assert_eq!(page(some, 9, Some(2), 2), Err(Code::FilterTooBroad), "there is none to name");
+    assert_eq!(page(None, 2, None, 9), Ok((vec![1, 2], Some(2))));
+    assert_eq!(page(None, 9, None, 4), Ok((vec![1, 2, 3, 4], Some(4))));
 }
 
 #[test]

@@ -162,6 +162,8 @@ impl Reading<'_> {
         budget: &mut Budget,
     ) -> Result<Option<Items>, Error> {
         let open = self.sieve.is_open(self.plan);
+        // Where records are hidden, a cursor tells of more only once another one may be seen.
+        let hides = !self.sieve.sight.is_whole();
         let mut page = PageText::new(limit);
         let mut last: Option<Key> = None;
         if self.plan.direction == Direction::Backward {
@@ -170,7 +172,8 @@ impl Reading<'_> {
         for range in ranges {
             for row in self.snapshot.scan(range, self.plan.direction) {
                 let (key, value) = row.map_err(|error| internal(&error))?;
-                if page.records() == limit || page.bytes() > PAGE_BYTES {
+                let is_full = page.records() == limit || page.bytes() > PAGE_BYTES;
+                if is_full && !hides {
                     return Ok(Some((page, last)));
                 }
                 if budget.is_over_at_next() {
@@ -179,10 +182,16 @@ impl Reading<'_> {
                 let (id, row) = self.row(&key, value)?;
                 let record = self.record(id, &row)?;
                 if !open && !self.sieve.keeps(id, &record) {
-                    if budget.is_spent() {
-                        return Err(self.asked.no_index(self.collection, "the filter reads too many records"));
+                    match budget.is_spent() {
+                        false => continue,
+                        // It is not known whether more follows, and without a cursor it would be lost. The cursor names a record
+                        // that is shown; that so many are not, the error of the next page would tell as well.
+                        true if is_full => return Ok(Some((page, last))),
+                        true => return Err(self.asked.no_index(self.collection, "the filter reads too many records")),
                     }
-                    continue;
+                }
+                if is_full {
+                    return Ok(Some((page, last)));
                 }
                 page.push(&self.show(id, &record, wanted)?)?;
                 last = Some(key);

@@ -16,11 +16,13 @@ use storage::{Snapshot, Space};
 use super::Front;
 use super::error::internal;
 use super::writing::{asker, principal};
-use crate::documents::merge::{Unreadable, Whole, says_nothing};
+use crate::documents::merge::{self, Unreadable, Whole, says_nothing};
 use crate::documents::rows::{self, Stored};
 use crate::documents::settle::{DocumentSettle, Merged};
 use crate::documents::update::DocumentUpdate;
 use crate::documents::{DOCUMENT_BYTES, ROWS};
+use crate::fair::threads::core_time;
+use crate::fair::unit::{self, Units};
 use crate::machine::catalog::Catalog;
 use crate::mutant::Mutant;
 use crate::records::entries::Place;
@@ -49,21 +51,36 @@ impl Documents for Front {
         let moment = self.moment(ctx)?;
         let principal = principal(ctx);
         let asker = asker(ctx, &principal);
-        let (collection, found) = find(&moment.snapshot, &moment.catalog, ctx, at, asker)?;
-        let whole = Whole::of(&found.stored).map_err(|Unreadable(why)| internal(&format!("a stored document: {why}")))?;
-        let has = state_vector.as_deref().unwrap_or(&[0]);
+        let (collection, mut found) = find(&moment.snapshot, &moment.catalog, ctx, at, asker)?;
+        let has = state_vector.unwrap_or(Bytes::from_static(&[0]));
         let wrong = |Unreadable(why)| Error::new(Code::MalformedBody, format!("the state vector cannot be read: {why}"));
-        let lacking = Lacking {
-            update: whole.lacking(has).map_err(wrong)?.into(),
-            state_vector: whole.state_vector().map_err(wrong)?.into(),
-            last: found.stored.ends().map_or(0, |(_, last)| last),
+        let last = found.stored.ends().map_or(0, |(_, last)| last);
+        let read = move |whole: &Whole| {
+            let lacking = Lacking {
+                update: whole.lacking(&has)?.into(),
+                state_vector: whole.state_vector()?.into(),
+                last,
+            };
+            Ok((lacking, whole.text()?))
         };
-        let text = whole.text().map_err(wrong)?;
+        let stored = std::mem::take(&mut found.stored);
+        // A large document takes a while, which others on this thread must not wait for.
+        let reading = tokio::task::spawn_blocking(move || timed(|| merge::with(&stored, &[], read)));
+        let (done, core) = reading.await.map_err(|error| internal(&error))?;
+        self.charge(ctx, unit::of_core(core));
+        let (lacking, text) = done.map_err(damaged)?.map_err(wrong)?;
         if shown(&found.record, found.field) != text && self.may_write(&moment.catalog, &collection, asker, &found).is_ok() {
             // Whoever was to write it down was interrupted.
             self.settle_soon(ctx, at);
         }
         Ok(lacking)
+    }
+
+    fn document_last(&self, ctx: &RequestContext, at: &DocumentAt) -> Result<u64> {
+        let moment = self.moment(ctx)?;
+        let principal = principal(ctx);
+        let found = find(&moment.snapshot, &moment.catalog, ctx, at, asker(ctx, &principal))?.1;
+        Ok(found.stored.ends().map_or(0, |(_, last)| last))
     }
 
     async fn document_update(&self, ctx: &RequestContext, at: &DocumentAt, update: Bytes) -> Result<Option<u64>> {
@@ -80,8 +97,9 @@ impl Documents for Front {
                 return Err(Error::new(Code::TooLarge, detail));
             }
             self.check_room_for(ctx, view.snapshot, update.len())?;
-            let whole = Whole::of(&found.stored).map_err(|Unreadable(why)| internal(&format!("a stored document: {why}")))?;
-            whole.apply(&update).map_err(wrong)?;
+            let (applied, core) = timed(|| merge::with(&found.stored, &update, |whole| whole.apply(&update)));
+            self.charge(ctx, unit::of_core(core));
+            applied.map_err(damaged)?.map_err(wrong)?;
             Ok(DocumentUpdate {
                 collection: found.place.collection,
                 id: found.place.id,
@@ -98,6 +116,12 @@ impl Documents for Front {
 }
 
 impl Front {
+    /// Charges what a connection costs after it was let in.
+    fn charge(&self, ctx: &RequestContext, cost: Units) {
+        let (account, limits) = self.platform.account(&ctx.placement);
+        account.charge(&limits, cost);
+    }
+
     /// Refuses who may not change the record.
     fn may_write(&self, catalog: &Catalog, collection: &Collection, asker: Asker<'_>, found: &Found) -> Result<()> {
         if matches!(asker.auth.role, api::body::token::Role::Guest) {
@@ -137,21 +161,24 @@ impl Front {
     async fn settle(&self, ctx: &RequestContext, at: &DocumentAt) -> Result<()> {
         let decide = |snapshot: &Snapshot, catalog: &Catalog| -> Result<DocumentSettle> {
             let found = locate(snapshot, catalog, ctx, at)?.1;
-            let whole = Whole::of(&found.stored).map_err(|Unreadable(why)| internal(&format!("a stored document: {why}")))?;
-            let wrong = |Unreadable(why)| internal(&format!("a stored document: {why}"));
-            let merged = match found.stored.ends().filter(|_| found.stored.updates.len() > ROWS) {
-                Some((from, to)) => Some(Merged {
-                    from,
-                    to,
-                    update: merged(&found.stored, &whole).map_err(wrong)?,
-                }),
-                None => None,
+            let (stored, many) = (&found.stored, found.stored.updates.len() > ROWS);
+            let read = |whole: &Whole| {
+                let merged = match stored.ends().filter(|_| many) {
+                    Some((from, to)) => Some(Merged {
+                        from,
+                        to,
+                        update: merged(stored, whole)?,
+                    }),
+                    None => None,
+                };
+                Ok((whole.text()?, merged))
             };
+            let (text, merged) = merge::with(stored, &[], read).and_then(|read| read).map_err(damaged)?;
             Ok(DocumentSettle {
                 collection: found.place.collection,
                 id: found.place.id,
                 field: found.field,
-                text: whole.text().map_err(wrong)?,
+                text,
                 merged,
             })
         };
@@ -178,6 +205,18 @@ impl Settling {
         settling.remove(key);
         true
     }
+}
+
+/// Does something, and says how long this thread was on a core for it.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = core_time();
+    let done = work();
+    (done, core_time() - start)
+}
+
+/// A stored document that cannot be read.
+fn damaged(Unreadable(why): Unreadable) -> Error {
+    internal(&format!("a stored document: {why}"))
 }
 
 /// The update that takes the place of many.

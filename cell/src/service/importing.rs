@@ -1,7 +1,8 @@
 //! A streamed import: lines are decided as they come, some hundred become one command, a few commands are under way at once.
 //!
 //! Progress is told only for what is applied. The import ends at the first command that fails: the client sends the same
-//! lines again under the same `Import-Id`, and what is stored is skipped.
+//! lines again under the same `Import-Id`, and what is stored is skipped. Of that progress is told too, every now and then: a
+//! client that does not know what is settled may wait for it before it sends more.
 
 use std::sync::Arc;
 
@@ -28,6 +29,19 @@ use crate::records::schema::Collection;
 
 /// Most keys that one command may touch by its schema: half of what it may touch at all.
 const CHUNK_KEYS: usize = APPLY_KEYS / 2;
+/// Settled lines that are passed over between two words of progress. Raised: a client that continues learns late how far it is.
+/// Lowered: more words.
+const PASSED_LINES: usize = 1_024;
+/// The same in bytes. Raised beyond what a client holds back, 64 MiB at the command line: each waits for the other. Lowered:
+/// more words.
+const PASSED_BYTES: usize = 1024 * 1024;
+
+/// Settled lines that were passed over since the last word of progress.
+#[derive(Default)]
+struct Passed {
+    lines: usize,
+    bytes: usize,
+}
 
 /// Lines that become one command.
 #[derive(Default)]
@@ -99,8 +113,14 @@ impl Front {
             ..Chunk::default()
         };
         let mut most = run.pipeline.chunk_lines();
+        let mut passed = Passed::default();
         while let Some((number, text)) = lines.next().await? {
             if number <= settled {
+                // A line that is refused may be of any length.
+                let bytes = text.map_or(usize::MAX, |text| text.len());
+                if passed.is_due(bytes) || number == settled {
+                    run.pipeline.tell_settled(number).await?;
+                }
                 continue;
             }
             chunk.take(&run, number, text);
@@ -111,6 +131,19 @@ impl Front {
         }
         run.send(chunk).await?;
         run.pipeline.finish().await
+    }
+}
+
+impl Passed {
+    /// Counts a line of so many bytes. Whether it is time for a word; then the count begins anew.
+    fn is_due(&mut self, bytes: usize) -> bool {
+        self.lines += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        let is_due = self.lines >= PASSED_LINES || self.bytes >= PASSED_BYTES;
+        if is_due {
+            *self = Self::default();
+        }
+        is_due
     }
 }
 
@@ -219,5 +252,19 @@ impl Run<'_> {
             refused: chunk.failures.len() as u64,
         };
         self.pipeline.send(command, chunk.last, records, chunk.failures).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_in_settled_lines_is_told_every_so_many_of_them_or_of_their_bytes() {
+        let mut passed = Passed::default();
+        let due = (1..=3 * PASSED_LINES).filter(|_| passed.is_due(10));
+        assert_eq!(due.collect::<Vec<_>>(), [1, 2, 3].map(|turn| turn * PASSED_LINES));
+        assert!(!passed.is_due(PASSED_BYTES / 2) && passed.is_due(PASSED_BYTES / 2) && !passed.is_due(1));
+        assert!(passed.is_due(usize::MAX), "a line of unknown length");
     }
 }

@@ -120,6 +120,13 @@ impl<'a> Pipeline<'a> {
         Ok(None)
     }
 
+    /// Tells that the lines up to this one, which an earlier attempt settled, have come again.
+    pub(super) async fn tell_settled(&self, line: u64) -> Result<()> {
+        let mut text = Vec::with_capacity(32);
+        append(&mut text, &ImportLine::Progress(ImportProgress { stored: line }))?;
+        tell(&self.out, text).await
+    }
+
     /// That the import ends before a line that there is no room for.
     pub(super) async fn end_before(&mut self, line: u64, error: Error) -> Result<()> {
         self.drain().await?;

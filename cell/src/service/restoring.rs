@@ -28,6 +28,10 @@ use crate::records::evolve::change::Changed;
 use crate::records::export::FORMAT;
 use crate::records::import::digest;
 use crate::records::restore_lines::dangling;
+use crate::records::schema_check::COLLECTIONS;
+
+/// Most bytes of all collections of an archive: they are held until all are known. A large schema has some 20 KiB.
+const PROLOGUE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What stands before the records.
 struct Prologue {
@@ -186,7 +190,8 @@ fn not_empty(name: &Name) -> Error {
 
 /// Reads up to the first line that is neither the header nor a collection.
 async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
-    let mut collections = Vec::new();
+    let mut collections: Vec<Body> = Vec::new();
+    let mut bytes = 0;
     let mut first = true;
     while let Some((number, text)) = lines.next().await? {
         let text = text?;
@@ -202,7 +207,14 @@ async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
                     "the first line is not the header of an export",
                 ));
             }
-            ExportLine::Collection(collection) => collections.push(collection),
+            ExportLine::Collection(collection) => {
+                bytes += text.len();
+                if collections.len() == COLLECTIONS || bytes > PROLOGUE_BYTES {
+                    let detail = format!("an archive has at most {COLLECTIONS} collections, of {PROLOGUE_BYTES} bytes together");
+                    return Err(Error::new(Code::TooLarge, detail));
+                }
+                collections.push(collection);
+            }
             _ => {
                 let next = Some((number, text));
                 return Ok(Prologue { collections, next });
@@ -211,4 +223,34 @@ async fn prologue(lines: &mut Box<dyn LineSource>) -> Result<Prologue> {
         first = false;
     }
     Ok(Prologue { collections, next: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// A header, and collections without an end.
+    struct Endless(u64);
+
+    #[async_trait]
+    impl LineSource for Endless {
+        async fn next(&mut self) -> Result<Option<(u64, Result<Bytes>)>> {
+            self.0 += 1;
+            assert!(self.0 < 10_000, "it reads for ever");
+            let line = match self.0 {
+                1 => format!(r#"{{"kind":"header","format":{FORMAT},"tenant":"acme","position":1}}"#),
+                number => format!(r#"{{"kind":"collection","name":"c{number}","version":1,"fields":{{}},"indexes":{{}}}}"#),
+            };
+            Ok(Some((self.0, Ok(line.into()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_never_comes_to_its_records_is_refused() {
+        let mut lines: Box<dyn LineSource> = Box::new(Endless(0));
+        let refused = prologue(&mut lines).await.err().expect("refused");
+        assert_eq!(refused.code, Code::TooLarge, "{refused}");
+    }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderName};
+use http::request::Parts;
 
 use crate::body::event::EventQuery;
 use crate::error::{Code, Error, Result};
 use crate::front::Asked;
 use crate::ids::{Id, Name};
 use crate::limits::FILTER_BYTES;
-use crate::query::{digits, invalid};
+use crate::query::{Query, digits, invalid};
 use crate::routes::search::list;
 
 /// Longest `wait`, in seconds.
@@ -88,6 +89,12 @@ pub(super) fn wanted(asked: &mut Asked<'_>) -> Result<Wanted> {
     })
 }
 
+/// Whether a request for events is for a stream without end. One whose query is wrong is refused by the node that serves it.
+pub(crate) fn follows(head: &Parts) -> bool {
+    let follow = Query::parse(head.uri.query()).and_then(|mut query| query.flag("follow"));
+    follow.is_ok_and(|follow| follow.unwrap_or(form(&head.headers) == Form::Sse))
+}
+
 /// A record, as `COLLECTION/ID`.
 pub(crate) fn record(text: &str) -> Result<(Name, Id)> {
     let parts = text.split_once('/');
@@ -98,4 +105,22 @@ pub(crate) fn record(text: &str) -> Result<(Name, Id)> {
 fn form(headers: &HeaderMap) -> Form {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accept.contains("ndjson") { Form::Ndjson } else { Form::Sse }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(accept: &str, query: &str) -> bool {
+        let request = http::Request::get(format!("/v1/tenants/acme/events?{query}")).header(ACCEPT, accept);
+        follows(&request.body(()).expect("a request").into_parts().0)
+    }
+
+    #[test]
+    fn server_sent_events_follow_unless_they_are_told_not_to_and_lines_only_if_they_are() {
+        let (sse, lines) = ("text/event-stream", "application/x-ndjson");
+        assert!(asks(sse, "") && asks(sse, "after=1&follow=true") && asks(lines, "follow=true&after=1"));
+        assert!(!asks(sse, "follow=false") && !asks(lines, "after=1") && !asks(lines, "follow=false"));
+        assert!(!asks(lines, "follow=maybe") && !asks(sse, "follow=true&follow=true"));
+    }
 }

@@ -75,6 +75,10 @@ impl Documents for Memory {
         })
     }
 
+    fn document_last(&self, _ctx: &RequestContext, _at: &DocumentAt) -> Result<u64> {
+        Ok(self.document.lock().expect("a lock").len() as u64)
+    }
+
     async fn document_update(&self, ctx: &RequestContext, _at: &DocumentAt, update: Bytes) -> Result<Option<u64>> {
         if ctx.principal.role == api::body::token::Role::Guest {
             return Err(Error::new(Code::Forbidden, "a guest only watches"));

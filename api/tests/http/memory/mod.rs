@@ -153,6 +153,11 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives a token another role.
+    pub(crate) fn has_role(&self, secret: &str, role: Role) {
+        self.state().principals.insert(secret.into(), principal(role, None));
+    }
+
     pub(crate) fn locate_by(&self, locate: impl Fn(&Slug) -> Location + Send + 'static) {
         self.state().locate = Some(Box::new(locate));
         self.leaders.notify_waiters();

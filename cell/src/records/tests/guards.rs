@@ -55,6 +55,7 @@ fn notes() -> Stage {
         (2, ANN, true),
         (3, "token:bob", false),
         (4, "token:bob", true),
+        (5, "token:bob", false),
     ] {
         let note = create("notes", number, json!({ "owner": owner, "public": public, "words": 200 }));
         run(&mut stage, &[note]).result.expect("stored");
@@ -81,7 +82,7 @@ fn reads_lists_counts_and_events_show_what_the_rule_lets_through() {
         };
         let page = list(&snapshot, SPACE, &notes, &query, Sight::new(guard, asker), &Expand::default()).expect("a page");
         let numbers: Vec<_> = page.items.iter().map(|record| record.id.0.as_u128()).collect();
-        for number in 1..=4u128 {
+        for number in 1..=5u128 {
             let found = get(
                 &snapshot,
                 SPACE,
@@ -109,7 +110,7 @@ fn reads_lists_counts_and_events_show_what_the_rule_lets_through() {
     assert_eq!(seen(asker("token:eve", Role::Guest)), [2, 4]);
     assert_eq!(
         seen(asker("token:eve", Role::Admin)),
-        [1, 2, 3, 4],
+        [1, 2, 3, 4, 5],
         "who can change rules is not bound"
     );
     let bobs = ListQuery {
@@ -409,7 +410,7 @@ fn a_refusal_names_no_record_that_may_be_hidden() {
 fn what_was_hidden_stays_hidden_when_its_collection_is_gone() {
     let mut stage = notes();
     let number = stage.catalog().named("notes").expect("notes").number;
-    for record in 1..=4u128 {
+    for record in 1..=5u128 {
         run(&mut stage, &[operation(BatchVerb::Delete, "notes", record, Json::Null)])
             .result
             .expect("deleted");
@@ -424,6 +425,6 @@ fn what_was_hidden_stays_hidden_when_its_collection_is_gone() {
     };
     assert_eq!(
         (shown(asker(ANN, Role::Member)), shown(asker("token:eve", Role::Admin))),
-        (0, 8)
+        (0, 10)
     );
 }

@@ -7,7 +7,7 @@ mod writing;
 
 use std::ops::Range;
 
-use api::body::file::{File, FilePatch, FileVersion, Link, NewLink, Upload};
+use api::body::file::{AttachedTo, File, FilePatch, FileVersion, Link, NewLink, Upload};
 use api::body::record::Page;
 use api::error::{Code, Error, Result};
 use api::ids::Id;
@@ -155,8 +155,19 @@ fn changeable(ctx: &RequestContext, view: &View<'_>, id: Id) -> Result<rows::Fil
     Ok(file)
 }
 
+/// Refuses a collection that the token is not for, whether it is there or not.
+fn check_scope(ctx: &RequestContext, collection: &str) -> Result<()> {
+    match super::view::in_scope(ctx, collection) {
+        true => Ok(()),
+        false => {
+            let detail = format!("the token's scopes do not include the collection {collection:?}");
+            Err(Error::new(Code::Forbidden, detail))
+        }
+    }
+}
+
 /// The record that somebody wants a file attached to, if they may read and update it.
-fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file::AttachedTo>) -> Result<Option<Attached>> {
+fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&AttachedTo>) -> Result<Option<Attached>> {
     let Some(wanted) = wanted else {
         return match ctx.principal.scopes {
             None => Ok(None),
@@ -166,10 +177,7 @@ fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file
             )),
         };
     };
-    if !super::view::in_scope(ctx, &wanted.collection) {
-        let detail = format!("the token's scopes do not include the collection {:?}", wanted.collection);
-        return Err(Error::new(Code::Forbidden, detail));
-    }
+    check_scope(ctx, &wanted.collection)?;
     let missing = || {
         Error::new(
             Code::NotFound,
@@ -187,6 +195,28 @@ fn attach(ctx: &RequestContext, view: &View<'_>, wanted: Option<&api::body::file
     }
     looker.check_change(view.snapshot, Some(attached))?;
     Ok(Some(attached))
+}
+
+/// Refuses the end of an upload to who may no longer make of it what it becomes: its record may have changed hands since it began. None: it
+/// does not end yet.
+fn check_end(ctx: &RequestContext, view: &View<'_>, ended: Option<&crate::files::upload::Upload>) -> Result<()> {
+    let Some(upload) = ended else { return Ok(()) };
+    if let Some(file) = upload.file {
+        return changeable(ctx, view, Id(file)).map(|_| ());
+    }
+    let Some((number, record)) = upload.attached else {
+        return attach(ctx, view, None).map(|_| ());
+    };
+    let collection = view.catalog.numbered(number).filter(|collection| !collection.dropped);
+    let collection = collection.ok_or_else(|| {
+        let detail = format!("there is no record {record} any more to attach the file to");
+        Error::new(Code::NotFound, detail)
+    })?;
+    let wanted = AttachedTo {
+        collection: collection.name.clone(),
+        record: Id(record),
+    };
+    attach(ctx, view, Some(&wanted)).map(|_| ())
 }
 
 fn no_file(id: Id) -> Error {

@@ -15,7 +15,7 @@ use storage::blob::CHUNK_BYTES;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Front, no_file};
+use super::{Front, check_scope, no_file};
 use crate::fair::unit;
 use crate::files::rows::{self, File, Version};
 use crate::files::secret::secret;
@@ -43,6 +43,8 @@ impl Front {
             let attached = match &list.attached_to {
                 None => None,
                 Some(wanted) => {
+                    // First: a token for other collections does not hear which there are.
+                    check_scope(&asking, &wanted.collection)?;
                     let detail = || format!("there is no collection {:?}", wanted.collection);
                     let found = moment.catalog.named(&wanted.collection);
                     let found = found.ok_or_else(|| Error::new(Code::NotFound, detail()))?;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::intake::Intake;
 use super::writing::{LEVEL, checked, checked_media_type};
-use super::{Front, attach, changeable};
+use super::{Front, attach, changeable, check_end};
 use crate::files::abort::UploadAbort;
 use crate::files::advance::UploadAdvance;
 use crate::files::digest::{INITIAL, finish, root};
@@ -205,7 +205,9 @@ impl<'a> Writer<'a> {
             inner: self.intake.inner,
             end,
         };
-        let answer = self.front.write_as(self.ctx, None, |_, _| Ok(command.clone())).await?;
+        let (front, ctx, ended) = (self.front, self.ctx, ends.then_some(&self.upload));
+        let answer = front.write_as(ctx, None, |view, _| check_end(ctx, view, ended).map(|()| command.clone()));
+        let answer = answer.await?;
         if let Ok(upload) = &answer.result {
             (self.upload, self.position) = (upload.clone(), answer.position);
         }
