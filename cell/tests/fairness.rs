@@ -48,8 +48,16 @@ async fn tenant_of(cluster: &Cluster, slug: &str, plan: &str) -> String {
         dedicated: false,
         template: Some("workspace".to_owned()),
     };
-    let made = operator.tenant_create(&new, Some(slug)).await.expect("a tenant").body;
-    made.admin_token.expect("its token")
+    // A node whose copy of the directory lags behind does not know the plan yet.
+    let made = until("a tenant", async || match operator.tenant_create(&new, None).await {
+        Ok(made) => Some(made.body),
+        Err(error) => {
+            let status = error.problem().map(|problem| problem.status);
+            assert_eq!(status, Some(422), "{error}");
+            None
+        }
+    });
+    made.await.admin_token.expect("its token")
 }
 
 /// The status of a read, and of its head what it says of limits: the policy, and when to come back.
