@@ -159,7 +159,9 @@ async fn two_who_write_at_two_nodes_agree_over_the_loss_of_the_leader() {
     // More than what is kept as single updates.
     for word in 0..60 {
         for writer in [&mut ann, &mut bob] {
-            writer.write(&format!("{word} ")).await;
+            // From here on it is a large one, which is worked on elsewhere.
+            let padding = "x".repeat(if word == 20 { 20_000 } else { 0 });
+            writer.write(&format!("{word}{padding} ")).await;
             writer.listen().await;
         }
         if word == 30 {

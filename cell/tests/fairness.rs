@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use api::body::control::NewTenant;
 use api::body::usage::Usage;
 use api::client::{Call, Client, EventsFrom, Method};
 use rig::cluster::{Cluster, Options};
@@ -37,29 +36,6 @@ fn run(words: &[&str], config: &Path, data: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A tenant of a plan: its token.
-async fn tenant_of(cluster: &Cluster, slug: &str, plan: &str) -> String {
-    let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
-    let new = NewTenant {
-        slug: slug.parse().expect("a slug"),
-        name: None,
-        region: cluster.layout().regions()[0].to_owned(),
-        plan: Some(plan.to_owned()),
-        dedicated: false,
-        template: Some("workspace".to_owned()),
-    };
-    // A node whose copy of the directory lags behind does not know the plan yet.
-    let made = until("a tenant", async || match operator.tenant_create(&new, None).await {
-        Ok(made) => Some(made.body),
-        Err(error) => {
-            let status = error.problem().map(|problem| problem.status);
-            assert_eq!(status, Some(422), "{error}");
-            None
-        }
-    });
-    made.await.admin_token.expect("its token")
-}
-
 /// The status of a read, and of its head what it says of limits: the policy, and when to come back.
 async fn read(client: &Client, slug: &str) -> (u16, Option<String>, Option<String>) {
     let call = Call::new(Method::GET, format!("/v1/tenants/{slug}/me?consistency=local"));
@@ -76,8 +52,11 @@ async fn usage(client: &Client, slug: &str) -> Usage {
 async fn a_limit_is_one_limit_on_all_nodes_and_a_changed_plan_holds_at_once() {
     let cluster = Cluster::up(Options::new(Layout::one_region(3).expect("a layout"), binary())).expect("a cluster");
     tokio::task::block_in_place(|| apply(&cluster, &[("small", 1, 200)]));
-    let small = tenant_of(&cluster, "small", "small").await;
-    let other = tenant_of(&cluster, "other", "unlimited").await;
+    let small = tenant::create_on(&cluster, "small", "small").await.expect("a tenant").token;
+    let other = tenant::create_on(&cluster, "unlimited", "other")
+        .await
+        .expect("a tenant")
+        .token;
     let addresses = cluster.addresses();
     let one = |at: usize, token: &str| tenant::client_of(addresses[at], token).expect("a client");
     let (first, second, beside) = (one(0, &small), one(1, &small), one(0, &other));
@@ -126,7 +105,7 @@ async fn a_limit_is_one_limit_on_all_nodes_and_a_changed_plan_holds_at_once() {
 async fn an_import_goes_on_as_fast_as_the_plan_allows() {
     let cluster = Cluster::up(Options::new(Layout::one_region(1).expect("a layout"), binary())).expect("a cluster");
     tokio::task::block_in_place(|| apply(&cluster, &[("slow", 600, 600)]));
-    let token = tenant_of(&cluster, "slow", "slow").await;
+    let token = tenant::create_on(&cluster, "slow", "slow").await.expect("a tenant").token;
     let client = tenant::client_of(cluster.addresses()[0], &token).expect("a client");
     let client = client.with_timeout(Duration::from_secs(60));
     let mut lines = Vec::new();
@@ -169,7 +148,10 @@ async fn large_files_and_old_events_are_elastic_and_small_ones_are_not() {
     let cluster = Cluster::up(Options::new(Layout::one_region(1).expect("a layout"), binary())).expect("a cluster");
     let address = cluster.addresses()[0];
     let operator = tenant::client_of(address, cluster.operator_token()).expect("a client");
-    let token = tenant_of(&cluster, "bulk", "unlimited").await;
+    let token = tenant::create_on(&cluster, "unlimited", "bulk")
+        .await
+        .expect("a tenant")
+        .token;
     let client = tenant::client_of(address, &token).expect("a client");
 
     let file = |bytes: usize| client.file_create("bulk", "a.bin", "application/octet-stream", None, vec![7; bytes], None);

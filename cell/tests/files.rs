@@ -13,13 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use rig::cluster::{Cluster, Options};
+use rig::http::{Connection, Request};
 use rig::layout::Layout;
 use rig::tenant::{self, Tenant};
 use rig::wait::until;
 use serde_json::json;
 
 const MIB: usize = 1 << 20;
-/// How long a node that was killed may take to be there again.
+/// How long a node that was killed may take to be there again, and an answer.
 const RESTART: Duration = Duration::from_secs(60);
 
 fn up() -> Cluster {
@@ -277,6 +278,30 @@ async fn holder(admin: &Client, token: &serde_json::Value) -> Client {
     admin.clone().with_token(secret).expect("a client")
 }
 
+/// Who is refused is so before the content is sent, by every node.
+async fn unsent(cluster: &Cluster, tenant: &Tenant, file: Id) {
+    let missing = format!("/v1/tenants/acme/files?name=x&collection=papers&record={file}");
+    let other = format!("/v1/tenants/acme/files/{file}/content");
+    for node in cluster.nodes() {
+        for (method, path, status) in [("POST", &missing, 404), ("PUT", &other, 412)] {
+            let request = Request {
+                method,
+                path,
+                token: &tenant.token,
+                headers: &format!("content-length: 3000000\r\nif-match: \"{:064}\"\r\n\r\n", 0),
+                body: b"",
+            };
+            let mut head = Vec::new();
+            request.write_head(&mut head);
+            let mut connection = Connection::open(node.api).await.expect("a connection");
+            let answered = tokio::time::timeout(RESTART, connection.exchange(&head))
+                .await
+                .expect("it waits for the content");
+            assert_eq!(answered.expect("an answer").status, status, "{method} at {}", node.name);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_seen_by_who_may_read_its_record() {
     let cluster = up();
@@ -333,6 +358,7 @@ async fn a_file_is_seen_by_who_may_read_its_record() {
         .await
         .expect_err("a guest only reads");
     assert!(refused.to_string().contains("role"), "{refused}");
+    unsent(&cluster, &acme, *open).await;
     for (name, why) in [("../x", "no path"), ("a%00", "ok")] {
         let made = acme.client.file_create("acme", name, "text/plain", None, "x", None).await;
         assert_eq!(made.is_ok(), why == "ok", "{name}");

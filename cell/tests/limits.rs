@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use api::body::control::NewTenant;
 use api::body::record::{Batch, BatchOperation, BatchVerb, Fields, NewRecord, Record};
 use api::body::usage::Usage;
 use api::client::{Call, Client, ClientError, ImportOptions, Method};
@@ -14,7 +13,7 @@ use api::error::Outcome;
 use api::ids::Id;
 use rig::cluster::{Cluster, Options};
 use rig::layout::Layout;
-use rig::tenant;
+use rig::tenant::{self, Tenant};
 use rig::wait::{PATIENCE, until};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,27 +60,7 @@ fn apply(cluster: &Cluster, small: &str) -> String {
 
 /// A tenant of the plan: its token.
 async fn small_tenant(cluster: &Cluster) -> String {
-    let operator = tenant::client(&cluster.addresses(), cluster.operator_token()).expect("a client");
-    let new = NewTenant {
-        slug: "acme".parse().expect("a slug"),
-        name: None,
-        region: cluster.layout().regions()[0].to_owned(),
-        plan: Some("small".to_owned()),
-        dedicated: false,
-        template: Some("workspace".to_owned()),
-    };
-    // A node whose copy of the directory lags behind does not know the plan yet.
-    let made = until("a tenant", async || match operator.tenant_create(&new, None).await {
-        Ok(made) => Some(made.body),
-        Err(error) => {
-            let status = error.problem().map(|problem| problem.status);
-            assert_eq!(status, Some(422), "{error}");
-            None
-        }
-    })
-    .await;
-    let token = made.admin_token.expect("its token");
-    let client = operator.with_token(&token).expect("a client");
+    let Tenant { client, token, .. } = tenant::create_on(cluster, "small", "acme").await.expect("a tenant");
     until("its records are counted", async || {
         client.usage("acme").await.ok()?.body.stored.records
     })

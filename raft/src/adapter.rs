@@ -17,9 +17,10 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 
 use crate::apply::{ApplyQueue, Work};
 use crate::codec::{mark_of, read_mark};
+use crate::incoming::Incoming;
 use crate::mutant::Mutant;
 use crate::typ::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
-use crate::{SnapshotSink, SnapshotSource, StateMachine};
+use crate::{SnapshotSource, StateMachine};
 
 /// What comes with a snapshot's meta data.
 pub(crate) enum SnapshotData {
@@ -28,7 +29,7 @@ pub(crate) enum SnapshotData {
     /// The machine's state, to be sent.
     Source(Box<dyn SnapshotSource>),
     /// Another machine's state, received and to be installed.
-    Sink(Box<dyn SnapshotSink>),
+    Sink(Incoming),
 }
 
 impl std::fmt::Debug for SnapshotData {

@@ -9,7 +9,9 @@ use openraft::errors::Fatal;
 use openraft::{Instant, ServerState};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::limits::{FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SNAPSHOT_EVERY, UNTAKEN_BYTES};
+use crate::limits::{
+    FULL_LEADER_AGAIN_MS, FULL_LEADER_MS, KEEP, KEEPER_MS, PERSIST_EVERY, SENT_BYTES, SNAPSHOT_EVERY, UNTAKEN_BYTES,
+};
 use crate::mutant::{Mutant, hurried};
 use crate::replica::{Replica, SHUT_DOWN};
 use crate::typ::index_of;
@@ -153,6 +155,7 @@ impl LogKeeper {
             last.saturating_sub(keep.0).max(replica.size.index_before_last(keep.1))
         };
         let upto = kept_from.min(snapshot).min(durable).min(untaken_from(replica, pressed));
+        let upto = upto.min(sent_from(replica, pressed, upto));
         // In steps, so that purging is not a log write every tick.
         let bytes = replica
             .size
@@ -188,5 +191,50 @@ fn untaken_from(replica: &Replica, pressed: bool) -> u64 {
     match replica.machine.taken() {
         Some(taken) if !pressed => taken.max(replica.size.index_before_last(UNTAKEN_BYTES)),
         _ => u64::MAX,
+    }
+}
+
+/// From where on the log is kept for whoever was sent a snapshot and has not caught up yet: else another one would be needed.
+fn sent_from(replica: &Replica, pressed: bool, upto: u64) -> u64 {
+    let bound = replica.size.index_before_last(SENT_BYTES);
+    let metrics = replica.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let needs = |node: u64, ends_at: u64| {
+        // Who has left the group is not in it, and where another node leads nobody is.
+        let matched = index_of(metrics.replication.as_ref()?.get(&node)?.as_ref());
+        let from = needed_from(ends_at, matched, upto)?;
+        let kept = !pressed && from >= bound;
+        if !kept {
+            tracing::warn!(
+                group = replica.id.0,
+                node,
+                "the log has no room for what a snapshot's receiver still needs"
+            );
+        }
+        kept.then_some(from)
+    };
+    let from = replica.net.sending.needed_from(replica.id.0, needs);
+    from.unwrap_or(u64::MAX)
+}
+
+/// Behind which index the receiver of a snapshot needs the log, when it is else purged up to `upto`; none: it has caught up.
+fn needed_from(ends_at: u64, matched: u64, upto: u64) -> Option<u64> {
+    let caught_up = matched >= ends_at && matched >= upto;
+    (!caught_up).then_some(matched.max(ends_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_receiver_of_a_snapshot_needs_the_log_until_it_has_caught_up() {
+        assert_eq!(needed_from(100, 20, 50), Some(100), "it is on its way");
+        assert_eq!(needed_from(100, 20, 500), Some(100), "much was written meanwhile");
+        assert_eq!(needed_from(100, 20, 10), Some(100), "nothing is known of the log before");
+        assert_eq!(needed_from(100, 100, 500), Some(100), "it has arrived");
+        assert_eq!(needed_from(100, 300, 500), Some(300), "it catches up");
+        assert_eq!(needed_from(100, 500, 500), None);
+        assert_eq!(needed_from(100, 100, 50), None);
     }
 }

@@ -45,6 +45,7 @@ mod group;
 mod host;
 mod id;
 mod inbox;
+mod incoming;
 mod keeper;
 mod limits;
 mod log_room;

@@ -135,6 +135,12 @@ pub(crate) const UNTAKEN_BYTES: u64 = 256 << 20;
 
 const _: () = assert!(UNTAKEN_BYTES > KEEP.1);
 
+/// Log that is kept, though durable, for whoever is being sent a snapshot, until he has caught up behind it, bytes. Higher: disk, and
+/// longer recovery. Lower: under load large states need another snapshot as soon as one has arrived.
+pub(crate) const SENT_BYTES: u64 = 256 << 20;
+
+const _: () = assert!(SENT_BYTES > KEEP.1);
+
 /// Most entries that [`Group::entries`](crate::Group::entries) gives at once. Higher: memory. Lower: more calls.
 pub(crate) const READ_ENTRIES_MAX: u64 = 65_536;
 

@@ -281,7 +281,7 @@ pub(crate) async fn settle(log: &GroupLog) -> io::Result<()> {
 }
 
 /// Starts a write and waits until it is durable.
-async fn durable<F: Future<Output = Result<(), WalError>>>(start: impl FnOnce(Done) -> F) -> io::Result<()> {
+pub(crate) async fn durable<F: Future<Output = Result<(), WalError>>>(start: impl FnOnce(Done) -> F) -> io::Result<()> {
     let (done, result) = oneshot::channel();
     start(Box::new(move |synced| {
         let _ = done.send(synced);

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::adapter::{Adapter, SnapshotData};
 use crate::apply::ApplyQueue;
+use crate::incoming::Incoming;
 use crate::log_size::LogSize;
 use crate::log_store::LogStore;
 use crate::stage::Stages;
@@ -127,7 +128,9 @@ impl RaftStateMachine<Types> for Settled {
         while let Some(chunk) = source.next_chunk()? {
             sink.write(chunk)?;
         }
-        self.adapter.install_snapshot(meta, SnapshotData::Sink(sink)).await
+        self.adapter
+            .install_snapshot(meta, SnapshotData::Sink(Incoming::new(sink)))
+            .await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {

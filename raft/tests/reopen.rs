@@ -88,3 +88,49 @@ async fn a_group_is_not_opened_over_a_machine_that_its_log_has_left_behind() {
     }
     assert!(host.logged_groups().contains(&GroupId(1)), "nothing of the log is lost by it");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_is_left_for_good_has_nothing_alive_in_the_log_but_its_vote() {
+    const PAYLOAD_BYTES: usize = 1 << 20;
+    let mut cluster = Cluster::started(1, &[1, 2]).await;
+    cluster.leader(1).await;
+    let group = cluster.group(1, 1);
+    for _ in 0..4 {
+        group.propose(vec![0; PAYLOAD_BYTES].into()).await.unwrap();
+    }
+    cluster.propose(2, 7).await;
+    let host = cluster.node(1).host.clone().unwrap();
+    let last = group.applied();
+
+    // Who only closes it finds all of it again.
+    host.close_group(&group).await.unwrap();
+    assert!(host.log_stats().live_bytes > 4 * PAYLOAD_BYTES as u64);
+    assert_eq!(host.purged(GroupId(1)), 0);
+    let left_open = host.clone();
+    let machine = Counter::open(&Disk::default());
+    let again = tokio::task::spawn_blocking(move || left_open.open_group(GroupId(1), machine, GroupOptions::default()))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(again.wait_applied(last, DEADLINE).await);
+
+    // Who leaves it does not, even where it is still open; and leaving it twice is as good.
+    for _ in 0..2 {
+        host.leave_group(GroupId(1)).await.unwrap();
+        assert!(host.log_stats().live_bytes < PAYLOAD_BYTES as u64);
+        assert!(host.purged(GroupId(1)) >= last);
+    }
+    assert!(again.stopped().is_some());
+    assert!(host.logged_groups().contains(&GroupId(1)), "its vote stays");
+    cluster.propose(2, 7).await;
+
+    // Nor does the next start.
+    drop((group, again, host));
+    cluster.stop(1).await;
+    cluster.start(1, &[2]);
+    let host = cluster.node(1).host.clone().unwrap();
+    assert!(host.log_stats().live_bytes < PAYLOAD_BYTES as u64);
+    assert!(host.purged(GroupId(1)) >= last && host.logged_groups().contains(&GroupId(1)));
+    cluster.propose(2, 7).await;
+    assert_eq!(cluster.machine(1, 2).total(), 21);
+}

@@ -7,13 +7,15 @@
 //!
 //! Reads see what is remembered. While a sync is under way, what it writes is still answered from memory.
 //!
-//! A write that finds no room on the disk waits for room, unless the store is going: it has changed nothing that anybody relies on,
-//! and what waits is only the flush. Any other failure of a write, and every failure of a sync, is final: every call after it fails
-//! with the same reason, and nothing is tried again.
+//! A write to the store's file that finds no room on the disk waits for room, unless the store is going: it has changed nothing that
+//! anybody relies on, and what waits is only the flush. A file that is not the store's yet, or not any more, does not wait: it may be
+//! itself what takes the room. Any other failure of a write, and every failure of a sync, is final: every call after it fails with the
+//! same reason, and nothing is tried again.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -29,6 +31,8 @@ const PIECE_BYTES: usize = 128 << 10;
 pub(crate) struct Buffered {
     file: Arc<dyn DiskFile>,
     pace: Arc<Pace>,
+    /// A write that finds no room waits for it; else it fails.
+    waits: AtomicBool,
     pending: RwLock<Pending>,
     /// One sync at a time, and no change of length during it.
     syncing: Mutex<()>,
@@ -44,10 +48,11 @@ struct Pending {
 }
 
 impl Buffered {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, pace: Arc<Pace>) -> Buffered {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, pace: Arc<Pace>, waits: bool) -> Buffered {
         Buffered {
             file,
             pace,
+            waits: AtomicBool::new(waits),
             pending: RwLock::default(),
             syncing: Mutex::default(),
             failure: OnceLock::new(),
@@ -57,6 +62,11 @@ impl Buffered {
     /// The length of the file.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
         self.file.len()
+    }
+
+    /// From now on a write that finds no room waits for it, or fails.
+    pub(crate) fn set_waits(&self, waits: bool) {
+        self.waits.store(waits, Ordering::Relaxed);
     }
 
     fn check(&self) -> io::Result<()> {
@@ -77,7 +87,7 @@ impl Buffered {
         let mut told = false;
         loop {
             match write() {
-                Err(error) if no_room(&error) && self.pace.wait_for_room() => {
+                Err(error) if no_room(&error) && self.waits.load(Ordering::Relaxed) && self.pace.wait_for_room() => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(%error, "a flush waits for room on the disk");
                     }

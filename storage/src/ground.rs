@@ -68,17 +68,24 @@ impl Ground {
                 what: format!("{} is empty", path.display()),
             });
         }
-        let ground = Ground::open_file(disk, name, cache_bytes, pace)?;
+        let ground = Ground::open_file(disk, name, cache_bytes, pace, true)?;
         let progress = guarded(&path.display().to_string(), || ground.read_meta())?;
         Ok((ground, progress))
     }
 
-    /// Opens a file, new and empty when there is none. That is no store before its first `write` with a progress.
-    pub(crate) fn open_file(disk: &dyn Disk, name: &str, cache_bytes: usize, pace: &Arc<Pace>) -> Result<Arc<Ground>, Error> {
+    /// Opens a file, new and empty when there is none. That is no store before its first `write` with a progress. Where there is no
+    /// room on the disk its writes wait for some if it `waits`, and fail with `Io` if not.
+    pub(crate) fn open_file(
+        disk: &dyn Disk,
+        name: &str,
+        cache_bytes: usize,
+        pace: &Arc<Pace>,
+        waits: bool,
+    ) -> Result<Arc<Ground>, Error> {
         let path = disk.path(name);
         let file = disk.open(name).map_err(|source| Error::io("open file", &path, source))?;
         let (file, checked) = checked::open(file).map_err(|source| Error::io("open file", &path, source))?;
-        let buffered = Arc::new(Buffered::new(file, pace.clone()));
+        let buffered = Arc::new(Buffered::new(file, pace.clone(), waits));
         let backend = Backend(buffered.clone());
         let opened = guarded(&path.display().to_string(), || {
             Database::builder()
@@ -200,6 +207,11 @@ impl Ground {
         (stats.read_hits(), stats.read_misses())
     }
 
+    /// It has become the store's file and waits for room from now on, or another one has, and it does not any more.
+    pub(crate) fn set_waits(&self, waits: bool) {
+        self.buffered.set_waits(waits);
+    }
+
     /// The length of the file.
     pub(crate) fn bytes(&self) -> std::io::Result<u64> {
         self.buffered.bytes()
@@ -267,7 +279,7 @@ impl GroundScan {
 /// Makes an empty store. It gets its name only when it is whole, so that a crash leaves none or one.
 pub(crate) fn create(disk: &dyn Disk, cache_bytes: usize, pace: &Arc<Pace>) -> Result<(), Error> {
     let name = format!("{INCOMING}new.redb");
-    let ground = Ground::open_file(disk, &name, cache_bytes, pace)?;
+    let ground = Ground::open_file(disk, &name, cache_bytes, pace, true)?;
     ground.write(std::iter::empty(), Some(&Progress::default()))?;
     drop(ground);
     disk.rename(&name, STORE_FILE)

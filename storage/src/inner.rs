@@ -328,6 +328,8 @@ impl Inner {
             state.frozen_sequence = state.sequence;
             state.durable_sequence = state.sequence;
             state.filling = Stopwatch::start();
+            received.ground.set_waits(true);
+            self.view.load().file().set_waits(false);
             old = Some(self.publish(&state, new_view(ground, &received.progress, &self.health)));
         }
         drop(state);
@@ -344,9 +346,7 @@ impl Inner {
     /// Puts the received file in the place of the store's. A failed rename has changed nothing; after a failed sync nobody knows.
     fn replace_file(&self, received: &mut ReceivedSnapshot) -> Result<(), Error> {
         self.health.check()?;
-        let failed = |source| Error::io("rename file", self.disk.path(received.name()), source);
-        self.disk.rename(received.name(), STORE_FILE).map_err(failed)?;
-        received.keep();
+        received.rename_to(STORE_FILE)?;
         self.disk
             .sync_dir()
             .map_err(|source| Error::io("sync directory", self.disk.path(""), source))

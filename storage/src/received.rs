@@ -14,6 +14,14 @@ pub(crate) struct Incoming {
     pub(crate) kept: bool,
 }
 
+impl Incoming {
+    /// The file of this name, which may not be there yet.
+    pub(crate) fn new(disk: &Arc<dyn Disk>, name: String) -> Incoming {
+        let disk = disk.clone();
+        Incoming { disk, name, kept: false }
+    }
+}
+
 impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.kept
@@ -37,22 +45,13 @@ impl ReceivedSnapshot {
         &self.progress.base
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.incoming.name
-    }
-
-    /// Puts the file under the store's name, which is not durable before the directory is synced.
+    /// Puts the file under the store's name, which is not durable before the directory is synced. From then on it is not removed.
     pub(crate) fn rename_to(&mut self, name: &str) -> Result<(), Error> {
         let disk = &self.incoming.disk;
         let failed = |source| Error::io("rename file", disk.path(&self.incoming.name), source);
         disk.rename(&self.incoming.name, name).map_err(failed)?;
-        self.keep();
-        Ok(())
-    }
-
-    /// The file has become the store's: it is not removed.
-    pub(crate) fn keep(&mut self) {
         self.incoming.kept = true;
+        Ok(())
     }
 
     pub(crate) fn kept(&self) -> bool {

@@ -190,7 +190,7 @@ impl Store {
         SnapshotReader::new(self.inner.view.load_full())
     }
 
-    /// A new file beside the live one, to be filled with chunks.
+    /// A new file beside the live one, to be filled with chunks. Until it is installed it does not wait for room on the disk: it fails.
     pub fn receive_snapshot(&self) -> Result<SnapshotWriter, Error> {
         self.inner.health.check()?;
         SnapshotWriter::create(&self.inner.disk, &self.inner.options, &self.inner.pace)

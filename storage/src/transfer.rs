@@ -152,7 +152,7 @@ impl SnapshotReader {
     }
 }
 
-/// Writes received chunks into a new file. Dropping it removes the file.
+/// Writes received chunks into a new file, and fails where there is no room for it. Dropping it closes and removes the file, which writes.
 pub struct SnapshotWriter {
     ground: Arc<Ground>,
     incoming: Incoming,
@@ -174,11 +174,11 @@ impl SnapshotWriter {
         // One count for the process: the store before and the one after a rebuild share a directory.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("{INCOMING}{}.redb", NEXT.fetch_add(1, Ordering::Relaxed));
-        let ground = Ground::open_file(disk.as_ref(), &name, options.cache_bytes, pace)?;
-        let disk = disk.clone();
+        let incoming = Incoming::new(disk, name);
+        let ground = Ground::open_file(disk.as_ref(), &incoming.name, options.cache_bytes, pace, false)?;
         Ok(SnapshotWriter {
             ground,
-            incoming: Incoming { disk, name, kept: false },
+            incoming,
             progress: None,
             sequence: 0,
             hasher: blake3::Hasher::new(),

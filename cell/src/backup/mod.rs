@@ -27,6 +27,7 @@
 //! - The chunks that rows name at a time that can be restored are in the store, but for those that a list says could not be had.
 //! - A base counts once its manifest is there, and is whole: whatever a restore reads is verified, and what is not as it was written ends it.
 //! - Where the log was purged before it was archived, a new base is made: times in the gap are refused, not guessed.
+//! - What earlier lives of a cell have left stays while the cell lacks tenants of it ([`missing`]), however old it is.
 //! - Nothing waits for the store: what cannot be archived stays in the log, up to a bound.
 //!
 //! CAVEATS: the directory is not in it. What a tenant deletes, or is deleted with it, stays in the backups until they end. A chunk is in the store
@@ -41,6 +42,7 @@ pub(crate) mod keep;
 pub(crate) mod keeper;
 pub(crate) mod listed;
 pub(crate) mod manifest;
+pub(crate) mod missing;
 pub(crate) mod named;
 pub(crate) mod names;
 pub(crate) mod replay;

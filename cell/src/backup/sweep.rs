@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::collect::{May, UNNAMED_SECONDS, collect, needed};
 use super::keep::{Whole, finished, oldest_needed, superfluous};
 use super::keeper::Traffic;
 use super::manifest::{Manifest, Through};
+use super::missing;
 use super::names::{self, Line};
 use super::tender::Tender;
 use super::vault::{Vault, VaultError};
@@ -22,6 +25,8 @@ pub(super) struct Sweep<'s> {
     pub(super) keep_from: u64,
     /// Whether the line goes on.
     pub(super) is_own: bool,
+    /// Whether tenants are to come back from what earlier lives of the cell have left: then no line goes as a whole.
+    pub(super) is_awaited: bool,
     pub(super) traffic: &'s Traffic,
     /// Whether to go on, asked before chunks are removed.
     pub(super) may: &'s May,
@@ -50,13 +55,16 @@ impl Tender {
                 }
             })
         });
-        for folder in vault.folders(&names::cell(cell)).await? {
-            let Ok(id) = folder.parse() else { continue };
+        let folders = vault.folders(&names::cell(cell)).await?;
+        let lines: Vec<Uuid> = folders.iter().filter_map(|folder| folder.parse().ok()).collect();
+        let is_awaited = lines.iter().any(|id| own != Some(*id)) && self.lacks_tenants().await?;
+        for id in lines {
             let sweep = Sweep {
                 vault: &vault,
                 line: Line { cell, id },
                 keep_from,
                 is_own: own == Some(id),
+                is_awaited,
                 traffic: &self.platform.backups.traffic,
                 may: &*may,
             };
@@ -66,6 +74,21 @@ impl Tender {
             }
         }
         Ok(())
+    }
+
+    /// Whether the directory places tenants in the cell that it does not have. Where that cannot be told, there may be some.
+    async fn lacks_tenants(&self) -> Result<bool, VaultError> {
+        if !self.platform.freshen_directory().await {
+            return Ok(true);
+        }
+        let directory = self.platform.directory.read();
+        let directory = directory.map_err(|error| VaultError::Source(error.detail))?;
+        let barrier = self.replica.group.read_barrier().await;
+        barrier.map_err(|error| VaultError::Source(error.to_string()))?;
+        let store = self.replica.store.begin_read();
+        let missing = missing::missing(&directory, &store, self.replica.number);
+        let missing = missing.map_err(|fault| VaultError::Source(fault.to_string()))?;
+        Ok(!missing.is_empty())
     }
 }
 
@@ -88,7 +111,7 @@ impl Sweep<'_> {
             Ok(bytes) => Through::decode(&bytes).map_err(VaultError::content(&line.head()))?.stamp,
             Err(_) => u64::MAX,
         };
-        if !self.is_own && ended < self.keep_from {
+        if !self.is_own && !self.is_awaited && ended < self.keep_from {
             return self.remove_all(bases, log).await;
         }
         let gone = match oldest_needed(&wholes, self.keep_from) {

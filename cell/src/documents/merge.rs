@@ -4,6 +4,7 @@
 //! for: where it panics, that is an update that cannot be read; and what it may see at all is looked at before ([`super::check`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use yrs::branch::{Branch, BranchPtr};
 use yrs::types::xml::XmlOut;
@@ -13,6 +14,7 @@ use yrs::{Doc, GetString, Options, Out, ReadTxn, StateVector, TextRef, Transact,
 
 use super::rows::Stored;
 use super::{TEXT_CHARS, check};
+use crate::records::rest::core_time;
 
 /// So many types, each within the other, are deleted on any stack: the library calls itself for each. Documents with more get a stack of their own.
 const SHALLOW: usize = 200;
@@ -26,24 +28,42 @@ pub(crate) struct Unreadable(pub(crate) String);
 /// A document, put together.
 pub(crate) struct Whole(Doc);
 
-/// Puts a document together and works with it. `more`: an update that is to come to it meanwhile; empty: none.
-pub(crate) fn with<T: Send>(stored: &Stored, more: &[u8], work: impl FnOnce(&Whole) -> T + Send) -> Result<T, Unreadable> {
-    let mut types = 0;
-    let updates = stored.updates.iter().map(|(_, update)| update.as_slice());
-    for update in updates.chain((!more.is_empty()).then_some(more)) {
-        types += check::update(update).map_err(unreadable)?;
-    }
+/// Puts a document together and works with it; and how long that was on a core. `more`: an update that is to come to it meanwhile; empty: none.
+pub(crate) fn with<T: Send>(
+    stored: &Stored,
+    more: &[u8],
+    work: impl FnOnce(&Whole) -> T + Send,
+) -> (Result<T, Unreadable>, Duration) {
+    let start = core_time();
     let run = || Whole::of(stored).map(|whole| work(&whole));
-    if types <= SHALLOW {
-        return run();
-    }
-    std::thread::scope(|scope| {
+    let (done, elsewhere) = match types(stored, more) {
+        Ok(types) if types <= SHALLOW => (run(), Duration::ZERO),
+        Ok(_) => on_a_large_stack(run),
+        Err(error) => (Err(error), Duration::ZERO),
+    };
+    (done, core_time() - start + elsewhere)
+}
+
+/// How many types a document and an update that comes to it have at most.
+fn types(stored: &Stored, more: &[u8]) -> Result<usize, Unreadable> {
+    let updates = stored.updates.iter().map(|(_, update)| update.as_slice());
+    let updates = updates.chain((!more.is_empty()).then_some(more));
+    let types = updates.map(|update| check::update(update).map_err(unreadable));
+    types.sum()
+}
+
+/// Runs something on a thread of its own; and how long that was on a core.
+fn on_a_large_stack<T: Send>(run: impl FnOnce() -> Result<T, Unreadable> + Send) -> (Result<T, Unreadable>, Duration) {
+    let timed = || {
+        let done = run();
+        (done, core_time())
+    };
+    let done = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("document".to_owned()).stack_size(STACK);
-        let thread = thread.spawn_scoped(scope, run).map_err(unreadable)?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Unreadable("it is not well-formed".to_owned())))
-    })
+        let thread = thread.spawn_scoped(scope, timed).map_err(unreadable)?;
+        thread.join().map_err(|_| not_well_formed())
+    });
+    done.unwrap_or_else(|error| (Err(error), Duration::ZERO))
 }
 
 impl Whole {
@@ -141,7 +161,11 @@ fn unreadable(error: impl std::fmt::Display) -> Unreadable {
 
 /// Runs what may panic.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Unreadable>) -> Result<T, Unreadable> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Unreadable("it is not well-formed".to_owned())))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(not_well_formed()))
+}
+
+fn not_well_formed() -> Unreadable {
+    Unreadable("it is not well-formed".to_owned())
 }
 
 #[cfg(test)]
@@ -229,10 +253,15 @@ mod tests {
         // The client's library calls itself as ours does.
         let client = std::thread::Builder::new().stack_size(STACK).spawn(deep).expect("a thread");
         let (made, removed) = client.join().expect("two updates");
-        let text = with(&stored(&[made]), &removed, |whole| {
-            whole.apply(&removed).and_then(|()| whole.text())
+        let (text, core) = with(&stored(&[made]), &removed, |whole| {
+            whole
+                .apply(&removed)
+                .and_then(|()| whole.text())
+                .map(|text| (text, core_time()))
         });
-        assert_eq!(text, Ok(Ok(String::new())));
+        let (text, there) = text.and_then(|text| text).expect("a text");
+        assert_eq!(text, "");
+        assert!(core >= there, "{core:?} of which {there:?} on another thread");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::bucket::{Bucket, Budget, Level};
+use super::kept::Kept;
 use super::unit::Units;
 use crate::config::Plan;
 
@@ -20,6 +21,8 @@ const CONNECTIONS: (usize, usize) = (1_000, 12_000);
 /// How long what a tenant stores is not looked at again once it was far below what its plan stores. Raised: limits that are lowered hold later.
 /// Lowered: more lookups.
 const ROOMY: Duration = Duration::from_millis(100);
+/// How often what its plan stores a tenant may have kept of files at a node within a day.
+const KEPT_A_DAY: u64 = 2;
 
 /// What a tenant's plan gives it on each node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +86,7 @@ pub(crate) struct Account {
     connections: AtomicUsize,
     /// Until when what is stored needs no look: in milliseconds since it was opened.
     roomy_until: AtomicU64,
+    kept: Mutex<Kept>,
     /// When it was opened.
     pub(crate) opened: Instant,
 }
@@ -114,6 +118,7 @@ impl Account {
             followers: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             roomy_until: AtomicU64::new(0),
+            kept: Mutex::default(),
             opened: now,
         }
     }
@@ -215,6 +220,12 @@ impl Account {
         self.roomy_until.store(0, Ordering::Relaxed);
     }
 
+    /// Counts bytes of files that are to be kept; no: it has sent more within a day than its plan lets it.
+    pub(crate) fn keep(&self, limits: &Limits, bytes: u64) -> bool {
+        let most = limits.storage_bytes.saturating_mul(KEPT_A_DAY);
+        lock(&self.kept).add(bytes, most, self.opened.elapsed())
+    }
+
     /// Milliseconds since it was opened.
     fn age(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -228,13 +239,14 @@ impl Account {
         (of(self).fetch_add(1, Ordering::Relaxed) < most).then_some(place)
     }
 
-    /// Whether nothing would be lost without it: its bucket is full and nothing is under way.
+    /// Whether nothing would be lost without it: its bucket is full, nothing is under way, and nothing was kept within a day.
     pub(super) fn is_idle(&self) -> bool {
         let (limits, _) = self.limits();
         self.places() == (0, 0)
             && self.connections() == 0
             && self.untold.load(Ordering::Relaxed) == 0
             && self.level(&limits).full_in.is_zero()
+            && lock(&self.kept).sum(self.opened.elapsed()) == 0
     }
 }
 
@@ -272,6 +284,14 @@ mod tests {
         assert_eq!(account.places(), (40, 0));
         drop(held);
         assert!(account.request(&limits).is_some());
+    }
+
+    #[test]
+    fn what_is_kept_of_files_is_twice_what_the_plan_stores_and_not_forgotten_at_once() {
+        let limits = Arc::new(Limits::of(&plan(100)));
+        let account = Account::new(Arc::clone(&limits), Instant::now());
+        assert!(account.is_idle() && account.keep(&limits, 2 << 30));
+        assert!(!account.keep(&limits, 1) && !account.is_idle());
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) mod bucket;
 pub(crate) mod delays;
 pub(crate) mod elastic;
 pub(crate) mod governor;
+mod kept;
 mod metrics;
 pub(crate) mod spending;
 pub(crate) mod threads;

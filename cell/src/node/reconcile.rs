@@ -241,19 +241,16 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
     let space = Space(tenant.uid);
     for _ in 0..STEPS {
         let placed = replica.store.begin_read().placed(space).map_err(|fault| internal(&fault))?;
-        if placed
-            .as_ref()
-            .is_some_and(|(header, _)| header.status == SpaceStatus::Erased)
-        {
+        let (status, place) = placed.map(|(header, place)| (header.status, place)).unzip();
+        if let Some(command) = clearing_half(tenant, place) {
+            propose::<SpaceClear>(replica, space, command).await?;
+            continue;
+        }
+        if status == Some(SpaceStatus::Erased) {
             let (uid, keys) = (tenant.uid, erasing.keys);
             platform.at_directory(Actor::System, TenantForget { uid, keys }).await?;
             tracing::info!(tenant = tenant.slug, keys = erasing.keys, "erased a tenant");
             return Ok(true);
-        }
-        let place = placed.map(|(_, place)| place);
-        if is_half_there(tenant, place) {
-            propose::<SpaceClear>(replica, space, clearing(tenant, false)).await?;
-            continue;
         }
         let command = SpaceErase {
             tenant: tenant.id,
@@ -271,16 +268,15 @@ async fn erase(platform: &Platform, replica: &Replica, tenant: &Tenant, erasing:
     Ok(false)
 }
 
-/// Whether a tenant was to come from an archive and did not. Its space takes steps of a move only, and the one that clears it keeps late
-/// ones out for good.
-fn is_half_there(tenant: &Tenant, place: Option<Place>) -> bool {
+/// The step that clears the space of a tenant that was to come from an archive and did not; none: it was there, or is cleared. Such a space
+/// takes steps of a move only, of its own attempt: that of a cell's second restore is not the first. It keeps late ones out for good.
+fn clearing_half(tenant: &Tenant, place: Option<Place>) -> Option<SpaceClear> {
+    let first = clearing(tenant, false);
     match place {
         // Nobody asked for its erasure.
-        None => tenant.operation.is_none(),
-        Some(place) => matches!(
-            place,
-            Place::Clearing { .. } | Place::Copying { .. } | Place::Following { .. } | Place::Arrived { .. }
-        ),
+        None => tenant.operation.is_none().then_some(first),
+        Some(Place::Here | Place::Held { .. } | Place::Departed { .. }) => None,
+        Some(place) => place.attempt().map(|attempt| SpaceClear { attempt, ..first }),
     }
 }
 
@@ -295,4 +291,71 @@ async fn propose<C: Command>(replica: &Replica, space: Space, command: C) -> Res
         .propose(space, Actor::System, None, proposal, &Timing::default())
         .await?;
     Ok(answer::<C::Reply>(&bytes).map_err(|fault| internal(&fault))?.result.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::machine::refusal::Refusal;
+    use crate::machine::stage::{SPACE, Stage};
+    use crate::placement::arrive::SpaceArrive;
+
+    fn tenant(operation: Option<Uuid>) -> Tenant {
+        Tenant {
+            id: Uuid::from_u128(1),
+            uid: SPACE.0,
+            slug: "acme".to_owned(),
+            region: "one".to_owned(),
+            cell: 2,
+            epoch: 1,
+            plan: "free".to_owned(),
+            template: None,
+            status: Status::Deleting,
+            created: 5,
+            operation,
+        }
+    }
+
+    fn placed(stage: &Stage) -> Option<(SpaceStatus, Place)> {
+        let placed = stage.snapshot().placed(SPACE).expect("no fault");
+        placed.map(|(header, place)| (header.status, place))
+    }
+
+    #[test]
+    fn a_tenant_whose_second_restore_broke_off_is_cleared_by_the_attempt_of_that_one() {
+        let tenant = tenant(Some(Uuid::from_u128(9)));
+        let mut stage = Stage::empty();
+        for attempt in [1, 2] {
+            let comes = SpaceClear {
+                attempt,
+                ..clearing(&tenant, true)
+            };
+            assert_eq!(stage.apply(comes).result, Ok(true));
+        }
+        let chunk = |chunk| SpaceArrive {
+            attempt: 2,
+            chunk,
+            rows: Vec::new(),
+            end: None,
+        };
+        stage.apply(chunk(0)).result.expect("taken");
+        let place = placed(&stage).map(|(_, place)| place);
+        assert_eq!(place, Some(Place::Copying { attempt: 2, chunks: 1 }));
+        let command = clearing_half(&tenant, place).expect("half of it is there");
+        assert_eq!(stage.apply(command).result, Ok(true), "nothing is left");
+        let cleared = placed(&stage).expect("a header");
+        assert_eq!(cleared, (SpaceStatus::Erased, Place::Departed { attempt: 2 }));
+        assert_eq!(clearing_half(&tenant, Some(cleared.1)), None, "once");
+        assert_eq!(stage.apply(chunk(1)).result, Err(Refusal::Stale), "late ones are kept out");
+    }
+
+    #[test]
+    fn what_never_came_is_cleared_only_where_nobody_asked_for_its_erasure() {
+        let (given_up, deleted) = (tenant(None), tenant(Some(Uuid::from_u128(9))));
+        assert_eq!(clearing_half(&given_up, None), Some(clearing(&given_up, false)));
+        assert_eq!(clearing_half(&deleted, None), None, "its space is erased");
+        assert_eq!(clearing_half(&deleted, Some(Place::Here)), None);
+    }
 }

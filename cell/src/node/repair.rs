@@ -17,7 +17,8 @@
 //! and the entries behind it are applied as after any restart. `raft` checks all of that again when the group opens.
 //!
 //! Only damage is repaired. A store that halted because a write or a sync failed stays stopped: its disk is the trouble, and a new
-//! file on it would be as bad. A group with one replica has nobody to ask.
+//! file on it would be as bad. A group with one replica has nobody to ask. And a node whose log has stopped repairs nothing: it could not
+//! join the group before its next start, which goes on with the repair.
 //!
 //! Attempts are spaced out, and a replica that is rebuilt [`REBUILDS`] times within an hour waits for the hour to end: its disk is not
 //! worth it.
@@ -122,7 +123,9 @@ impl Repair {
                 let why = self.slot.stopped().unwrap_or_default();
                 self.slot.count_damage();
                 tracing::error!(cell = %self.slot.name, why, "the replica's store is damaged: it is rebuilt from another replica");
-                self.mend(stage, &others, &why).await;
+                if !self.mend(stage, &others, &why).await {
+                    return;
+                }
             }
             sleep(LOOK).await;
         }
@@ -158,13 +161,19 @@ impl Repair {
         }
     }
 
-    /// Tries until the place is filled.
-    async fn mend(&mut self, mut stage: Stage, others: &[NodeId], why: &str) {
+    /// Tries until the place is filled; false: only another start of the node can fill it.
+    async fn mend(&mut self, mut stage: Stage, others: &[NodeId], why: &str) -> bool {
         let mut pause = PAUSE.0;
         loop {
             self.wait_for_leave().await;
+            if let Some(log) = self.platform.host.log_stats().stopped {
+                tracing::error!(cell = %self.slot.name, log, "a repair waits for the next start of this node: its log has stopped");
+                self.slot
+                    .clear(&format!("{why}; the log of this node has stopped, start it again: {log}"));
+                return false;
+            }
             stage = match self.step(stage, others, why).await {
-                Ok(None) => return,
+                Ok(None) => return true,
                 Ok(Some(next)) => {
                     pause = PAUSE.0;
                     next

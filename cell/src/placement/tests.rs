@@ -234,6 +234,29 @@ fn what_an_attempt_sends_that_was_overtaken_is_refused() {
 }
 
 #[test]
+fn a_space_that_came_back_for_a_tenant_that_lives_elsewhere_is_taken_away() {
+    let (source, mut here) = (Stage::with_template("workspace"), Stage::empty());
+    clear(&mut here, 5, true).expect("cleared");
+    let index = copy(&source, &mut here, 5);
+    turn(&mut here, 5, Turn::Arrive { index, epoch: 1 }).expect("arrived");
+    turn(&mut here, 5, Turn::Live).expect("live");
+    assert_eq!(clear(&mut here, 5, false), Err(Refusal::Stale), "it is served");
+    turn(&mut here, 5, Turn::Hold).expect("held");
+    assert_eq!(clear(&mut here, 9, true), Err(Refusal::Stale), "nobody brings it meanwhile");
+    turn(&mut here, 5, Turn::Depart).expect("departed");
+    let (tenant, after) = (TENANT, None);
+    let erased = here.apply(SpaceErase { tenant, after }).result.expect("a step");
+    assert!(erased.done);
+    assert_eq!((rows(&here).1, place(&here)), (0, Place::Departed { attempt: 5 }));
+    assert_eq!(
+        clear(&mut here, 5, true),
+        Err(Refusal::Stale),
+        "nothing late of it comes back"
+    );
+    assert_eq!(clear(&mut here, 9, true), Ok(true), "a later move does");
+}
+
+#[test]
 fn the_bytes_of_places_and_commands_never_change() {
     let attempt = 5;
     let places = [

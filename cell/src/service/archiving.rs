@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::Front;
 use super::error::internal;
+use super::landing;
 use super::streams::{EXPORT_TIME, PATIENCE};
 use super::tenants::first_token;
 use crate::access::secret;
@@ -78,7 +79,7 @@ impl Front {
         if new.region != self.platform.me.region {
             return Err(self.other_region(&new.region));
         }
-        let plan = self.plan(new.plan.as_deref())?;
+        let plan = self.plan(new.plan.as_deref()).await?;
         let _place = self.arrivals.try_acquire().map_err(|_| busy("imports of archives"))?;
         let actor = Actor::Operator(operator.name.to_string());
         let tenant = self.enter(actor.clone(), &new, plan).await?;
@@ -87,14 +88,12 @@ impl Front {
         let archive = piped(body, &mut pump);
         let come = async {
             arrival.bring(archive, new.keeps_tokens, None).await?;
-            let token = if new.keeps_tokens {
-                None
-            } else {
-                Some(self.give_token(&arrival, actor.clone()).await?)
-            };
-            arrival.land(actor.clone()).await.map(|landed| (landed, token))
+            if new.keeps_tokens {
+                return Ok(None);
+            }
+            self.give_token(&arrival, actor.clone()).await.map(Some)
         };
-        match come.await {
+        match landing::end(&arrival, &tenant.slug, come.await, &actor).await {
             Ok((landed, token)) => {
                 tracing::info!(tenant = landed.slug, "a tenant came from an archive");
                 let shown = self.show_tenant(&landed, token)?;
@@ -104,9 +103,6 @@ impl Front {
             }
             Err(error) => {
                 tracing::info!(%error, tenant = tenant.slug, "a tenant did not come from an archive");
-                if let Err(left) = arrival.give_up().await {
-                    tracing::warn!(error = %left, tenant = tenant.slug, "what came of a tenant is left to the leader of its cell");
-                }
                 Err(error)
             }
         }

@@ -16,6 +16,7 @@ use api::service::{ArchivedTenant, Idempotency, Operator};
 
 use super::Front;
 use super::error::internal;
+use super::landing;
 use super::recovery::Teller;
 use super::tenant_life::show_operation;
 use super::tenants::{first_token, operators_key, wrong};
@@ -59,7 +60,7 @@ impl Front {
         if let Some(begun) = self.restore_begun(key.as_ref()).await? {
             return Ok(begun);
         }
-        let plan = self.plan(wanted.plan.as_deref())?;
+        let plan = self.plan(wanted.plan.as_deref()).await?;
         let until = time(wanted.at.as_deref())?;
         self.platform.freshen_directory().await;
         let known = self.platform.tenant(&wanted.from)?;
@@ -150,25 +151,13 @@ impl Front {
                 let row = first_token(text);
                 arrival.at_cell(order.actor.clone(), TokenCreate { row }).await?;
             }
-            arrival.land(order.actor.clone()).await
+            Ok::<(), Error>(())
         };
-        match come.await {
-            Ok(landed) => {
-                tracing::info!(
-                    tenant = landed.slug,
-                    from = order.from,
-                    position,
-                    "a tenant was restored from the backup"
-                );
-                Ok(())
-            }
-            Err(error) => {
-                if let Err(left) = arrival.give_up().await {
-                    tracing::warn!(error = %left, tenant = tenant.slug, "what came of a tenant is left to the leader of its cell");
-                }
-                Err(error.detail)
-            }
-        }
+        let ended = landing::end(&arrival, &tenant.slug, come.await, &order.actor).await;
+        let (landed, ()) = ended.map_err(|error| error.detail)?;
+        let (tenant, from) = (landed.slug, order.from);
+        tracing::info!(tenant, from, position, "a tenant was restored from the backup");
+        Ok(())
     }
 
     /// What the tenant was, from the first source that knows it.

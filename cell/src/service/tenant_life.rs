@@ -60,7 +60,7 @@ impl Front {
 
     pub(super) async fn patch_tenant(&self, operator: &Operator, slug: &Slug, patch: TenantPatch) -> Result<Body> {
         let plan = match &patch.plan {
-            Some(plan) => Some(self.plan(Some(plan))?),
+            Some(plan) => Some(self.plan(Some(plan)).await?),
             None => None,
         };
         if plan.is_none() && patch.cors_origins.is_none() {

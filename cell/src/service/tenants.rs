@@ -13,9 +13,9 @@ use super::error::{internal, refused};
 use crate::access::secret;
 use crate::access::token_create::TokenCreate;
 use crate::access::token_row::TokenRow;
-use crate::config::{CellKind, CellState};
+use crate::backup::turn;
 use crate::directory::rows::{self, Tenant};
-use crate::directory::tenant_reserve::{TenantReserve, count};
+use crate::directory::tenant_reserve::TenantReserve;
 use crate::machine::dispatch::{Command, answer};
 use crate::machine::idempotency::IdempotencyKey;
 use crate::machine::refusal::Refusal;
@@ -30,18 +30,13 @@ use crate::space::open::{SpaceOpen, SpaceOpenCounted};
 /// Longest display name, in characters.
 const NAME_CHARS: usize = 200;
 
-/// A disk with less room than this takes new tenants only where there is no other, in bytes: 5 GiB.
-const ROOM_BYTES: u64 = 5 << 30;
-/// Cells whose stores differ by less are equally full, in bytes: 256 MiB.
-const ROOM_STEP: u64 = 256 << 20;
-
 impl Front {
     pub(super) async fn create_tenant(&self, operator: &Operator, new: NewTenant, key: Option<Idempotency>) -> Result<Body> {
         if new.region != self.platform.me.region {
             return Err(self.other_region(&new.region));
         }
         let start = new.template.as_deref().map_or(Ok(Template::default()), template::find)?;
-        let plan = self.plan(new.plan.as_deref())?;
+        let plan = self.plan(new.plan.as_deref()).await?;
         let name = new.name.clone().unwrap_or_else(|| new.slug.to_string());
         if name.is_empty() || name.chars().count() > NAME_CHARS {
             return Err(wrong("/name", format!("must be 1 to {NAME_CHARS} characters long")));
@@ -85,14 +80,15 @@ impl Front {
         Ok(Body { status, ..body })
     }
 
-    /// Whether the space of a tenant is made, asked of this node's replica of its cell. A cell without a replica here is taken
-    /// to have it: making it again would be refused there.
+    /// Whether the space of a tenant is made, asked of this node's replica of its cell; else it may be made. A cell without a replica here
+    /// is taken to have it: making it again would be refused there. An error also where it was made and lost with its cell.
     async fn has_space(&self, tenant: &Tenant) -> Result<bool> {
         let Some(replica) = self.platform.cell(tenant.cell) else {
             return Ok(true);
         };
         replica.group.read_barrier().await.map_err(super::error::barrier)?;
-        Ok(is_made(replica.moment(Space(tenant.uid)).err()))
+        let is_there = is_made(replica.moment(Space(tenant.uid)).err());
+        is_shown(is_there, || turn::may_make(&replica, tenant.created))
     }
 
     /// The second commit: the space in the cell, wherever that is led.
@@ -137,71 +133,6 @@ impl Front {
         let reply = self.platform.propose_at_leader(tenant.cell, bytes).await?;
         Ok(answer::<C::Reply>(&reply).map_err(|fault| internal(&fault))?.result)
     }
-
-    /// The cell of a new tenant: the shared one with the most room, or a dedicated one that is free. A cell whose disk is nearly full
-    /// comes last; then what is stored counts, roughly, because all grow; then how many tenants there are.
-    pub(super) fn choose_cell(&self, snapshot: &storage::Snapshot, slug: &str, region: &str, dedicated: bool) -> Result<u64> {
-        let kind = if dedicated { CellKind::Dedicated } else { CellKind::Shared };
-        let mut cells = Vec::new();
-        let topology = self.platform.topology();
-        for cell in topology
-            .region_cells(region)
-            .into_iter()
-            .filter(|cell| cell.kind == kind && cell.state != CellState::Forming)
-        {
-            let tenants = count(snapshot, cell.number).map_err(|fault| internal(&fault))?.tenants;
-            let load = self.platform.heard_load(cell.number).unwrap_or_default();
-            let used = (
-                load.free.is_some_and(|free| free < ROOM_BYTES),
-                load.stored / ROOM_STEP,
-                tenants,
-            );
-            if !dedicated || tenants == 0 {
-                cells.push((used, cell.number));
-            }
-        }
-        let none = || {
-            let what = match dedicated {
-                true => format!("dedicated cell of {region} is free"),
-                false => format!("shared cell is in {region}"),
-            };
-            Error::new(Code::Unavailable, format!("no {what}: add one to the configuration"))
-        };
-        least_used(slug, &cells).ok_or_else(none)
-    }
-
-    pub(super) fn other_region(&self, region: &str) -> Error {
-        match self.platform.elsewhere(region) {
-            Some(elsewhere) => {
-                let detail = format!("tenants of {region} are made at {}", elsewhere.endpoint);
-                Error {
-                    elsewhere: Some(elsewhere),
-                    ..Error::new(Code::WrongRegion, detail)
-                }
-            }
-            None => {
-                let topology = self.platform.topology();
-                let names: Vec<_> = topology.regions.iter().map(|region| region.name.as_str()).collect();
-                wrong(
-                    "/region",
-                    format!("{region:?} is not a region; there are: {}", names.join(", ")),
-                )
-            }
-        }
-    }
-
-    pub(super) fn plan(&self, plan: Option<&str>) -> Result<String> {
-        let topology = self.platform.topology();
-        let plans = &topology.plans;
-        let found = match plan {
-            None => plans.first(),
-            Some(name) => plans.iter().find(|plan| plan.name == name),
-        };
-        let names = || plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ");
-        found
-            .map(|plan| plan.name.clone())
-            .ok_or_else(|| wrong("/plan", format!("is not a plan; there are: {}", names())))
-    }
 }
 
 /// The row of a tenant's first token.
@@ -227,6 +158,17 @@ pub(super) fn wrong(pointer: &str, message: String) -> Error {
 /// Whether a tenant has a space, after a look at it in its cell. One that is not served there is on its way to another.
 pub(super) fn is_made(failed: Option<Error>) -> bool {
     failed.is_none_or(|error| error.code == Code::NotLeader)
+}
+
+/// Whether a creation that is sent again shows what is there; else it goes on. What was lost is not made empty: who has the key of the
+/// first request does not know that it was.
+fn is_shown(is_there: bool, may_make: impl FnOnce() -> Result<bool>) -> Result<bool> {
+    if is_there || may_make()? {
+        return Ok(is_there);
+    }
+    let detail = "the tenant is entered, but its space is missing: it was lost with its cell, and `cell restore` brings it back; or the \
+                  cell's backup does not tell yet";
+    Err(Error::new(Code::Unavailable, detail).unknown())
 }
 
 /// The failure of a creation that has begun.
@@ -268,36 +210,20 @@ pub(super) fn operators_key(operator: &Operator, key: Idempotency) -> Idempotenc
     }
 }
 
-/// The cell that is used least. Among several the tenant's name decides: those that are made at the same time see the same counts, and would all go to
-/// the first.
-fn least_used<U: Ord + Copy>(slug: &str, cells: &[(U, u64)]) -> Option<u64> {
-    let place = |cell: u64| {
-        let mut hash = blake3::Hasher::new();
-        hash.update(slug.as_bytes()).update(&cell.to_be_bytes());
-        *hash.finalize().as_bytes()
-    };
-    cells
-        .iter()
-        .min_by_key(|(used, cell)| (*used, place(*cell)))
-        .map(|(_, cell)| *cell)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn tenants_that_are_made_at_once_spread_over_cells_that_are_used_alike() {
-        let mut chosen = std::collections::BTreeMap::<u64, usize>::new();
-        for number in 0..300 {
-            let cell = least_used(&format!("tenant-{number}"), &[(7, 2), (7, 3), (7, 4), (8, 5)]);
-            *chosen.entry(cell.expect("a cell")).or_default() += 1;
-        }
+    fn a_creation_that_is_sent_again_goes_on_unless_the_tenant_was_there_and_lost() {
+        assert!(is_shown(true, || panic!("it is there")).expect("shown"));
+        assert!(!is_shown(false, || Ok(true)).expect("made"));
+        let lost = is_shown(false, || Ok(false)).expect_err("not made empty");
         assert!(
-            chosen.keys().eq(&[2, 3, 4]) && chosen.values().all(|count| *count > 60),
-            "{chosen:?}"
+            lost.code == Code::Unavailable && lost.detail.contains("cell restore"),
+            "{lost}"
         );
-        assert_eq!(least_used("tenant", &[(1, 2), (0, 3)]), Some(3));
-        assert_eq!(least_used::<u64>("tenant", &[]), None);
+        let untold = is_shown(false, || Err(Error::new(Code::Internal, "a fault")));
+        assert_eq!(untold.map_err(|error| error.code), Err(Code::Internal));
     }
 }

@@ -11,12 +11,12 @@ use storage::{Snapshot, Space};
 use uuid::Uuid;
 
 use super::Front;
-use super::error::{internal, no_space};
+use super::error::{barrier, internal, no_space};
 use crate::access::token_row;
 use crate::expr::Auth;
 use crate::machine::dispatch::{Answer, Command};
 use crate::machine::envelope::open;
-use crate::machine::idempotency::IdempotencyKey;
+use crate::machine::idempotency::{IdempotencyKey, stored};
 use crate::machine::refusal::Refusal;
 use crate::machine::rows::{Actor, Header};
 use crate::node::moment::Moment;
@@ -152,6 +152,33 @@ impl Front {
                 error
             }
         })
+    }
+
+    /// Looks before a body comes whether the write would be refused after it: whoever is refused need not send it. None: a request with this key
+    /// was answered before, and is to be answered with the same.
+    pub(super) async fn foresee<T>(
+        &self,
+        ctx: &RequestContext,
+        key: Option<&Idempotency>,
+        check: impl FnOnce(&View<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let (replica, space) = (self.platform.replica(&ctx.placement)?, Space(ctx.placement.uid));
+        // What was answered before, by whichever leader, is in what is looked at.
+        replica.group.read_barrier().await.map_err(barrier)?;
+        let moment = replica.moment(space)?;
+        if let Some(key) = key
+            && !matches!(stored(&moment.snapshot, space, &scoped(ctx, *key)), Ok(None))
+        {
+            return Ok(None);
+        }
+        let principal = principal(ctx);
+        let view = View {
+            snapshot: &moment.snapshot,
+            catalog: &moment.catalog,
+            space,
+            asker: Some(asker(ctx, &principal)),
+        };
+        check(&view).map(Some)
     }
 
     /// A refusal as who asks may hear it.

@@ -46,6 +46,17 @@ pub async fn create(cluster: &Cluster, slug: &str, template: Option<&str>) -> Re
 
 /// A new tenant in a region of a cluster.
 pub async fn create_in(cluster: &Cluster, region: &str, slug: &str, template: Option<&str>) -> Result<Tenant> {
+    let plan = cluster.layout().plan.as_str();
+    enter(cluster, (region, plan), slug, template).await
+}
+
+/// A new tenant in the first region of a cluster, on a plan, with the collections of `workspace`.
+pub async fn create_on(cluster: &Cluster, plan: &str, slug: &str) -> Result<Tenant> {
+    let region = cluster.layout().regions()[0];
+    enter(cluster, (region, plan), slug, Some("workspace")).await
+}
+
+async fn enter(cluster: &Cluster, (region, plan): (&str, &str), slug: &str, template: Option<&str>) -> Result<Tenant> {
     let addresses: Vec<_> = cluster
         .nodes()
         .iter()
@@ -57,7 +68,7 @@ pub async fn create_in(cluster: &Cluster, region: &str, slug: &str, template: Op
         slug: slug.parse()?,
         name: None,
         region: region.to_owned(),
-        plan: Some(cluster.layout().plan.clone()),
+        plan: Some(plan.to_owned()),
         dedicated: false,
         template: template.map(str::to_owned),
     };

@@ -17,17 +17,18 @@ use openraft::storage::ApplyResponder;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use crate::codec::read_mark;
+use crate::incoming::Incoming;
 use crate::limits::{APPLY_QUEUE_BYTES_MAX, APPLY_QUEUE_ENTRIES_MAX};
 use crate::stage::Stages;
 use crate::typ::{LogId, RaftEntry, SnapshotMeta, StoredMembership, Types, index_of};
-use crate::{Error, GroupId, SnapshotSink, StateMachine};
+use crate::{Error, GroupId, StateMachine};
 
 /// One thing for the apply thread to do.
 pub(crate) enum Work {
     /// A committed entry, and where its reply goes, if someone here waits for it.
     Entry(RaftEntry, Option<ApplyResponder<Types>>),
     /// A received snapshot.
-    Install(SnapshotMeta, Box<dyn SnapshotSink>, oneshot::Sender<io::Result<()>>),
+    Install(SnapshotMeta, Incoming, oneshot::Sender<io::Result<()>>),
     /// Answer when all before it is done.
     Drained(oneshot::Sender<()>),
 }
@@ -243,7 +244,7 @@ impl ApplyQueue {
     }
 
     /// Installs a received snapshot, after all that was pushed before it.
-    pub(crate) async fn install(&self, meta: SnapshotMeta, sink: Box<dyn SnapshotSink>) -> io::Result<()> {
+    pub(crate) async fn install(&self, meta: SnapshotMeta, sink: Incoming) -> io::Result<()> {
         let (done, result) = oneshot::channel();
         self.push(Work::Install(meta, sink, done)).await?;
         self.flush();

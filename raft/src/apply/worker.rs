@@ -17,10 +17,11 @@ use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
 
 use super::{ApplyQueue, Work, lock};
+use crate::Entry;
 use crate::codec::{mark_of, read_mark};
+use crate::incoming::Incoming;
 use crate::limits::{APPLY_BATCH_BYTES_MAX, APPLY_BATCH_ENTRIES_MAX, APPLY_PAUSE_MS};
 use crate::typ::{Applied, LogId, SnapshotMeta, StoredMembership, Types, index_of};
-use crate::{Entry, SnapshotSink};
 
 /// Between two looks at whether the machine has got over what it was given.
 const APPLY_PAUSE_STEP: Duration = Duration::from_millis(2);
@@ -105,7 +106,7 @@ impl ApplyQueue {
         }
     }
 
-    fn do_install(&self, meta: &SnapshotMeta, sink: Box<dyn SnapshotSink>) -> io::Result<()> {
+    fn do_install(&self, meta: &SnapshotMeta, sink: Incoming) -> io::Result<()> {
         let mark = sink.install()?;
         let got = read_mark(&mark)?;
         if got.last_log_id != meta.last_log_id {

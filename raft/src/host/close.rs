@@ -2,9 +2,21 @@
 //!
 //! Its log and its vote stay where they are. What this replica was asked to write before is durable when the group is closed: who
 //! opens it again takes all that the log shows for durable, and acknowledges it.
+//!
+//! A group that this node leaves for good is another matter: entries that nobody purges any more would stay in the log for ever, and be
+//! copied forward until it is full of them.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::{Host, lock};
-use crate::{Error, Group};
+use crate::codec::{LogIdV1, decode, encode};
+use crate::log_store::{durable, settle};
+use crate::replica::Replica;
+use crate::wal::GroupLog;
+use crate::{Error, Group, GroupId};
 
 /// Why a group stopped that was closed.
 const CLOSED: &str = "the group was closed";
@@ -13,7 +25,20 @@ impl Host {
     /// Ends a group on this node, and waits until nothing of it runs. Its handles answer that it stopped. Fails with `Log` when the
     /// log can no longer be written, and with `Closed` when the host stops meanwhile.
     pub async fn close_group(&self, group: &Group) -> Result<(), Error> {
-        let replica = group.replica();
+        self.close(group.replica()).await
+    }
+
+    /// Closes a group, if it is open, and removes its entries from the log: for a node that the group has let go. Its vote stays. Who
+    /// opens it again needs the state of another replica. May be called again after it failed. Fails like `close_group`.
+    pub async fn leave_group(&self, id: GroupId) -> Result<(), Error> {
+        if let Some(replica) = self.0.net.inbox.find(id.0) {
+            self.close(&replica).await?;
+        }
+        let left = discard(&self.0.wal.group(id.0)).await;
+        left.map_err(|error| Error::Log(error.to_string()))
+    }
+
+    async fn close(&self, replica: &Arc<Replica>) -> Result<(), Error> {
         replica.queue.end(CLOSED);
         let _ = replica.raft.shutdown().await;
         self.0.net.inbox.remove(replica);
@@ -30,7 +55,22 @@ impl Host {
         });
         joined.await.map_err(|_| Error::Closed)?;
         let log = self.0.wal.group(replica.id.0);
-        let settled = crate::log_store::settle(&log).await;
+        let settled = settle(&log).await;
         settled.map_err(|error| Error::Log(error.to_string()))
     }
+}
+
+/// Removes the entries of a group that is not open and does not come back, and waits until that is durable. The vote stays: whoever
+/// takes part again may not vote twice in a term. What was known to be committed counts as purged, so that the group opens only over a
+/// state that reaches there; entries behind it count for nothing in a group that has let this node go.
+async fn discard(log: &GroupLog) -> io::Result<()> {
+    let committed = log.state().committed;
+    let committed = committed.map(|bytes| decode::<LogIdV1>("committed position", &bytes));
+    let committed = committed.transpose()?;
+    durable(|done| log.truncate_after(committed.map(|id| id.index), done)).await?;
+    if let Some(id) = committed {
+        let purged: Bytes = encode(&id);
+        durable(|done| log.purge(id.index, purged, done)).await?;
+    }
+    Ok(())
 }

@@ -5,6 +5,8 @@
 
 mod close;
 mod config;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ use crate::replica::{Lead, Replica};
 use crate::stage::Stages;
 use crate::tls::Tls;
 use crate::typ::Raft;
-use crate::wal::{LogStats, RealDisk, Wal};
+use crate::wal::{Disk, LogStats, RealDisk, Wal};
 use crate::{Error, Group, GroupId, Identity, NodeId, PeerStream, StateMachine, adapter, barrier, keeper, limits, peer};
 
 /// One node's end of every group. Cheap to clone. When the last clone and the last [`Group`] are gone, it stops without waiting;
@@ -67,13 +69,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Host {
     /// Opens the log, recovers it, and starts the raft thread.
     pub fn start(config: HostConfig) -> Result<Host, Error> {
+        Host::start_over(config, Arc::new(RealDisk))
+    }
+
+    /// The same, with the log on another disk.
+    fn start_over(config: HostConfig, disk: Arc<dyn Disk>) -> Result<Host, Error> {
         check_log(&config.log)?;
         raft_config(&config.cluster, config.timing)?;
         let tls = Tls::new(&config.cluster, config.node, &config.region, &config.identity)?;
         let book = Book::open(&config.dir, &config.cluster, config.node)?;
         let (log_options, room) = (config.log.clone().checked(), Arc::new(LogRoom::default()));
         let (wal, recovery) =
-            Wal::open(&log_dir(&config.dir), config.log, Arc::new(RealDisk)).map_err(|error| Error::Log(error.to_string()))?;
+            Wal::open(&log_dir(&config.dir), config.log, disk).map_err(|error| Error::Log(error.to_string()))?;
         commit_identity(&config.dir)?;
         tracing::info!(node = config.node.0, ?recovery, "opened the log");
         let net = Net::new(config.node.0, config.cluster, tls, book);
@@ -110,9 +117,17 @@ impl Host {
     ///
     /// The machine may hold the state of another replica, if that is not older than what this log was purged to (else `Behind`). A
     /// tail of the log that contradicts it was never committed, and goes.
+    ///
+    /// Fails with `Log` once the log has stopped: it shows entries that are not durable, and the group would acknowledge them. Only
+    /// another start of the node helps then.
     pub fn open_group(&self, id: GroupId, machine: Arc<dyn StateMachine>, options: GroupOptions) -> Result<Group, Error> {
         if self.0.net.inbox.find(id.0).is_some() {
             return Err(Error::AlreadyOpen(id));
+        }
+        if let Some(why) = self.0.wal.stats().stopped {
+            return Err(Error::Log(format!(
+                "group {id} is not opened over a log that has stopped: {why}"
+            )));
         }
         if let Some(why) = self.0.net.stranger(self.0.net.node, options.region.as_deref()) {
             return Err(Error::Config(why));

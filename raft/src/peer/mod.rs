@@ -22,13 +22,14 @@ mod greeting;
 mod link;
 mod message;
 mod network;
+mod sending;
 mod server;
 mod snapshot;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 pub(crate) use book::{Book, commit_identity, log_dir};
@@ -40,6 +41,7 @@ pub(crate) use server::{OnStream, accept_loop};
 pub(crate) use stream::open as open_stream;
 pub use stream::{PeerStream, StreamOffer};
 
+use self::sending::Sending;
 use crate::NodeId;
 use crate::host;
 use crate::inbox::Inbox;
@@ -97,23 +99,10 @@ pub(crate) struct Net {
     pub(crate) book: Arc<Book>,
     peers: RwLock<BTreeMap<u64, Arc<Peer>>>,
     pub(crate) inbox: Inbox,
-    /// Groups of which a snapshot is being sent.
-    sending: Mutex<BTreeSet<u64>>,
+    pub(crate) sending: Sending,
     /// The last refusal that was logged, and when.
     complaint: Mutex<Option<(String, Instant)>>,
     epoch: Instant,
-}
-
-/// A group's turn to send a snapshot; it ends when it is dropped.
-struct Turn<'a> {
-    net: &'a Net,
-    group: u64,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.net.sending().remove(&self.group);
-    }
 }
 
 impl Net {
@@ -126,7 +115,7 @@ impl Net {
             book: Arc::new(book),
             peers: RwLock::default(),
             inbox: Inbox::default(),
-            sending: Mutex::default(),
+            sending: Sending::default(),
             complaint: Mutex::default(),
             epoch: Instant::now(),
         })
@@ -171,15 +160,6 @@ impl Net {
         u64::try_from(self.epoch.elapsed().as_millis())
             .unwrap_or(u64::MAX)
             .saturating_add(1)
-    }
-
-    fn sending(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The group's turn to send a snapshot, unless it is sending one.
-    fn turn(&self, group: u64) -> Option<Turn<'_>> {
-        self.sending().insert(group).then_some(Turn { net: self, group })
     }
 
     /// Notes a sign of life.

@@ -25,7 +25,7 @@ use crate::adapter::SnapshotData;
 use crate::codec::{decode, encode_into};
 use crate::limits::{APPEND_TTL_MS_MIN, APPEND_WINDOW, CONTROL_TTL_MS_MIN};
 use crate::mutant::Mutant;
-use crate::typ::{LogId, Snapshot, Types, Vote};
+use crate::typ::{LogId, Snapshot, Types, Vote, index_of};
 
 type Rpc<T> = Result<T, RPCError<Types>>;
 
@@ -171,10 +171,12 @@ impl RaftNetworkV2<Types> for PeerClient {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let link = self.link(Lane::Bulk).map_err(StreamingError::from)?;
         // Each holds a view of the machine; openraft asks again.
-        let Some(_turn) = self.net.turn(self.group) else {
+        let ends_at = index_of(snapshot.meta.last_log_id.as_ref());
+        let Some(turn) = self.net.sending.turn(self.group, self.target, ends_at) else {
             return Err(unreachable("another snapshot of the group is on its way").into());
         };
-        snapshot::send(&link, self.group, vote, snapshot, cancel).await
+        let sent = snapshot::send(&link, self.group, vote, snapshot, cancel).await;
+        sent.inspect(|_| turn.arrived())
     }
 
     async fn transfer_leader(

@@ -2,8 +2,9 @@
 //!
 //! The sender reads chunks on a blocking thread and keeps a few of them unacknowledged, so a slow receiver slows it down and neither
 //! side holds more than the window. The receiver writes them into the machine's sink, also on a blocking thread, one task per group
-//! and connection. A transfer that breaks starts again from nothing: the sink is dropped, and the machine keeps the state it had.
-//! A group sends one at a time, and none for ever, because each holds a view of the machine.
+//! and connection. A transfer that breaks, or finds no room on the receiver's disk, starts again from nothing: the sink is dropped
+//! (`incoming`), the sender is told, and the machine keeps the state it had.
+//! A group sends one at a time (`sending`), and none for ever, because each holds a view of the machine.
 //! Whether the sender may do this at all (its vote) is decided by openraft when the whole is there.
 
 use std::collections::{HashMap, VecDeque};
@@ -20,12 +21,13 @@ use tokio::time::timeout;
 use super::frame::{Frame, FrameWriter, Kind, frame};
 use super::link::{CallError, Link};
 use super::message::{SnapshotBeginV1, SnapshotReplyV1};
+use crate::SnapshotSource;
 use crate::adapter::SnapshotData;
 use crate::codec::{decode, encode, encode_into, mark_state};
+use crate::incoming::Incoming;
 use crate::limits::{SNAPSHOT_CHUNK_BYTES_MAX, SNAPSHOT_TTL_MS, SNAPSHOT_WINDOW, TRANSFER_MS};
 use crate::replica::Replica;
 use crate::typ::{Snapshot, SnapshotMeta, Types, Vote};
-use crate::{SnapshotSink, SnapshotSource};
 
 type Sent = Result<SnapshotResponse<Types>, StreamingError<Types>>;
 
@@ -200,7 +202,7 @@ impl Transfer {
     async fn begin(&self, payload: &Bytes) -> io::Result<Begun> {
         let begin: SnapshotBeginV1 = decode("snapshot", payload)?;
         let machine = Arc::clone(&self.replica.machine);
-        let sink = tokio::task::spawn_blocking(move || machine.receive())
+        let sink = tokio::task::spawn_blocking(move || machine.receive().map(Incoming::new))
             .await
             .map_err(io::Error::other)??;
         Ok(Begun {
@@ -230,14 +232,14 @@ impl Transfer {
 struct Begun {
     vote: Vote,
     meta: SnapshotMeta,
-    sink: Box<dyn SnapshotSink>,
+    sink: Incoming,
 }
 
 impl Begun {
     async fn write(mut self, chunk: Bytes) -> io::Result<Begun> {
         tokio::task::spawn_blocking(move || {
-            self.sink.write(chunk)?;
-            Ok(self)
+            let written = self.sink.write(chunk);
+            self.unless_failed(written)
         })
         .await
         .map_err(io::Error::other)?
@@ -246,10 +248,21 @@ impl Begun {
     /// What can fail while the machine's own state is still whole is done before raft hears of the snapshot.
     async fn finish(mut self) -> io::Result<Begun> {
         tokio::task::spawn_blocking(move || {
-            self.sink.finish()?;
-            Ok(self)
+            let finished = self.sink.finish();
+            self.unless_failed(finished)
         })
         .await
         .map_err(io::Error::other)?
+    }
+
+    /// What failed is removed before the sender is told, so that his next try finds the room that it took. May block.
+    fn unless_failed(self, result: io::Result<()>) -> io::Result<Begun> {
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.sink.discard();
+                Err(error)
+            }
+        }
     }
 }

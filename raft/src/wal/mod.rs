@@ -66,6 +66,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+#[cfg(test)]
+pub(crate) use disk::DiskFile;
 pub(crate) use disk::{Disk, RealDisk};
 pub(crate) use error::WalError;
 pub(crate) use group_log::GroupLog;

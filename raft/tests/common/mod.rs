@@ -55,6 +55,10 @@ pub struct Counter {
     pub disk_full: Arc<AtomicBool>,
     /// How many could not.
     pub unfinished: Arc<AtomicU64>,
+    /// Chunks that are received wait while this is true.
+    pub sinks_held: Arc<AtomicBool>,
+    /// How many snapshots have begun to come.
+    pub received: AtomicU64,
 }
 
 impl Counter {
@@ -72,6 +76,8 @@ impl Counter {
             halted: Mutex::new(None),
             disk_full: Arc::default(),
             unfinished: Arc::default(),
+            sinks_held: Arc::default(),
+            received: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         })
     }
@@ -172,7 +178,9 @@ impl StateMachine for Counter {
     }
 
     fn receive(&self) -> io::Result<Box<dyn SnapshotSink>> {
+        self.received.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(Sink {
+            held: Arc::clone(&self.sinks_held),
             state: Arc::clone(&self.state),
             disk: Arc::clone(&self.disk),
             full: Arc::clone(&self.disk_full),
@@ -198,6 +206,7 @@ impl SnapshotSource for Source {
 }
 
 struct Sink {
+    held: Arc<AtomicBool>,
     state: Arc<Mutex<State>>,
     disk: Disk,
     full: Arc<AtomicBool>,
@@ -207,6 +216,9 @@ struct Sink {
 
 impl SnapshotSink for Sink {
     fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        while self.held.load(Ordering::Acquire) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
         self.chunks.push(chunk);
         Ok(())
     }
@@ -257,6 +269,8 @@ pub struct Node {
     pub log: LogOptions,
     /// Machines that are opened here cannot finish a snapshot that they receive.
     pub disk_full: bool,
+    /// Machines that are opened here hold the snapshots that they receive.
+    pub sinks_held: bool,
 }
 
 pub struct Cluster {
@@ -286,6 +300,7 @@ impl Cluster {
                 host: None,
                 on_stream: None,
                 disk_full: false,
+                sinks_held: false,
                 log: LogOptions {
                     segment_bytes: 32 << 20,
                     sync: false,
@@ -429,6 +444,7 @@ impl Node {
     pub fn open(&mut self, group: u64) {
         let machine = Counter::open(self.disks.entry(group).or_default());
         machine.disk_full.store(self.disk_full, Ordering::Relaxed);
+        machine.sinks_held.store(self.sinks_held, Ordering::Release);
         let opened = self
             .host
             .as_ref()

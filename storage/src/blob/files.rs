@@ -34,25 +34,21 @@ pub(super) fn room(directory: &Path) -> u64 {
     rustix::fs::statvfs(directory).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Makes a directory below the root, and syncs the name of each that was not there.
+/// Makes a directory below the root, and those between. Their names are not durable yet.
 pub(super) fn make(root: &Path, directory: &Path) -> Result<(), BlobError> {
     if directory.is_dir() {
         return Ok(());
     }
-    if let Some(above) = directory.parent() {
-        if directory != root {
-            make(root, above)?;
-        }
-        match fs::create_dir(directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(failed("create the directory", directory)(error));
-            }
-            _ => sync(above)?,
-        }
+    if let Some(above) = directory.parent().filter(|_| directory != root) {
+        make(root, above)?;
     }
-    Ok(())
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("create the directory", directory)(error)),
+        _ => Ok(()),
+    }
 }
 
+/// Makes the names in a directory durable.
 pub(super) fn sync(directory: &Path) -> Result<(), BlobError> {
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(failed("sync the directory", directory))

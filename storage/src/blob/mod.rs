@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A chunk is written under a name of its own, synced, renamed, and its directory synced: it is there as a whole or not at all, and once
-//! [`Blobs::put`] has answered it stays. What lies under the right name and is not what it should be is [`BlobError::Rotten`]: it is never
-//! given out, and a `put` of the right bytes takes its place.
+//! [`Blobs::put`] has answered it stays. One that is there already is answered for once its directory is known to be synced (`durable`).
+//! What lies under the right name and is not what it should be is [`BlobError::Rotten`]: it is never given out, and a `put` of the right
+//! bytes takes its place.
 //!
 //! When a chunk was last wanted, its file's time of change says: `put` renews it where the chunk is there already. [`Blobs::remove_older`]
 //! takes away what was not wanted since, and nothing that is put at the same time: both take the chunk's turn.
@@ -20,6 +21,7 @@
 //! CAVEATS: bytes are kept as they are, without a head: a chunk's format is that there is none. A directory that does not sync its names
 //! (no local file system does that) could lose a chunk that was answered for.
 
+mod durable;
 mod files;
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use self::durable::Durable;
 use self::files::{failed, make, names, renew, room, sync, write};
 use crate::key::push_hex;
 use crate::space::Space;
@@ -98,6 +101,7 @@ pub struct Blobs {
     root: Arc<Path>,
     turns: Arc<Vec<Mutex<()>>>,
     unfinished: Arc<AtomicU64>,
+    durable: Arc<Durable>,
 }
 
 impl Blobs {
@@ -107,6 +111,7 @@ impl Blobs {
             root: Arc::from(root),
             turns: Arc::new((0..TURNS).map(|_| Mutex::new(())).collect()),
             unfinished: Arc::default(),
+            durable: Arc::new(Durable::new(sync)),
         };
         for space in blobs.spaces()? {
             blobs.sweep(space)?;
@@ -120,17 +125,17 @@ impl Blobs {
             return Err(BlobError::TooLong(bytes.len()));
         }
         let hash = *blake3::hash(bytes).as_bytes();
-        let _turn = self.turn(&hash);
-        let path = self.path(space, &hash);
+        let _turn = self.turn(hash[0]);
+        let (path, directory) = (self.path(space, &hash), self.directory(space, hash[0]));
         match self.read(space, &hash) {
             Ok(_) => {
                 renew(&path)?;
+                self.confirm(space, hash[0])?;
                 return Ok(hash);
             }
             Err(BlobError::Missing(_) | BlobError::Rotten(_)) => {}
             Err(error) => return Err(error),
         }
-        let directory = self.directory(space, hash[0]);
         make(&self.root, &directory)?;
         if room(&directory) < RESERVE_BYTES + bytes.len() as u64 {
             return Err(BlobError::Full {
@@ -141,7 +146,7 @@ impl Blobs {
         let unfinished = self.space(space).join(format!("{UNFINISHED}{number}"));
         let written = write(&unfinished, bytes).and_then(|()| {
             fs::rename(&unfinished, &path).map_err(failed("rename the chunk", &path))?;
-            sync(&directory)
+            self.durable.confirm(space, hash[0], &directory)
         });
         if written.is_err() {
             // What is left of it is swept away when the directory is opened next.
@@ -155,9 +160,18 @@ impl Blobs {
         self.read(space, hash)
     }
 
-    /// Whether there is something under a chunk's name; whether that is the chunk, [`Blobs::get`] says.
+    /// Whether there is something under a chunk's name, for good; whether that is the chunk, [`Blobs::get`] says.
     pub fn has(&self, space: Space, hash: &ChunkHash) -> bool {
-        self.path(space, hash).is_file()
+        let _turn = self.turn(hash[0]);
+        self.path(space, hash).is_file() && self.confirm(space, hash[0]).is_ok()
+    }
+
+    /// Makes sure that the names of chunks that are there are durable. Who calls it has their turn.
+    fn confirm(&self, space: Space, first: u8) -> Result<(), BlobError> {
+        match self.durable.is_known(space, first) {
+            true => Ok(()),
+            false => self.durable.confirm(space, first, &self.directory(space, first)),
+        }
     }
 
     /// The spaces that have chunks, ascending.
@@ -195,7 +209,7 @@ impl Blobs {
 
     /// Removes a chunk that was not wanted since a time, in seconds since the epoch. False: it was, or is not there.
     pub fn remove_older(&self, space: Space, hash: &ChunkHash, than: i64) -> Result<bool, BlobError> {
-        let _turn = self.turn(hash);
+        let _turn = self.turn(hash[0]);
         let path = self.path(space, hash);
         match fs::metadata(&path) {
             Ok(about) if about.mtime() < than => {}
@@ -210,8 +224,11 @@ impl Blobs {
     /// Removes the directories of a space that has no chunks any more. One that has some stays.
     pub fn remove_empty(&self, space: Space) {
         for first in 0..=u8::MAX {
+            let _turn = self.turn(first);
             // A directory that is not empty, or not there, stays as it is.
-            let _ = fs::remove_dir(self.directory(space, first));
+            if fs::remove_dir(self.directory(space, first)).is_ok() {
+                self.durable.forget(space, first);
+            }
         }
         let _ = fs::remove_dir(self.space(space));
     }
@@ -241,9 +258,10 @@ impl Blobs {
         Ok(())
     }
 
-    fn turn(&self, hash: &ChunkHash) -> MutexGuard<'_, ()> {
+    /// The turn of the chunks whose hash begins with a byte.
+    fn turn(&self, first: u8) -> MutexGuard<'_, ()> {
         // There is nothing in it that a panic could leave half done.
-        self.turns[usize::from(hash[0]) % TURNS]
+        self.turns[usize::from(first) % TURNS]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::fs;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
@@ -80,4 +81,63 @@ fn what_a_crash_left_unfinished_is_swept_away() {
     let again = Blobs::open(&dir.path().join("blobs")).expect("blobs");
     assert!(!unfinished.exists());
     assert_eq!(&again.get(SPACE, &hash).expect("there")[..], b"some bytes");
+}
+
+thread_local! {
+    /// Directories cannot be synced on this thread.
+    static FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn failing(directory: &Path) -> Result<(), BlobError> {
+    match FAILS.get() {
+        true => Err(failed("sync the directory", directory)(io::Error::other("the disk failed"))),
+        false => sync(directory),
+    }
+}
+
+#[test]
+fn a_chunk_that_is_there_is_kept_only_once_its_directory_was_synced() {
+    let (dir, mut blobs) = blobs();
+    blobs.durable = Arc::new(Durable::new(failing));
+    FAILS.set(true);
+    for _ in 0..2 {
+        assert!(matches!(blobs.put(SPACE, b"some bytes"), Err(BlobError::Disk { .. })));
+    }
+    let name = *blake3::hash(b"some bytes").as_bytes();
+    assert!(!blobs.has(SPACE, &name), "not for good");
+    FAILS.set(false);
+    assert!(blobs.has(SPACE, &name), "now it is");
+    let hash = blobs.put(SPACE, b"some bytes").expect("kept");
+    FAILS.set(true);
+    assert_eq!(blobs.put(SPACE, b"some bytes").expect("known to be kept"), hash);
+
+    // A process that has just started knows nothing of what the one before had synced.
+    let mut again = Blobs::open(&dir.path().join("blobs")).expect("blobs");
+    again.durable = Arc::new(Durable::new(failing));
+    assert!(matches!(again.put(SPACE, b"some bytes"), Err(BlobError::Disk { .. })));
+
+    // Another name in the directory that is not durable: now nothing of it is known.
+    let mut others = (0_u32..).map(u32::to_be_bytes);
+    let other = others
+        .find(|bytes| blake3::hash(bytes).as_bytes()[0] == hash[0])
+        .expect("one of them");
+    assert!(blobs.put(SPACE, &other).is_err());
+    assert!(blobs.put(SPACE, b"some bytes").is_err());
+    FAILS.set(false);
+    blobs.put(SPACE, &other).expect("kept");
+    FAILS.set(true);
+    blobs.put(SPACE, b"some bytes").expect("known to be kept");
+}
+
+#[test]
+fn a_directory_that_was_removed_is_not_known_any_more() {
+    let (_dir, blobs) = blobs();
+    let hash = blobs.put(SPACE, b"some bytes").expect("kept");
+    assert!(blobs.durable.is_known(SPACE, hash[0]));
+    blobs.remove_empty(SPACE);
+    assert!(blobs.durable.is_known(SPACE, hash[0]), "it has a chunk");
+    assert!(blobs.remove_older(SPACE, &hash, i64::MAX).expect("removed"));
+    blobs.remove_empty(SPACE);
+    assert!(!blobs.durable.is_known(SPACE, hash[0]));
+    assert_eq!(blobs.put(SPACE, b"some bytes").expect("kept"), hash);
 }

@@ -42,7 +42,7 @@ fn open(disk: &SimDisk) -> Store {
 /// Makes a store's file as the first version did, without checksums of blocks: what protects it are those of the values.
 fn without_checksums(disk: &SimDisk) {
     let file = disk.open("store.redb").unwrap();
-    let backend = Backend(Arc::new(Buffered::new(file, Arc::default())));
+    let backend = Backend(Arc::new(Buffered::new(file, Arc::default(), true)));
     let database = redb::Database::builder().create_with_backend(backend).unwrap();
     let transaction = database.begin_write().unwrap();
     let table = |name| redb::TableDefinition::<&[u8], &[u8]>::new(name);

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::crash::{apply, assert_equals_model, recover, scenario};
 use super::sim::{Random, SimDisk};
-use super::{contents, event, mark, open, options, write};
+use super::{contents, event, eventually, mark, open, options, write};
 use crate::disk::Disk;
 use crate::key::push_hex;
 use crate::{Bytes, Error, KeyRange, MAX_CHUNK_BYTES, Mark, Space, Store};
@@ -192,6 +192,64 @@ fn a_snapshot_is_not_installed_under_an_open_batch_and_may_be_tried_again() {
     assert!(matches!(receive(&receiver, &stream), Err(Error::BatchOpen)));
     drop(batch);
     receive(&receiver, &stream).unwrap();
+}
+
+#[test]
+fn a_snapshot_that_finds_no_room_fails_and_is_removed_instead_of_waiting() {
+    let stream = chunks(&sender());
+    let disk = SimDisk::default();
+    let receiver = open(&disk);
+    write(&receiver, 1, 1, &[(1, Some("mine"))]);
+    receiver.persist().unwrap();
+    // There is no room for the beginning of its file, or for the end of it.
+    for begun in [false, true] {
+        let (store, disk_of_it, stream) = (receiver.clone(), disk.clone(), stream.clone());
+        let receiving = thread::spawn(move || {
+            disk_of_it.set_full(!begun);
+            let mut writer = store.receive_snapshot()?;
+            stream.iter().try_for_each(|chunk| writer.write(chunk))?;
+            disk_of_it.set_full(true);
+            writer.finish().map(drop)
+        });
+        eventually("the refusal", || receiving.is_finished());
+        let refused = receiving.join().unwrap().unwrap_err();
+        assert!(matches!(refused, Error::Io { .. }), "{refused}");
+        assert_eq!(names(&disk), ["store.redb"], "what takes the room is removed");
+    }
+    assert!(receiver.halted().is_none());
+    assert_eq!((receiver.mark(), contents(&receiver.begin_read()).len()), (mark(1), 1));
+    disk.set_full(false);
+    receive(&receiver, &stream).unwrap();
+}
+
+#[test]
+fn an_installed_snapshot_waits_for_room_and_the_file_before_it_does_not() {
+    let stream = chunks(&sender());
+    let disk = SimDisk::default();
+    let receiver = open(&disk);
+    write(&receiver, 1, 1, &[(1, Some("mine"))]);
+    let mut writer = receiver.receive_snapshot().unwrap();
+    stream.iter().for_each(|chunk| writer.write(chunk).unwrap());
+    let received = writer.finish().unwrap();
+    disk.set_full(true);
+    // The file that is replaced writes when it is closed.
+    let installing = thread::spawn({
+        let store = receiver.clone();
+        move || store.install(received)
+    });
+    eventually("the install", || installing.is_finished());
+    installing.join().unwrap().unwrap();
+    write(&receiver, 63, 1, &[(1, Some("after"))]);
+    let before = disk.refused();
+    let waiting = thread::spawn({
+        let store = receiver.clone();
+        move || store.persist()
+    });
+    eventually("a second try", || disk.refused() > before + 1);
+    assert!(receiver.halted().is_none() && !waiting.is_finished());
+    disk.set_full(false);
+    waiting.join().unwrap().unwrap();
+    assert_eq!(receiver.durable_mark(), mark(63));
 }
 
 #[test]

@@ -318,11 +318,16 @@ async fn base_at(ground: &Ground, index: u64) -> (ChunkHash, ChunkHash) {
 }
 
 async fn sweep(ground: &Ground, keep_from: u64, is_own: bool) -> (usize, u64) {
+    sweep_awaited(ground, keep_from, is_own, false).await
+}
+
+async fn sweep_awaited(ground: &Ground, keep_from: u64, is_own: bool, is_awaited: bool) -> (usize, u64) {
     let sweep = Sweep {
         vault: &ground.vault,
         line: LINE,
         keep_from,
         is_own,
+        is_awaited,
         traffic: &ground.traffic,
         may: &go_on,
     };
@@ -388,4 +393,22 @@ async fn a_chunk_that_was_archived_must_be_there_and_right_to_be_restored() {
     ground.vault.put(&LINE.chunk(UID, &held), "another").await.expect("put");
     let error = ground.stored(vec![held]).fetch(&held).await.expect_err("something else");
     assert!(error.to_string().contains("not the chunk of its name"), "{error}");
+}
+
+#[tokio::test]
+async fn a_line_that_tenants_are_to_come_back_from_stays_however_old_it_is() {
+    let ground = Ground::new().await;
+    let (_, later) = (base_at(&ground, 10).await, base_at(&ground, 20).await);
+    let head = crate::backup::manifest::Through { index: 30, stamp: 30 };
+    ground.vault.put(&LINE.head(), head.encode()).await.expect("a head");
+    // What no time that is kept needs goes from it, as from any other: its newest base, and the log behind it, stay.
+    assert_eq!(sweep_awaited(&ground, 1_000, false, true).await, (5, 2));
+    assert_eq!(sweep_awaited(&ground, 1_000, false, true).await, (0, 0));
+    assert!(ground.path(&later.0).exists() && ground.path(&later.1).exists());
+    let left = async || ground.vault.list(&LINE.folder()).await.expect("listed").len();
+    // Manifest, holdings and list of the base; the segment and its list; two chunks; the head.
+    assert_eq!(left().await, 8);
+    // They are back.
+    sweep_awaited(&ground, 1_000, false, false).await;
+    assert_eq!(left().await, 0);
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::error::Error;
+use raft::GroupId;
 use storage::Store;
 
 use super::{Copy, Directory};
@@ -49,7 +50,13 @@ impl Directory {
 
 impl Platform {
     /// Gets this node's directory one step nearer to what the topology says of it; `votes`: whether it is a voter, where that is known.
-    pub(crate) async fn tend_seat(&self, opener: &Arc<Opener>, votes: Option<bool>) -> Result<(), Error> {
+    /// A replica that is to go is added to those that are leaving.
+    pub(crate) async fn tend_seat(
+        &self,
+        opener: &Arc<Opener>,
+        votes: Option<bool>,
+        leaving: &mut Vec<Arc<Slot>>,
+    ) -> Result<(), Error> {
         let directory = &self.directory;
         if let Some(joining) = directory.joining.load_full() {
             if directory.has_caught_up(&joining, self.me.number) {
@@ -58,7 +65,7 @@ impl Platform {
                 tracing::info!("this node votes in the directory now");
             } else if votes == Some(false) && directory.copy().is_some_and(|copy| copy.position() > 0) {
                 directory.joining.store(None);
-                self.leave(opener, joining).await?;
+                leaving.push(joining);
             }
             return Ok(());
         }
@@ -97,13 +104,14 @@ impl Platform {
                 }
                 directory.seat.store(None);
                 tracing::info!("this node does not vote in the directory any more; it keeps a copy");
-                self.leave(opener, seat).await
+                leaving.push(seat);
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// Closes a replica for good and removes what it had.
+    /// Closes a replica for good and removes what it had. Where it fails it may be called again.
     pub(crate) async fn leave(&self, opener: &Arc<Opener>, slot: Arc<Slot>) -> Result<(), Error> {
         // From here on nobody repairs it.
         slot.retire();
@@ -119,6 +127,11 @@ impl Platform {
             };
             let closed = tokio::task::spawn_blocking(close).await.map_err(|error| internal(&error))?;
             closed.map_err(|error| internal(&error))?;
+        }
+        // That of the directory stays: at the next start it tells that this node has voted.
+        if slot.number != GROUP {
+            let left = self.host.leave_group(GroupId(slot.number)).await;
+            left.map_err(|error| internal(&error))?;
         }
         remove(opener.directory(&slot)).await
     }

@@ -10,6 +10,7 @@ use super::transfer::rest;
 use crate::directory::move_turn::Turn;
 use crate::directory::moves::Phase;
 use crate::placement::turn::Turn as SpaceStep;
+use crate::service::error::refused;
 use crate::space::erase::SpaceErase;
 
 /// Between two words to the directory on how far the erasure is.
@@ -60,6 +61,7 @@ impl Mover<'_> {
             let began = Instant::now();
             let tenant = self.moving.tenant;
             let erased = self.at_source(SpaceErase { tenant, after }).await?;
+            let erased = erased.map_err(|refusal| refused(&refusal))?;
             keys += erased.keys;
             if erased.done {
                 return Ok(keys);

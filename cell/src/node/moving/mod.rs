@@ -12,6 +12,9 @@
 //!                   └───────────────────────────────────────────────────────────────────────────────────
 //! ```
 //!
+//! Where the cell that a tenant leaves was lost and came up empty, nothing is held there and nothing served. A move that has switched ends
+//! all the same; one that has not waits until the tenant is brought back (`cell restore`), or is called off.
+//!
 //! CAVEATS: a tenant whose writes outrun the copy (an import at full speed) overflows the tap, and its move begins again, without rests
 //! between the chunks, until the writes leave off. While the directory has no leader a hold cannot end: that it answers is asked right
 //! before, and what remains is a window of some milliseconds in which its loss costs the tenant's writers an error.
@@ -45,8 +48,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const AT_A_TIME: usize = 2;
 /// Before an attempt that follows one that failed: doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
-/// Before the next look at a move that did not get on.
-const AGAIN: Duration = Duration::from_millis(50);
+/// Before the next look at a move that did not get on: doubles from the first to the second. Writes may be held meanwhile: both are short.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The moves that this node drives, and what it counts of them.
 #[derive(Default)]
@@ -132,6 +135,13 @@ struct Mover<'a> {
     hurries: bool,
     /// How long the next attempt waits, if it is not the first.
     backoff: Option<Duration>,
+    /// How long the last look waited, if it got nowhere.
+    again: Option<Duration>,
+}
+
+/// How long to wait after such a wait: twice as long, from the first bound to the second.
+fn longer(last: Option<Duration>, (first, most): (Duration, Duration)) -> Duration {
+    last.map_or(first, |last| (last * 2).min(most))
 }
 
 /// Drives a move to its end, or until somebody else leads its cell.
@@ -144,6 +154,7 @@ async fn drive(driving: Driving, moving: Move) {
         moving,
         hurries: false,
         backoff: None,
+        again: None,
     };
     loop {
         let Err(error) = mover.go_on().await else { return };
@@ -152,7 +163,9 @@ async fn drive(driving: Driving, moving: Move) {
         }
         let tenant = &mover.moving.slug;
         tracing::warn!(%error, tenant, attempt = mover.moving.attempt, "a move did not get on; it is tried again");
-        tokio::time::sleep(AGAIN).await;
+        let again = longer(mover.again, AGAIN);
+        mover.again = Some(again);
+        tokio::time::sleep(again).await;
     }
 }
 
@@ -166,16 +179,32 @@ impl Mover<'_> {
         match self.moving.stage {
             Stage::Copying => {
                 self.release().await?;
+                self.again = None;
                 if let Some(backoff) = self.backoff {
                     self.platform.moves.counts.restarted();
                     tokio::time::sleep(backoff).await;
                 }
-                self.backoff = Some(self.backoff.map_or(BACKOFF.0, |backoff| (backoff * 2).min(BACKOFF.1)));
+                self.backoff = Some(longer(self.backoff, BACKOFF));
                 let held = self.transfer().await?;
                 self.finish(Some(held)).await
             }
             Stage::Departing => self.finish(None).await,
             Stage::CalledOff => self.call_off().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_a_bound() {
+        let bounds = (Duration::from_millis(50), Duration::from_millis(150));
+        let mut last = None;
+        for millis in [50, 100, 150, 150] {
+            last = Some(longer(last, bounds));
+            assert_eq!(last, Some(Duration::from_millis(millis)));
         }
     }
 }

@@ -9,6 +9,7 @@ use storage::Snapshot;
 use super::Mover;
 use crate::directory::move_turn::Turn;
 use crate::directory::moves::Phase;
+use crate::machine::level;
 use crate::machine::limits::{MOVE_CHUNK_BYTES, MOVE_COMMANDS};
 use crate::machine::reader::Reader;
 use crate::machine::rows::{Header, Place, SpaceStatus};
@@ -36,10 +37,12 @@ impl Mover<'_> {
     /// Moves the tenant up to the switch. Since when its writes are held.
     pub(super) async fn transfer(&mut self) -> Result<Instant, Error> {
         self.tell(Phase::Clearing, 0).await?;
-        self.wait_level().await?;
+        self.wait_level(self.source.level.group()).await?;
+        // Where the tenant is not here any more, what the other cell has got may be all that is left of it.
+        may_leave(self.placed().await?)?;
         self.clear(true).await?;
         let registered = self.source.taps.register(self.space());
-        let snapshot = self.snapshot().await?;
+        let snapshot = understood(self.snapshot().await?, |level| self.wait_level(level)).await?;
         self.tell(Phase::Copying, 0).await?;
         let began = Instant::now();
         let (keys, mut last) = self.copy(snapshot).await?;
@@ -52,7 +55,7 @@ impl Mover<'_> {
             self.follow(tap, start, &mut last).await?;
             self.check_lead()?;
         }
-        self.wait_level().await?;
+        self.wait_level(self.source.level.group()).await?;
         // That the directory answers now makes it likely that it will in a moment.
         self.tell(Phase::Holding, keys).await?;
         while !is_short(tap.backlog()) {
@@ -79,10 +82,15 @@ impl Mover<'_> {
         Ok(since)
     }
 
-    /// Waits until the cell that the tenant goes to knows everything that the one it leaves may have written.
-    async fn wait_level(&self) -> Result<(), Error> {
-        let level = self.source.level.group();
+    /// Waits until the cell that the tenant goes to knows everything that the one it leaves may have written at a level.
+    async fn wait_level(&self, level: u32) -> Result<(), Error> {
         self.platform.wait_level(self.moving.to, level).await
+    }
+
+    /// The space in the cell that it leaves, behind everything that was answered; none: it is not there.
+    pub(super) async fn placed(&self) -> Result<Option<(Header, Place)>, Error> {
+        let snapshot = self.snapshot().await?;
+        snapshot.placed(self.space()).map_err(|fault| internal(&fault))
     }
 
     /// Erases in the other cell what is not to be there.
@@ -177,6 +185,16 @@ impl Mover<'_> {
     }
 }
 
+/// A snapshot, once who gets its rows knows them: the level may have risen since it was waited for last.
+async fn understood<W>(snapshot: Snapshot, wait_level: impl FnOnce(u32) -> W) -> Result<Snapshot, Error>
+where
+    W: Future<Output = Result<(), Error>>,
+{
+    let level = level::of_state(&snapshot).map_err(|fault| internal(&fault))?;
+    wait_level(level).await?;
+    Ok(snapshot)
+}
+
 /// The header of a space that may leave.
 fn may_leave(placed: Option<(Header, Place)>) -> Result<Header, Error> {
     match placed {
@@ -188,4 +206,34 @@ fn may_leave(placed: Option<(Header, Place)>) -> Result<Header, Error> {
 /// More than half of the time is for others: the busier the cell, the longer a step takes, and so does the rest.
 pub(in crate::node) async fn rest(began: Instant) {
     tokio::time::sleep((began.elapsed() * 5 / 4).min(REST)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+    use crate::machine::level::LevelRaise;
+    use crate::machine::stage::Stage;
+
+    #[tokio::test]
+    async fn rows_are_sent_only_to_who_knows_the_level_that_they_were_read_at() {
+        let mut stage = Stage::of(storage::Space::SYSTEM);
+        let before = level::of_state(&stage.snapshot()).expect("a level");
+        stage.apply(LevelRaise { level: before + 1 }).result.expect("raised");
+        let mut waited = None;
+        let wait = |level| {
+            waited = Some(level);
+            ready(Ok(()))
+        };
+        understood(stage.snapshot(), wait).await.expect("known there");
+        assert_eq!(waited, Some(before + 1), "not the one of before");
+        let behind = |_| ready(Err(Error::new(Code::Unavailable, "the level is not reached yet")));
+        assert!(understood(stage.snapshot(), behind).await.is_err());
+    }
+
+    #[test]
+    fn a_space_that_is_not_there_does_not_leave() {
+        assert_eq!(may_leave(None).err().map(|error| error.code), Some(Code::Unavailable));
+    }
 }

@@ -11,8 +11,9 @@ use storage::blob::CHUNK_BYTES;
 use crate::fair::unit::{self, Units};
 use crate::files::digest::{Cutter, INITIAL, Inner, Leaf, absorb, finish, root};
 use crate::files::rows::Content;
+use crate::machine::refusal::Refusal;
 use crate::node::platform::Platform;
-use crate::service::error::internal;
+use crate::service::error::{internal, refused};
 use crate::service::toll::Toll;
 
 /// Disks that a chunk is hashed for and written to: this node's is one of them.
@@ -34,12 +35,40 @@ pub(super) struct Intake<'a> {
     pub(super) inner: Inner,
     /// Bytes so far, those of before among them.
     pub(super) size: u64,
+    room: Room,
+}
+
+/// Room for files, in bytes: what the plan gives of it, and what is taken.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) used: u64,
+    pub(super) quota: u64,
+}
+
+impl Room {
+    /// Of what has its place already: all of it was announced.
+    pub(super) const TAKEN: Self = Self {
+        used: 0,
+        quota: u64::MAX,
+    };
+
+    /// Refuses more than there is room for.
+    fn check(self, more: u64) -> Result<()> {
+        let Self { used, quota } = self;
+        match used.saturating_add(more) > quota {
+            true => Err(refused(&Refusal::StorageFull { used, quota })),
+            false => Ok(()),
+        }
+    }
 }
 
 impl<'a> Intake<'a> {
     /// From the beginning.
-    pub(super) fn new(platform: &'a Arc<Platform>, ctx: &'a RequestContext) -> Self {
-        Self::after(platform, ctx, (0, INITIAL), &[])
+    pub(super) fn new(platform: &'a Arc<Platform>, ctx: &'a RequestContext, room: Room) -> Self {
+        Self {
+            room,
+            ..Self::after(platform, ctx, (0, INITIAL), &[])
+        }
     }
 
     /// After whole chunks and a tail.
@@ -53,6 +82,7 @@ impl<'a> Intake<'a> {
             place,
             inner,
             size: place * CHUNK_BYTES as u64 + tail.len() as u64,
+            room: Room::TAKEN,
         }
     }
 
@@ -62,6 +92,7 @@ impl<'a> Intake<'a> {
         if self.size > most {
             return Err(Error::new(Code::TooLarge, format!("there is more than {most} bytes of it")));
         }
+        self.room.check(self.size)?;
         self.cutter.push(piece);
         while let Some(chunk) = self.cutter.next() {
             let (place, mut inner, own) = (self.place, self.inner, chunk.clone());
@@ -89,6 +120,14 @@ impl<'a> Intake<'a> {
     }
 
     async fn keep(&self, chunk: Bytes) -> Result<()> {
+        let (account, limits) = self.platform.account(&self.ctx.placement);
+        if !account.keep(&limits, chunk.len() as u64) {
+            let detail = format!(
+                "the tenant has sent twice what its plan {:?} stores of files within a day, which stays on the disks for so long: go on tomorrow",
+                limits.plan
+            );
+            return Err(Error::new(Code::StorageFull, detail));
+        }
         self.pay(unit::of_kept(chunk.len())).await?;
         let space = Space(self.ctx.placement.uid);
         self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)

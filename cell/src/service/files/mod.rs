@@ -18,6 +18,7 @@ use api::service::{
 use async_trait::async_trait;
 use storage::Space;
 
+use self::intake::Room;
 use super::Front;
 use super::error::internal;
 use super::room::{Stored, left_for_files};
@@ -226,11 +227,19 @@ fn no_file(id: Id) -> Error {
 impl Front {
     /// What the tenant's plan stores of files, in bytes: what its records leave of it.
     fn quota(&self, ctx: &RequestContext) -> Result<u64> {
+        Ok(self.room(ctx)?.quota)
+    }
+
+    /// The same, and what its files take.
+    fn room(&self, ctx: &RequestContext) -> Result<Room> {
         let (account, limits) = self.platform.account(&ctx.placement);
         // One upload may announce more than is left of much room.
         account.set_not_roomy();
         let snapshot = self.platform.replica(&ctx.placement)?.store.begin_read();
         let stored = Stored::read(&snapshot, Space(ctx.placement.uid)).map_err(|fault| internal(&fault))?;
-        Ok(left_for_files(&stored, &limits))
+        Ok(Room {
+            used: stored.files,
+            quota: left_for_files(&stored, &limits),
+        })
     }
 }

@@ -9,7 +9,7 @@ use storage::Space;
 use storage::blob::hex;
 use uuid::Uuid;
 
-use super::intake::Intake;
+use super::intake::{Intake, Room};
 use super::{Front, attach, changeable};
 use crate::files::change::FileChange;
 use crate::files::create::{FileCreate, Stored};
@@ -21,6 +21,7 @@ use crate::files::version_add::FileVersionAdd;
 use crate::files::version_delete::FileVersionDelete;
 use crate::files::{list, name, rows};
 use crate::machine::dispatch::Answer;
+use crate::records::decide::View;
 use crate::records::time::{format_stamp, now_micros};
 use crate::service::error::{internal, refused};
 
@@ -37,7 +38,12 @@ impl Front {
     ) -> Result<Reply<Body>> {
         let media_type = checked(&new.name, new.content_type)?;
         self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
-        let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
+        let check = |view: &View<'_>| {
+            attach(ctx, view, new.attached_to.as_ref())?;
+            self.room(ctx)
+        };
+        let room = self.foresee(ctx, key.as_ref(), check).await?.unwrap_or(Room::TAKEN);
+        let content = Intake::new(&self.platform, ctx, room).whole(body, UPLOAD_BYTES).await?;
         let key = key.map(|key| of_content(key, &content));
         let (id, quota) = (Uuid::now_v7(), self.quota(ctx)?);
         let answer = self.write_as(ctx, key, |view, _| {
@@ -64,9 +70,8 @@ impl Front {
     ) -> Result<Reply<Body>> {
         let given = content_type.map(checked_media_type).transpose()?;
         self.platform.replica(&ctx.placement)?.check_level(LEVEL)?;
-        let content = Intake::new(&self.platform, ctx).whole(body, UPLOAD_BYTES).await?;
-        let quota = self.quota(ctx)?;
-        let answer = self.write_as(ctx, None, |view, _| {
+        // The file to change, and its current version.
+        let found = |view: &View<'_>| {
             let file = changeable(ctx, view, id)?;
             let current = rows::version(view.snapshot, view.space, id.0, file.current).map_err(|fault| internal(&fault))?;
             let current = current.ok_or_else(|| internal(&"a file has no current version"))?;
@@ -75,6 +80,14 @@ impl Front {
                 let detail = format!("the content of the file is \"{is}\" now; read it and decide again");
                 return Err(Error::new(Code::VersionMismatch, detail));
             }
+            Ok((file, current))
+        };
+        let check = |view: &View<'_>| found(view).and_then(|_| self.room(ctx));
+        let room = self.foresee(ctx, None, check).await?.unwrap_or(Room::TAKEN);
+        let content = Intake::new(&self.platform, ctx, room).whole(body, UPLOAD_BYTES).await?;
+        let quota = self.quota(ctx)?;
+        let answer = self.write_as(ctx, None, |view, _| {
+            let (file, current) = found(view)?;
             Ok(FileVersionAdd {
                 id: id.0,
                 expect: if_match.is_some().then_some(file.current),

@@ -1,11 +1,15 @@
 //! Documents: who may read and write them, and what becomes of them while they are written.
 //!
 //! An update is decided like any other write: on what this leader has, with the guard of its collection, and again where that has changed.
-//! While a document is written, its text is worked out about once a second and proposed, with one merged update where there are many.
+//! Whether it fits to its document is tried before. Small documents are put together where requests are served; larger ones take a while — with
+//! an update that was made to be slow, seconds —, which the others on such a thread must not wait for: they have a blocking one, and wait for a
+//! place as long queries do.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod settling;
+
+pub(crate) use settling::Settling;
+
+use std::sync::Arc;
 
 use api::error::{Code, Error, Result};
 use api::service::{DocumentAt, Documents, Lacking, RequestContext};
@@ -14,28 +18,23 @@ use bytes::Bytes;
 use storage::{Snapshot, Space};
 
 use super::Front;
+use super::admission::crowded;
 use super::error::internal;
 use super::writing::{asker, principal};
+use crate::documents::DOCUMENT_BYTES;
 use crate::documents::merge::{self, Unreadable, Whole, says_nothing};
 use crate::documents::rows::{self, Stored};
-use crate::documents::settle::{DocumentSettle, Merged};
 use crate::documents::update::DocumentUpdate;
-use crate::documents::{DOCUMENT_BYTES, ROWS};
-use crate::fair::threads::core_time;
 use crate::fair::unit::{self, Units};
 use crate::machine::catalog::Catalog;
-use crate::mutant::Mutant;
 use crate::records::entries::Place;
 use crate::records::guard::{Asker, Sight};
 use crate::records::schema::{Collection, Kind};
 use crate::records::value::{Record, Value};
 
-/// How long a document is written before its text is worked out. Raised: lists and search are further behind. Lowered: more versions.
-const SETTLE: Duration = Duration::from_secs(1);
-
-/// Documents that are to be settled, and whether they were written since somebody began with that.
-#[derive(Default)]
-pub(crate) struct Settling(Mutex<HashMap<(u64, DocumentAt), bool>>);
+/// Bytes of a document that is put together in a few milliseconds whatever it holds: the library looks at each of its items for each at worst,
+/// and an item takes eight bytes or more.
+const SMALL: usize = 16 * 1024;
 
 /// A document as it was found.
 struct Found {
@@ -64,10 +63,7 @@ impl Documents for Front {
             Ok((lacking, whole.text()?))
         };
         let stored = std::mem::take(&mut found.stored);
-        // A large document takes a while, which others on this thread must not wait for.
-        let reading = tokio::task::spawn_blocking(move || timed(|| merge::with(&stored, &[], read)));
-        let (done, core) = reading.await.map_err(|error| internal(&error))?;
-        self.charge(ctx, unit::of_core(core));
+        let (_, done) = self.work_out(ctx, stored, Bytes::new(), move |_, whole| read(whole)).await?;
         let (lacking, text) = done.map_err(damaged)?.map_err(wrong)?;
         if shown(&found.record, found.field) != text && self.may_write(&moment.catalog, &collection, asker, &found).is_ok() {
             // Whoever was to write it down was interrupted.
@@ -88,18 +84,36 @@ impl Documents for Front {
         if says_nothing(&update).map_err(wrong)? {
             return Ok(None);
         }
-        let written = self.write_as(ctx, None, |view, _| {
-            let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
-            let (collection, found) = find(view.snapshot, view.catalog, ctx, at, asker)?;
-            self.may_write(view.catalog, &collection, asker, &found)?;
+        let check = |snapshot: &Snapshot, catalog: &Catalog, asker: Asker<'_>| -> Result<Found> {
+            let (collection, found) = find(snapshot, catalog, ctx, at, asker)?;
+            self.may_write(catalog, &collection, asker, &found)?;
             if found.stored.bytes() + update.len() > DOCUMENT_BYTES {
                 let detail = format!("the document would be longer than {DOCUMENT_BYTES} bytes");
                 return Err(Error::new(Code::TooLarge, detail));
             }
-            self.check_room_for(ctx, view.snapshot, update.len())?;
-            let (applied, core) = timed(|| merge::with(&found.stored, &update, |whole| whole.apply(&update)));
-            self.charge(ctx, unit::of_core(core));
+            self.check_room_for(ctx, snapshot, update.len())?;
+            Ok(found)
+        };
+        let found = {
+            let (moment, principal) = (self.moment(ctx)?, principal(ctx));
+            check(&moment.snapshot, &moment.catalog, asker(ctx, &principal))?
+        };
+        let is_large = is_large(&found.stored, &update);
+        if is_large {
+            let tried = update.clone();
+            let (_, applied) = self
+                .work_out(ctx, found.stored, update.clone(), move |_, whole| whole.apply(&tried))
+                .await?;
             applied.map_err(damaged)?.map_err(wrong)?;
+        }
+        let written = self.write_as(ctx, None, |view, _| {
+            let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
+            let found = check(view.snapshot, view.catalog, asker)?;
+            if !is_large {
+                let (applied, core) = merge::with(&found.stored, &update, |whole| whole.apply(&update));
+                self.charge(ctx, unit::of_core(core));
+                applied.map_err(damaged)?.map_err(wrong)?;
+            }
             Ok(DocumentUpdate {
                 collection: found.place.collection,
                 id: found.place.id,
@@ -122,6 +136,32 @@ impl Front {
         account.charge(&limits, cost);
     }
 
+    /// Puts a document together on a thread that nobody else waits for, works with it, and charges that. `more`: see [`merge::with`].
+    async fn work_out<T: Send + 'static>(
+        &self,
+        ctx: &RequestContext,
+        stored: Stored,
+        more: Bytes,
+        work: impl FnOnce(&Stored, &Whole) -> T + Send + 'static,
+    ) -> Result<(Stored, std::result::Result<T, Unreadable>)> {
+        let place = match is_large(&stored, &more) {
+            true => {
+                let limits = self.platform.account(&ctx.placement).1;
+                let place = self.platform.fair.queries.enter(ctx.placement.uid, limits.weight, unit::LIST);
+                Some(place.await.map_err(crowded)?)
+            }
+            false => None,
+        };
+        let working = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let (done, core) = merge::with(&stored, &more, |whole| work(&stored, whole));
+            (stored, done, core)
+        });
+        let (stored, done, core) = working.await.map_err(|error| internal(&error))?;
+        self.charge(ctx, unit::of_core(core));
+        Ok((stored, done))
+    }
+
     /// Refuses who may not change the record.
     fn may_write(&self, catalog: &Catalog, collection: &Collection, asker: Asker<'_>, found: &Found) -> Result<()> {
         if matches!(asker.auth.role, api::body::token::Role::Guest) {
@@ -132,101 +172,16 @@ impl Front {
         };
         guard.update(&asker, collection, found.place.id, &found.record, &found.record.doc)
     }
-
-    /// Has the text of a document worked out in a moment.
-    fn settle_soon(&self, ctx: &RequestContext, at: &DocumentAt) {
-        let key = (ctx.placement.uid, at.clone());
-        let mut settling = self.settling.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if settling.insert(key.clone(), true).is_some() {
-            return;
-        }
-        drop(settling);
-        let (front, ctx) = (self.clone(), ctx.clone());
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(SETTLE).await;
-                front.settling.begin(&key);
-                if let Err(error) = front.settle(&ctx, &key.1).await {
-                    // Whoever opens the document next has it worked out again.
-                    tracing::debug!(%error, "work out the text of a document");
-                }
-                if front.settling.ended(&key) {
-                    return;
-                }
-            }
-        });
-    }
-
-    /// Works out the text of a document, and merges its updates where there are many.
-    async fn settle(&self, ctx: &RequestContext, at: &DocumentAt) -> Result<()> {
-        let decide = |snapshot: &Snapshot, catalog: &Catalog| -> Result<DocumentSettle> {
-            let found = locate(snapshot, catalog, ctx, at)?.1;
-            let (stored, many) = (&found.stored, found.stored.updates.len() > ROWS);
-            let read = |whole: &Whole| {
-                let merged = match stored.ends().filter(|_| many) {
-                    Some((from, to)) => Some(Merged {
-                        from,
-                        to,
-                        update: merged(stored, whole)?,
-                    }),
-                    None => None,
-                };
-                Ok((whole.text()?, merged))
-            };
-            let (text, merged) = merge::with(stored, &[], read).and_then(|read| read).map_err(damaged)?;
-            Ok(DocumentSettle {
-                collection: found.place.collection,
-                id: found.place.id,
-                field: found.field,
-                text,
-                merged,
-            })
-        };
-        let answer = self
-            .write_as(ctx, None, |view, _| decide(view.snapshot, view.catalog))
-            .await?;
-        answer.result.map(drop).map_err(|refusal| super::error::refused(&refusal))
-    }
 }
 
-impl Settling {
-    fn begin(&self, key: &(u64, DocumentAt)) {
-        if let Some(written) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
-            *written = false;
-        }
-    }
-
-    /// Whether nothing was written since it began; it is forgotten then.
-    fn ended(&self, key: &(u64, DocumentAt)) -> bool {
-        let mut settling = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if settling.get(key).copied().unwrap_or_default() {
-            return false;
-        }
-        settling.remove(key);
-        true
-    }
-}
-
-/// Does something, and says how long this thread was on a core for it.
-fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
-    let start = core_time();
-    let done = work();
-    (done, core_time() - start)
+/// Whether a document, with an update that is to come to it, takes long to be put together.
+fn is_large(stored: &Stored, more: &[u8]) -> bool {
+    stored.bytes() + more.len() > SMALL
 }
 
 /// A stored document that cannot be read.
 fn damaged(Unreadable(why): Unreadable) -> Error {
     internal(&format!("a stored document: {why}"))
-}
-
-/// The update that takes the place of many.
-fn merged(stored: &Stored, whole: &Whole) -> Result<Vec<u8>, Unreadable> {
-    if !Mutant::DocumentUpdateLost.active() {
-        return whole.merged();
-    }
-    let mut stored = stored.clone();
-    stored.updates.pop();
-    Whole::of(&stored)?.merged()
 }
 
 /// The text that a record shows of a document.
