@@ -203,15 +203,16 @@ fn sent_from(replica: &Replica, pressed: bool, upto: u64) -> u64 {
         // Who has left the group is not in it, and where another node leads nobody is.
         let matched = index_of(metrics.replication.as_ref()?.get(&node)?.as_ref());
         let from = needed_from(ends_at, matched, upto)?;
-        let kept = !pressed && from >= bound;
-        if !kept {
+        if from < bound {
             tracing::warn!(
                 group = replica.id.0,
                 node,
                 "the log has no room for what a snapshot's receiver still needs"
             );
+            return None;
         }
-        kept.then_some(from)
+        // It may still catch up when the log has room again.
+        Some(if pressed { u64::MAX } else { from })
     };
     let from = replica.net.sending.needed_from(replica.id.0, needs);
     from.unwrap_or(u64::MAX)

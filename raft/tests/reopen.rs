@@ -134,3 +134,30 @@ async fn a_group_that_is_left_for_good_has_nothing_alive_in_the_log_but_its_vote
     cluster.propose(2, 7).await;
     assert_eq!(cluster.machine(1, 2).total(), 21);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_a_group_keeps_what_it_may_have_acknowledged() {
+    const PAYLOAD_BYTES: usize = 1 << 20;
+    let mut cluster = Cluster::started(3, &[1]).await;
+    let leader = cluster.leader(1).await;
+    cluster.propose(1, 7).await;
+    for id in cluster.running().into_iter().filter(|id| *id != leader) {
+        cluster.stop(id).await;
+    }
+    let (group, host) = (cluster.group(leader, 1), cluster.node(leader).host.clone().unwrap());
+    let last = group.status().last_log;
+    let proposing = group.clone();
+    let proposed = tokio::spawn(async move { proposing.propose(vec![0; PAYLOAD_BYTES].into()).await });
+    eventually("the entry to be in the log", || {
+        (group.status().last_log > last).then_some(())
+    })
+    .await;
+    host.leave_group(GroupId(1)).await.unwrap();
+    assert!(proposed.await.unwrap().is_err(), "nobody knows what becomes of it");
+    assert!(
+        host.log_stats().live_bytes > PAYLOAD_BYTES as u64,
+        "it could vote for a node that lacks what a quorum has"
+    );
+    drop((group, host));
+    cluster.shutdown().await;
+}

@@ -10,7 +10,11 @@ use common::{Cluster, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_gets_a_snapshot_while_much_is_written_needs_no_other_one() {
-    let mut cluster = Cluster::started(3, &[1]).await;
+    let mut cluster = Cluster::new(3);
+    // Another leader would send another snapshot.
+    cluster.timing.election_min_ms = 10_000;
+    cluster.timing.election_max_ms = 20_000;
+    cluster.all_started(&[1]).await;
     let leader = cluster.leader(1).await;
     let away = cluster.running().into_iter().find(|id| *id != leader).unwrap();
     let near = cluster.running().into_iter().find(|id| ![leader, away].contains(id)).unwrap();

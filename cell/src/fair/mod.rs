@@ -82,6 +82,8 @@ pub(crate) struct Fair {
     pub(crate) queries: Arc<Turns>,
     /// The same for searches.
     pub(crate) searches: Arc<Turns>,
+    /// Large documents that are put together. What that takes is not known before, and cannot be cut short.
+    pub(crate) documents: Arc<Turns>,
     /// Threads for long queries and searches.
     pub(crate) query_threads: Threads,
     /// Work that nobody waits for.
@@ -103,6 +105,7 @@ impl Fair {
             accounts: Accounts::default(),
             queries: Turns::new(cores, turns::PATIENCE),
             searches: Turns::new(cores, turns::PATIENCE),
+            documents: Turns::of_shares(cores.max(2), turns::PATIENCE),
             query_threads: Threads::start("query", 1, is_on)?,
             elastic: Elastic::start(is_on)?,
             delays,

@@ -91,6 +91,13 @@ impl Turns {
         })
     }
 
+    /// The same, where shares are kept free as long as several tenants come.
+    pub(crate) fn of_shares(window: usize, patience: Duration) -> Arc<Self> {
+        let turns = Self::new(window, patience);
+        turns.set_spare(0);
+        turns
+    }
+
     /// A place for a request of a tenant, at once or in its turn. `cost`: what it is thought to cost.
     pub(crate) async fn enter(self: &Arc<Self>, tenant: u64, weight: u64, cost: Units) -> Result<Turn, Crowded> {
         let cost = i64::try_from(cost.min(COST_MAX).0).unwrap_or(i64::MAX).max(1);

@@ -32,7 +32,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use raft::NodeId;
 use storage::{Rebuild, Store};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep};
 
 use super::open::{Opener, Unopened};
@@ -201,14 +201,12 @@ impl Repair {
                 Err(error) => Err((error, Stage::Empty(rebuild))),
             },
             Stage::Whole(store) => {
-                let (opener, slot, joining) = (Arc::clone(&self.opener), Arc::clone(&self.slot), store.clone());
-                let joined = tokio::task::spawn_blocking(move || opener.join(&slot, &joining)).await;
+                let joined = join(&self.opener, &self.slot, &store).await;
                 match joined.map_err(anyhow::Error::from) {
-                    Ok(Ok(replica)) => {
+                    Ok(Ok(())) => {
                         tracing::info!(cell = %self.slot.name, at = store.mark().index, "the replica is rebuilt and takes part again");
                         self.rebuilt.push_back(Instant::now());
                         self.slot.count_repair();
-                        self.slot.fill(replica);
                         Ok(None)
                     }
                     Ok(Err(Unopened::Damaged(what))) => match Rebuild::of(&store) {
@@ -282,4 +280,19 @@ impl Repair {
         tracing::error!(cell = %self.slot.name, "the replica was rebuilt {REBUILDS} times within an hour: replace the disk of this node");
         tokio::time::sleep_until(first + WINDOW).await;
     }
+}
+
+/// Joins the group with a store that is open, and fills the place. In the place's turn, to its end: whoever leaves closes what was opened.
+async fn join(opener: &Arc<Opener>, slot: &Arc<Slot>, store: &Store) -> Result<Result<(), Unopened>, JoinError> {
+    let turn = slot.opening().await;
+    let (opener, slot, store) = (Arc::clone(opener), Arc::clone(slot), store.clone());
+    let joining = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        if slot.is_retired() {
+            return Err(Unopened::Other(anyhow!("the replica leaves this node")));
+        }
+        slot.fill(opener.join(&slot, &store)?);
+        Ok(())
+    });
+    joining.await
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::body::control::Scrub;
 use api::error::{Code, Error};
 use arc_swap::ArcSwapOption;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use uuid::Uuid;
 
 use super::replica::Replica;
@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     damages: AtomicU64,
     repairs: AtomicU64,
     retired: AtomicBool,
+    /// The turn to open it, or to let it go.
+    opening: Arc<tokio::sync::Mutex<()>>,
     /// The last scrub that this node led.
     scrub: Mutex<Option<Scrub>>,
     /// The scrub that the replica had come to when it was last taken out for damage, and the damage.
@@ -50,6 +52,7 @@ impl Slot {
             damages: AtomicU64::new(0),
             repairs: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            opening: Arc::default(),
             scrub: Mutex::default(),
             taken_out: Mutex::default(),
         }
@@ -102,6 +105,11 @@ impl Slot {
     /// Whether the replica has left, or leaves, for good.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// The turn to open the replica, or to let it go. Who opens looks in its turn whether it is retired.
+    pub(crate) async fn opening(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.opening).lock_owned().await
     }
 
     /// Damage was found.

@@ -75,6 +75,8 @@ pub(crate) struct Front {
     arrivals: Arc<Semaphore>,
     /// Documents whose texts are to be worked out.
     settling: Arc<documents::Settling>,
+    /// Turns to write large documents.
+    writing: Arc<documents::Writing>,
 }
 
 impl Front {
@@ -85,6 +87,7 @@ impl Front {
             exports: Arc::new(Semaphore::new(streams::EXPORTS)),
             arrivals: Arc::new(Semaphore::new(archiving::ARRIVALS)),
             settling: Arc::default(),
+            writing: Arc::default(),
         }
     }
 }

@@ -123,7 +123,10 @@ impl Front {
 
     /// The tenants of a cell whose spaces are not there, or only in part.
     async fn missing(&self, replica: &Replica) -> Result<Vec<Tenant>> {
-        self.platform.freshen_directory().await;
+        if !self.platform.freshen_directory().await {
+            let detail = "the directory cannot be asked now which tenants the cell has; try again";
+            return Err(Error::new(Code::Unavailable, detail));
+        }
         let directory = self.platform.directory.read()?;
         replica.group.read_barrier().await.map_err(barrier)?;
         let store = replica.store.begin_read();
@@ -195,9 +198,12 @@ impl Front {
             let chunks = std::mem::take(&mut restored.chunks);
             let stored = Stored::new(&order.vault, source, uid, chunks, traffic, &read);
             let brought = arrival.bring(file, true, Some(&stored)).await;
-            return match self.stays(&arrival, &tenant, attempt).await? {
-                true => brought.map(|()| true).map_err(|error| error.detail),
-                false => Ok(false),
+            return match (self.stays(&arrival, &tenant, attempt).await, brought) {
+                // Where nobody knows whether it was to be there, it is.
+                (Ok(true) | Err(_), Ok(())) => Ok(true),
+                (Ok(true), Err(error)) => Err(error.detail),
+                (Ok(false), _) => Ok(false),
+                (Err(why), Err(_)) => Err(why),
             };
         }
         Err("the backup has nothing of it".to_owned())

@@ -28,8 +28,8 @@ impl Host {
         self.close(group.replica()).await
     }
 
-    /// Closes a group, if it is open, and removes its entries from the log: for a node that the group has let go. Its vote stays. Who
-    /// opens it again needs the state of another replica. May be called again after it failed. Fails like `close_group`.
+    /// Closes a group, if it is open, and removes what is committed of it from the log: for a node that the group has let go. Its vote
+    /// stays. Who opens it again needs the state of another replica. May be called again after it failed. Fails like `close_group`.
     pub async fn leave_group(&self, id: GroupId) -> Result<(), Error> {
         if let Some(replica) = self.0.net.inbox.find(id.0) {
             self.close(&replica).await?;
@@ -60,14 +60,14 @@ impl Host {
     }
 }
 
-/// Removes the entries of a group that is not open and does not come back, and waits until that is durable. The vote stays: whoever
-/// takes part again may not vote twice in a term. What was known to be committed counts as purged, so that the group opens only over a
-/// state that reaches there; entries behind it count for nothing in a group that has let this node go.
+/// Removes the entries of a group that is not open and that are known to be committed, and waits until that is durable: they count as
+/// purged, so that the group opens only over a state that reaches there. The vote stays, for whoever takes part again may not vote twice
+/// in a term, and so do the few entries behind. This node may have acknowledged them, and who has been let go does not know what became of
+/// them: one that comes back without them could vote for who lacks what a quorum has.
 async fn discard(log: &GroupLog) -> io::Result<()> {
     let committed = log.state().committed;
     let committed = committed.map(|bytes| decode::<LogIdV1>("committed position", &bytes));
     let committed = committed.transpose()?;
-    durable(|done| log.truncate_after(committed.map(|id| id.index), done)).await?;
     if let Some(id) = committed {
         let purged: Bytes = encode(&id);
         durable(|done| log.purge(id.index, purged, done)).await?;

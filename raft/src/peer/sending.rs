@@ -66,7 +66,7 @@ impl Sending {
     }
 
     /// The lowest index behind which a group's log is needed. `needs` says it of each receiver, given what its snapshot ends at; of which
-    /// it says none, that is forgotten.
+    /// it says none, that is forgotten. The highest of all: nothing is needed for it now.
     pub(crate) fn needed_from(&self, group: u64, mut needs: impl FnMut(u64, u64) -> Option<u64>) -> Option<u64> {
         let mut lowest: Option<u64> = None;
         self.lock().kept.retain(|(of, to), ends_at| {

@@ -342,14 +342,19 @@ impl Cluster {
     /// Starts all nodes with these groups, and initialises each group with all of them.
     pub async fn started(count: u64, groups: &[u64]) -> Cluster {
         let mut cluster = Cluster::new(count);
-        for id in 1..=count {
-            cluster.start(id, groups);
-        }
-        let all: BTreeSet<NodeId> = (1..=count).map(NodeId).collect();
-        for group in groups {
-            assert!(cluster.nodes[0].groups[group].initialize(&all).await.unwrap());
-        }
+        cluster.all_started(groups).await;
         cluster
+    }
+
+    /// The same for a cluster that is there.
+    pub async fn all_started(&mut self, groups: &[u64]) {
+        let all: BTreeSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        for id in &all {
+            self.start(id.0, groups);
+        }
+        for group in groups {
+            assert!(self.nodes[0].groups[group].initialize(&all).await.unwrap());
+        }
     }
 
     pub fn node(&mut self, id: u64) -> &mut Node {

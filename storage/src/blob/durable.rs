@@ -37,15 +37,22 @@ impl Durable {
         self.lock().get(&space).is_some_and(|bits| bits[at] & bit != 0)
     }
 
-    /// Makes them durable. Those of the directories above, up to the one that the root lies in, only where that is not known.
+    /// Whether the names of some directory of a space are durable.
+    fn knows(&self, space: Space) -> bool {
+        self.lock().get(&space).is_some_and(|bits| *bits != Bits::default())
+    }
+
+    /// Makes them durable. Those of the directories above, up to the one that the root lies in, only where that is not known: as long as
+    /// one directory of a space is known, so is the space's.
     pub(super) fn confirm(&self, space: Space, first: u8, directory: &Path) -> Result<(), BlobError> {
         let known = self.is_known(space, first);
         // Until it is synced again, nothing is known of it.
         self.set(space, first, false);
         (self.sync)(directory)?;
         if !known {
-            // The space's, the root, and what that lies in.
-            let above = directory.ancestors().skip(1).take(3);
+            // The space's; and the root, and what that lies in.
+            let above = if self.knows(space) { 1 } else { 3 };
+            let above = directory.ancestors().skip(1).take(above);
             for above in above.filter(|path| !path.as_os_str().is_empty()) {
                 (self.sync)(above)?;
             }

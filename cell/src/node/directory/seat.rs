@@ -113,8 +113,9 @@ impl Platform {
 
     /// Closes a replica for good and removes what it had. Where it fails it may be called again.
     pub(crate) async fn leave(&self, opener: &Arc<Opener>, slot: Arc<Slot>) -> Result<(), Error> {
-        // From here on nobody repairs it.
+        // From here on nobody repairs it, and nobody is about to open it.
         slot.retire();
+        let _opening = slot.opening().await;
         if let Some(replica) = slot.get() {
             self.host
                 .close_group(&replica.group)
@@ -126,7 +127,10 @@ impl Platform {
                 store.close()
             };
             let closed = tokio::task::spawn_blocking(close).await.map_err(|error| internal(&error))?;
-            closed.map_err(|error| internal(&error))?;
+            if let Err(error) = closed {
+                // A disk that failed or is full does not keep what is to be removed from it.
+                tracing::warn!(cell = %slot.name, %error, "a store that is removed could not be closed");
+            }
         }
         // That of the directory stays: at the next start it tells that this node has voted.
         if slot.number != GROUP {

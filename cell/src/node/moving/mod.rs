@@ -49,7 +49,7 @@ const AT_A_TIME: usize = 2;
 /// Before an attempt that follows one that failed: doubles from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Before the next look at a move that did not get on: doubles from the first to the second. Writes may be held meanwhile: both are short.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 
 /// The moves that this node drives, and what it counts of them.
 #[derive(Default)]
@@ -95,7 +95,9 @@ pub(crate) async fn run(platform: Arc<Platform>) {
 }
 
 fn look(platform: &Arc<Platform>, drivers: &mut JoinSet<()>) -> Result<(), Error> {
-    let found = moves::all(&platform.directory.read()?).map_err(|fault| internal(&fault))?;
+    let mut found = moves::all(&platform.directory.read()?).map_err(|fault| internal(&fault))?;
+    // One that only has to end comes first: it may be all that a tenant waits for, and those that begin may wait for their cell.
+    found.sort_by_key(|moving| matches!(moving.stage, Stage::Copying));
     for moving in found {
         if led(platform, moving.from).is_none() || !platform.moves.take_on(moving.uid) {
             continue;

@@ -6,10 +6,12 @@
 //! place as long queries do.
 
 mod settling;
+mod writing;
 
 pub(crate) use settling::Settling;
+pub(crate) use writing::Writing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use api::error::{Code, Error, Result};
 use api::service::{DocumentAt, Documents, Lacking, RequestContext};
@@ -25,8 +27,10 @@ use crate::documents::DOCUMENT_BYTES;
 use crate::documents::merge::{self, Unreadable, Whole, says_nothing};
 use crate::documents::rows::{self, Stored};
 use crate::documents::update::DocumentUpdate;
+use crate::fair::turns::Turn;
 use crate::fair::unit::{self, Units};
 use crate::machine::catalog::Catalog;
+use crate::machine::dispatch::Answer;
 use crate::records::entries::Place;
 use crate::records::guard::{Asker, Sight};
 use crate::records::schema::{Collection, Kind};
@@ -35,6 +39,9 @@ use crate::records::value::{Record, Value};
 /// Bytes of a document that is put together in a few milliseconds whatever it holds: the library looks at each of its items for each at worst,
 /// and an item takes eight bytes or more.
 const SMALL: usize = 16 * 1024;
+
+/// How often an update is tried on a large document that changes meanwhile: settling may do that, and the update that waits for its turn.
+const TRIES: usize = 5;
 
 /// A document as it was found.
 struct Found {
@@ -94,42 +101,62 @@ impl Documents for Front {
             self.check_room_for(ctx, snapshot, update.len())?;
             Ok(found)
         };
-        let found = {
-            let (moment, principal) = (self.moment(ctx)?, principal(ctx));
-            check(&moment.snapshot, &moment.catalog, asker(ctx, &principal))?
-        };
-        let is_large = is_large(&found.stored, &update);
-        if is_large {
-            let tried = update.clone();
-            let (_, applied) = self
-                .work_out(ctx, found.stored, update.clone(), move |_, whole| whole.apply(&tried))
+        let (mut turn, mut tried) = (None, None);
+        for _ in 0..TRIES {
+            let untried = Mutex::new(None);
+            let written = self.write_as(ctx, None, |view, _| {
+                let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
+                let found = check(view.snapshot, view.catalog, asker)?;
+                if !is_large(&found.stored, &update) {
+                    let (applied, core) = merge::with(&found.stored, &update, |whole| whole.apply(&update));
+                    self.charge(ctx, unit::of_core(core));
+                    applied.map_err(damaged)?.map_err(wrong)?;
+                } else if tried.as_ref() != Some(&found.stored) {
+                    *untried.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.stored);
+                    return Err(Error::new(
+                        Code::Contention,
+                        "others write the document all the time; try again",
+                    ));
+                }
+                Ok(DocumentUpdate {
+                    collection: found.place.collection,
+                    id: found.place.id,
+                    field: found.field,
+                    version: found.record.version,
+                    update: update.to_vec(),
+                })
+            });
+            let written = written.await;
+            let Some(stored) = untried.into_inner().unwrap_or_else(PoisonError::into_inner) else {
+                return self.updated(ctx, at, written?);
+            };
+            if turn.is_none() {
+                // One at a time has the document for itself. What it was tried on is another one by now.
+                turn = Some(self.writing.turn(ctx, at).await);
+                continue;
+            }
+            let more = update.clone();
+            let (stored, applied) = self
+                .work_out(ctx, stored, update.clone(), move |_, whole| whole.apply(&more))
                 .await?;
             applied.map_err(damaged)?.map_err(wrong)?;
+            tried = Some(stored);
         }
-        let written = self.write_as(ctx, None, |view, _| {
-            let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
-            let found = check(view.snapshot, view.catalog, asker)?;
-            if !is_large {
-                let (applied, core) = merge::with(&found.stored, &update, |whole| whole.apply(&update));
-                self.charge(ctx, unit::of_core(core));
-                applied.map_err(damaged)?.map_err(wrong)?;
-            }
-            Ok(DocumentUpdate {
-                collection: found.place.collection,
-                id: found.place.id,
-                field: found.field,
-                version: found.record.version,
-                update: update.to_vec(),
-            })
-        });
-        let answer = written.await?;
-        let number = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
-        self.settle_soon(ctx, at);
-        Ok(Some(number))
+        Err(Error::new(
+            Code::Contention,
+            "others write the document all the time; try again",
+        ))
     }
 }
 
 impl Front {
+    /// An update is written, or refused.
+    fn updated(&self, ctx: &RequestContext, at: &DocumentAt, answer: Answer<u64>) -> Result<Option<u64>> {
+        let number = answer.result.map_err(|refusal| super::error::refused(&refusal))?;
+        self.settle_soon(ctx, at);
+        Ok(Some(number))
+    }
+
     /// Charges what a connection costs after it was let in.
     fn charge(&self, ctx: &RequestContext, cost: Units) {
         let (account, limits) = self.platform.account(&ctx.placement);
@@ -145,21 +172,30 @@ impl Front {
         work: impl FnOnce(&Stored, &Whole) -> T + Send + 'static,
     ) -> Result<(Stored, std::result::Result<T, Unreadable>)> {
         let place = match is_large(&stored, &more) {
-            true => {
-                let limits = self.platform.account(&ctx.placement).1;
-                let place = self.platform.fair.queries.enter(ctx.placement.uid, limits.weight, unit::LIST);
-                Some(place.await.map_err(crowded)?)
-            }
+            true => Some(self.place(ctx).await?),
             false => None,
         };
         let working = tokio::task::spawn_blocking(move || {
-            let _place = place;
             let (done, core) = merge::with(&stored, &more, |whole| work(&stored, whole));
+            if let Some(place) = place {
+                place.end(unit::of_core(core));
+            }
             (stored, done, core)
         });
         let (stored, done, core) = working.await.map_err(|error| internal(&error))?;
         self.charge(ctx, unit::of_core(core));
         Ok((stored, done))
+    }
+
+    /// A place for a large document. None for who owes what earlier ones have taken: nobody asks that of a message of a connection that is open.
+    async fn place(&self, ctx: &RequestContext) -> Result<Turn> {
+        let (fair, (account, limits)) = (&self.platform.fair, self.platform.account(&ctx.placement));
+        if let Some(wait) = account.level(&limits).empty_for.filter(|_| fair.is_on) {
+            let detail = format!("the tenant has used up the request units of its plan {:?}", limits.plan);
+            return Err(Error::new(Code::TooManyRequests, detail).retry_after(wait));
+        }
+        let place = fair.documents.enter(ctx.placement.uid, limits.weight, unit::LIST);
+        place.await.map_err(crowded)
     }
 
     /// Refuses who may not change the record.

@@ -21,6 +21,9 @@ use crate::service::error::refused;
 /// How long a document is written before its text is worked out. Raised: lists and search are further behind. Lowered: more versions.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// How long it takes at most until it is tried again.
+const SETTLE_MOST: Duration = Duration::from_secs(64);
+
 /// Documents that are to be settled, and whether they were written since somebody began with that.
 #[derive(Default)]
 pub(crate) struct Settling(Mutex<HashMap<(u64, DocumentAt), bool>>);
@@ -36,16 +39,26 @@ impl Front {
         drop(settling);
         let (front, ctx) = (self.clone(), ctx.clone());
         tokio::spawn(async move {
+            let mut pause = SETTLE;
             loop {
-                tokio::time::sleep(SETTLE).await;
+                tokio::time::sleep(pause).await;
                 front.settling.begin(&key);
-                if let Err(error) = front.settle(&ctx, &key.1).await {
-                    // Whoever opens the document next has it worked out again.
-                    tracing::debug!(%error, "work out the text of a document");
-                }
-                if front.settling.ended(&key) {
-                    return;
-                }
+                pause = match front.settle(&ctx, &key.1).await {
+                    Err(error) if is_passing(&error) && pause < SETTLE_MOST => {
+                        tracing::debug!(%error, again_in = ?pause * 2, "work out the text of a document");
+                        pause * 2
+                    }
+                    settled => {
+                        if let Err(error) = settled {
+                            // Whoever opens the document next has it worked out again.
+                            tracing::debug!(%error, "work out the text of a document");
+                        }
+                        if front.settling.ended(&key) {
+                            return;
+                        }
+                        SETTLE
+                    }
+                };
             }
         });
     }
@@ -75,6 +88,14 @@ impl Front {
         });
         written.await?.result.map(drop).map_err(|refusal| refused(&refusal))
     }
+}
+
+/// Whether it may go better in a moment.
+fn is_passing(error: &Error) -> bool {
+    matches!(
+        error.code,
+        Code::Unavailable | Code::TooManyRequests | Code::Contention | Code::Timeout
+    )
 }
 
 impl Settling {

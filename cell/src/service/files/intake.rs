@@ -21,6 +21,10 @@ const REPLICAS: u64 = 3;
 /// A content of so many bytes passes at once. Raised: uploads of one tenant are noticed by others. Lowered: small files wait on a busy node.
 const SMALL_BYTES: u64 = 64 * 1024;
 
+/// What is no whole chunk yet is kept anew with each part of an upload that comes: of what was kept before so much counts. Raised: uploads in tiny
+/// parts fill more of the disks for a day. Lowered: they are refused.
+const AGAIN_PART: u64 = 4;
+
 /// See the module.
 pub(super) struct Intake<'a> {
     platform: &'a Arc<Platform>,
@@ -35,6 +39,8 @@ pub(super) struct Intake<'a> {
     pub(super) inner: Inner,
     /// Bytes so far, those of before among them.
     pub(super) size: u64,
+    /// Of these, what was there when it began, or is kept.
+    counted: u64,
     room: Room,
 }
 
@@ -82,6 +88,7 @@ impl<'a> Intake<'a> {
             place,
             inner,
             size: place * CHUNK_BYTES as u64 + tail.len() as u64,
+            counted: place * CHUNK_BYTES as u64 + tail.len() as u64,
             room: Room::TAKEN,
         }
     }
@@ -119,16 +126,20 @@ impl<'a> Intake<'a> {
         Ok(Some((leaf, tail)))
     }
 
-    async fn keep(&self, chunk: Bytes) -> Result<()> {
+    async fn keep(&mut self, chunk: Bytes) -> Result<()> {
+        self.pay(unit::of_kept(chunk.len())).await?;
+        let bytes = chunk.len() as u64;
+        let new = bytes.min(self.size - self.counted);
         let (account, limits) = self.platform.account(&self.ctx.placement);
-        if !account.keep(&limits, chunk.len() as u64) {
+        if !account.keep(&limits, counts(bytes, new)) {
             let detail = format!(
-                "the tenant has sent twice what its plan {:?} stores of files within a day, which stays on the disks for so long: go on tomorrow",
+                "the tenant has sent several times what its plan {:?} stores of files within a day, which stays on the disks for so long: go on \
+                 tomorrow",
                 limits.plan
             );
             return Err(Error::new(Code::StorageFull, detail));
         }
-        self.pay(unit::of_kept(chunk.len())).await?;
+        self.counted += new;
         let space = Space(self.ctx.placement.uid);
         self.platform.keep_chunk(self.cell, space, chunk).await.map(drop)
     }
@@ -160,5 +171,27 @@ impl<'a> Intake<'a> {
             sha256,
             chunks: self.leaves.iter().map(|leaf| leaf.hash).collect(),
         })
+    }
+}
+
+/// What counts of bytes that are kept, of which so many were not kept before.
+fn counts(bytes: u64, new: u64) -> u64 {
+    new + (bytes - new) / AGAIN_PART
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_in_small_parts_is_not_refused_for_what_was_kept_of_it_before() {
+        let (chunk, part) = (CHUNK_BYTES as u64, 64 * 1024);
+        let all: u64 = (1..=chunk / part).map(|parts| counts(parts * part, part)).sum();
+        assert!(all > chunk && all < 3 * chunk, "{all} of {chunk}");
+        assert_eq!(
+            counts(chunk, 1),
+            1 + (chunk - 1) / AGAIN_PART,
+            "and parts of a byte fill nothing for free"
+        );
     }
 }
