@@ -32,9 +32,6 @@ impl Kept {
         for over in (self.latest + 1..=part).take(PARTS as usize) {
             self.bytes[(over % PARTS) as usize] = 0;
         }
-        if part > self.latest + PARTS {
-            self.bytes = [0; PARTS as usize];
-        }
         self.latest = self.latest.max(part);
         self.bytes.iter().sum()
     }

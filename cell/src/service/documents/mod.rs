@@ -2,8 +2,8 @@
 //!
 //! An update is decided like any other write: on what this leader has, with the guard of its collection, and again where that has changed.
 //! Whether it fits to its document is tried before. Small documents are put together where requests are served; larger ones take a while — with
-//! an update that was made to be slow, seconds —, which the others on such a thread must not wait for: they have a blocking one, and wait for a
-//! place as long queries do.
+//! an update that was made to be slow, seconds —, which the others on such a thread must not wait for: they have a blocking one, and
+//! places of their own.
 
 mod settling;
 mod writing;
@@ -105,6 +105,9 @@ impl Documents for Front {
         for _ in 0..TRIES {
             let untried = Mutex::new(None);
             let written = self.write_as(ctx, None, |view, _| {
+                // What is decided anew may end otherwise.
+                let mut untried = untried.lock().unwrap_or_else(PoisonError::into_inner);
+                *untried = None;
                 let asker = view.asker.ok_or_else(|| internal(&"nobody asks"))?;
                 let found = check(view.snapshot, view.catalog, asker)?;
                 if !is_large(&found.stored, &update) {
@@ -112,7 +115,7 @@ impl Documents for Front {
                     self.charge(ctx, unit::of_core(core));
                     applied.map_err(damaged)?.map_err(wrong)?;
                 } else if tried.as_ref() != Some(&found.stored) {
-                    *untried.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.stored);
+                    *untried = Some(found.stored);
                     return Err(Error::new(
                         Code::Contention,
                         "others write the document all the time; try again",
